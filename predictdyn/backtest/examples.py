@@ -1,0 +1,71 @@
+"""Examples: a few runs, drawn by lot, whose whole forecast path a report shows."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pandas as pd
+
+from predictdyn.backtest.plan import Plan, target_metrics, test_runs
+from predictdyn.curves import Curves
+
+PATH_POINTS = 24
+RUNS_PER_KIND = 2
+
+
+def examples(curves: Curves, plan: Plan) -> pd.DataFrame:
+    """Which curves a report shows: run, metric, cutoff.
+
+    Per kind the first metric in the order of the metrics table, and two runs drawn by lot (a hash of seed and name), so
+    that nobody can choose pretty ones; always at the middle cutoff of the plan.
+    """
+    names = target_metrics(curves, plan.metrics)
+    cutoff = np.nan if plan.split == "seen" else sorted(plan.cutoffs)[(len(plan.cutoffs) - 1) // 2]
+    allowed = set(test_runs(curves, plan.test)) if plan.test else set(curves.runs.index)
+    logged = curves.points.groupby("metric")["run"].unique()
+    chosen: dict[str, list[str]] = {}
+    for name in names:
+        chosen.setdefault(curves.metrics[name].kind, []).append(name)
+    rows = []
+    for of_kind in chosen.values():
+        # A single kind has room for more than one metric.
+        for metric in of_kind[: 3 if len(chosen) == 1 else 1]:
+            runs = [run for run in logged[metric] if run in allowed]
+            if plan.split == "seen":
+                partly = curves.points.loc[(curves.points["metric"] == metric) & ~curves.points["seen"], "run"]
+                runs = [run for run in runs if run in set(partly)]
+            lot = sorted(runs, key=lambda run: hashlib.sha256(f"{plan.seed}:{run}".encode()).digest())
+            rows.extend((run, metric, cutoff) for run in lot[:RUNS_PER_KIND])
+    return pd.DataFrame(rows, columns=["run", "metric", "cutoff"])
+
+
+def path_targets(curves: Curves, chosen: pd.DataFrame) -> pd.DataFrame:
+    """Steps from the cutoff to the planned end for each example, even in the logarithm: run, metric, step, cutoff."""
+    frames = []
+    for run, metric, cutoff in chosen.itertuples(index=False):
+        curve = curves.by_key[(run, metric)]
+        end = float(curves.runs.at[run, "last_step"])
+        if np.isnan(cutoff):
+            rows = curves.points[(curves.points["run"] == run) & (curves.points["metric"] == metric)]
+            seen = rows.loc[rows["seen"], "step"]
+            begin, end = (float(seen.max()) if len(seen) else end / 100), float(curve.step[-1])
+        else:
+            begin = end * cutoff
+        step = np.geomspace(max(begin, end * 1e-4), end, PATH_POINTS)
+        frames.append(pd.DataFrame({"run": run, "metric": metric, "step": step, "cutoff": cutoff}))
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["run", "metric", "step", "cutoff"])
+
+
+def example_points(curves: Curves, chosen: pd.DataFrame) -> pd.DataFrame:
+    """The logged points of the examples, with whether each was seen: ``examples.parquet``."""
+    frames = []
+    for run, metric, cutoff in chosen.itertuples(index=False):
+        rows = curves.points[(curves.points["run"] == run) & (curves.points["metric"] == metric)]
+        end = float(curves.runs.at[run, "last_step"])
+        seen = rows["seen"].to_numpy() if np.isnan(cutoff) else rows["step"].to_numpy(float) <= end * cutoff * (1 + 1e-9)
+        kind = curves.metrics[metric].kind
+        shown = rows[["run", "metric", "step", "value", "stderr"]]
+        frames.append(shown.assign(kind=kind, cutoff=cutoff, seen=seen))
+    columns = ["run", "metric", "kind", "step", "value", "stderr", "cutoff", "seen"]
+    return pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)

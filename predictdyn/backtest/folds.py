@@ -1,0 +1,125 @@
+"""Folds: the only place that hides the future."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from predictdyn.backtest.plan import Plan, target_metrics, test_runs
+from predictdyn.curves import Curves
+
+ENDED = 0.98  # a run whose last logged step is at least this share of its plan counts as ended there
+
+
+class Group(NamedTuple):
+    """Runs held out together, and all that may be learnt from while they are."""
+
+    name: str
+    test: list[str]
+    history: Curves
+
+
+class Fold(NamedTuple):
+    """One replay: what was visible, what is asked, what then happened (truth is NaN where the log does not say)."""
+
+    group: str
+    cutoff: float  # NaN under a fixed split
+    seen: Curves
+    target: pd.DataFrame
+    truth: np.ndarray
+
+
+def groups(curves: Curves, plan: Plan) -> list[Group]:
+    """Who is held out together. Raises ValueError when the plan does not fit the data.
+
+    Every value of the hold-out column is a group; more than ``plan.max_folds`` of them are dealt into that many by a
+    hash of their names, so that adding runs moves few of the others.
+    """
+    if plan.split == "seen":
+        if "seen" not in curves.points:
+            raise ValueError("split seen needs a column seen (0/1) in points; found none")
+        return [Group("seen", list(curves.runs.index), curves.where(curves.points["seen"].to_numpy()))]
+    if plan.test:
+        test = test_runs(curves, plan.test)
+        return [Group("test", test, _history(curves, set(test), plan))]
+    if plan.hold_out != "run" and plan.hold_out not in curves.runs:
+        raise ValueError(f"hold-out column {plan.hold_out!r} is not in runs; there are run, {', '.join(curves.runs.columns)}")
+    column = curves.runs.reset_index().set_index("run", drop=False)[plan.hold_out].astype("str")
+    names = sorted(column.unique())
+    if len(names) > plan.max_folds:
+        order = sorted(names, key=lambda name: hashlib.sha256(f"{plan.seed}:{name}".encode()).digest())
+        dealt = [sorted(order[i :: plan.max_folds]) for i in range(plan.max_folds)]
+        named = [(f"fold{i + 1}", part) for i, part in enumerate(dealt)]
+    else:
+        named = [(name, [name]) for name in names]
+    made = []
+    for label, values in named:
+        test = list(column.index[column.isin(values)])
+        made.append(Group(label, test, _history(curves, set(test), plan)))
+    return made
+
+
+def folds(curves: Curves, group: Group, plan: Plan) -> Iterator[Fold]:
+    """The replays of one group: one per cutoff, or one under a fixed split."""
+    whole = curves.of_runs(group.test)
+    names = target_metrics(curves, plan.metrics)
+    if plan.split == "seen":
+        visible = whole.points["seen"].to_numpy()
+        seen = whole.where(visible)
+        hidden = whole.points[~visible & whole.points["metric"].isin(names).to_numpy()]
+        if plan.targets == "final":
+            hidden = hidden.groupby(["run", "metric"], sort=False).tail(1)
+        yield _fold(group.name, np.nan, seen, hidden)
+        return
+    for cutoff in plan.cutoffs:
+        seen = whole.upto(cutoff)
+        limit = whole.runs["last_step"].astype(float) * cutoff * (1 + 1e-9)
+        points = whole.points[whole.points["metric"].isin(names)]
+        if plan.targets == "final":
+            points = _final(points, whole)
+        hidden = points[points["step"].to_numpy(dtype=float) > points["run"].map(limit).to_numpy(dtype=float)]
+        fold = _fold(group.name, cutoff, seen, hidden)
+        _check(fold, group, limit)
+        yield fold
+
+
+def _history(curves: Curves, test: set[str], plan: Plan) -> Curves:
+    """Runs that may be learnt from: no run held out, none over the compute budget."""
+    keep = ~curves.runs.index.isin(test)
+    if plan.budget is not None:
+        if "flops" not in curves.runs:
+            raise ValueError("a compute budget needs a column flops in runs; found none")
+        keep &= pd.to_numeric(curves.runs["flops"], errors="coerce") <= plan.budget
+    return curves.of_runs(curves.runs.index[keep])
+
+
+def _final(points: pd.DataFrame, curves: Curves) -> pd.DataFrame:
+    """The last point of each curve; where the run stopped before its planned end, that end with a blank truth."""
+    last = points.groupby(["run", "metric"], sort=False).tail(1).copy()
+    planned = last["run"].map(curves.runs["last_step"])
+    stopped = last["step"].to_numpy(dtype=float) < ENDED * planned.to_numpy(dtype=float)
+    last.loc[stopped, "value"] = np.nan
+    last["step"] = last["step"].where(~stopped, planned)
+    return last
+
+
+def _fold(group: str, cutoff: float, seen: Curves, hidden: pd.DataFrame) -> Fold:
+    target = hidden[["run", "metric", "step"]].reset_index(drop=True)
+    return Fold(group, cutoff, seen, target, hidden["value"].to_numpy(dtype=float))
+
+
+def _check(fold: Fold, group: Group, limit: pd.Series) -> None:
+    """The leakage rules that a fold itself can break; one that does is a bug, and the backtest must not go on."""
+    points = fold.seen.points
+    planned = {name for name, metric in fold.seen.metrics.items() if metric.kind == "schedule"}
+    late = points["step"].to_numpy(dtype=float) > points["run"].map(limit).to_numpy(dtype=float)
+    if (late & ~points["metric"].isin(planned).to_numpy()).any():
+        raise AssertionError(f"leak (L1): fold {fold.group} at {fold.cutoff} shows points after the cutoff")
+    if set(group.history.runs.index) & set(group.test):
+        raise AssertionError(f"leak (L3): fold {fold.group} has a test run in its history")
+    if not set(fold.target["run"]) <= set(group.test):
+        raise AssertionError(f"leak (L3): fold {fold.group} asks for a run that is not held out")

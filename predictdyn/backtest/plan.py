@@ -1,0 +1,75 @@
+"""Plan: what a backtest hides, what it asks, and who is held out."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
+from typing import Any, Literal
+
+from predictdyn.curves import OUTCOMES, Curves
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The settings of a backtest; checked when made.
+
+    ``cutoffs``: shares of the planned run that are seen. ``split``: "cutoff", or "seen" (the points' own ``seen`` column
+    decides, nothing else is held out). ``targets``: "final" (the value at ``last_step``) or "hidden" (every hidden
+    point). ``hold_out``: the column of runs whose groups are held out together. ``test``: globs of runs; all that match
+    are held out together and none is ever history. ``metrics``: globs of metrics to forecast (default: all outcomes).
+    ``budget``: history holds only runs whose ``flops`` do not exceed it. ``max_folds``: more groups than this are dealt
+    into so many folds.
+    """
+
+    cutoffs: tuple[float, ...] = (0.1, 0.25, 0.5)
+    split: Literal["cutoff", "seen"] = "cutoff"
+    targets: Literal["final", "hidden"] = "final"
+    hold_out: str = "family"
+    test: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
+    budget: float | None = None
+    max_folds: int = 10
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.cutoffs or not all(0 < cutoff < 1 for cutoff in self.cutoffs):
+            raise ValueError(f"cutoffs are shares in (0, 1), got {', '.join(map(str, self.cutoffs)) or 'none'}")
+        if len(set(self.cutoffs)) < len(self.cutoffs):
+            raise ValueError(f"cutoffs must differ, got {', '.join(map(str, self.cutoffs))}")
+        if self.split not in ("cutoff", "seen"):
+            raise ValueError(f"split is cutoff or seen, got {self.split!r}")
+        if self.targets not in ("final", "hidden"):
+            raise ValueError(f"targets is final or hidden, got {self.targets!r}")
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON types."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+
+def test_runs(curves: Curves, globs: tuple[str, ...]) -> list[str]:
+    """The runs that match any of the globs. Raises ValueError for a glob that matches none."""
+    return _matching(list(curves.runs.index), globs, "run")
+
+
+def target_metrics(curves: Curves, globs: tuple[str, ...]) -> list[str]:
+    """The metrics to forecast: those named by globs, else all outcomes, else (no kinds are known) all signals.
+
+    A schedule is never forecast. Raises ValueError for a glob that matches nothing that can be forecast.
+    """
+    logged = list(dict.fromkeys(curves.points["metric"]))
+    names = [name for name in curves.metrics if name in set(logged) and curves.metrics[name].kind != "schedule"]
+    if globs:
+        return _matching(names, globs, "metric")
+    outcomes = [name for name in names if curves.metrics[name].kind in OUTCOMES]
+    chosen = outcomes or names
+    if not chosen:
+        raise ValueError("no metric to forecast: all are of kind schedule; say in metrics.csv which are outcomes")
+    return chosen
+
+
+def _matching(names: list[str], globs: tuple[str, ...], what: str) -> list[str]:
+    for glob in globs:
+        if not any(fnmatchcase(name, glob) for name in names):
+            some = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+            raise ValueError(f"no {what} matches {glob!r}; there are {some or 'none'}")
+    return [name for name in names if any(fnmatchcase(name, glob) for glob in globs)]

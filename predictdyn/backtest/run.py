@@ -1,0 +1,204 @@
+"""Run a backtest: every forecaster on every fold, in chunks of work that can be resumed and spread over a cluster."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from predictdyn import scores
+from predictdyn.backtest.folds import Fold, Group, folds, groups
+from predictdyn.backtest.plan import Plan
+from predictdyn.curves import Curves
+from predictdyn.forecast import LEVELS, Fitted, Forecast, Forecaster, seed_for
+
+QUANTILES = [f"q{level:g}" for level in LEVELS]
+COLUMNS = [
+    *("forecaster", "fold", "cutoff", "run", "metric", "kind", "step", "status", "truth", "mean", "sd"),
+    *QUANTILES,
+    *("crps", "log_score", "pit"),
+]
+
+
+class Work(NamedTuple):
+    """One piece: some forecasters on all cutoffs of one group. ``paths`` asks for the way there as well."""
+
+    group: Group
+    forecasters: tuple[Forecaster, ...]
+    paths: pd.DataFrame | None  # run, metric, step, cutoff
+
+
+class Done(NamedTuple):
+    """What a piece gave: rows of forecasts, rows of paths, seconds by forecaster."""
+
+    rows: pd.DataFrame
+    paths: pd.DataFrame
+    seconds: dict[str, float]
+
+
+def run(
+    curves: Curves,
+    plan: Plan,
+    forecasters: Sequence[Forecaster],
+    baselines: Sequence[str],
+    *,
+    fallback: Forecaster,
+    paths: pd.DataFrame | None = None,
+    headline: str | None = None,
+    workers: int = 1,
+    resume: Path | None = None,
+    progress: Callable[[int, int], None] = lambda done, all_: None,
+) -> Done:
+    """Forecast every fold of the plan with every forecaster.
+
+    ``paths`` (run, metric, step, cutoff) are extra targets for figures, given to the forecaster ``headline`` alone.
+    Work is cut into pieces (group x forecaster, all baselines together) that joblib spreads over ``workers`` processes,
+    or over a cluster inside ``joblib.parallel_config(backend="dask")``. Finished pieces are kept under ``resume`` by a
+    hash of all that they depend on, and are not done again. A forecaster that raises gets the draws of ``fallback`` and
+    a status. The rows do not depend on the number of workers, nor on which other forecasters run.
+    """
+    from joblib import Parallel, delayed
+
+    held_out = groups(curves, plan)
+    pieces = []
+    for group in held_out:
+        together = tuple(one for one in forecasters if one.name in baselines)
+        alone = [(one,) for one in forecasters if one.name not in baselines]
+        for some in ([together] if together else []) + alone:
+            mine = paths is not None and any(one.name == headline for one in some)
+            asked = paths[paths["run"].isin(group.test)] if paths is not None and mine else None
+            pieces.append(Work(group, some, asked))
+    if not pieces:
+        raise ValueError("nothing to backtest: no forecaster was named")
+    data = _digest(curves)
+    jobs = (delayed(_piece)(curves, plan, piece, fallback, data, resume) for piece in pieces)
+    done: list[Done] = []
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given", category=UserWarning)
+        for result in Parallel(n_jobs=workers, return_as="generator")(jobs):
+            done.append(result)
+            progress(len(done), len(pieces))
+    seconds: dict[str, float] = {}
+    for one in done:
+        for name, spent in one.seconds.items():
+            seconds[name] = seconds.get(name, 0.0) + spent
+    rows = pd.concat([one.rows for one in done], ignore_index=True)
+    rank = {one.name: i for i, one in enumerate(forecasters)}
+    order = rows["forecaster"].map(rank).argsort(kind="stable")
+    return Done(rows.iloc[order].reset_index(drop=True), pd.concat([d.paths for d in done], ignore_index=True), seconds)
+
+
+def rows_of(
+    forecast: Forecast, truth: np.ndarray, curves: Curves, *, forecaster: str, fold: str, cutoff: float
+) -> pd.DataFrame:
+    """A forecast and what happened (NaN: not known) as rows of ``forecasts.parquet``."""
+    draws = forecast.draws
+    known = np.isfinite(truth)
+    table = forecast.target.reset_index(drop=True).assign(
+        forecaster=forecaster,
+        fold=fold,
+        cutoff=cutoff,
+        kind=[curves.metrics[name].kind for name in forecast.target["metric"]],
+        status=forecast.status,
+        truth=truth,
+        mean=draws.mean(axis=1),
+        sd=draws.std(axis=1, ddof=1),
+    )
+    table[QUANTILES] = forecast.quantiles()
+    for name, score in (("crps", scores.crps), ("log_score", scores.log_score), ("pit", scores.pit)):
+        column = np.full(len(truth), np.nan)
+        if known.any():
+            column[known] = score(truth[known], draws[known])
+        table[name] = column
+    return table[COLUMNS]
+
+
+def _piece(curves: Curves, plan: Plan, work: Work, fallback: Forecaster, data: str, resume: Path | None) -> Done:
+    kept = None if resume is None else resume / f"{_name(plan, work, data)}.parquet"
+    if kept is not None and kept.exists():
+        table = pd.read_parquet(kept)
+        spent = dict(zip(table["forecaster"], table["_seconds"], strict=True))
+        path = table["_path"].to_numpy(dtype=bool)
+        return Done(table.loc[~path, COLUMNS], table.loc[path, COLUMNS], spent)
+    rows, paths, seconds = [], [], {}
+    all_folds = list(folds(curves, work.group, plan))
+    for one in work.forecasters:
+        began = time.perf_counter()
+        seed = seed_for(plan.seed, work.group.name, one.name)
+        fitted = _fit(one, work.group.history, seed)
+        for fold in all_folds:
+            answer = _forecast(fitted, fallback, work.group.history, fold.seen, fold.target, seed)
+            table = _rows(answer, fold.truth, curves, one.name, fold)
+            rows.append(table.assign(status=table["status"].where(table["truth"].notna(), "censored")))
+            if work.paths is not None:
+                asked = work.paths[(work.paths["cutoff"] == fold.cutoff) | np.isnan(fold.cutoff)]
+                if len(asked):
+                    target = asked[["run", "metric", "step"]].reset_index(drop=True)
+                    way = _forecast(fitted, fallback, work.group.history, fold.seen, target, seed)
+                    paths.append(_rows(way, np.full(len(target), np.nan), curves, one.name, fold))
+        seconds[one.name] = time.perf_counter() - began
+    nothing = pd.DataFrame(columns=COLUMNS)
+    result = Done(pd.concat(rows, ignore_index=True), pd.concat(paths, ignore_index=True) if paths else nothing, seconds)
+    if kept is not None:
+        both = pd.concat([result.rows.assign(_path=False), *(p.assign(_path=True) for p in paths)], ignore_index=True)
+        aside = kept.with_suffix(".writing")
+        both.assign(_seconds=both["forecaster"].map(seconds)).to_parquet(aside, index=False)
+        aside.replace(kept)
+    return result
+
+
+def _rows(forecast: Forecast, truth: np.ndarray, curves: Curves, name: str, fold: Fold) -> pd.DataFrame:
+    return rows_of(forecast, truth, curves, forecaster=name, fold=fold.group, cutoff=fold.cutoff)
+
+
+def _fit(forecaster: Forecaster, history: Curves, seed: int) -> Fitted | str:
+    """A fitted forecaster, or the words for why there is none: one bad member must not stop a backtest of twelve."""
+    try:
+        return forecaster.fit(history, seed=seed)
+    except Exception as error:
+        return f"fit failed: {type(error).__name__}: {error}"[:200]
+
+
+def _forecast(
+    fitted: Fitted | str, fallback: Forecaster, history: Curves, seen: Curves, target: pd.DataFrame, seed: int
+) -> Forecast:
+    why = fitted if isinstance(fitted, str) else ""
+    if not isinstance(fitted, str):
+        try:
+            return fitted.forecast(seen, target, seed=seed)
+        except Exception as error:
+            why = f"forecast failed: {type(error).__name__}: {error}"[:200]
+    plain = fallback.fit(history, seed=seed).forecast(seen, target, seed=seed)
+    return Forecast(plain.target, plain.draws, np.full(len(target), why, dtype=object))
+
+
+def _digest(curves: Curves) -> str:
+    """A hash of all that the curves hold."""
+    total = hashlib.sha256()
+    for table in (curves.points, curves.runs.reset_index(), curves.events):
+        total.update(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes())
+        total.update(",".join(map(str, table.columns)).encode())
+    total.update(repr(sorted(curves.metrics.items())).encode())
+    return total.hexdigest()
+
+
+def _name(plan: Plan, work: Work, data: str) -> str:
+    """The content address of a piece: data, plan, group, the settings of its forecasters, and the code's version."""
+    asked = "" if work.paths is None else work.paths.to_csv(index=False)
+    words = [data, repr(plan), work.group.name, repr(work.forecasters), asked, _code()]
+    return hashlib.sha256("\x1f".join(words).encode()).hexdigest()[:32]
+
+
+def _code() -> str:
+    """A hash of this package's own sources, so that work done by other code is never taken for this code's."""
+    total = hashlib.sha256()
+    for file in sorted(Path(__file__).parents[1].rglob("*.py")):
+        total.update(file.read_bytes())
+    return total.hexdigest()
+

@@ -1,0 +1,293 @@
+"""Curves: the one validated table of logged curves, its runs, its metrics and its events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+import pandas as pd
+
+Kind = Literal["capability", "bias", "robustness", "memorization", "loss", "signal", "schedule"]
+Better = Literal["higher", "lower", "zero"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+OUTCOMES: tuple[Kind, ...] = ("capability", "bias", "robustness", "memorization", "loss")
+KEY = ["run", "metric", "step"]
+EVENT_COLUMNS = ["run", "step", "what"]
+
+
+class Metric(NamedTuple):
+    """A logged number: its kind, range, direction and the value of a model that knows nothing."""
+
+    name: str
+    kind: Kind
+    lower: float | None = None  # None: unbounded on that side
+    upper: float | None = None
+    better: Better | None = None
+    chance: float | None = None
+
+
+class Curve(NamedTuple):
+    """One metric of one run as arrays, each (t,); ``stderr`` is NaN where the log does not state it."""
+
+    step: np.ndarray
+    value: np.ndarray
+    stderr: np.ndarray
+
+
+def no_events() -> pd.DataFrame:
+    """An events table with no rows."""
+    return pd.DataFrame({"run": pd.Series(dtype="str"), "step": pd.Series(dtype="float64"), "what": pd.Series(dtype="str")})
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Logged curves: ``points`` (run, metric, step, value, stderr [, seen]), ``runs``, ``metrics``, ``events``.
+
+    Points are sorted by run, metric and step, unique and finite. ``runs`` has the run as index and the columns
+    ``family`` and ``last_step`` (planned), then covariates known before the run. Build one with `curves_from`, which
+    checks all of this; the constructor itself trusts its caller, so that cutting is cheap.
+    """
+
+    points: pd.DataFrame
+    runs: pd.DataFrame
+    metrics: Mapping[str, Metric]
+    events: pd.DataFrame = field(default_factory=no_events)
+
+    @cached_property
+    def by_key(self) -> dict[tuple[str, str], Curve]:
+        """Every (run, metric) that has points, as a `Curve` of arrays."""
+        if self.points.empty:
+            return {}
+        run = self.points["run"].to_numpy(dtype=object)
+        metric = self.points["metric"].to_numpy(dtype=object)
+        columns = [self.points[name].to_numpy(dtype=float) for name in ("step", "value", "stderr")]
+        starts = np.flatnonzero(np.r_[True, (run[1:] != run[:-1]) | (metric[1:] != metric[:-1])])
+        ends = np.r_[starts[1:], len(run)]
+        return {
+            (run[a], metric[a]): Curve(*(column[a:b] for column in columns))
+            for a, b in zip(starts, ends, strict=True)
+        }
+
+    def of_runs(self, names: pd.Index | list[str] | set[str]) -> Curves:
+        """The curves of some runs only."""
+        keep = set(names)
+        return Curves(
+            self.points[self.points["run"].isin(keep)],
+            self.runs[self.runs.index.isin(keep)],
+            self.metrics,
+            self.events[self.events["run"].isin(keep)],
+        )
+
+    def of_metrics(self, names: list[str] | set[str]) -> Curves:
+        """The curves of some metrics only (runs and events stay)."""
+        keep = set(names)
+        metrics = {name: metric for name, metric in self.metrics.items() if name in keep}
+        return Curves(self.points[self.points["metric"].isin(keep)], self.runs, metrics, self.events)
+
+    def where(self, visible: np.ndarray) -> Curves:
+        """The points for which ``visible`` is true, and all points of kind ``schedule``: a plan is not the future."""
+        planned = [name for name, metric in self.metrics.items() if metric.kind == "schedule"]
+        keep = visible | self.points["metric"].isin(planned).to_numpy()
+        return Curves(self.points[keep], self.runs, self.metrics, self.events)
+
+    def upto(self, share: float) -> Curves:
+        """What is visible once each run has done ``share`` of its planned steps (the cutoff itself is seen).
+
+        Later points and later events are gone; curves of kind ``schedule`` are kept whole.
+        """
+        limit = self.runs["last_step"] * share
+        # One part in a billion of slack: 0.1 * 30 must still see step 3.
+        slack = 1 + 1e-9
+        visible = self.points["step"].to_numpy() <= self.points["run"].map(limit).to_numpy() * slack
+        cut = self.where(visible)
+        past = self.events["step"].to_numpy(dtype=float) <= self.events["run"].map(limit).to_numpy(dtype=float) * slack
+        return Curves(cut.points, cut.runs, cut.metrics, self.events[past])
+
+
+def curves_from(
+    points: pd.DataFrame,
+    runs: pd.DataFrame | None = None,
+    metrics: Mapping[str, Metric] | None = None,
+    events: pd.DataFrame | None = None,
+) -> Curves:
+    """Check and order four tables into `Curves`.
+
+    points has run, metric, step, value and optionally stderr, seen; runs has the index (or column) run and optionally
+    family, last_step and covariates (without a table every run is its own family and ends at its largest step); a
+    metric that ``metrics`` does not name is of kind ``signal``. Raises ValueError: what was expected, what was found,
+    where first, what is allowed.
+
+    >>> points = pd.DataFrame({"run": "a", "metric": "loss", "step": [1, 2], "value": [2.0, 1.5]})
+    >>> curves_from(points).runs["last_step"].tolist()
+    [2]
+    """
+    table = _checked_points(points)
+    known = dict(metrics or {})
+    names = pd.unique(table["metric"])
+    complete = known | {name: Metric(name, "signal") for name in names if name not in known}
+    _check_metrics(complete)
+    _check_ranges(table, complete)
+    return Curves(table, _checked_runs(table, runs), complete, _checked_events(table, events))
+
+
+def _first(bad: np.ndarray, points: pd.DataFrame) -> str:
+    """Words for where a fault is first: the row and its key."""
+    row = int(np.flatnonzero(bad)[0])
+    key = ", ".join(f"{name} {points[name].iloc[row]!r}" for name in KEY if name in points)
+    return f"first in row {row + 1} ({key})"
+
+
+def _number(points: pd.DataFrame, name: str) -> np.ndarray:
+    column = points[name]
+    number = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float)
+    text = np.isnan(number) & column.notna().to_numpy() & ~column.astype("str").str.lower().eq("nan").to_numpy()
+    if text.any():
+        raise ValueError(
+            f"points: {name} must be numbers, found {column.iloc[int(np.flatnonzero(text)[0])]!r}, {_first(text, points)}"
+        )
+    return number
+
+
+def _checked_points(points: pd.DataFrame) -> pd.DataFrame:
+    missing = [name for name in [*KEY, "value"] if name not in points]
+    if missing:
+        raise ValueError(
+            f"points: missing column(s) {', '.join(missing)}; found {', '.join(map(str, points.columns)) or 'none'}; "
+            "needed are run, metric, step, value (stderr and seen are optional)"
+        )
+    if points.empty:
+        raise ValueError("points: the table has no rows")
+    points = points.reset_index(drop=True)
+    for name in ("run", "metric"):
+        blank = points[name].isna().to_numpy()
+        if blank.any():
+            raise ValueError(f"points: {name} is blank, {_first(blank, points)}")
+    step, value = _number(points, "step"), _number(points, "value")
+    for name, column in (("step", step), ("value", value)):
+        bad = ~np.isfinite(column)
+        if bad.any():
+            raise ValueError(
+                f"points: {name} must be finite, found {column[bad][0]}, {_first(bad, points)}; "
+                "drop the row, and note a diverged run in events (run, step, what)"
+            )
+    if (step < 0).any():
+        raise ValueError(f"points: step must not be negative, found {step[step < 0][0]:g}, {_first(step < 0, points)}")
+    table = pd.DataFrame(
+        {
+            "run": points["run"].astype("str"),
+            "metric": points["metric"].astype("str"),
+            "step": step.astype("int64") if (step == np.floor(step)).all() and step.max() < 2**62 else step,
+            "value": value,
+            "stderr": _checked_stderr(points),
+        }
+    )
+    if "seen" in points:
+        table["seen"] = _checked_seen(points)
+    double = table.duplicated(KEY).to_numpy()
+    if double.any():
+        raise ValueError(
+            f"points: run, metric, step must be unique, found {int(double.sum())} repeated row(s), {_first(double, table)}; "
+            "a resumed run whose steps go back must be merged first (keep the later value)"
+        )
+    return table.sort_values(KEY, ignore_index=True)
+
+
+def _checked_stderr(points: pd.DataFrame) -> np.ndarray:
+    if "stderr" not in points:
+        return np.full(len(points), np.nan)
+    stderr = _number(points, "stderr")
+    bad = np.isinf(stderr) | (stderr < 0)
+    if bad.any():
+        raise ValueError(
+            f"points: stderr must be a finite number >= 0 or blank, found {stderr[bad][0]}, {_first(bad, points)}"
+        )
+    return stderr
+
+
+def _checked_seen(points: pd.DataFrame) -> np.ndarray:
+    column = points["seen"]
+    number = column.astype(float).to_numpy() if column.dtype == bool else _number(points, "seen")
+    bad = ~np.isin(number, (0.0, 1.0))
+    if bad.any():
+        raise ValueError(f"points: seen must be 0 or 1, found {number[bad][0]}, {_first(bad, points)}")
+    return number.astype(bool)
+
+
+def _checked_runs(points: pd.DataFrame, runs: pd.DataFrame | None) -> pd.DataFrame:
+    largest = points.groupby("run")["step"].max()
+    if runs is None:
+        return pd.DataFrame({"family": largest.index.astype("str"), "last_step": largest}, index=largest.index)
+    if "run" in runs.columns:
+        runs = runs.set_index("run")
+    runs = runs.rename_axis("run")
+    runs.index = runs.index.astype("str")
+    double = runs.index[runs.index.duplicated()]
+    if len(double):
+        raise ValueError(f"runs: run must be unique, found {double[0]!r} more than once")
+    unknown = largest.index.difference(runs.index)
+    if len(unknown):
+        raise ValueError(f"runs: no row for {len(unknown)} run(s) of points, first {unknown[0]!r}")
+    runs = runs.loc[runs.index.intersection(largest.index)].copy()
+    largest = largest.reindex(runs.index)
+    if "family" not in runs:
+        runs["family"] = runs.index
+    runs["family"] = runs["family"].astype("str").where(runs["family"].notna(), runs.index.to_series())
+    planned = pd.to_numeric(runs["last_step"], errors="coerce") if "last_step" in runs else largest
+    wrong = ~(planned.fillna(largest) > 0) | (planned == np.inf)
+    if wrong.any():
+        raise ValueError(f"runs: last_step must be a number > 0, first wrong for run {runs.index[wrong][0]!r}")
+    runs["last_step"] = planned.fillna(largest).astype(points["step"].dtype if (planned.dropna() % 1 == 0).all() else float)
+    over = largest.to_numpy() > runs["last_step"].to_numpy()
+    if over.any():
+        run = runs.index[over][0]
+        raise ValueError(
+            f"runs: last_step is the planned end, but run {run!r} has a point at step {largest[run]} "
+            f"after its last_step {runs.loc[run, 'last_step']}"
+        )
+    rest = [name for name in runs.columns if name not in ("family", "last_step")]
+    return runs[["family", "last_step", *rest]].sort_index()
+
+
+def _check_metrics(metrics: Mapping[str, Metric]) -> None:
+    for metric in metrics.values():
+        if metric.kind not in KINDS:
+            raise ValueError(f"metrics: {metric.name!r} has kind {metric.kind!r}; allowed are {', '.join(KINDS)}")
+        if metric.better not in (None, *get_args(Better)):
+            raise ValueError(
+                f"metrics: {metric.name!r} has better {metric.better!r}; allowed are {', '.join(get_args(Better))} or blank"
+            )
+        if metric.lower is not None and metric.upper is not None and not metric.lower < metric.upper:
+            raise ValueError(f"metrics: {metric.name!r} has lower {metric.lower} not below upper {metric.upper}")
+
+
+def _check_ranges(points: pd.DataFrame, metrics: Mapping[str, Metric]) -> None:
+    lower = points["metric"].map({name: m.lower for name, m in metrics.items() if m.lower is not None}).to_numpy(float)
+    upper = points["metric"].map({name: m.upper for name, m in metrics.items() if m.upper is not None}).to_numpy(float)
+    value = points["value"].to_numpy()
+    # Averages of floats miss a bound by rounding alone: one part in a million of the bound is forgiven.
+    outside = (value < lower - 1e-6 * np.maximum(1, np.abs(lower))) | (value > upper + 1e-6 * np.maximum(1, np.abs(upper)))
+    if outside.any():
+        metric = metrics[points["metric"].iloc[int(np.flatnonzero(outside)[0])]]
+        raise ValueError(
+            f"points: value of {metric.name!r} must lie between {metric.lower} and {metric.upper}, "
+            f"found {value[outside][0]:g}, {_first(outside, points)}; mend the data or the range in metrics.csv"
+        )
+
+
+def _checked_events(points: pd.DataFrame, events: pd.DataFrame | None) -> pd.DataFrame:
+    if events is None or events.empty:
+        return no_events()
+    missing = [name for name in EVENT_COLUMNS if name not in events]
+    if missing:
+        raise ValueError(f"events: missing column(s) {', '.join(missing)}; needed are run, step, what")
+    step = _number(events, "step")
+    if not np.isfinite(step).all():
+        raise ValueError(f"events: step must be finite, {_first(~np.isfinite(step), events)}")
+    unknown = ~events["run"].astype("str").isin(points["run"]).to_numpy()
+    if unknown.any():
+        raise ValueError(f"events: run has no points, {_first(unknown, events)}")
+    table = events.assign(run=events["run"].astype("str"), step=step, what=events["what"].astype("str"))
+    return table.sort_values(["run", "step"], ignore_index=True)

@@ -1,0 +1,86 @@
+"""Forecast: draws and a status, the only form of an answer; Forecaster and Fitted: who gives it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+
+from predictdyn.curves import Curves
+
+TARGET_COLUMNS = ["run", "metric", "step"]
+DRAWS = 1000
+LEVELS = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975)
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Samples of the predictive distribution of each target.
+
+    ``target`` (n rows: run, metric, step), ``draws`` (n, s) finite and in the metric's units, ``status`` (n,) "ok" or
+    why the row fell back. The draws are of the next measurement, sampling noise included. Raises ValueError when the
+    shapes disagree, a draw is not finite, or a row is a point mass by construction.
+    """
+
+    target: pd.DataFrame
+    draws: np.ndarray
+    status: np.ndarray
+
+    def __post_init__(self) -> None:
+        n = len(self.target)
+        if self.draws.ndim != 2 or len(self.draws) != n or self.status.shape != (n,):
+            raise ValueError(
+                f"a forecast of {n} targets needs draws (n, s) and status (n,), "
+                f"got {self.draws.shape} and {self.status.shape}"
+            )
+        if not np.isfinite(self.draws).all():
+            row = int(np.flatnonzero(~np.isfinite(self.draws).all(axis=1))[0])
+            raise ValueError(f"draws must be finite; first row that is not: {dict(self.target.iloc[row])}")
+
+    def quantiles(self, levels: tuple[float, ...] = LEVELS) -> np.ndarray:
+        """Quantiles of each row, (n, len(levels)), by linear interpolation between order statistics."""
+        return np.quantile(self.draws, levels, axis=1).T
+
+
+class Fitted(Protocol):
+    """What a forecaster has learnt; frozen, and kept in a folder of JSON, npz and parquet."""
+
+    def forecast(self, seen: Curves, target: pd.DataFrame, *, seed: int) -> Forecast:
+        """Forecast each target (run, metric, step) from the beginning of its run."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write all that `forecast` needs into an existing, empty folder."""
+        ...
+
+
+class Forecaster(Protocol):
+    """A way of forecasting; its settings are the fields of a frozen dataclass."""
+
+    @property
+    def name(self) -> str:
+        """One word, as used on the command line."""
+        ...
+
+    def fit(self, history: Curves, *, seed: int) -> Fitted:
+        """Learn all that may be learnt from: finished runs, or under a fixed split the visible part of every run."""
+        ...
+
+    def load(self, folder: Path) -> Fitted:
+        """Read back what `Fitted.save` wrote."""
+        ...
+
+
+def seed_for(seed: int, *words: object) -> int:
+    """A seed of its own for each fold, forecaster and row, so that adding one moves no other number.
+
+    >>> seed_for(0, "a") != seed_for(0, "b")
+    True
+    """
+    import hashlib
+
+    digest = hashlib.sha256("\x1f".join([str(seed), *map(str, words)]).encode()).digest()
+    return int.from_bytes(digest[:4], "little")

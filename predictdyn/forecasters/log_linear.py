@@ -1,0 +1,23 @@
+"""Log-linear tail: a straight line in the logarithm of the step through the last half of what was seen."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from predictdyn.forecasters._empirical import Empirical, Peers
+from predictdyn.lines import Line
+
+
+def log_linear(line: Line, share: np.ndarray, peers: Peers) -> np.ndarray:
+    """z(x) = a + b ln x, least squares over the last half of the points (at least 3), latent; no answer with fewer."""
+    begun = line.share > 0
+    x, z = np.log(line.share[begun]), line.latent[begun]
+    tail = max(len(x) // 2, 3)
+    x, z = x[-tail:], z[-tail:]
+    if len(x) < 3:
+        return np.full(len(share), np.nan)
+    slope = np.sum((x - x.mean()) * (z - z.mean())) / np.sum((x - x.mean()) ** 2)
+    return z.mean() + slope * (np.log(np.maximum(share, 1e-12)) - x.mean())
+
+
+FORECASTER = Empirical("log_linear", log_linear)

@@ -1,0 +1,86 @@
+"""The latent scale: where a metric is modelled (logit between two bounds, log above or below one, identity without)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from predictdyn.curves import Metric
+
+LARGEST_FLOOR = 0.004  # of the range: accuracies within half an item of a bound carry no more than this
+
+
+class Scale(NamedTuple):
+    """Maps values of one metric to the latent scale and back; every latent number maps strictly into the range.
+
+    ``floor`` is the distance from a bound below which a logged value counts as lying on it: the logit of an
+    accuracy of exactly 0 or 1 is then finite, and no draw ever has to be clipped.
+    """
+
+    lower: float | None
+    upper: float | None
+    floor: float
+
+    def latent(self, value: np.ndarray) -> np.ndarray:
+        """Values (...) in the metric's units to the latent scale (...)."""
+        value = np.asarray(value, dtype=float)
+        if self.lower is not None and self.upper is not None:
+            inside = np.clip(value, self.lower + self.floor, self.upper - self.floor)
+            return np.log(inside - self.lower) - np.log(self.upper - inside)
+        if self.lower is not None:
+            return np.log(np.maximum(value - self.lower, self.floor))
+        if self.upper is not None:
+            return -np.log(np.maximum(self.upper - value, self.floor))
+        return value
+
+    def value(self, latent: np.ndarray) -> np.ndarray:
+        """Latent numbers (...) back to the metric's units (...); huge ones end next to a bound, always finite."""
+        # exp(+-690) is the last that is finite; the tails of heavy-tailed draws may ask for more.
+        latent = np.clip(np.asarray(latent, dtype=float), -690.0, 690.0) if self.bounded else np.asarray(latent, float)
+        if self.lower is not None and self.upper is not None:
+            share = np.where(latent < 0, np.exp(np.minimum(latent, 0)), 1.0) / (1.0 + np.exp(-np.abs(latent)))
+            return self.lower + (self.upper - self.lower) * share
+        if self.lower is not None:
+            return self.lower + np.exp(latent)
+        if self.upper is not None:
+            return self.upper - np.exp(-latent)
+        return latent
+
+    def latent_stderr(self, value: np.ndarray, stderr: np.ndarray) -> np.ndarray:
+        """Standard errors (...) on the latent scale by the delta method (NaN stays NaN)."""
+        value = np.asarray(value, dtype=float)
+        if self.lower is not None and self.upper is not None:
+            inside = np.clip(value, self.lower + self.floor, self.upper - self.floor)
+            return stderr * (self.upper - self.lower) / ((inside - self.lower) * (self.upper - inside))
+        if self.lower is not None:
+            return stderr / np.maximum(value - self.lower, self.floor)
+        if self.upper is not None:
+            return stderr / np.maximum(self.upper - value, self.floor)
+        return np.asarray(stderr, dtype=float)
+
+    @property
+    def bounded(self) -> bool:
+        """Whether there is a bound on any side."""
+        return self.lower is not None or self.upper is not None
+
+
+def scale_for(metric: Metric, visible: np.ndarray) -> Scale:
+    """The latent scale of a metric, its floor taken from visible values (t,) alone.
+
+    The floor is half the smallest distance to a bound that was seen, and at most 0.4 % of the range: a share that is
+    logged as 0.0005 keeps its meaning, an accuracy of exactly 1 stays finite.
+
+    >>> scale = scale_for(Metric("acc", "capability", 0.0, 1.0), np.array([0.25, 0.5]))
+    >>> float(scale.value(scale.latent(np.array(0.25))).round(6))
+    0.25
+    """
+    if metric.lower is None and metric.upper is None:
+        return Scale(None, None, 0.0)
+    distances = [np.abs(np.asarray(visible, float) - bound) for bound in (metric.lower, metric.upper) if bound is not None]
+    distance = np.concatenate(distances)
+    distance = distance[distance > 0]
+    smallest = float(distance.min()) / 2 if len(distance) else np.inf
+    if metric.lower is not None and metric.upper is not None:
+        return Scale(metric.lower, metric.upper, min(smallest, LARGEST_FLOOR * (metric.upper - metric.lower)))
+    return Scale(metric.lower, metric.upper, smallest if np.isfinite(smallest) else 1e-6)

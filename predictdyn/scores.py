@@ -1,0 +1,162 @@
+"""Scoring rules: (truth, draws) -> one number per row; lower is better.
+
+pit, covered and width describe, they do not rank. A truth that is NaN (not known yet) scores NaN, but for width.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def crps(truth: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    r"""Fair continuous ranked probability score of an ensemble.
+
+    .. math:: \frac1s \sum_i |x_i - y| - \frac{1}{2 s (s-1)} \sum_{i,j} |x_i - x_j|
+
+    truth (n,), draws (n, s) with s >= 2 -> (n,), all in the metric's units. The pair term is computed from order
+    statistics, :math:`\sum_{i,j} |x_i - x_j| = 2 \sum_i (2i - s - 1) x_{(i)}`. Ferro 2014, doi:10.1002/qj.2270.
+
+    >>> round(float(crps(np.array([1.0]), np.array([[0.0, 2.0, 4.0]]))[0]), 3)
+    0.333
+    """
+    truth, draws = _checked(truth, draws)
+    s = draws.shape[1]
+    # Centred at the truth first: the pair term then cancels small numbers, not large ones.
+    ordered = np.sort(draws - truth[:, None], axis=1)
+    pairs = ordered @ (2.0 * np.arange(1, s + 1) - s - 1)
+    return np.abs(ordered).mean(axis=1) - pairs / (s * (s - 1))
+
+
+def log_score(truth: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    r"""Negative log of a smooth density made from the draws, in nats (density per unit of the metric).
+
+    .. math:: -\ln \frac{1}{s + 1} \Big[ \sum_i \frac1h \phi\!\left(\frac{y - x_i}{h}\right) + c(y) \Big],\quad
+       h = 0.9\, v\, s^{-1/5},\; v = \min(\mathrm{sd}, \mathrm{iqr}/1.34)
+
+    truth (n,), draws (n, s) -> (n,). The kernels are Gaussian with Silverman's bandwidth (1986, eq. 3.31). c is a
+    Cauchy density at the median with scale v: a truth beyond all s draws, as happens about twice in s, then costs the
+    log of its distance and not its square, and the score is always finite. The kernels widen the density a little: at
+    the centre of a normal, 1000 draws score 0.03 nats too high. v is sd where iqr is 0, and never below 1e-12 of the
+    largest draw, nor 1e-30: equal draws score very well or very badly, and by how much says nothing. On kernel
+    estimates in log scores: Krueger et al. 2021, doi:10.1111/insr.12405.
+
+    >>> round(float(log_score(np.array([0.0]), np.linspace(-1, 1, 1001)[None])[0]), 3)  # ln 2, and a little
+    0.694
+    """
+    truth, draws = _checked(truth, draws)
+    s = draws.shape[1]
+    low, middle, high = np.quantile(draws, (0.25, 0.5, 0.75), axis=1)
+    sd = draws.std(axis=1, ddof=1)
+    spread = np.where(high > low, np.minimum(sd, (high - low) / 1.34), sd)
+    spread = np.maximum(spread, np.maximum(1e-12 * np.abs(draws).max(axis=1), 1e-30))
+    width = 0.9 * spread * s**-0.2
+    exponent = -0.5 * ((truth[:, None] - draws) / width[:, None]) ** 2
+    top = exponent.max(axis=1)
+    kernels = top + np.log(np.exp(exponent - top[:, None]).sum(axis=1)) - np.log(width) - 0.5 * np.log(2 * np.pi)
+    tail = -np.log(np.pi * spread) - np.log1p(((truth - middle) / spread) ** 2)
+    return np.log(s + 1) - np.logaddexp(kernels, tail)
+
+
+def interval_score(truth: np.ndarray, draws: np.ndarray, *, level: float = 0.9) -> np.ndarray:
+    r"""Winkler's score of the central interval [l, u] of coverage ``level`` = 1 - a, in the metric's units.
+
+    .. math:: (u - l) + \frac2a (l - y)_+ + \frac2a (y - u)_+
+
+    truth (n,), draws (n, s) -> (n,). Gneiting and Raftery 2007, doi:10.1198/016214506000001437, eq. 43.
+
+    >>> round(float(interval_score(np.array([1.0]), np.array([[0.0, 2.0, 4.0]]), level=0.5)[0]), 3)
+    2.000
+    """
+    truth, draws = _checked(truth, draws)
+    low, high = _interval(draws, level)
+    return (high - low) + 2 / (1 - level) * (np.maximum(low - truth, 0) + np.maximum(truth - high, 0))
+
+
+def covered(truth: np.ndarray, draws: np.ndarray, *, level: float = 0.9) -> np.ndarray:
+    """Whether the central interval of coverage ``level`` holds the truth, 1.0 or 0.0; NaN where the truth is NaN.
+
+    truth (n,), draws (n, s) -> (n,).
+
+    >>> round(float(covered(np.array([1.0]), np.array([[0.0, 2.0, 4.0]]), level=0.5)[0]), 1)
+    1.0
+    """
+    truth, draws = _checked(truth, draws)
+    low, high = _interval(draws, level)
+    return np.where(np.isnan(truth), np.nan, (low <= truth) & (truth <= high))
+
+
+def width(truth: np.ndarray, draws: np.ndarray, *, level: float = 0.9) -> np.ndarray:
+    """Width of the central interval of coverage ``level``, in the metric's units. truth (n,), draws (n, s) -> (n,).
+
+    >>> round(float(width(np.array([1.0]), np.array([[0.0, 2.0, 4.0]]), level=0.5)[0]), 1)
+    2.0
+    """
+    _, draws = _checked(truth, draws)
+    low, high = _interval(draws, level)
+    return high - low
+
+
+def pit(truth: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    r"""Probability integral transform, :math:`F(y^-) + \tfrac12 (F(y) - F(y^-))`, uniform when calibrated.
+
+    truth (n,), draws (n, s) -> (n,) in [0, 1]. Ties with draws are split in the middle, so no random number is needed;
+    NaN where the truth is NaN. Czado et al. 2009, doi:10.1111/j.1541-0420.2009.01191.x.
+
+    >>> round(float(pit(np.array([2.0]), np.array([[0.0, 2.0, 4.0, 5.0]]))[0]), 3)
+    0.375
+    """
+    truth, draws = _checked(truth, draws)
+    below = (draws < truth[:, None]).mean(axis=1)
+    equal = (draws == truth[:, None]).mean(axis=1)
+    return np.where(np.isnan(truth), np.nan, below + 0.5 * equal)
+
+
+def absolute_error(truth: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    """Distance of the median from the truth, in the metric's units. truth (n,), draws (n, s) -> (n,).
+
+    >>> round(float(absolute_error(np.array([1.0]), np.array([[0.0, 2.0, 5.0]]))[0]), 1)
+    1.0
+    """
+    truth, draws = _checked(truth, draws)
+    return np.abs(np.median(draws, axis=1) - truth)
+
+
+def relative_error(truth: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    """|median / truth - 1|, no unit; NaN where the truth is not positive. truth (n,), draws (n, s) -> (n,).
+
+    >>> round(float(relative_error(np.array([4.0]), np.array([[0.0, 2.0, 5.0]]))[0]), 1)
+    0.5
+    """
+    truth, draws = _checked(truth, draws)
+    median = np.median(draws, axis=1)
+    return np.abs(np.divide(median, truth, out=np.full_like(truth, np.nan), where=truth > 0) - 1)
+
+
+def squared_log_error(truth: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    """(ln median - ln truth)^2, no unit; NaN unless both are positive. The root of its mean over rows is the RMSLE.
+
+    truth (n,), draws (n, s) -> (n,).
+
+    >>> round(float(squared_log_error(np.array([1.0]), np.array([[1.0, np.e, 5.0]]))[0]), 3)
+    1.000
+    """
+    truth, draws = _checked(truth, draws)
+    median = np.median(draws, axis=1)
+    good = (truth > 0) & (median > 0)
+    return np.where(good, np.log(np.where(good, median, 1)) - np.log(np.where(good, truth, 1)), np.nan) ** 2
+
+
+def _checked(truth: np.ndarray, draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    truth, draws = np.asarray(truth, dtype=float), np.asarray(draws, dtype=float)
+    if truth.ndim != 1 or draws.ndim != 2 or len(truth) != len(draws) or draws.shape[1] < 2:
+        raise ValueError(f"expected truth (n,) and draws (n, s) with s >= 2, got {truth.shape} and {draws.shape}")
+    if np.isinf(truth).any() or not np.isfinite(draws).all():
+        row = int(np.flatnonzero(np.isinf(truth) | ~np.isfinite(draws).all(axis=1))[0])
+        raise ValueError(f"draws must be finite and truth finite or NaN; first row that is not: {row}")
+    return truth, draws
+
+
+def _interval(draws: np.ndarray, level: float) -> np.ndarray:
+    if not 0 < level < 1:
+        raise ValueError(f"level is the coverage of an interval, in (0, 1), got {level}")
+    return np.quantile(draws, ((1 - level) / 2, (1 + level) / 2), axis=1)
