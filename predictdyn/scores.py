@@ -54,7 +54,8 @@ def log_score(truth: np.ndarray, draws: np.ndarray) -> np.ndarray:
     top = exponent.max(axis=1)
     kernels = top + np.log(np.exp(exponent - top[:, None]).sum(axis=1)) - np.log(width) - 0.5 * np.log(2 * np.pi)
     tail = -np.log(np.pi * spread) - np.log1p(((truth - middle) / spread) ** 2)
-    return np.log(s + 1) - np.logaddexp(kernels, tail)
+    with np.errstate(invalid="ignore"):  # logaddexp warns of a truth that is NaN
+        return np.log(s + 1) - np.logaddexp(kernels, tail)
 
 
 def interval_score(truth: np.ndarray, draws: np.ndarray, *, level: float = 0.9) -> np.ndarray:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from predictdyn.backtest.compare import Skill, macro_mean, skill, verdict
 
+MOST_UNITS = 20.0
 CELL = ["kind", "metric", "cutoff"]
 COVERAGE = {50: ("q0.25", "q0.75"), 80: ("q0.1", "q0.9"), 90: ("q0.05", "q0.95"), 95: ("q0.025", "q0.975")}
 
@@ -18,7 +19,8 @@ def resolved(rows: pd.DataFrame, family: pd.Series, baselines: Sequence[str]) ->
 
     Adds ``family``; ``fell_back``; ``coverage_50 ... coverage_95`` (0 or 1); ``interval_90`` (Winkler); ``ae``,
     ``relative_error``, ``sle`` (squared log error) of the median; and ``relative_crps``: the CRPS over a unit of the
-    metric, so that metrics can be averaged. The unit is the median over baselines of the metric's mean CRPS.
+    metric, so that metrics can be averaged. The unit is the median over baselines of the metric's mean CRPS; one row
+    counts at most ``MOST_UNITS``, so that a single absurd forecast cannot hide all others.
     """
     table = rows[rows["truth"].notna()].copy()
     truth, median = table["truth"].to_numpy(float), table["q0.5"].to_numpy(float)
@@ -37,7 +39,8 @@ def resolved(rows: pd.DataFrame, family: pd.Series, baselines: Sequence[str]) ->
     reference = table[table["forecaster"].isin(baselines)]
     unit = reference.groupby(["metric", "forecaster"])["crps"].mean().groupby("metric").median()
     # A metric that every baseline gets exactly right has no unit; its scores stay as they are (zero or not).
-    table["relative_crps"] = table["crps"] / table["metric"].map(unit).where(lambda one: one > 0, 1.0)
+    relative = table["crps"] / table["metric"].map(unit).where(lambda one: one > 0, 1.0)
+    table["relative_crps"] = relative.clip(upper=MOST_UNITS)
     return table
 
 

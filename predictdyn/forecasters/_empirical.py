@@ -120,9 +120,11 @@ def _row(
         pick = rng.integers(len(errors), size=DRAWS)
         sign = rng.choice([-1.0, 1.0], size=DRAWS)
         rms = np.sqrt((errors**2).mean(axis=0))
-        # Silverman's width for the kernel; the factor restores what n errors cannot show of the tails.
-        kernel = 1.06 * len(errors) ** -0.2 * rng.standard_normal(DRAWS)
-        noise = np.sqrt(1 + 1 / len(errors)) * (sign * errors[pick].T) + np.minimum(rms, _robust(errors))[:, None] * kernel
+        # A smoothed bootstrap: Silverman's width, shrunk so that the kernel does not add to the variance; the factor
+        # restores what n errors cannot show.
+        width = 1.06 * len(errors) ** -0.2
+        smooth = np.minimum(rms, _robust(errors))[:, None] * (width * rng.standard_normal(DRAWS))
+        noise = np.sqrt((1 + 1 / len(errors)) / (1 + width**2)) * (sign * errors[pick].T + smooth)
         noise = noise + floor * rng.standard_normal(DRAWS)
     else:
         spread = _own_spread(rule, task, line, asked.share, origin)

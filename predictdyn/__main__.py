@@ -1,0 +1,5 @@
+"""`python -m predictdyn` is the command `predictdyn`."""
+
+from predictdyn.cli import main
+
+main()

@@ -1,0 +1,111 @@
+"""Write the files of the contract: aside first, then renamed, so that nothing half-written is ever left behind."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from predictdyn.curves import Curves, Metric
+
+PACKAGES = ("predictdyn", "numpy", "scipy", "pandas", "scikit-learn", "statsmodels", "jax", "numpyro", "matplotlib")
+MANY_FILES = 40
+
+
+@contextmanager
+def new_folder(out: Path) -> Iterator[Path]:
+    """A folder to write in that becomes ``out`` when all went well, and is gone when not.
+
+    Raises ValueError when ``out`` exists and is not an empty folder.
+    """
+    check_new(out)
+    aside = out.parent / f".{out.name}.writing"
+    if aside.exists():
+        shutil.rmtree(aside)
+    aside.mkdir(parents=True)
+    try:
+        yield aside
+        aside.replace(out)
+    finally:
+        if aside.exists():
+            shutil.rmtree(aside)
+
+
+def check_new(out: Path) -> None:
+    """Raises ValueError when ``out`` is in the way of new results."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(f"{out} exists already; choose another --out, or remove it first")
+
+
+def metrics_table(metrics: Mapping[str, Metric]) -> pd.DataFrame:
+    """The metrics as rows of ``metrics.csv``."""
+    rows = [metric._asdict() for metric in metrics.values()]
+    return pd.DataFrame(rows, columns=list(Metric._fields)).rename(columns={"name": "metric"})
+
+
+def provenance(
+    curves: Curves, *, made: str, title: str, command: str, headline: str, seed: int, plan: dict[str, Any],
+    data: Path, warnings: list[str], seconds: dict[str, float],
+) -> dict[str, Any]:
+    """Where results come from: command, seed, versions, sha256 of the data, plan, warnings, seconds by forecaster."""
+    return {
+        "predictdyn": _version("predictdyn"),
+        "command": command,
+        "made": made,
+        "title": title,
+        "headline": headline,
+        "seed": seed,
+        "versions": {name: _version(name) for name in PACKAGES},
+        "sha256": file_hashes(data),
+        "plan": plan,
+        "data": {
+            "runs": len(curves.runs),
+            "families": int(curves.runs["family"].nunique()),
+            "points": len(curves.points),
+            "metrics": int(curves.points["metric"].nunique()),
+        },
+        "warnings": warnings,
+        "seconds": {name: round(spent, 2) for name, spent in seconds.items()},
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def write_json(data: dict[str, Any], file: Path) -> None:
+    """Readable JSON with a final line break; NaN is not JSON and becomes null."""
+    file.write_text(json.dumps(_plain(data), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def file_hashes(path: Path) -> dict[str, str]:
+    """sha256 of each file by its relative name; of a tree with many, one hash over all names and hashes."""
+    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+    base = path.parent if path.is_file() else path
+    hashes = {file.relative_to(base).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+    if len(hashes) <= MANY_FILES:
+        return hashes
+    total = hashlib.sha256("".join(f"{name}{value}" for name, value in hashes.items()).encode()).hexdigest()
+    return {f"all {len(hashes)} files": total}
+
+
+def _plain(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {str(key): _plain(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_plain(value) for value in data]
+    if isinstance(data, float) and data != data:
+        return None
+    return data
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

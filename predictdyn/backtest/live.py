@@ -1,0 +1,127 @@
+"""Forecast runs that have not ended: the same files as a backtest writes, with the truth left blank."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from predictdyn.backtest.examples import PATH_POINTS
+from predictdyn.backtest.folder import metrics_table
+from predictdyn.backtest.folds import ENDED
+from predictdyn.backtest.plan import target_metrics
+from predictdyn.backtest.run import rows_of
+from predictdyn.curves import Curves
+from predictdyn.forecast import Fitted
+
+
+class Question(NamedTuple):
+    """What is known and what is asked: finished runs, the beginning of the others, targets, the share seen."""
+
+    history: Curves
+    seen: Curves
+    target: pd.DataFrame
+
+
+def ended(curves: Curves) -> pd.Index:
+    """Runs whose log reaches their planned end."""
+    last = curves.points.groupby("run")["step"].max()
+    done = last.reindex(curves.runs.index) >= ENDED * curves.runs["last_step"]
+    return curves.runs.index[done]
+
+
+def question(
+    curves: Curves,
+    *,
+    runs: tuple[str, ...] = (),
+    metrics: tuple[str, ...] = (),
+    upto: float | None = None,
+    cutoff: float | None = None,
+    at: float | None = None,
+) -> Question:
+    """Split the data into what may be learnt from and what is to be forecast.
+
+    Forecast are the runs that match ``runs``, else those that have not ended, else (all have) every run, each from its
+    beginning alone; history is every other run that has ended. ``upto`` (a step) or ``cutoff`` (a share of the planned
+    run) hides later points; ``at`` is the step to forecast (default: the planned last step). Raises ValueError when
+    nothing is left to forecast.
+    """
+    if upto is not None and cutoff is not None:
+        raise ValueError("give --upto or --cutoff, not both")
+    if cutoff is not None and not 0 < cutoff < 1:
+        raise ValueError(f"--cutoff is a share in (0, 1), got {cutoff:g}")
+    finished = ended(curves)
+    if runs:
+        chosen = [run for run in curves.runs.index if any(fnmatchcase(run, glob) for glob in runs)]
+        if not chosen:
+            raise ValueError(f"no run matches {', '.join(runs)}; there are {', '.join(curves.runs.index[:8])}")
+    else:
+        chosen = [run for run in curves.runs.index if run not in finished] or list(curves.runs.index)
+    if not runs and len(chosen) == len(finished) and upto is None and cutoff is None and at is None:
+        raise ValueError(
+            "every run has reached its planned last_step, so nothing is left to forecast; "
+            "set last_step in runs.csv, or hide the end with --cutoff or --upto"
+        )
+    history = curves.of_runs([run for run in finished if run not in set(chosen)])
+    begun = curves.of_runs(chosen)
+    if cutoff is not None:
+        begun = begun.upto(cutoff)
+    if upto is not None:
+        begun = begun.where(begun.points["step"].to_numpy(float) <= upto)
+    names = target_metrics(curves, metrics)
+    pairs = [(run, name) for run, name in curves.of_runs(chosen).by_key if name in set(names)]
+    end = curves.runs["last_step"].to_dict()
+    target = pd.DataFrame([(run, name, end[run] if at is None else at) for run, name in pairs], columns=["run", "metric", "step"])
+    now = {key: curve.step[-1] for key, curve in begun.by_key.items()}
+    ahead = [step > now.get((run, name), -1.0) for run, name, step in target.itertuples(index=False)]
+    target = target[np.array(ahead, dtype=bool)].reset_index(drop=True)
+    if target.empty:
+        raise ValueError("nothing to forecast: the step asked for lies within what was already seen")
+    return Question(history, begun, target)
+
+
+def answer(curves: Curves, ask: Question, fitted: Fitted, name: str, folder: Path, *, seed: int) -> pd.DataFrame:
+    """Forecast, and write forecasts, paths, examples and metrics into ``folder``; returns the rows of the forecasts."""
+    now = {key: float(curve.step[-1]) for key, curve in ask.seen.by_key.items()}
+    plan = ask.seen.runs["last_step"].astype(float).to_dict()
+    share = [now.get((run, metric), 0.0) / plan[run] for run, metric in zip(ask.target["run"], ask.target["metric"], strict=True)]
+    unknown = np.full(len(ask.target), np.nan)
+    forecast = fitted.forecast(ask.seen, ask.target, seed=seed)
+    rows = rows_of(forecast, unknown, curves, forecaster=name, fold="live", cutoff=np.nan).assign(cutoff=share)
+    shown = _shown(ask.target, curves)
+    frames = []
+    for run, metric, step in shown.itertuples(index=False):
+        begin = max(now.get((run, metric), 0.0), 1e-4 * float(step))
+        frames.append(pd.DataFrame({"run": run, "metric": metric, "step": np.geomspace(begin, float(step), PATH_POINTS)}))
+    way = pd.concat(frames, ignore_index=True)
+    path = rows_of(
+        fitted.forecast(ask.seen, way, seed=seed), np.full(len(way), np.nan), curves,
+        forecaster=name, fold="live", cutoff=np.nan,
+    )  # fmt: skip
+    share_of = dict(zip(zip(ask.target["run"], ask.target["metric"], strict=True), share, strict=True))
+    path["cutoff"] = [share_of[key] for key in zip(path["run"], path["metric"], strict=True)]
+    keys = set(zip(shown["run"], shown["metric"], strict=True))
+    points = ask.seen.points
+    points = points[[key in keys for key in zip(points["run"], points["metric"], strict=True)]]
+    examples = points[["run", "metric", "step", "value", "stderr"]].assign(
+        kind=[curves.metrics[metric].kind for metric in points["metric"]],
+        cutoff=[share_of[key] for key in zip(points["run"], points["metric"], strict=True)],
+        seen=True,
+    )
+    rows.to_parquet(folder / "forecasts.parquet", index=False)
+    path.to_parquet(folder / "paths.parquet", index=False)
+    examples.to_parquet(folder / "examples.parquet", index=False)
+    metrics_table(curves.metrics).to_csv(folder / "metrics.csv", index=False)
+    return rows
+
+
+def _shown(target: pd.DataFrame, curves: Curves) -> pd.DataFrame:
+    """Targets whose path a report draws: the first metrics of each kind, of the first runs."""
+    kind = target["metric"].map({name: metric.kind for name, metric in curves.metrics.items()})
+    order = {name: i for i, name in enumerate(curves.metrics)}
+    ranked = target.assign(kind=kind, rank=target["metric"].map(order)).sort_values(["run", "rank"], kind="stable")
+    first = ranked[ranked["run"].isin(ranked["run"].unique()[:4])].groupby(["run", "kind"], sort=False).head(2)
+    return first[["run", "metric", "step"]].head(16)

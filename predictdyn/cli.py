@@ -1,0 +1,354 @@
+"""The command line: the only place that prints. Exit status 0 on success, 2 with one line on a wrong call or bad data."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from predictdyn.curves import Curves
+
+# Nothing heavy is imported here: `predictdyn --help` must answer at once. Each command imports what it uses.
+
+PATH = click.Path(path_type=Path)
+OUT = click.option("--out", type=PATH, required=True, help="Folder to write; must not exist.")
+SOURCE = click.option("--source", default=None, help="Name of the loader (default: found out from the data).")
+SET = click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Setting of the loader, e.g. run=name.")
+SEED = click.option("--seed", default=0, show_default=True, help="Seed of all that is random.")
+QUIET = click.option("--quiet", is_flag=True, help="No progress on stderr.")
+METRICS = click.option("--metrics", default="", metavar="GLOB,...", help="Metrics to forecast (default: all outcomes).")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="predictdyn", prog_name="predictdyn")
+def cli() -> None:
+    """Forecast what a training run will become, from how it began; show by backtest how far to trust it."""
+
+
+@cli.command()
+@click.argument("source")
+@click.argument("path", type=PATH)
+@OUT
+@SET
+def load(source: str, path: Path, out: Path, settings: tuple[str, ...]) -> None:
+    """Read any log at PATH with the loader SOURCE ("auto": found out) into a tidy folder."""
+    from predictdyn.backtest.folder import new_folder
+    from predictdyn.loaders import tidy
+
+    curves = _read(path, None if source == "auto" else source, settings)
+    with new_folder(out) as folder:
+        tidy.save(curves, folder)
+    kinds = ", ".join(sorted({metric.kind for metric in curves.metrics.values()}))
+    click.echo(
+        f"{len(curves.runs)} runs, {curves.points['metric'].nunique()} metrics ({kinds}), {len(curves.points)} points -> {out}"
+    )
+
+
+@cli.command()
+@click.argument("data", type=PATH)
+@click.option("--forecaster", "name", default="auto", show_default=True, help="Forecaster to fit.")
+@OUT
+@SOURCE
+@SET
+@SEED
+@QUIET
+def fit(
+    data: Path, name: str, out: Path, source: str | None, settings: tuple[str, ...], seed: int, quiet: bool
+) -> None:
+    """Learn from the finished runs of DATA, and keep what was learnt."""
+    from predictdyn.backtest.folder import new_folder
+    from predictdyn.backtest.live import ended
+    from predictdyn.forecasters import forecaster, save
+
+    one = forecaster(name)
+    curves = _read(data, source, settings)
+    done = ended(curves)
+    if not len(done):
+        raise ValueError(f"{data}: no run has reached its planned last_step, so there is nothing to learn from")
+    with _spinner(f"fitting {name} on {len(done)} finished runs", quiet=quiet), new_folder(out) as folder:
+        save(name, one.fit(curves.of_runs(done), seed=seed), folder)
+    click.echo(f"{name}, fitted on {len(done)} finished runs -> {out}")
+
+
+@cli.command()
+@click.argument("data", type=PATH)
+@click.option("--model", type=PATH, default=None, help="Folder written by `predictdyn fit`.")
+@click.option("--forecaster", "name", default=None, help="Forecaster, fitted on the finished runs of DATA (default: auto).")
+@click.option("--upto", type=float, default=None, metavar="STEP", help="Hide all points after this step.")
+@click.option("--cutoff", type=float, default=None, metavar="F", help="Hide all points after this share of the run.")
+@click.option("--at", default="final", show_default=True, metavar="STEP|final", help="Step to forecast.")
+@click.option("--runs", default="", metavar="GLOB,...", help="Runs to forecast (default: those that have not ended).")
+@METRICS
+@OUT
+@SOURCE
+@SET
+@SEED
+@QUIET
+def forecast(
+    data: Path, model: Path | None, name: str | None, upto: float | None, cutoff: float | None, at: str, runs: str,
+    metrics: str, out: Path, source: str | None, settings: tuple[str, ...], seed: int, quiet: bool,
+) -> None:  # fmt: skip
+    """Forecast the runs of DATA that have not ended, and publish a page."""
+    from predictdyn.backtest.folder import check_new, new_folder, provenance, write_json
+    from predictdyn.backtest.live import answer, question
+    from predictdyn.forecasters import DEFAULT, forecaster
+    from predictdyn.forecasters import load as load_model
+    from predictdyn.report import publish
+
+    if model is not None and name is not None:
+        raise ValueError("give --model or --forecaster, not both")
+    check_new(out)
+    step = None if at == "final" else _step(at)
+    if model is None:
+        one = forecaster(name or DEFAULT)
+    else:
+        name, fitted = load_model(model)
+    curves = _read(data, source, settings)
+    ask = question(curves, runs=_list(runs), metrics=_list(metrics), upto=upto, cutoff=cutoff, at=step)
+    with _spinner(f"forecasting {ask.target['run'].nunique()} runs", quiet=quiet), new_folder(out) as folder:
+        if model is None:
+            name, fitted = one.name, one.fit(ask.history, seed=seed)
+        rows = answer(curves, ask, fitted, str(name), folder, seed=seed)
+        plan = {"upto": upto, "cutoff": cutoff, "at": at, "runs": runs, "model": None if model is None else str(model)}
+        about = provenance(
+            curves, made="forecast", title=_title(data), command=_command(), headline=str(name), seed=seed, plan=plan,
+            data=data, warnings=[], seconds={},
+        )  # fmt: skip
+        write_json(about, folder / "provenance.json")
+        publish(folder)
+    for row in rows.head(12).itertuples():
+        low, middle, high = (getattr(row, f"_{rows.columns.get_loc(q) + 1}") for q in ("q0.05", "q0.5", "q0.95"))
+        click.echo(f"{row.run}  {row.metric} at {row.step:g}: {middle:.4g}  [{low:.4g}, {high:.4g}] (90 %)  {row.status}")
+    if len(rows) > 12:
+        click.echo(f"... and {len(rows) - 12} more in {out / 'forecasts.parquet'}")
+    click.echo(str(out / "index.html"))
+
+
+@cli.command()
+@click.argument("data", type=PATH)
+@OUT
+@SOURCE
+@SET
+@click.option("--forecasters", default="all", show_default=True, metavar="A,B|all", help="Baselines always run as well.")
+@click.option("--cutoffs", default="0.1,0.25,0.5", show_default=True, help="Shares of the planned run that are seen.")
+@METRICS
+@click.option("--hold-out", default="family", show_default=True, metavar="COLUMN", help="Held out together: a column of runs.")
+@click.option("--test", default="", metavar="RUN-GLOB,...", help="Only these runs are forecast, all held out together.")
+@click.option("--targets", type=click.Choice(["final", "hidden"]), default="final", show_default=True)
+@click.option("--split", type=click.Choice(["cutoff", "seen"]), default="cutoff", show_default=True)
+@click.option("--budget", type=float, default=None, metavar="FLOP", help="History holds only runs that cost no more.")
+@SEED
+@click.option("--workers", default=1, show_default=True, help="Processes.")
+@QUIET
+def backtest(
+    data: Path, out: Path, source: str | None, settings: tuple[str, ...], forecasters: str, cutoffs: str, metrics: str,
+    hold_out: str, test: str, targets: Any, split: Any, budget: float | None, seed: int, workers: int, quiet: bool,
+) -> None:  # fmt: skip
+    """Replay the past of DATA: hide the end of runs, forecast it, score it, publish a page."""
+    from predictdyn.backtest.folder import check_new
+    from predictdyn.backtest.plan import Plan
+
+    check_new(out)
+    plan = Plan(
+        cutoffs=tuple(_share(word) for word in _list(cutoffs)),
+        split=split, targets=targets, hold_out=hold_out, test=_list(test), metrics=_list(metrics), budget=budget, seed=seed,
+    )  # fmt: skip
+    names = _names(forecasters)
+    if workers < 1:
+        raise ValueError(f"--workers is at least 1, got {workers}")
+    curves = _read(data, source, settings)
+    _backtest(curves, plan, names, data, out, workers=workers, quiet=quiet)
+    click.echo(str(out / "index.html"))
+
+
+@cli.command()
+@click.argument("folder", type=PATH)
+@click.option("--out", type=PATH, default=None, help="Where to write the page (default: FOLDER itself).")
+def report(folder: Path, out: Path | None) -> None:
+    """Make the page of a folder written by `forecast` or `backtest` (again)."""
+    from predictdyn.report import publish
+
+    click.echo(str(publish(folder, out)))
+
+
+@cli.command()
+@click.option("--out", type=PATH, default=Path("predictdyn-demo"), show_default=True, help="Folder to write.")
+@SEED
+@click.option("--workers", default=None, type=int, help="Processes (default: one per core, at most 4).")
+@QUIET
+def demo(out: Path, seed: int, workers: int | None, quiet: bool) -> None:
+    """The main job on real training runs that come with the package: load, backtest, publish. No network."""
+    from predictdyn.backtest.folder import check_new
+    from predictdyn.backtest.plan import Plan
+    from predictdyn.loaders import tidy
+
+    check_new(out)
+    data = _bundled()
+    # One or two metrics of each kind and two cutoffs keep this under a minute and a half on two cores.
+    plan = Plan(cutoffs=(0.1, 0.25), metrics=DEMO_METRICS, max_folds=6, seed=seed)
+    used = workers or min(os.cpu_count() or 1, 4)
+    _backtest(tidy.load(data), plan, _names("all"), data, out, workers=used, quiet=quiet)
+    click.echo(f"open {out / 'index.html'}")
+
+
+DEMO_METRICS = ("test_accuracy", "accuracy_gap", "worst_group_accuracy", "corrupted_accuracy", "memorized_share", "test_loss")
+
+
+def main() -> None:
+    """Entry point: ValueError is a wrong call or bad data, told in one line."""
+    # Quadrature and Gaussian conditioning need double precision; set before JAX is imported, and workers inherit it.
+    os.environ.setdefault("JAX_ENABLE_X64", "1")
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    try:
+        cli(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("stopped", err=True)
+        sys.exit(130)
+    except ValueError as error:
+        click.echo(f"predictdyn: {' '.join(str(error).split())}", err=True)
+        sys.exit(2)
+
+
+def _backtest(
+    curves: Curves, plan: Any, names: list[str], data: Path, out: Path, *, workers: int, quiet: bool
+) -> None:
+    from predictdyn.backtest.folder import new_folder, provenance
+    from predictdyn.backtest.replay import replay
+    from predictdyn.forecasters import BASELINES, forecaster
+    from predictdyn.report import publish
+
+    headline = "auto" if "auto" in names else next((name for name in names if name not in BASELINES), names[0])
+
+    def about(plan_json: dict[str, Any], warnings: list[str], seconds: dict[str, float]) -> dict[str, Any]:
+        return provenance(
+            curves, made="backtest", title=_title(data), command=_command(), headline=headline, seed=plan.seed,
+            plan=plan_json, data=data, warnings=warnings, seconds=seconds,
+        )  # fmt: skip
+
+    resume = out.parent / f".{out.name}.resume"
+    resume.mkdir(parents=True, exist_ok=True)
+    try:
+        with _bar("backtest", quiet=quiet) as progress, new_folder(out) as folder:
+            board = replay(
+                curves, plan, [forecaster(name) for name in names], BASELINES, folder,
+                about=about, headline=headline, workers=workers, resume=resume, progress=progress,
+            )  # fmt: skip
+            publish(folder)
+    except ValueError:
+        _remove(resume)
+        raise
+    _remove(resume)
+    click.echo(_board(board))
+
+
+def _board(board: Any, top: int = 5) -> str:
+    lines = [f"{'forecaster':<14}{'skill':>8}  {'90 % interval':<18}{'90 % held':>9}"]
+    for row in board.head(top).itertuples():
+        interval = f"[{row.skill_lo:+.2f}, {row.skill_hi:+.2f}]"
+        lines.append(f"{row.forecaster:<14}{row.skill:>+8.2f}  {interval:<18}{row.coverage_90:>8.0%}")
+    return "\n".join(lines)
+
+
+def _read(path: Path, source: str | None, settings: tuple[str, ...]) -> Curves:
+    from predictdyn import loaders
+
+    if source is not None and source not in loaders.sources():
+        raise ValueError(f"no source {source!r}; known are {', '.join(loaders.sources())}")
+    options = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise ValueError(f"--set takes KEY=VALUE, got {setting!r}")
+        options[key] = value
+    return loaders.load(path, source, **options)
+
+
+def _names(forecasters: str) -> list[str]:
+    from predictdyn.forecasters import BASELINES, names
+
+    known = names()
+    if forecasters == "all":
+        return known
+    asked = _list(forecasters)
+    for name in asked:
+        if name not in known:
+            raise ValueError(f"no forecaster {name!r}; known are {', '.join(known)}")
+    # Skill is against the best baseline, so the baselines always run.
+    return [*BASELINES, *(name for name in dict.fromkeys(asked) if name not in BASELINES)]
+
+
+def _bundled() -> Path:
+    """The data that comes with the package: inside a wheel, or beside the sources."""
+    package = Path(__file__).parent
+    for folder in (package / "_bundled" / "digits", package.parent / "datasets" / "digits" / "data"):
+        if folder.is_dir():
+            return folder
+    raise ValueError("the bundled data is missing from this installation; install predictdyn again")
+
+
+def _list(words: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in words.split(",") if word.strip())
+
+
+def _share(word: str) -> float:
+    try:
+        return float(word)
+    except ValueError:
+        raise ValueError(f"cutoffs are shares in (0, 1), got {word!r}") from None
+
+
+def _step(word: str) -> float:
+    try:
+        return float(word)
+    except ValueError:
+        raise ValueError(f"--at is a step or final, got {word!r}") from None
+
+
+def _title(data: Path) -> str:
+    return data.resolve().name if data.resolve().name != "data" else data.resolve().parent.name
+
+
+def _command() -> str:
+    return " ".join(["predictdyn", *(shlex.quote(word) for word in sys.argv[1:])])
+
+
+def _remove(folder: Path) -> None:
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _bar(what: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on stderr."""
+    if quiet:
+        yield lambda done, all_: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, all_: progress.update(task, completed=done, total=all_)
+
+
+@contextmanager
+def _spinner(what: str, *, quiet: bool) -> Iterator[None]:
+    if quiet:
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(what):
+        yield

@@ -1,0 +1,312 @@
+"""Pooled: all runs of one metric at once, partial pooling over families and runs, scales by NUTS, exact conditioning."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from predictdyn.covariates import Encoder, encoder_for
+from predictdyn.curves import Curves, Metric
+from predictdyn.forecast import DRAWS, Forecast, seed_for
+from predictdyn.lines import Asked, Line, Task, answer, clock, tasks
+
+if TYPE_CHECKING:
+    from predictdyn.fitting.pooled import Block
+
+ENOUGH = 4  # points that make a curve worth learning from
+SPIKE = 6.0  # robust sds between a point and the median of itself and its neighbours that make it a spike
+
+
+class Learnt(NamedTuple):
+    """What NUTS found for one metric: the scales z (n, h) in units of spread around centre, and how well it mixed."""
+
+    z: np.ndarray
+    centre: float
+    spread: float
+    rhat: float
+    divergent: float
+    size: float
+
+    @property
+    def converged(self) -> bool:
+        """Split R-hat of every scale at most 1.05 and at most 1 % divergent transitions."""
+        return bool(self.rhat <= 1.05 and self.divergent <= 0.01)
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """Curves of one metric share a mean curve; plan, family and run move it; see `predictdyn.fitting.pooled`.
+
+    ``functions`` of the clock span a curve; the plan enters by its leading ``components``. The scales are learnt from
+    ``learning_runs`` runs, spread over families, at ``learning_points`` points spread over the clock; then all points
+    of all runs are conditioned on, for each of ``scale_draws`` posterior draws. Metrics of kind signal are learnt
+    beforehand only with ``signals``, else when first asked for.
+    """
+
+    functions: int = 6
+    components: int = 4
+    learning_runs: int = 12
+    learning_points: int = 14
+    scale_draws: int = 50
+    signals: bool = False
+    name: str = "pooled"
+
+    def fit(self, history: Curves, *, seed: int) -> PooledFitted:
+        """Sample the scales of every outcome that at least two runs log at least four times."""
+        encoder = encoder_for(history.runs)
+        codes = encoder.encode(history.runs)
+        rotation = np.linalg.svd(codes, full_matrices=False)[2][: self.components].T if codes.size else np.zeros((0, 0))
+        # Divided by the root of p: all columns together have the variance that `covariate` says.
+        rotation = rotation / max(codes.shape[1], 1) ** 0.5
+        keep = history.runs[["family", "last_step"]]
+        plan = np.stack([row @ rotation for row in codes]) if len(codes) else np.zeros((0, 0))
+        past = Curves(history.points[["run", "metric", "step", "value", "stderr"]], keep, history.metrics)
+        empty = PooledFitted(self, encoder, rotation, past, plan, {})
+        skip = ("schedule",) if self.signals else ("schedule", "signal")
+        names = [name for name in pd.unique(past.points["metric"]) if history.metrics[name].kind not in skip]
+        first = past.points.drop_duplicates("metric").set_index("metric").loc[names].reset_index()
+        learnt = {}
+        for task in tasks(past, past, first[["run", "metric", "step"]]):
+            if sum(len(line.share) >= ENOUGH for line in task.past.values()) >= 2:
+                learnt[task.metric] = empty.learn(list(task.past.values()), seed_for(seed, self.name, task.metric))
+        return replace(empty, learnt=learnt)
+
+    def load(self, folder: Path) -> PooledFitted:
+        """Read back what `PooledFitted.save` wrote."""
+        about = json.loads((folder / "pooled.json").read_text())
+        with np.load(folder / "pooled.npz", allow_pickle=False) as arrays:
+            points = pd.DataFrame({
+                "run": np.array(about["runs"], dtype=object)[arrays["run"]],
+                "metric": np.array(about["point_metrics"], dtype=object)[arrays["metric"]],
+                **{name: arrays[name] for name in ("step", "value", "stderr")},
+            }).astype({"run": "str", "metric": "str"})
+            runs = pd.DataFrame(
+                {"family": about["families"], "last_step": arrays["last_step"]}, index=pd.Index(about["runs"], name="run")
+            )
+            learnt = {
+                name: Learnt(arrays[f"z{i}"], *arrays[f"learnt{i}"].tolist()) for i, name in enumerate(about["learnt"])
+            }
+            rotation, plan = arrays["rotation"], arrays["plan"]
+        metrics = {row[0]: Metric(*row) for row in about["metrics"]}
+        encoder = Encoder.from_json(about["encoder"])
+        return PooledFitted(Pooled(**about["settings"]), encoder, rotation, Curves(points, runs, metrics), plan, learnt)
+
+
+@dataclass(frozen=True)
+class PooledFitted:
+    """The history's points, the plan of its runs (r, q), and the learnt scales of each metric."""
+
+    settings: Pooled
+    encoder: Encoder
+    rotation: np.ndarray  # (p, q)
+    history: Curves
+    plan: np.ndarray
+    learnt: dict[str, Learnt]
+
+    @cached_property
+    def _plans(self) -> dict[str, np.ndarray]:
+        return {run: self._padded(row) for run, row in zip(self.history.runs.index, self.plan, strict=True)}
+
+    def _padded(self, row: np.ndarray) -> np.ndarray:
+        """Intercept, covariates, and zeros up to the fixed width that lets one compiled sampler serve all data."""
+        plan = np.zeros(1 + self.settings.components)
+        plan[0], plan[1 : 1 + len(row)] = 1.0, row
+        return plan
+
+    def block(self, lines: list[Line], plans: list[np.ndarray], unit: tuple[float, float], runs: int, points: int) -> Block:
+        """Lines to arrays padded to (runs, points), in units (centre, spread)."""
+        from predictdyn.fitting.pooled import Block, basis
+
+        when, latent, stderr, extra, mask = np.zeros((5, runs, points))
+        plan, member = np.zeros((runs, 1 + self.settings.components)), np.zeros((runs, runs))
+        families = sorted({line.family for line in lines})
+        for i, line in enumerate(lines):
+            t = slice(0, len(line.share))
+            when[i, t], mask[i, t] = clock(line.share), 1.0
+            latent[i, t] = (line.latent - unit[0]) / unit[1]
+            stderr[i, t] = np.nan_to_num(line.stderr, nan=0.0, posinf=0.0) / unit[1]
+            extra[i, t] = _excess(latent[i, t])
+            plan[i], member[i, families.index(line.family)] = plans[i], 1.0
+        return Block(basis(when, self.settings.functions), latent, stderr, extra, mask, plan, member)
+
+    def learn(self, lines: list[Line], seed: int, plans: dict[str, np.ndarray] | None = None) -> Learnt:
+        """Sample the scales of a metric from some of its lines; once more, longer, where the chains did not meet."""
+        from predictdyn.fitting.pooled import sample
+
+        settings = self.settings
+        rng = np.random.default_rng(seed)
+        chosen = [_thinned(line, settings.learning_points) for line in _spread_over(lines, settings.learning_runs, rng)]
+        unit = _unit(chosen)
+        known = {**self._plans, **(plans or {})}
+        rows = [known[line.run] for line in chosen]
+        block = self.block(chosen, rows, unit, settings.learning_runs, settings.learning_points)
+        found = sample(block, seed=seed)
+        if not (found.rhat.max() <= 1.05 and found.divergent <= 0.01):
+            found = sample(block, seed=seed, warmup=200, draws=200, target=0.9)
+        z = found.draws.reshape(-1, found.draws.shape[-1])
+        z = z[np.linspace(0, len(z) - 1, settings.scale_draws).astype(int)]
+        return Learnt(z, *unit, float(found.rhat.max()), found.divergent, float(found.size.min()))
+
+    def forecast(self, seen: Curves, target: pd.DataFrame, *, seed: int) -> Forecast:
+        """Condition on the whole history and on what was seen of each target's run."""
+        latent = np.empty((len(target), DRAWS))
+        status = np.full(len(target), "ok", dtype=object)
+        scales = {}
+        for task in tasks(self.history, seen, target):
+            scales[task.metric] = task.scale
+            kind = {**self.history.metrics, **seen.metrics}[task.metric].kind
+            cache: dict[tuple[bytes, bytes], tuple[np.ndarray, np.ndarray]] = {}
+            for asked in task.asked:
+                rng = np.random.default_rng(seed_for(seed, self.name, task.metric, asked.run))
+                plan = self._padded(self.encoder.encode(seen.runs.loc[[asked.run]])[0] @ self.rotation)
+                found = "nothing to learn from" if kind == "schedule" else self._conditioned(task, asked, plan, cache, rng, seed)
+                if isinstance(found, str):
+                    latent[asked.rows], status[asked.rows] = _fallback(task, asked, rng), found
+                else:
+                    latent[asked.rows] = found
+        return answer(target, latent, scales, status)
+
+    def _conditioned(
+        self, task: Task, asked: Asked, plan: np.ndarray, cache: dict[tuple[bytes, bytes], tuple[np.ndarray, np.ndarray]],
+        rng: np.random.Generator, seed: int,
+    ) -> np.ndarray | str:
+        """Latent draws (m, s) of one run, or why there are none."""
+        from predictdyn.fitting.pooled import basis, predict, shared_posterior
+
+        own_line = _joined(task.seen[asked.run], task.past.get(asked.run))
+        others = [line for line in task.past.values() if len(line.share)]
+        learnt = self.learnt.get(task.metric)
+        if learnt is None:
+            long = [line for line in others if line.run != asked.run and len(line.share) >= ENOUGH]
+            long += [own_line] if len(own_line.share) >= ENOUGH else []
+            if not long:
+                return "too few points" if len(own_line.share) or others else "nothing to learn from"
+            learnt = self.learn(long, seed_for(seed, self.name, task.metric, asked.run), {asked.run: plan})
+        if not learnt.converged:
+            return "not converged"
+        unit = (learnt.centre, learnt.spread)
+        own = np.array([float(line.family == own_line.family) for line in others])
+        keep = np.array([float(line.run != asked.run) for line in others])
+        key = ((own * keep).tobytes(), keep.tobytes())
+        if key not in cache:
+            points = max((len(line.share) for line in others), default=0)
+            block = self.block(others, [self._plans[line.run] for line in others], unit, len(others), points)
+            cache[key] = shared_posterior(learnt.z, block, own, keep)
+        run = self.block([own_line], [plan], unit, 1, len(own_line.share))
+        at = basis(clock(asked.share), self.settings.functions)
+        stderr = np.full(len(at), _last_stderr(own_line, others) / learnt.spread)
+        draws = predict(rng, learnt.z, cache[key], run, at, stderr, DRAWS // len(learnt.z))
+        draws = learnt.centre + learnt.spread * draws
+        return draws if np.isfinite(draws).all() else "not converged"
+
+    def save(self, folder: Path) -> None:
+        """Write pooled.json (settings, encoder, names) and pooled.npz (all numbers)."""
+        points, runs = self.history.points, self.history.runs
+        run, run_names = pd.factorize(points["run"])
+        metric, metric_names = pd.factorize(points["metric"])
+        place = runs.index.get_indexer(run_names)
+        about = {
+            "settings": asdict(self.settings),
+            "encoder": self.encoder.to_json(),
+            "runs": list(map(str, runs.index)),
+            "families": list(map(str, runs["family"])),
+            "point_metrics": list(map(str, metric_names)),
+            "metrics": [list(metric) for metric in self.history.metrics.values()],
+            "learnt": list(self.learnt),
+        }
+        arrays = {"rotation": self.rotation, "plan": self.plan, "run": place[run], "metric": metric}
+        arrays |= {name: points[name].to_numpy() for name in ("step", "value", "stderr")}
+        arrays["last_step"] = runs["last_step"].to_numpy()
+        for i, found in enumerate(self.learnt.values()):
+            arrays |= {f"z{i}": found.z, f"learnt{i}": np.array(found[1:])}
+        np.savez_compressed(folder / "pooled.npz", **arrays)
+        (folder / "pooled.json").write_text(json.dumps(about, indent=1))
+
+
+def _excess(latent: np.ndarray) -> np.ndarray:
+    """Extra variance (t,) of single-checkpoint spikes: the square of their distance from the median of three."""
+    if len(latent) < ENOUGH:
+        return np.zeros(len(latent))
+    middle = np.median(np.stack([latent[:-2], latent[1:-1], latent[2:]]), axis=0)
+    off = np.abs(latent[1:-1] - middle)
+    # Monotone stretches are their own median, so the typical size of the steps serves beside that of the distances.
+    typical = max(np.median(np.abs(np.diff(latent))), 1.48 * np.median(off), 1e-6)
+    return np.concatenate([[0.0], np.where(off > SPIKE * typical, off, 0.0) ** 2, [0.0]])
+
+
+def _unit(lines: list[Line]) -> tuple[float, float]:
+    """Centre and spread of lines: median, and the 5 to 95 % range over 3.3; where that is zero, something tiny."""
+    latent = np.concatenate([line.latent for line in lines])
+    centre = float(np.median(latent))
+    low, high = np.quantile(latent, [0.05, 0.95])
+    spread = max(float(high - low) / 3.3, float(np.std(latent)) / 5, 1e-6 * abs(centre))
+    return centre, spread if spread > 1e-300 else 1e-9
+
+
+def _thinned(line: Line, points: int) -> Line:
+    """At most so many points of a line, as even in the clock as they come, the first and last among them."""
+    if len(line.share) <= points:
+        return line
+    when = clock(line.share)
+    free = list(range(len(when)))
+    for _ in range(len(when) - points):
+        gap = when[free[2:]] - when[free[:-2]]
+        del free[1 + int(np.argmin(gap))]
+    return line._replace(share=line.share[free], latent=line.latent[free], stderr=line.stderr[free])
+
+
+def _spread_over(lines: list[Line], most: int, rng: np.random.Generator) -> list[Line]:
+    """At most so many lines, those with enough points, one of each family in turn."""
+    usable = [line for line in lines if len(line.share) >= ENOUGH]
+    turns: dict[str, int] = {}
+    order = []
+    for i in rng.permutation(len(usable)):
+        turn = turns[usable[i].family] = turns.get(usable[i].family, -1) + 1
+        order.append((turn, len(order), int(i)))
+    return [usable[i] for i in sorted(i for _, _, i in sorted(order)[:most])]
+
+
+def _joined(seen: Line, past: Line | None) -> Line:
+    """What was seen of a run and what a history holds of it, each point once."""
+    if past is None or not len(past.share):
+        return seen
+    new = ~np.isin(past.share, seen.share)
+    share = np.concatenate([seen.share, past.share[new]])
+    order = np.argsort(share, kind="stable")
+    latent = np.concatenate([seen.latent, past.latent[new]])[order]
+    return seen._replace(share=share[order], latent=latent, stderr=np.concatenate([seen.stderr, past.stderr[new]])[order])
+
+
+def _last_stderr(own: Line, others: list[Line]) -> float:
+    """The logged error of the last seen point, else the median of the last points of other runs, else 0."""
+    if len(own.share):
+        return float(np.nan_to_num(own.stderr[-1]))
+    last = np.array([line.stderr[-1] for line in others])
+    return float(np.median(last[np.isfinite(last)])) if np.isfinite(last).any() else 0.0
+
+
+def _fallback(task: Task, asked: Asked, rng: np.random.Generator) -> np.ndarray:
+    """Latent draws (m, s): last value, or the history's there, plus Student-t(4) times spread sqrt(0.05 + clock left)."""
+    own = _joined(task.seen[asked.run], task.past.get(asked.run))
+    others = [line for run, line in task.past.items() if run != asked.run and len(line.share)]
+    known = [line for line in [own, *others] if len(line.share)]
+    spread = _unit(known)[1] if sum(len(line.share) for line in known) > 1 else 0.3
+    if len(own.share):
+        centre = np.full(len(asked.share), own.latent[-1])
+        far = np.maximum(clock(asked.share) - clock(own.share[-1]), 0.0)
+    elif others:
+        centre, far = np.median([line.at(asked.share) for line in others], axis=0), np.ones(len(asked.share))
+    else:
+        centre = np.full(len(asked.share), 0.0 if task.chance is None else task.chance)
+        far, spread = np.ones(len(asked.share)), 1.0
+    return centre[:, None] + spread * np.sqrt(0.05 + far)[:, None] * rng.standard_t(4, (1, DRAWS))
+
+
+FORECASTER = Pooled()
+load = FORECASTER.load

@@ -1,0 +1,72 @@
+"""Shared fixtures: a small set of curves with every kind, and the folder of real data where it is to be had."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+# Before anything imports JAX: the test room runs in double precision, on the processor, one thread a process.
+os.environ.setdefault("JAX_ENABLE_X64", "1")
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from predictdyn.curves import Curves, Metric, curves_from
+
+METRICS = {
+    "accuracy": Metric("accuracy", "capability", 0.0, 1.0, "higher", 0.1),
+    "gap": Metric("gap", "bias", -1.0, 1.0, "zero", 0.0),
+    "noisy_accuracy": Metric("noisy_accuracy", "robustness", 0.0, 1.0, "higher", 0.1),
+    "memorized": Metric("memorized", "memorization", 0.0, 1.0, "lower", 0.0),
+    "loss": Metric("loss", "loss", 0.0, None, "lower", None),
+    "gradient_norm": Metric("gradient_norm", "signal", 0.0, None, None, None),
+    "rate": Metric("rate", "schedule", 0.0, None, None, None),
+}
+
+
+def simulated(n_families: int = 4, seeds: int = 2, points: int = 16, seed: int = 0) -> Curves:
+    """Curves of ``n_families`` x ``seeds`` runs that rise and fall as real ones do, with a size that matters."""
+    rng = np.random.default_rng(seed)
+    step = np.unique(np.geomspace(1, 1000, points).astype(int))
+    step[-1] = 1000
+    share = step / 1000
+    rows, runs = [], []
+    for family in range(n_families):
+        size = 10.0 ** (4 + family / 2)
+        for one in range(seeds):
+            run = f"f{family}-s{one}"
+            runs.append({"run": run, "family": f"f{family}", "last_step": 1000, "params": size, "seed": one})
+            skill = 0.4 * family + 0.2 * rng.standard_normal()
+            curves = {
+                "accuracy": 1 / (1 + np.exp(2.0 - 3 * share**0.3 - skill)),
+                "gap": 0.5 * np.exp(-3 * share) * share**0.2 * (1 + 0.2 * skill),
+                "noisy_accuracy": 1 / (1 + np.exp(2.4 - 2.5 * share**0.3 - skill)),
+                "memorized": 0.6 * share ** (1.5 + 0.1 * skill),
+                "loss": 0.5 + 1.5 * (share + 0.01) ** -0.15 - 0.1 * skill,
+                "gradient_norm": 1.0 + 0.2 * rng.standard_normal(len(step)) ** 2,
+                "rate": 0.1 * (1 - share) + 1e-3,
+            }
+            for name, value in curves.items():
+                noise = 0.0 if name == "rate" else 0.01
+                noisy = value * np.exp(noise * rng.standard_normal(len(step)))
+                stderr = 0.01 if METRICS[name].upper == 1.0 else np.nan
+                rows.append(pd.DataFrame({"run": run, "metric": name, "step": step, "value": noisy, "stderr": stderr}))
+    return curves_from(pd.concat(rows), pd.DataFrame(runs), METRICS)
+
+
+@pytest.fixture(scope="session")
+def small() -> Curves:
+    """Eight runs in four families, seven metrics of all kinds."""
+    return simulated()
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of public data sets, named by PREDICTDYN_DATA; without it the test is skipped."""
+    folder = os.environ.get("PREDICTDYN_DATA")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("PREDICTDYN_DATA does not name the folder of public data sets")
+    return Path(folder)
