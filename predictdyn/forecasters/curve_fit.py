@@ -44,16 +44,16 @@ def _point(share: bytes, latent: bytes, asked: bytes) -> np.ndarray:
             continue
         used += 1
         errors += [np.mean((_fit(form, x[:n], z[:n], x[n:], noise)[0] - z[n:]) ** 2) for form in FORMS]
-    tail = x[-max(len(x) // 4, 3) :]
-    misfit = np.array([np.mean((_fit(form, x, z, tail, noise)[0] - z[-len(tail) :]) ** 2) for form in FORMS])
+    tail = max(len(x) // 4, 3)
+    fits = [_fit(form, x, z, np.concatenate([x[-tail:], to]), noise) for form in FORMS]
+    misfit = np.array([np.mean((fit[0][:tail] - z[-tail:]) ** 2) for fit in fits])
     tiny = 1e-12 * float(np.abs(z).max()) ** 2 + 1e-150
     weight = (errors / max(used, 1) + misfit + noise**2 + tiny) ** -2
     weight /= weight.sum()
-    fits = [_fit(form, x, z, to, noise) for form in FORMS]
-    mean = np.array([fit[0] for fit in fits])
+    mean, within = np.array([fit[0][tail:] for fit in fits]), np.array([fit[1][tail:] for fit in fits])
     level = float(z[-min(3, len(z)) :].mean()) if noise > 0 else float(z[-1])
     centre = weight @ mean
-    variance = weight @ (np.array([fit[1] for fit in fits]) + (mean - centre) ** 2)
+    variance = weight @ (within + (mean - centre) ** 2)
     change = centre - level
     shrunk = level + change * change**2 / (change**2 + 2 * variance + 1e-300)
     shrunk.flags.writeable = False  # it is shared by all who ask for the same fit
@@ -65,17 +65,23 @@ def _fit(form: Form, x: np.ndarray, z: np.ndarray, to: np.ndarray, noise: float)
     # Late points weigh up to ten times the first (Domhan et al. 2015): the tail is what is extrapolated.
     weight = 10.0 ** (np.arange(len(x)) / len(x))
     weight *= len(x) / weight.sum()
-    shapes, fit = form.shapes, None
-    for reach in (1.0, 1 / 3, None):
-        fit = project(basis(form, x / x[-1], shapes), z, weight, noise=noise)
-        if reach is not None and form.axes:
-            shapes = np.concatenate([shapes, form.around(shapes[int(np.argmax(fit.weight))], reach)])
-    answer = fit.level[:, None] + fit.gap[:, None] * basis(form, to / x[-1], shapes)
+    shapes = form.shapes
+    seen = basis(form, x / x[-1], shapes)
+    fit = project(seen, z, weight, noise=noise)
+    for reach in (1.0, 1 / 3) if form.axes else ():
+        finer = form.around(shapes[int(np.argmax(fit.weight))], reach)
+        shapes, seen = np.concatenate([shapes, finer]), np.concatenate([seen, basis(form, x / x[-1], finer)])
+        fit = project(seen, z, weight, noise=noise)
+    # Nodes without weight need not be carried on.
+    good = fit.weight > 1e-6 * fit.weight.max()
+    ahead = basis(form, to / x[-1], shapes[good])
+    answer = fit.level[good, None] + fit.gap[good, None] * ahead
     # A node may run away beyond the data; nothing in a latent scale changes by more than four times its seen range.
     reach = 4 * (z.max() - z.min()) + noise
     answer = np.clip(answer, z.min() - reach, z.max() + reach)
-    mean = fit.weight @ answer
-    return mean, fit.weight @ (answer - mean) ** 2
+    share = fit.weight[good] / fit.weight[good].sum()
+    mean = share @ answer
+    return mean, share @ (answer - mean) ** 2
 
 
 def _noise(z: np.ndarray) -> float:

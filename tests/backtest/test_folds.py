@@ -1,0 +1,132 @@
+"""Folds: who is held out, what is hidden, what is asked."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from predictdyn.backtest.folds import folds, groups
+from predictdyn.backtest.plan import Plan, target_metrics
+from predictdyn.backtest.rules import RULES, warnings_for
+from predictdyn.curves import Metric, curves_from
+
+
+def only(curves, plan):
+    (group,) = groups(curves, plan)
+    return group, list(folds(curves, group, plan))
+
+
+def test_families_are_held_out_whole(small):
+    for group in groups(small, Plan()):
+        families = set(small.runs.loc[group.test, "family"])
+        assert len(families) == 1
+        assert not families & set(group.history.runs["family"])
+        assert len(group.test) + len(group.history.runs) == len(small.runs)
+
+
+def test_many_families_are_dealt_into_few_folds(small):
+    dealt = groups(small, Plan(max_folds=2))
+    assert len(dealt) == 2
+    assert sorted(run for group in dealt for run in group.test) == list(small.runs.index)
+
+
+def test_test_runs_are_held_out_together_and_all_others_are_history(small):
+    group, _ = only(small, Plan(test=("f1*", "f2-s0")))
+    assert group.test == ["f1-s0", "f1-s1", "f2-s0"]
+    assert list(group.history.runs.index) == ["f0-s0", "f0-s1", "f2-s1", "f3-s0", "f3-s1"]
+    assert any(warning.startswith("L3") for warning in warnings_for(small, Plan(test=("f2-s0",))))
+
+
+def test_leave_one_run_out(small):
+    dealt = groups(small, Plan(hold_out="run"))
+    assert len(dealt) == 8 and all(len(group.test) == 1 for group in dealt)
+
+
+def test_nothing_after_the_cutoff_is_seen_but_the_schedule(small):
+    _, replays = only(small, Plan(cutoffs=(0.1, 0.5), test=("f0-s0",)))
+    for fold in replays:
+        late = fold.seen.points[fold.seen.points["step"] > 1000 * fold.cutoff]
+        assert set(late["metric"]) == {"rate"}
+        assert fold.seen.points["step"].max() == 1000
+
+
+def test_final_targets_are_the_values_at_the_last_step(small):
+    _, (fold,) = only(small, Plan(cutoffs=(0.5,), test=("f0-s0",)))
+    assert set(fold.target["metric"]) == {"accuracy", "gap", "noisy_accuracy", "memorized", "loss"}
+    assert (fold.target["step"] == 1000).all()
+    for (_, row), truth in zip(fold.target.iterrows(), fold.truth, strict=True):
+        assert truth == small.by_key[(row["run"], row["metric"])].value[-1]
+
+
+def test_hidden_targets_are_all_points_after_the_cutoff(small):
+    _, (fold,) = only(small, Plan(cutoffs=(0.5,), targets="hidden", test=("f0-s0",), metrics=("loss",)))
+    steps = small.by_key[("f0-s0", "loss")].step
+    assert fold.target["step"].tolist() == steps[steps > 500].tolist()
+
+
+def test_a_stopped_run_stays_in_with_a_blank_truth():
+    points = pd.DataFrame({"run": ["a"] * 5 + ["b"] * 3, "metric": "loss", "step": [1, 2, 3, 4, 5, 1, 2, 3], "value": 1.0})
+    runs = pd.DataFrame({"run": ["a", "b"], "last_step": [5, 5]})
+    curves = curves_from(points, runs, {"loss": Metric("loss", "loss", 0.0)})
+    _, (fold,) = only(curves, Plan(cutoffs=(0.4,), test=("*",)))
+    assert fold.target["step"].tolist() == [5, 5]
+    np.testing.assert_array_equal(fold.truth, [1.0, np.nan])
+
+
+def test_a_fixed_split_follows_the_column_alone(small):
+    seen = small.points.assign(seen=(small.points["step"] <= 100) & (small.points["run"] != "f3-s1"))
+    curves = curves_from(seen, small.runs, small.metrics)
+    group, (fold,) = only(curves, Plan(split="seen", targets="hidden", cutoffs=(0.9,)))
+    visible = fold.seen.points[fold.seen.points["metric"] != "rate"]
+    assert visible["seen"].all() and "f3-s1" not in set(visible["run"])
+    assert "f3-s1" in set(fold.target["run"]) and np.isnan(fold.cutoff)
+    assert group.history.points.loc[group.history.points["metric"] != "rate", "seen"].all()
+
+
+def test_a_budget_keeps_expensive_runs_out_of_the_history(small):
+    runs = small.runs.assign(flops=np.arange(8) * 1e18)
+    curves = curves_from(small.points, runs, small.metrics)
+    group, _ = only(curves, Plan(budget=2e18, test=("f3*",)))
+    assert list(group.history.runs.index) == ["f0-s0", "f0-s1", "f1-s0"]
+    assert not any(warning.startswith("L2") for warning in warnings_for(curves, Plan(budget=2e18)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"cutoffs": (0.0,)}, r"cutoffs are shares in \(0, 1\), got 0.0"),
+        ({"cutoffs": (0.1, 1.5)}, r"cutoffs are shares in \(0, 1\), got 0.1, 1.5"),
+        ({"cutoffs": (0.1, 0.1)}, "cutoffs must differ"),
+        ({"split": "time"}, "split is cutoff or seen, got 'time'"),
+        ({"targets": "all"}, "targets is final or hidden, got 'all'"),
+        ({"hold_out": "colour"}, "hold-out column 'colour' is not in runs; there are run, family"),
+        ({"test": ("z*",)}, r"no run matches 'z\*'; there are f0-s0"),
+        ({"metrics": ("z*",), "test": ("f0*",)}, r"no metric matches 'z\*'; there are"),
+        ({"metrics": ("rate",), "test": ("f0*",)}, "no metric matches 'rate'"),
+        ({"split": "seen"}, "split seen needs a column seen"),
+        ({"budget": 1.0}, "a compute budget needs a column flops"),
+    ],
+)
+def test_a_wrong_plan_ends_in_one_clear_line(small, settings, words):
+    with pytest.raises(ValueError, match=words):
+        plan = Plan(**settings)
+        for group in groups(small, plan):
+            list(folds(small, group, plan))
+
+
+def test_signals_are_targets_only_where_no_outcome_is_known(small):
+    assert "gradient_norm" not in target_metrics(small, ())
+    assert target_metrics(small, ("gradient*",)) == ["gradient_norm"]
+    assert target_metrics(curves_from(small.points), ()) == sorted(small.metrics)
+
+
+def test_every_rule_is_accounted_for():
+    assert [rule.split()[0] for rule in RULES] == [f"L{i}" for i in range(1, 13)]
+
+
+def test_best_so_far_metrics_are_warned_of(small):
+    best = small.points.copy()
+    loss = best["metric"] == "loss"
+    best.loc[loss, "value"] = best[loss].groupby("run")["value"].cummin()
+    said = warnings_for(curves_from(best, small.runs, small.metrics), Plan())
+    assert any("loss" in warning and warning.startswith("L5") for warning in said)
+    assert not any("loss" in warning for warning in warnings_for(small, Plan()) if warning.startswith("L5"))
