@@ -223,6 +223,8 @@ def _backtest(
     curves: Curves, plan: Any, names: list[str], data: Path, out: Path, *, workers: int, quiet: bool
 ) -> None:
     from predictdyn.backtest.folder import new_folder, provenance
+    from predictdyn.backtest.folds import groups
+    from predictdyn.backtest.plan import target_metrics
     from predictdyn.backtest.replay import replay
     from predictdyn.forecasters import BASELINES, forecaster
     from predictdyn.report import publish
@@ -235,6 +237,9 @@ def _backtest(
             plan=plan_json, data=data, warnings=warnings, seconds=seconds,
         )  # fmt: skip
 
+    # A plan that does not fit the data is told before any work, and any bar, begins.
+    groups(curves, plan)
+    target_metrics(curves, plan.metrics)
     resume = out.parent / f".{out.name}.resume"
     resume.mkdir(parents=True, exist_ok=True)
     try:

@@ -142,6 +142,8 @@ def _first(bad: np.ndarray, points: pd.DataFrame) -> str:
 
 def _number(points: pd.DataFrame, name: str) -> np.ndarray:
     column = points[name]
+    if pd.api.types.is_numeric_dtype(column):
+        return column.to_numpy(dtype=float)
     number = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float)
     text = np.isnan(number) & column.notna().to_numpy() & ~column.astype("str").str.lower().eq("nan").to_numpy()
     if text.any():

@@ -30,16 +30,17 @@ from numpyro.infer.hmc import hmc
 
 Array = Any  # numpy or jax.numpy, by ``xp``
 
-# Each scale is exp(log median + width z) or, for the shares, largest / (1 + exp(-(shift + width z))), z ~ N(0, 1).
-# The medians are in units of the metric's spread; the widths let the data move them by a factor of ten.
+# Each scale is median exp(width z) or, for the two shares, 1 / (1 + exp(-(shift + width z))), with z ~ N(0, 1).
+# The medians are in units of the metric's spread; the widths let the data move them by a factor of ten. The data tell
+# all noise well and its parts hardly, so that is how it is split: sigma and rho themselves lie on a thin arc.
 PRIORS = {
     "level": (0.3, 1.0),  # between runs, at the start
     "trend": (0.6, 1.0),  # between runs, straight in the clock
     "bend": (0.6, 1.0),  # between runs, bends
     "mean": (2.0, 0.5),  # of the population's own curve
     "covariate": (1.0, 0.7),  # part of the plan in the differences between runs, against the part of chance
-    "sigma": (0.1, 1.0),  # noise beyond the logged one
-    "rho": (-0.7, 1.0),  # share of the logged standard error that is fresh at each checkpoint: median 0.5
+    "noise": (0.15, 1.0),  # all noise at a point of typical logged error
+    "logged": (0.0, 1.5),  # part of the logged error in it, of the most that rho <= LARGEST_RHO allows
     "family": (0.0, 1.5),  # share of the variance between runs that runs of one family have in common
 }
 LARGEST_RHO = 1.5
@@ -59,7 +60,8 @@ class Scales(NamedTuple):
 
 class Block(NamedTuple):
     """Curves of one metric, padded: basis (r, t, k); latent, stderr (0 where not logged), extra variance v and mask
-    (1 for a point, 0 for padding) (r, t); plan (r, p) with ones first; member (r, f), one 1 for each run."""
+    (1 for a point, 0 for padding) (r, t); plan (r, p) with ones first; member (r, f), one 1 for each run; and typical
+    (), the logged error that the split of the noise refers to, the same wherever the same scales are used."""
 
     basis: Array
     latent: Array
@@ -68,6 +70,7 @@ class Block(NamedTuple):
     mask: Array
     plan: Array
     member: Array
+    typical: Array
 
 
 class Sampled(NamedTuple):
@@ -77,7 +80,11 @@ class Sampled(NamedTuple):
     rhat: np.ndarray
     size: np.ndarray
     divergent: float
-    steps: np.ndarray
+
+    @property
+    def converged(self) -> bool:
+        """Split R-hat of every scale at most 1.05 and at most 1 % divergent transitions."""
+        return bool(np.max(self.rhat) <= 1.05 and self.divergent <= 0.01)
 
 
 def basis(clock: np.ndarray, k: int) -> np.ndarray:
@@ -91,8 +98,10 @@ def basis(clock: np.ndarray, k: int) -> np.ndarray:
     return np.concatenate([np.ones_like(u), u, np.sin((j - 0.5) * np.pi * u / REACH)], axis=-1)
 
 
-def scales(xp: Any, z: Array, k: int, p: int) -> Scales:
-    """Standard normal coordinates z (..., h), in the order of `PRIORS`, to the prior sds of k functions, p covariates."""
+def scales(xp: Any, z: Array, block: Block) -> Scales:
+    """Standard normal coordinates z (..., h), in the order of `PRIORS`, to the prior sds of a block's coefficients."""
+    k, p = block.basis.shape[-1], block.plan.shape[-1]
+
     def positive(name: str) -> Array:
         median, width = PRIORS[name]
         return median * xp.exp(width * z[..., list(PRIORS).index(name)])
@@ -110,9 +119,11 @@ def scales(xp: Any, z: Array, k: int, p: int) -> Scales:
     plan = positive("covariate")[..., None] * profile
     shared = xp.stack([mean, *[plan] * (p - 1)], -2)
     common = share("family")[..., None]
-    return Scales(
-        shared, xp.sqrt(common) * profile, xp.sqrt(1 - common) * profile, positive("sigma"), LARGEST_RHO * share("rho")
-    )
+    total = positive("noise") ** 2
+    # rho^2 typical^2 <= total and rho <= LARGEST_RHO both hold by construction.
+    rho = xp.sqrt(share("logged") * total / (total + (LARGEST_RHO * block.typical) ** 2)) * LARGEST_RHO
+    sigma = xp.sqrt(total - (rho * block.typical) ** 2)
+    return Scales(shared, xp.sqrt(common) * profile, xp.sqrt(1 - common) * profile, sigma, rho)
 
 
 def absorb(xp: Any, sd: Array, precision: Array, info: Array) -> tuple[Array, Array, Array]:
@@ -177,7 +188,7 @@ def on_shared(
 def log_likelihood(xp: Any, z: Array, block: Block) -> Array:
     """Log density of all points of a block (...) given the scales z (..., h), every coefficient integrated out."""
     k, p = block.basis.shape[-1], block.plan.shape[-1]
-    scale = scales(xp, z, k, p)
+    scale = scales(xp, z, block)
     variance = noise(xp, scale, block)
     square = (block.mask * block.latent**2 / variance).sum((-1, -2))
     logdet = 0.5 * (block.mask * xp.log(variance)).sum((-1, -2))
@@ -197,8 +208,7 @@ def shared_posterior(z: np.ndarray, block: Block, own: np.ndarray, keep: np.ndar
     z (n, h); own (r,) is 1 for the runs of that family, keep (r,) 0 for a run to leave out. Returns V (n, m + k, m + k)
     and g (n, m + k): mean V'g, covariance V'V.
     """
-    k, p = block.basis.shape[-1], block.plan.shape[-1]
-    scale = scales(np, z, k, p)
+    scale = scales(np, z, block)
     precision, info, _, _ = beyond_run(np, scale, *evidence(np, scale, block))
     precision, info = precision * keep[:, None, None], info * keep[:, None]
     # The family in question is one more covariate, so that its phi is kept and not integrated out.
@@ -218,7 +228,7 @@ def predict(
     shared is from `shared_posterior`; run is a block of one curve, its seen points (t may be 0).
     """
     n, k, p = len(z), run.basis.shape[-1], run.plan.shape[-1]
-    scale = scales(np, z, k, p)
+    scale = scales(np, z, run)
     root, g = shared
     here = (root.reshape(n, -1, p + 1, k) * np.append(run.plan[0], 1.0)[:, None]).sum(-2)
     mean = (here * g[..., None]).sum(-2)
@@ -257,28 +267,29 @@ def _gradient() -> Any:
 
 
 @cache
-def _sampler(warmup: int, draws: int, target: float) -> Any:
-    """One compiled NUTS for all metrics whose padded blocks have one shape."""
+def _sampler(warmup: int, draws: int) -> Any:
+    """One compiled NUTS for all metrics whose padded blocks have one shape: lanes are chains."""
 
-    def chain(key: Array, start: Array, centre: Array, spread: Array, block: Block) -> tuple[Array, ...]:
-        def potential(centre: Array, spread: Array, block: Block) -> Any:
-            return lambda white: _potential(centre + spread @ white, block)
+    def chain(key: Array, start: Array, target: Array, centre: Array, root: Array, block: Block) -> tuple[Array, Array]:
+        def potential(centre: Array, root: Array, block: Block) -> Any:
+            return lambda white: _potential(centre + root @ white, block)
 
         init, step = hmc(potential_fn_gen=potential, algo="NUTS")
-        of = (centre, spread, block)
+        of = (centre, root, block)
         state = init(
-            start, warmup, model_args=of, rng_key=key, target_accept_prob=target, max_tree_depth=5,
-            step_size=0.7, adapt_mass_matrix=False,
+            start, warmup, model_args=of, rng_key=key, target_accept_prob=target, max_tree_depth=5, step_size=0.7,
+            adapt_mass_matrix=False,
         )
 
-        def next_state(state: Any, _: None) -> tuple[Any, tuple[Array, ...]]:
+        def following(state: Any, _: None) -> tuple[Any, tuple[Array, Array]]:
             state = step(state, of)
-            return state, (centre + spread @ state.z, state.diverging, state.num_steps)
+            return state, (centre + root @ state.z, state.diverging)
 
         # One loop for warm-up and draws: two would compile the sampler twice.
-        return tuple(found[warmup:] for found in jax.lax.scan(next_state, state, None, length=warmup + draws)[1])
+        z, divergent = jax.lax.scan(following, state, None, length=warmup + draws)[1]
+        return z[warmup:], divergent[warmup:]
 
-    return jax.jit(jax.vmap(chain, (0, 0, None, None, None)), compiler_options=_QUICK)
+    return jax.jit(jax.vmap(chain, (0, 0, None, None, None, None)), compiler_options=_QUICK)
 
 
 def laplace(block: Block, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -302,20 +313,32 @@ def laplace(block: Block, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mode, axes / np.sqrt(np.maximum(curvature, 0.1))
 
 
-def sample(
-    block: Block, *, seed: int, warmup: int = 50, draws: int = 80, chains: int = 4, target: float = 0.75
-) -> Sampled:
-    """Posterior draws of the scales given a padded block, by NUTS; compiled once for each shape and setting.
+def sample(block: Block, *, seed: int, warmup: int = 50, draws: int = 80, chains: int = 4) -> Sampled:
+    """Posterior draws of the scales given a padded block, by NUTS; compiled once for each shape.
 
-    The sampler works in coordinates whitened at the mode, and starts its chains 1.5 times as wide as a normal
-    posterior would be, so that R-hat can tell whether they have met.
+    The sampler works in coordinates whitened at the mode; its chains start 1.5 times as wide as a normal posterior, so
+    that R-hat can tell whether they have met. Where they have not, they start anew, whitened by the covariance of what
+    was found, with shorter steps, and go on for four times as long.
     """
     with double():
         arrays = Block(*(jnp.asarray(array, dtype=jnp.float64) for array in block))
-        centre, spread = laplace(arrays, np.zeros(len(PRIORS)))
-        key_start, key_chain = jax.random.split(jax.random.key(seed))
-        start = 1.5 * jax.random.normal(key_start, (chains, len(PRIORS)))
-        keys = jax.random.split(key_chain, chains)
-        z, divergent, steps = _sampler(warmup, draws, target)(keys, start, centre, spread, arrays)
-        z, divergent = np.asarray(z), np.asarray(divergent)
-    return Sampled(z, split_gelman_rubin(z), effective_sample_size(z), float(divergent.mean()), np.asarray(steps))
+        key, again = jax.random.split(jax.random.key(seed))
+        centre, root = laplace(arrays, np.zeros(len(PRIORS)))
+        run = _sampler(warmup, draws)
+
+        def segments(key: Array, count: int, target: float, centre: np.ndarray, root: np.ndarray) -> Sampled:
+            start = 1.5 * jax.random.normal(key, (chains, len(PRIORS)))
+            found = []
+            for i in range(count):
+                keys = jax.random.split(jax.random.fold_in(key, i), chains)
+                found.append([np.asarray(part) for part in run(keys, start, target, centre, root, arrays)])
+                start = jnp.asarray(np.linalg.solve(root, (found[-1][0][:, -1] - centre).T).T)
+            # The first of several segments is more warm-up.
+            z, divergent = (np.concatenate(part, axis=1) for part in zip(*found[int(count > 1) :], strict=True))
+            return Sampled(z, split_gelman_rubin(z), effective_sample_size(z), float(divergent.mean()))
+
+        first = segments(key, 1, 0.75, centre, root)
+        if first.converged:
+            return first
+        flat = first.draws.reshape(-1, len(PRIORS))
+        return segments(again, 5, 0.92, flat.mean(0), np.linalg.cholesky(np.cov(flat.T) + 1e-3 * np.eye(len(PRIORS))))

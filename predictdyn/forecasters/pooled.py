@@ -29,14 +29,11 @@ class Learnt(NamedTuple):
     z: np.ndarray
     centre: float
     spread: float
+    typical: float  # logged error, in units of spread
     rhat: float
     divergent: float
     size: float
-
-    @property
-    def converged(self) -> bool:
-        """Split R-hat of every scale at most 1.05 and at most 1 % divergent transitions."""
-        return bool(self.rhat <= 1.05 and self.divergent <= 0.01)
+    converged: bool
 
 
 @dataclass(frozen=True)
@@ -90,7 +87,7 @@ class Pooled:
                 {"family": about["families"], "last_step": arrays["last_step"]}, index=pd.Index(about["runs"], name="run")
             )
             learnt = {
-                name: Learnt(arrays[f"z{i}"], *arrays[f"learnt{i}"].tolist()) for i, name in enumerate(about["learnt"])
+                name: Learnt(arrays[f"z{i}"], *found) for i, (name, found) in enumerate(about["learnt"].items())
             }
             rotation, plan = arrays["rotation"], arrays["plan"]
         metrics = {row[0]: Metric(*row) for row in about["metrics"]}
@@ -119,8 +116,8 @@ class PooledFitted:
         plan[0], plan[1 : 1 + len(row)] = 1.0, row
         return plan
 
-    def block(self, lines: list[Line], plans: list[np.ndarray], unit: tuple[float, float], runs: int, points: int) -> Block:
-        """Lines to arrays padded to (runs, points), in units (centre, spread)."""
+    def block(self, lines: list[Line], plans: list[np.ndarray], unit: tuple[float, float, float], runs: int, points: int) -> Block:
+        """Lines to arrays padded to (runs, points), in units (centre, spread, typical error)."""
         from predictdyn.fitting.pooled import Block, basis
 
         when, latent, stderr, extra, mask = np.zeros((5, runs, points))
@@ -133,7 +130,7 @@ class PooledFitted:
             stderr[i, t] = np.nan_to_num(line.stderr, nan=0.0, posinf=0.0) / unit[1]
             extra[i, t] = _excess(latent[i, t])
             plan[i], member[i, families.index(line.family)] = plans[i], 1.0
-        return Block(basis(when, self.settings.functions), latent, stderr, extra, mask, plan, member)
+        return Block(basis(when, self.settings.functions), latent, stderr, extra, mask, plan, member, np.array(unit[2]))
 
     def learn(self, lines: list[Line], seed: int, plans: dict[str, np.ndarray] | None = None) -> Learnt:
         """Sample the scales of a metric from some of its lines; once more, longer, where the chains did not meet."""
@@ -147,11 +144,9 @@ class PooledFitted:
         rows = [known[line.run] for line in chosen]
         block = self.block(chosen, rows, unit, settings.learning_runs, settings.learning_points)
         found = sample(block, seed=seed)
-        if not (found.rhat.max() <= 1.05 and found.divergent <= 0.01):
-            found = sample(block, seed=seed, warmup=200, draws=200, target=0.9)
         z = found.draws.reshape(-1, found.draws.shape[-1])
         z = z[np.linspace(0, len(z) - 1, settings.scale_draws).astype(int)]
-        return Learnt(z, *unit, float(found.rhat.max()), found.divergent, float(found.size.min()))
+        return Learnt(z, *unit, float(found.rhat.max()), found.divergent, float(found.size.min()), found.converged)
 
     def forecast(self, seen: Curves, target: pd.DataFrame, *, seed: int) -> Forecast:
         """Condition on the whole history and on what was seen of each target's run."""
@@ -163,7 +158,7 @@ class PooledFitted:
             kind = {**self.history.metrics, **seen.metrics}[task.metric].kind
             cache: dict[tuple[bytes, bytes], tuple[np.ndarray, np.ndarray]] = {}
             for asked in task.asked:
-                rng = np.random.default_rng(seed_for(seed, self.name, task.metric, asked.run))
+                rng = np.random.default_rng(seed_for(seed, self.settings.name, task.metric, asked.run))
                 plan = self._padded(self.encoder.encode(seen.runs.loc[[asked.run]])[0] @ self.rotation)
                 found = "nothing to learn from" if kind == "schedule" else self._conditioned(task, asked, plan, cache, rng, seed)
                 if isinstance(found, str):
@@ -187,10 +182,10 @@ class PooledFitted:
             long += [own_line] if len(own_line.share) >= ENOUGH else []
             if not long:
                 return "too few points" if len(own_line.share) or others else "nothing to learn from"
-            learnt = self.learn(long, seed_for(seed, self.name, task.metric, asked.run), {asked.run: plan})
+            learnt = self.learn(long, seed_for(seed, self.settings.name, task.metric, asked.run), {asked.run: plan})
         if not learnt.converged:
             return "not converged"
-        unit = (learnt.centre, learnt.spread)
+        unit = (learnt.centre, learnt.spread, learnt.typical)
         own = np.array([float(line.family == own_line.family) for line in others])
         keep = np.array([float(line.run != asked.run) for line in others])
         key = ((own * keep).tobytes(), keep.tobytes())
@@ -218,13 +213,13 @@ class PooledFitted:
             "families": list(map(str, runs["family"])),
             "point_metrics": list(map(str, metric_names)),
             "metrics": [list(metric) for metric in self.history.metrics.values()],
-            "learnt": list(self.learnt),
+            "learnt": {name: list(found[1:]) for name, found in self.learnt.items()},
         }
         arrays = {"rotation": self.rotation, "plan": self.plan, "run": place[run], "metric": metric}
         arrays |= {name: points[name].to_numpy() for name in ("step", "value", "stderr")}
         arrays["last_step"] = runs["last_step"].to_numpy()
         for i, found in enumerate(self.learnt.values()):
-            arrays |= {f"z{i}": found.z, f"learnt{i}": np.array(found[1:])}
+            arrays[f"z{i}"] = found.z
         np.savez_compressed(folder / "pooled.npz", **arrays)
         (folder / "pooled.json").write_text(json.dumps(about, indent=1))
 
@@ -240,13 +235,16 @@ def _excess(latent: np.ndarray) -> np.ndarray:
     return np.concatenate([[0.0], np.where(off > SPIKE * typical, off, 0.0) ** 2, [0.0]])
 
 
-def _unit(lines: list[Line]) -> tuple[float, float]:
-    """Centre and spread of lines: median, and the 5 to 95 % range over 3.3; where that is zero, something tiny."""
+def _unit(lines: list[Line]) -> tuple[float, float, float]:
+    """Centre, spread and typical error of lines: median; 5 to 95 % range over 3.3, or something tiny; rms in spreads."""
     latent = np.concatenate([line.latent for line in lines])
     centre = float(np.median(latent))
     low, high = np.quantile(latent, [0.05, 0.95])
     spread = max(float(high - low) / 3.3, float(np.std(latent)) / 5, 1e-6 * abs(centre))
-    return centre, spread if spread > 1e-300 else 1e-9
+    spread = spread if spread > 1e-300 else 1e-9
+    stderr = np.concatenate([line.stderr for line in lines])
+    logged = stderr[np.isfinite(stderr)]
+    return centre, spread, float(np.sqrt(np.mean(logged**2))) / spread if len(logged) else 0.0
 
 
 def _thinned(line: Line, points: int) -> Line:

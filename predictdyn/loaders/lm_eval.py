@@ -1,0 +1,225 @@
+"""A tree of lm-evaluation-harness result files (JSON), one or more a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from predictdyn.curves import KEY, Curves
+from predictdyn.loaders import _harness
+from predictdyn.loaders._companions import beside, metrics_beside, read_runs
+from predictdyn.loaders._facts import harness_metric
+from predictdyn.loaders._logs import planned_end
+from predictdyn.loaders._names import families_by, families_of, params_of
+from predictdyn.loaders._points import curves_at
+from predictdyn.loaders._tables import header
+
+RUN_KEYS = ("run", "model")
+# Columns of a table of runs that say what was logged: not known before the run, so no covariates.
+OF_THE_LOG = ["n_checkpoints", "first_step", "last_step"]
+
+
+def load(
+    path: Path | str,
+    *,
+    family: str | None = None,
+    last_step: str | float | None = None,
+    files: str = "**/*.json",
+    step_from: str | None = None,
+    metrics_file: Path | str | None = None,
+    runs_file: Path | str | None = None,
+) -> Curves:
+    """Read every result file of a tree (only JSON: tables that lie between them are left alone).
+
+    **Metrics** are called ``<task> <metric>`` (``lambada_openai acc``), aggregates of tasks ``group/<task> <metric>``;
+    a filter other than ``none`` stays in the name (``gsm8k exact_match,strict-match``). Standard errors are kept,
+    fractions stay fractions. What is known of a metric is in the tables of `_facts`; a metrics.csv beside overrides it.
+
+    **Run**: the last part of ``pretrained=`` in the model_args, else what the file name has before the step, else the
+    nearest folder (steps are not part of a name: ``out/run1/checkpoint-500`` is run1). Where that gives two files
+    the same (run, metric, step), the folders in which the files of that run differ are put in front of it:
+    ``baseline/pythia-70m``. If they share the folder too, it is an error.
+
+    **Step**: ``revision=step1000`` or a checkpoint in ``pretrained=``, else ``iteration`` of model_args, else
+    ``step1000`` in the name of file or folder, else the number at the end of the file name. If both config and name
+    state one and they differ, ``step_from="config"`` or ``"name"`` must say which is right.
+
+    **Runs**: an optional runs.csv in the tree's folder or up to two above it (or ``runs_file``), with a column run or
+    model, gives ``family``, the planned end (``train_steps``, else ``last_step``) and covariates; the run is then
+    whichever of its possible names the table lists. Where it has several rows for a run, the one with the file's
+    ``num_fewshot`` counts. Without it the end is the largest step, or ``last_step``. ``params`` is read from the name.
+
+    **Family**: the run name without the parts that mark a near-copy (-deduped, -bf16, -v0, seeds, intervention, ...:
+    `_names.VARIANTS`); or ``family``, a regular expression with one group; or a column of runs.csv.
+
+    ``files`` is the glob of the result files. Raises ValueError, one line with the file.
+    """
+    root = Path(path)
+    if step_from not in (None, "config", "name"):
+        raise ValueError(f"step_from must be 'config' or 'name', found {step_from!r}")
+    found = _files(root, files)
+    table = _table(root, runs_file)
+    points, origins = _read(root, found, table, step_from)
+    folder = root if root.is_dir() else root.parent
+    runs_of = _apart(points, found, folder)
+    points["run"] = points["file"].map(runs_of)
+    named = points[["metric", "task", "plain"]].drop_duplicates("metric")
+    known = {name: harness_metric(name, task, plain) for name, task, plain in named.itertuples(index=False)}
+    stated = metrics_beside(folder, metrics_file)
+    base = dict(zip(points["run"], points["base"], strict=True))
+    shots = {run: origins[file].shots for file, run in runs_of.items()}
+    return curves_at(
+        points[["run", "metric", "step", "value", "stderr", "file"]].assign(line=0),
+        found,
+        source=root,
+        runs=_runs(base, shots, table, family, last_step, root),
+        metrics=known | stated,
+    )
+
+
+def result_files(root: Path, files: str = "**/*.json") -> list[Path]:
+    """The files of a tree that match, sorted; what lies in hidden folders is left out."""
+    return sorted(
+        file
+        for file in root.glob(files)
+        if file.is_file() and not any(part.startswith(".") for part in file.relative_to(root).parts)
+    )
+
+
+def _files(root: Path, files: str) -> list[Path]:
+    if not root.exists():
+        raise ValueError(f"{root}: no such file or folder")
+    if not root.is_dir():
+        return [root]
+    found = result_files(root, files)
+    if not found:
+        raise ValueError(f"{root}: no result file ({files}) in this folder")
+    return found
+
+
+def _table(root: Path, runs_file: Path | str | None) -> pd.DataFrame | None:
+    if runs_file is None:
+        start = root.resolve()
+        found = [beside(folder, "runs", RUN_KEYS) for folder in (start, *start.parents[:2]) if folder.is_dir()]
+        runs_file = next((path for path in found if path), None)
+        if runs_file is None:
+            return None
+    path = Path(runs_file)
+    table = read_runs(path, "model" if {"run", "model"} & set(header(path)) == {"model"} else "run")
+    if "train_steps" in table:
+        table["last_step"] = table["train_steps"]
+    table.attrs["path"] = str(path)
+    return table.drop(columns=[name for name in OF_THE_LOG if name in table and name != "last_step"])
+
+
+def _read(
+    root: Path, files: list[Path], table: pd.DataFrame | None, step_from: str | None
+) -> tuple[pd.DataFrame, list[_harness.Origin]]:
+    """Every value of every file: base (name of the run), task, plain (metric of the task), metric, step, value, ..."""
+    rows: list[tuple[object, ...]] = []
+    origins = []
+    for i, file in enumerate(files):
+        content = _harness.read(file)
+        origin = _harness.origin(content, file, root)
+        step = _step(origin, file, step_from)
+        base = _base(origin, file, table)
+        for task, metric, value, stderr, group in _harness.values(content, file):
+            rows.append((i, base, task, metric, f"{'group/' * group}{task} {metric}", step, value, stderr))
+        origins.append(origin)
+    return pd.DataFrame(rows, columns=["file", "base", "task", "plain", "metric", "step", "value", "stderr"]), origins
+
+
+def _step(origin: _harness.Origin, file: Path, step_from: str | None) -> float:
+    config, name = origin.config_step, origin.name_step
+    if step_from is not None:
+        step = config if step_from == "config" else name
+    elif config is not None and name is not None and config != name:
+        raise ValueError(
+            f"{file}: its config says step {config:g}, its name {name:g}; say which is right with "
+            "step_from='config' or step_from='name'"
+        )
+    else:
+        step = name if config is None else config
+    if step is None:
+        raise ValueError(
+            f"{file}: does not say its step; expected revision=step1000 or iteration in model_args, or a name such as "
+            "model_step1000.json or results_1000.json"
+        )
+    return step
+
+
+def _base(origin: _harness.Origin, file: Path, table: pd.DataFrame | None) -> str:
+    if not origin.names:
+        raise ValueError(f"{file}: does not say its run; expected pretrained=... in model_args, or a named folder")
+    if table is None:
+        return origin.names[0]
+    listed = set(table.index)
+    name = next((name for name in origin.names if name in listed), None)
+    if name is None:
+        raise ValueError(
+            f"{file}: {table.attrs['path']} has no row for it: none of its possible names "
+            f"({', '.join(dict.fromkeys(origin.names))}) is among its runs ({', '.join(sorted(listed)[:6])}, ...); "
+            "name another table with runs_file=..."
+        )
+    return name
+
+
+def _apart(points: pd.DataFrame, files: list[Path], root: Path) -> dict[int, str]:
+    """The run of every file: its base name, with the folders that differ in front where names clash."""
+    base = dict(zip(points["file"], points["base"], strict=True))
+    clash = set(points.loc[points.duplicated(["base", *KEY[1:]]), "base"])
+    run = {file: name for file, name in base.items() if name not in clash}
+    for name in clash:
+        parts = {file: files[file].relative_to(root).parent.parts for file in base if base[file] == name}
+        first, last = _shared(parts.values()), _shared(part[::-1] for part in parts.values())
+        for file, part in parts.items():
+            run[file] = "/".join([*part[first : max(first, len(part) - last)], name])
+    return run
+
+
+def _shared(parts: Iterable[tuple[str, ...]]) -> int:
+    """How many folders are the same at the beginning of all."""
+    shared = 0
+    for level in zip(*parts, strict=False):
+        if len(set(level)) > 1:
+            break
+        shared += 1
+    return shared
+
+
+def _runs(
+    base: dict[str, str],
+    shots: dict[str, int | None],
+    table: pd.DataFrame | None,
+    family: str | None,
+    last_step: str | float | None,
+    root: Path,
+) -> pd.DataFrame:
+    index = pd.Index(sorted(base), name="run", dtype="str")
+    runs = pd.DataFrame(index=index)
+    if table is not None:
+        rows = [_row(table, run if run in table.index else base[run], shots[run]) for run in index]
+        runs = table.iloc[rows].set_axis(index, axis=0).rename_axis("run")
+    stems = families_by(family, index) if family is not None else families_of(set(base.values()))
+    if family is not None or "family" not in runs:
+        runs["family"] = [stems[run if family is not None else base[run]] for run in index]
+    if last_step is not None:
+        runs["last_step"] = planned_end(last_step, f"{root}: ")
+    params = pd.Series([params_of(base[run]) for run in index], index=index)
+    if "params" not in runs and params.notna().any():
+        runs["params"] = params
+    return runs
+
+
+def _row(table: pd.DataFrame, name: str, shots: int | None) -> int:
+    """Which row of the table of runs is meant."""
+    rows = [row for row, run in enumerate(table.index) if run == name]
+    if len(rows) > 1 and "num_fewshot" in table:
+        rows = [row for row in rows if table["num_fewshot"].iloc[row] == shots]
+    if len(rows) != 1:
+        raise ValueError(
+            f"{table.attrs['path']}: {len(rows)} rows for run {name!r} with num_fewshot {shots}, expected one"
+        )
+    return rows[0]

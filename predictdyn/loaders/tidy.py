@@ -1,0 +1,174 @@
+"""The tidy folder: points, runs.csv, metrics.csv and events.csv, read and written without loss."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from predictdyn.curves import KEY, Curves
+from predictdyn.loaders._companions import beside, metrics_beside, read_events, read_runs, unique_runs
+from predictdyn.loaders._points import curves_at
+from predictdyn.loaders._tables import TABLES, Table, numbers, read_table, text
+
+NEEDED = [*KEY, "value"]
+METRIC_COLUMNS = ["metric", "kind", "lower", "upper", "better", "chance"]
+
+
+def load(
+    path: Path | str,
+    *,
+    runs_file: Path | str | None = None,
+    metrics_file: Path | str | None = None,
+    events_file: Path | str | None = None,
+) -> Curves:
+    """Read a tidy folder, or one file of points.
+
+    * ``points.csv``, ``.csv.gz`` or ``.parquet``: run, metric, step, value and optionally stderr (blank where not
+      known) and seen (0/1 or true/false). Names of runs and metrics are text, whatever they look like.
+    * ``runs.csv`` or ``.parquet``: run, family, last_step and covariates; without it every run is its own family and
+      ends at its largest step.
+    * ``metrics.csv``: metric, kind, lower, upper, better, chance; a metric not listed is of kind ``signal``.
+    * ``events.csv``: run, step, what.
+
+    The three options name these tables where they are elsewhere. Raises ValueError, one line with file and line.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "points.csv").write_text("run,metric,step,value\\n001,loss,10,2.5\\n001,loss,20,2.25\\n")
+    ...     load(Path(folder)).points["run"].tolist()
+    ['001', '001']
+    """
+    path = Path(path)
+    file = _points_file(path)
+    table = read_table(file)
+    _check_columns(table)
+    folder = file.parent
+    runs = Path(runs_file) if runs_file else beside(folder, "runs", ["run"], log=file)
+    events = Path(events_file) if events_file else beside(folder, "events", ["run", "step", "what"], log=file)
+    return curves_at(
+        _points(table),
+        [file],
+        source=path,
+        runs=unique_runs(read_runs(runs), runs) if runs else None,
+        metrics=metrics_beside(folder, metrics_file, log=file),
+        events=read_events(events) if events else None,
+    )
+
+
+def save(curves: Curves, folder: Path | str) -> None:
+    """Write curves as a tidy folder that `load` reads back exactly.
+
+    Points are parquet, the other tables CSV; runs are parquet too where text of a covariate would come back as
+    numbers (``001``). Everything is written aside first and then moved into place, over the tables that an earlier
+    call left there. Raises ValueError if the folder holds points of another file type, which stay untouched.
+    """
+    folder = Path(folder)
+    foreign = [name for name in ("points.csv", "points.csv.gz") if (folder / name).exists()]
+    if foreign:
+        raise ValueError(f"{folder}: holds {foreign[0]} already; choose an empty folder, or remove that file")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    except OSError as error:
+        raise ValueError(f"{folder}: cannot be written ({error.strerror})") from None
+    try:
+        _write(curves, aside)
+        folder.mkdir(exist_ok=True)
+        for name in ("points.parquet", "metrics.csv", "runs.csv", "runs.parquet", "events.csv"):
+            if (aside / name).exists():
+                os.replace(aside / name, folder / name)
+            else:
+                (folder / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise ValueError(f"{folder}: cannot be written ({error.strerror})") from None
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _write(curves: Curves, folder: Path) -> None:
+    curves.points.to_parquet(folder / "points.parquet", index=False)
+    runs = curves.runs.reset_index()
+    _write_csv(runs, folder / "runs.csv")
+    if not _same(curves.runs, folder / "runs.csv"):
+        (folder / "runs.csv").unlink()
+        runs.to_parquet(folder / "runs.parquet", index=False)
+    metrics = pd.DataFrame(list(curves.metrics.values()), columns=METRIC_COLUMNS)
+    _write_csv(metrics, folder / "metrics.csv")
+    if len(curves.events):
+        _write_csv(curves.events, folder / "events.csv")
+
+
+def _write_csv(table: pd.DataFrame, path: Path) -> None:
+    lines = table.to_csv(index=False)
+    # A carriage return in a name is only safe between quotes, which csv does not always set by itself.
+    lines = table.to_csv(index=False, quoting=csv.QUOTE_ALL) if "\r" in lines else lines
+    path.write_text(lines, encoding="utf-8", newline="")
+
+
+def _same(runs: pd.DataFrame, path: Path) -> bool:
+    """Whether a table of runs would be read back as it was written (last_step takes the type of the steps anyway)."""
+    back = read_runs(path)
+    rest = [name for name in runs.columns if name != "last_step"]
+    return runs[rest].equals(back[rest])
+
+
+def _points_file(path: Path) -> Path:
+    if not path.exists():
+        raise ValueError(f"{path}: no such file or folder")
+    if not path.is_dir():
+        return path
+    found = [name for ending in TABLES if (path / (name := f"points{ending}")).is_file()]
+    if len(found) > 1:
+        raise ValueError(f"{path}: holds {' and '.join(found)}; keep one file of points")
+    if not found:
+        inside = ", ".join(sorted(file.name for file in path.iterdir())[:5]) or "nothing"
+        raise ValueError(f"{path}: expected points.csv, points.csv.gz or points.parquet, found {inside}")
+    return path / found[0]
+
+
+def _check_columns(table: Table) -> None:
+    missing = [name for name in NEEDED if name not in table.cells]
+    if missing:
+        raise ValueError(
+            f"{table.path}: missing column(s) {', '.join(missing)}; found {', '.join(map(str, table.cells))}; needed "
+            f"are {', '.join(NEEDED)} (stderr and seen are optional)"
+        )
+    if table.cells.empty:
+        raise ValueError(f"{table.path}: no rows")
+
+
+def _points(table: Table) -> pd.DataFrame:
+    columns: dict[str, object] = {}
+    for name in ("run", "metric"):
+        names = text(table.cells[name])
+        _refuse(names.isna().to_numpy(), table, f"{name} is blank")
+        columns[name] = names
+    for name in ("step", "value"):
+        found = numbers(table.cells[name])
+        _refuse(found.blank & ~np.isfinite(found.value), table, f"{name} is blank, expected a number")
+        _refuse(found.wrong, table, f"{name} must be a number", name)
+        columns[name] = found.value
+    if "stderr" in table.cells:
+        found = numbers(table.cells["stderr"])
+        wrong = found.wrong | np.isinf(found.value) | (found.value < 0)
+        _refuse(wrong, table, "stderr must be a finite number >= 0 or blank", "stderr")
+        columns["stderr"] = found.value
+    if "seen" in table.cells:
+        cells = text(table.cells["seen"]).str.lower()
+        known = {"0": False, "1": True, "false": False, "true": True, "0.0": False, "1.0": True}
+        _refuse(~cells.isin(list(known)).to_numpy(), table, "seen must be 0 or 1 (or false, true)", "seen")
+        columns["seen"] = cells.map(known).astype(bool)
+    return pd.DataFrame(columns).assign(file=0, line=table.line)
+
+
+def _refuse(bad: np.ndarray, table: Table, rule: str, name: str = "") -> None:
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        cell = f", found {table.cells[name].iloc[row]!r}" if name else ""
+        raise ValueError(f"{table.where(row)}: {rule}{cell}")

@@ -1,0 +1,208 @@
+"""Fan chart: what was seen of a curve, what was forecast from there, and what then happened."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+
+from predictdyn.report.results import Results
+from predictdyn.report.style import LIGHT, NARROW, WIDE, Drawing, canvas, drawing, plain
+from predictdyn.report.words import SPACE, at_cutoff, between, same_cutoff, step_word, value
+
+BANDS = (("q0.05", "q0.95", 0.16), ("q0.1", "q0.9", 0.16), ("q0.25", "q0.75", 0.24))
+DOTS = 40  # more hidden points than this are drawn as a dashed line
+POINTS = 240  # no eye sees more of a curve on one panel
+
+
+class Fan(NamedTuple):
+    """One curve with its forecast: ``seen`` and ``hidden`` (step, value), ``path`` (step and quantiles)."""
+
+    run: str
+    metric: str
+    kind: str
+    cutoff: float
+    seen: pd.DataFrame
+    hidden: pd.DataFrame
+    path: pd.DataFrame
+    lower: float
+    upper: float
+    chance: float
+
+    @property
+    def cut(self) -> float:
+        """The last step that was seen, or where the forecast begins."""
+        return float(self.seen["step"].max() if len(self.seen) else self.path["step"].min())
+
+
+def fans(results: Results) -> list[Fan]:
+    """Every example that has a forecast, by kind, run, metric and cutoff."""
+    paths = results.paths[results.paths["forecaster"] == results.headline]
+    ranges = results.metrics.set_index("metric")[["lower", "upper", "chance"]].to_dict("index")
+    examples = dict(list(results.examples.groupby(["run", "metric"])))
+    found = []
+    for _, rows in paths.groupby(["run", "metric", "cutoff"], dropna=False):
+        first = rows.iloc[0]
+        cutoff, metric = float(first["cutoff"]), str(first["metric"])
+        curve = examples.get((first["run"], metric), results.examples.head(0))
+        own = curve[same_cutoff(curve["cutoff"], cutoff)].sort_values("step")
+        if own.empty:
+            continue
+        seen = own["seen"].astype(bool)
+        edges = [float(ranges.get(metric, {}).get(name, math.nan)) for name in ("lower", "upper", "chance")]
+        path = rows.sort_values("step")
+        found.append(Fan(str(first["run"]), metric, str(first["kind"]), cutoff, own[seen], own[~seen], path, *edges))
+    return sorted(found, key=lambda fan: (results.kinds.index(fan.kind), fan.run, fan.metric, fan.cutoff))
+
+
+def draw(fan: Fan, name: str, *, wide: bool = False, key: bool = False) -> Drawing:
+    """The fan as a drawing; ``wide`` fills the page, ``key`` says above it what is what."""
+    path = fan.path
+    step = path["step"].to_numpy()
+    blue = LIGHT["blue"]
+    with canvas(WIDE if wide else NARROW) as (figure, ax):
+        _axes(ax, fan)
+        for low, high, alpha in BANDS:
+            ax.fill_between(step, path[low], path[high], color=blue, alpha=alpha, linewidth=0)
+        ax.plot(step, path["q0.5"], color=blue, linewidth=2.2)
+        seen, hidden = _thinned(fan.seen), _thinned(fan.hidden)
+        few = len(seen) <= DOTS
+        ax.plot(seen["step"], seen["value"], color=LIGHT["ink"], marker="o" if few else "", markersize=3.2)
+        if len(fan.hidden) <= DOTS:
+            look: dict[str, Any] = {
+                "marker": "o",
+                "linestyle": "",
+                "markerfacecolor": LIGHT["paper"],
+                "markersize": 4.6,
+            }
+        else:
+            look = {"linestyle": (0, (3, 1.6)), "linewidth": 1.5}
+        ax.plot(hidden["step"], hidden["value"], color=LIGHT["vermillion"], markeredgewidth=1.3, zorder=4, **look)
+        ax.axvline(fan.cut, color=LIGHT["quiet"], linewidth=0.9, linestyle=(0, (1, 2)))
+        bottom, top = ax.get_ylim()
+        if bottom < fan.chance < top:
+            ax.axhline(fan.chance, color=LIGHT["quiet"], linewidth=0.8, linestyle=(0, (6, 3)), zorder=0)
+            ax.annotate("chance", (1, fan.chance), (-2, 2), xycoords=("axes fraction", "data"), ha="right",
+                        textcoords="offset points", fontsize=8.5, color=LIGHT["quiet"])  # fmt: skip
+        if key:
+            _legend(ax, fan, short=not wide)
+        else:
+            ax.annotate("cutoff", (fan.cut, 1), (3, -1), xycoords=("data", "axes fraction"), va="top",
+                        textcoords="offset points", fontsize=8.5, color=LIGHT["quiet"])  # fmt: skip
+        return drawing(figure, name)
+
+
+def title(fan: Fan) -> str:
+    """Run and metric, the middle of a long name left out."""
+    return f"{plain(fan.run, 60)}, {plain(fan.metric, 60)}"
+
+
+def caption(fan: Fan) -> str:
+    """What the panel shows, in words: the last forecast, its interval and what happened."""
+    last = fan.path.iloc[-1]
+    low, median, high = (float(last[q]) for q in ("q0.05", "q0.5", "q0.95"))
+    seen = f"seen to {at_cutoff(fan.cutoff)}" if math.isfinite(fan.cutoff) else f"seen to step {step_word(fan.cut)}"
+    end = float(last["step"])
+    text = f"{seen}; at step {step_word(end)} median {value(median, high - low)}, 90{SPACE}% {between(low, high)}"
+    if len(fan.hidden) and fan.hidden["step"].iloc[-1] < 0.98 * end:
+        text += f"; its log stops at step {step_word(float(fan.hidden['step'].iloc[-1]))}"
+    elif len(fan.hidden):
+        truth = float(fan.hidden["value"].iloc[-1])
+        where = "inside" if low <= truth <= high else "outside"
+        text += f"; it became {value(truth, high - low)}, {where} the interval"
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _axes(ax: Axes, fan: Fan) -> None:
+    known = [frame[["step", "value"]] for frame in (fan.seen, fan.hidden)]
+    measured = np.concatenate([frame["value"].to_numpy(dtype=float) for frame in known])
+    middle = np.concatenate([measured, fan.path["q0.5"].to_numpy(dtype=float)])
+    low, high = float(middle.min()), float(middle.max())
+    span = (high - low) or abs(high) or 1.0
+    # a wide open band may leave the panel: curve and median must stay legible
+    low = min(low, max(float(fan.path["q0.05"].min()), low - 1.5 * span))
+    high = max(high, min(float(fan.path["q0.95"].max()), high + 1.5 * span))
+    if fan.kind == "loss" and low > 0 and high > 4 * low:
+        ax.set_yscale("log")
+        ax.set_ylim(low / 1.08, high * 1.08)
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+        ax.yaxis.set_minor_formatter(NullFormatter())
+    else:
+        pad = 0.06 * (high - low or 1.0)
+        bottom, top = low - pad, high + pad
+        if math.isfinite(fan.lower):  # a hair below the bound, so that a line on it is seen
+            bottom = max(bottom, fan.lower - pad / 3)
+        if math.isfinite(fan.upper):
+            top = min(top, fan.upper + pad / 3)
+        ax.set_ylim(bottom, top)
+        ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+    ax.yaxis.grid(True, color=LIGHT["rule"], linewidth=0.6)
+    ax.set_axisbelow(True)
+    bounded = math.isfinite(fan.lower) and math.isfinite(fan.upper)
+    scale = f" ({fan.lower:g} to {fan.upper:g})".replace("-", "−") if bounded else ""
+    ax.set_ylabel(plain(fan.metric, 30 - len(scale)) + scale)
+    _step_axis(ax, fan)
+
+
+def _step_axis(ax: Axes, fan: Fan) -> None:
+    early = fan.seen["step"].to_numpy(dtype=float)
+    early = early[early > 0]
+    last = float(max(fan.path["step"].max(), fan.hidden["step"].max() if len(fan.hidden) else 0))
+    format_step = FuncFormatter(step_word)
+    if len(early) >= 3 and fan.cut <= 0.3 * last and fan.cut >= 5 * early.min():
+        first = float(early.min())
+        ax.set_xscale("log")
+        ax.set_xlim(first / 1.15, last * 1.06)
+        decades = math.log10(last / first)
+        ax.xaxis.set_major_locator(LogLocator(subs=(1.0,) if decades > 2 else (1, 2, 5), numticks=9))
+        ax.xaxis.set_minor_locator(NullLocator())
+        ax.set_xlabel("step (log scale)" if fan.seen["step"].min() > 0 else "step (log scale, 0 left out)")
+    else:
+        first = float(fan.seen["step"].min()) if len(fan.seen) else float(fan.path["step"].min())
+        pad = 0.02 * (last - first or 1.0)
+        ax.set_xlim(first - pad, last + pad)
+        ax.xaxis.set_major_locator(MaxNLocator(5, integer=True) if last > first else FixedLocator([last]))
+        ax.set_xlabel("step")
+    ax.xaxis.set_major_formatter(format_step)
+
+
+def _legend(ax: Axes, fan: Fan, *, short: bool) -> None:
+    """What is what, in one line above the figure."""
+    share = f" {at_cutoff(fan.cutoff)}" if math.isfinite(fan.cutoff) else ""
+    ranges = "" if short else f": median, 50, 80 and 90{SPACE}%"
+    dots = {"linestyle": "", "marker": "o", "markersize": 5, "markerfacecolor": LIGHT["paper"], "markeredgewidth": 1.3}
+    marks: list[tuple[str, dict[str, Any]]] = [
+        (f"seen{share}", {"color": LIGHT["ink"], "linewidth": 2}),
+        (f"forecast{ranges}", {"color": LIGHT["blue"], "linewidth": 5}),
+        ("what happened" if short else "what then happened", {"color": LIGHT["vermillion"], **dots}),
+    ]
+    marks = marks[: 3 if len(fan.hidden) else 2]
+    ax.legend(
+        handles=[Line2D([], [], label=label, **look) for label, look in marks],
+        labelcolor=[look["color"] for _, look in marks],
+        fontsize=9.5 if short else 10.5,
+        columnspacing=1.2 if short else 2,
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        ncols=3,
+        frameon=False,
+        handlelength=1.4,
+        borderaxespad=0.2,
+        borderpad=0,
+    )
+
+
+def _thinned(curve: pd.DataFrame) -> pd.DataFrame:
+    """At most `POINTS` points: the smallest and the largest of each stretch, so that no spike is lost."""
+    if len(curve) <= POINTS:
+        return curve
+    stretch = np.arange(len(curve)) * (POINTS // 2) // len(curve)
+    values = curve["value"].reset_index(drop=True).groupby(stretch)
+    keep = np.unique(np.r_[0, values.idxmin(), values.idxmax(), len(curve) - 1])
+    return curve.iloc[keep]

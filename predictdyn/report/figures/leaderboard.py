@@ -1,0 +1,32 @@
+"""Leaderboard: skill of each forecaster as a dot with its interval."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from predictdyn.report.figures.skill import limits, whisker
+from predictdyn.report.style import LIGHT, Drawing, canvas, drawing, plain
+from predictdyn.report.words import percent
+
+
+def draw(rows: pd.DataFrame, labels: list[str], filled: list[bool], main: int | None, name: str) -> Drawing:
+    """Rows with skill, skill_lo, skill_hi from the top down; row ``main`` is blue, dots not ``filled`` are hollow."""
+    with canvas((4.6, 0.9 + 0.3 * len(rows))) as (figure, ax):
+        ax.set_xlim(*limits(rows))
+        ax.set_ylim(len(rows) - 0.4, -0.6)
+        ax.axvline(0, color=LIGHT["ink"], linewidth=1)
+        for place, (_, row) in enumerate(rows.iterrows()):
+            colour = LIGHT["blue"] if place == main else LIGHT["quiet"]
+            whisker(ax, place, row, colour, "o", hollow=not filled[place])
+        ax.set_yticks(range(len(rows)), [plain(label, 22) for label in labels])
+        for place, label in enumerate(ax.get_yticklabels()):
+            label.set_color(LIGHT["blue"] if place == main else LIGHT["ink"])
+        ax.tick_params(axis="y", length=0)
+        ax.spines["left"].set_visible(False)
+        ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: percent(round(x, 6))))
+        ax.xaxis.grid(True, color=LIGHT["rule"], linewidth=0.6)
+        ax.set_axisbelow(True)
+        ax.set_xlabel("skill against the best simple baseline")
+        return drawing(figure, name)

@@ -1,0 +1,67 @@
+"""Render: results -> the text of every file of the report; the page and its Markdown hold the same answer."""
+
+from __future__ import annotations
+
+import re
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from predictdyn.report import evidence, outlook, record, trust
+from predictdyn.report.blocks import Section, Shown
+from predictdyn.report.examples import examples, hero_of
+from predictdyn.report.figures import fan
+from predictdyn.report.results import Results
+from predictdyn.report.style import variables
+
+# what a log may hold in a name and no page may: control characters but for tab and newline, and halves of a pair
+_NOT_TEXT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+
+
+def render(results: Results) -> dict[str, str]:
+    """All files of the report as text by name, index.html last."""
+    past = results.made == "backtest"
+    answer = trust.answer(results) if past else outlook.answer(results)
+    fans = fan.fans(results)
+    hero = hero_of(fans, answer)
+    wide = Shown(fan.draw(hero, "hero", wide=True, key=True), fan.title(hero), fan.caption(hero)) if hero else None
+    proof = [evidence.ranking(results), evidence.reliability(results), evidence.skills(results)] if past else []
+    rest = [record.failures(results), record.plan(results), record.origin(results)]
+    sections: list[Section] = [part for part in (examples(results, fans, hero), *proof, *rest) if part]
+    content = {
+        "title": str(results.provenance.get("title") or f"{results.made} by predictdyn"),
+        "made": results.made,
+        "created": str(results.provenance.get("created") or ""),
+        "version": str(results.provenance.get("predictdyn") or ""),
+        "answer": answer,
+        "hero": wide,
+        "narrow": fan.draw(hero, "hero-narrow", key=True) if hero else None,
+        "sections": sections,
+        "colours": variables(":root"),
+    }
+    shown = [figure for section in sections for block in section.blocks for figure in block.figures]
+    drawings = [figure.drawing for figure in ([wide, *shown] if wide else shown)]
+    return {
+        **{f"figures/{drawing.name}.svg": drawing.alone for drawing in drawings},
+        "report.md": _NOT_TEXT.sub("\ufffd", _templates(escape=False).get_template("page.md").render(content)),
+        "index.html": _NOT_TEXT.sub("\ufffd", _templates(escape=True).get_template("page.html").render(content)),
+    }
+
+
+def _templates(*, escape: bool) -> Environment:
+    folder = PackageLoader("predictdyn.report", ".")
+    found = Environment(
+        loader=folder, autoescape=escape, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    found.filters["md"] = markdown
+    return found
+
+
+def markdown(text: object) -> str:
+    r"""Text that Markdown shows as it is, on one line and fit for a table's cell.
+
+    >>> print(markdown("a|b <i> *c*"))
+    a\|b &lt;i&gt; \*c\*
+    """
+    line = str(text).replace("\n", " ").replace("\r", " ")
+    line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return "".join(f"\\{letter}" if letter in "\\`*_[]|#!~$" else letter for letter in line)

@@ -1,0 +1,180 @@
+"""Results: the files of a forecast or a backtest, read and checked; the only place of the report that opens them."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from predictdyn.curves import KINDS, OUTCOMES
+from predictdyn.forecast import LEVELS
+from predictdyn.report.words import cutoffs_of, in_order
+
+QUANTILES = [f"q{level:g}" for level in LEVELS]
+_ROWS = ["forecaster", "fold", "cutoff", "run", "metric", "kind", "step", "status", "truth", "mean", "sd", *QUANTILES]
+_SKILL = ["skill", "skill_lo", "skill_hi"]
+_COVERAGE = ["coverage_50", "coverage_80", "coverage_90", "coverage_95"]
+FORECAST_FILES = {
+    "forecasts.parquet": _ROWS,
+    "paths.parquet": _ROWS,
+    "examples.parquet": ["run", "metric", "kind", "step", "value", "cutoff", "seen"],
+    "metrics.csv": ["metric", "kind", "lower", "upper", "better", "chance"],
+}
+BACKTEST_FILES = FORECAST_FILES | {
+    "forecasts.parquet": [*_ROWS, "pit"],
+    "scores.csv": ["forecaster", "kind", "metric", "cutoff", "n_runs", "n", "crps", "ae", "coverage_90", *_SKILL,
+                   "fallback_share"],
+    "leaderboard.csv": ["forecaster", "baseline", "n_families", "n_runs", "n", "relative_crps", *_SKILL, *_COVERAGE,
+                        "fallback_share"],
+    "verdicts.csv": ["forecaster", "kind", "cutoff", "best_baseline", "n_families", "n_runs", "n", *_SKILL,
+                     "coverage_90", "verdict"],
+}  # fmt: skip
+_WORDS = {"forecaster", "fold", "run", "metric", "kind", "status", "best_baseline", "verdict", "better", "baseline"}
+VERDICTS = ("predictable here", "not predictable here", "too few runs to say")
+NOTHING = pd.DataFrame()
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that a page is made from. The tables of a backtest are empty in a folder of forecasts."""
+
+    folder: Path
+    made: str
+    provenance: dict[str, Any]
+    forecasts: pd.DataFrame
+    paths: pd.DataFrame
+    examples: pd.DataFrame
+    metrics: pd.DataFrame
+    scores: pd.DataFrame = field(default_factory=pd.DataFrame)
+    leaderboard: pd.DataFrame = field(default_factory=pd.DataFrame)
+    verdicts: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    @property
+    def headline(self) -> str:
+        """The forecaster that the page speaks for."""
+        return str(self.provenance["headline"])
+
+    @property
+    def seed(self) -> int:
+        """The seed of the results, used again for intervals that are drawn."""
+        return int(self.provenance.get("seed") or 0)
+
+    @cached_property
+    def kinds(self) -> list[str]:
+        """The kinds that were forecast, outcomes first."""
+        return in_order(self.forecasts["kind"].unique(), KINDS)
+
+    @cached_property
+    def outcomes(self) -> list[str]:
+        """The kinds that headline and intervals speak of: outcomes, or what there is where no outcome is."""
+        return [kind for kind in self.kinds if kind in OUTCOMES] or self.kinds
+
+    @property
+    def cutoffs(self) -> list[float]:
+        """The cutoffs in order; one NaN under a fixed split."""
+        return cutoffs_of(self.forecasts["cutoff"]) or [math.nan]
+
+    def own(self) -> pd.DataFrame:
+        """The headline forecaster's forecasts of outcomes."""
+        rows = self.forecasts
+        return rows[(rows["forecaster"] == self.headline) & rows["kind"].isin(self.outcomes)]
+
+
+def read(folder: Path) -> Results:
+    """Read a folder that `predictdyn forecast` or `predictdyn backtest` wrote.
+
+    Raises ValueError in one line where a file is missing, unreadable, lacks a column or holds what is not allowed.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise ValueError(
+            f"expected a folder of results, found none at {folder}; make one by predictdyn backtest or forecast"
+        )
+    provenance = _provenance(folder)
+    made = provenance["made"]
+    wanted = BACKTEST_FILES if made == "backtest" else FORECAST_FILES
+    tables = {name.split(".")[0]: _table(folder / name, columns, made) for name, columns in wanted.items()}
+    if made == "backtest":
+        board = tables["leaderboard"]
+        board["baseline"] = board["baseline"].astype(str).str.lower().isin(["true", "1", "1.0"])
+    results = Results(folder, made, provenance, **tables)
+    _check_words(results)
+    return results
+
+
+def _provenance(folder: Path) -> dict[str, Any]:
+    path = folder / "provenance.json"
+    if not path.is_file():
+        found = ", ".join(sorted(p.name for p in folder.iterdir())[:8]) or "nothing"
+        raise ValueError(
+            f"{path} is missing: expected a folder that predictdyn backtest or forecast wrote, found {found}"
+        )
+    try:
+        provenance = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: expected JSON, but {' '.join(str(error).split())}") from error
+    if not isinstance(provenance, dict):
+        raise ValueError(f"{path}: expected a JSON object, found {type(provenance).__name__}")
+    missing = [name for name in ("made", "headline") if name not in provenance]
+    if missing:
+        raise ValueError(f"{path}: missing {', '.join(missing)}; needed are made, headline")
+    if provenance["made"] not in ("backtest", "forecast"):
+        raise ValueError(f"{path}: made is {provenance['made']!r}; allowed are 'backtest', 'forecast'")
+    return provenance
+
+
+def _table(path: Path, columns: list[str], made: str) -> pd.DataFrame:
+    if not path.is_file():
+        raise ValueError(f"{path} is missing: a {made} folder has it; run predictdyn {made} again")
+    try:
+        table = pd.read_parquet(path) if path.suffix == ".parquet" else _csv(path)
+    except (ValueError, OSError) as error:
+        kind = "parquet" if path.suffix == ".parquet" else "CSV"
+        raise ValueError(f"{path}: cannot be read as {kind} ({' '.join(str(error).split())[:160]})") from error
+    missing = [name for name in columns if name not in table]
+    if missing:
+        raise ValueError(
+            f"{path}: missing column(s) {', '.join(missing)}; needed are {', '.join(columns)}; "
+            f"found {', '.join(map(str, table.columns))}"
+        )
+    for name in set(columns) & _WORDS - {"better", "baseline"}:
+        table[name] = table[name].astype(str)
+    for name in [n for n in columns if n not in _WORDS | {"seen"}]:
+        number = pd.to_numeric(table[name], errors="coerce")
+        wrong = number.isna() & table[name].notna()
+        if wrong.any():
+            raise ValueError(
+                f"{path}: {name} must be a number, found {table[name][wrong].iloc[0]!r} in row {wrong.argmax()}"
+            )
+        table[name] = number.astype(float)
+    return table
+
+
+def _csv(path: Path) -> pd.DataFrame:
+    # by default pandas would take a metric called NA for a blank
+    return pd.read_csv(path, keep_default_na=False, na_values=["", "nan", "NaN"])
+
+
+def _check_words(results: Results) -> None:
+    if results.forecasts.empty:
+        raise ValueError(f"{results.folder / 'forecasts.parquet'}: expected at least one forecast, found no rows")
+    names = sorted(results.forecasts["forecaster"].unique())
+    if results.headline not in names:
+        raise ValueError(
+            f"{results.folder / 'provenance.json'}: headline is {results.headline!r}, "
+            f"but forecasts.parquet has forecaster {', '.join(names)}"
+        )
+    if results.made == "backtest":
+        wrong = ~results.verdicts["verdict"].isin(VERDICTS)
+        if wrong.any():
+            raise ValueError(
+                f"{results.folder / 'verdicts.csv'}: verdict is {results.verdicts['verdict'][wrong].iloc[0]!r}; "
+                f"allowed are {', '.join(map(repr, VERDICTS))}"
+            )
+        if results.headline not in set(results.verdicts["forecaster"]):
+            raise ValueError(f"{results.folder / 'verdicts.csv'}: no verdict for the headline {results.headline!r}")

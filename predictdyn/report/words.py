@@ -1,0 +1,119 @@
+"""Numbers and names as words: shares in per cent, values to the digits that their uncertainty allows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+
+SPACE = "\u00a0"
+UNKNOWN = "–"
+
+
+def percent(share: float) -> str:
+    """A share as a whole number of per cent, with a tenth where it is small.
+
+    >>> percent(0.342).replace(SPACE, " "), percent(-0.05).replace(SPACE, " "), percent(0.004).replace(SPACE, " ")
+    ('34 %', '−5 %', '0.4 %')
+    """
+    return f"{_hundredths(share)}{SPACE}%" if math.isfinite(share) else UNKNOWN
+
+
+def percents(low: float, high: float) -> str:
+    """An interval of shares.
+
+    >>> percents(0.21, 0.45).replace(SPACE, " ")
+    '21 to 45 %'
+    """
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return UNKNOWN
+    return f"{_hundredths(low)} to {_hundredths(high)}{SPACE}%"
+
+
+def _hundredths(share: float) -> str:
+    number = 100 * share
+    text = f"{number:.1g}" if 0.05 <= abs(number) < 0.95 else f"{number:,.0f}"
+    return "0" if text in ("-0", "0") else text.replace("-", "−")
+
+
+def value(number: float, width: float = math.nan) -> str:
+    """A value with two digits of ``width`` (of its interval), or four digits of its own where no width is known.
+
+    >>> value(0.71234, 0.09), value(12345.6, 800.0), value(-3.14159)
+    ('0.712', '12,350', '−3.142')
+    """
+    if not math.isfinite(number):
+        return UNKNOWN
+    size = width if math.isfinite(width) and width > 0 else abs(number) / 100
+    digits = 1 - math.floor(math.log10(size)) if size > 0 else 0
+    if (abs(number) < 1e-4 and number != 0) or abs(number) >= 1e9:
+        return f"{number:.3g}".replace("-", "−")
+    text = f"{round(number, digits):,.{min(max(digits, 0), 7)}f}"
+    return text.replace("-", "−")
+
+
+def between(low: float, high: float, width: float = math.nan) -> str:
+    """An interval of values, to the digits of its own width or of ``width``."""
+    size = width if math.isfinite(width) else high - low
+    return f"{value(low, size)} to {value(high, size)}"
+
+
+def count(n: float, one: str, many: str = "") -> str:
+    """A number of things.
+
+    >>> count(1, "run"), count(1200, "family", "families")
+    ('1 run', '1,200 families')
+    """
+    return f"{n:,.0f} {one if n == 1 else many or one + 's'}"
+
+
+def listed(items: Sequence[str], longest: int = 6) -> str:
+    """Items in a row with "and", the rest counted.
+
+    >>> listed(["a", "b", "c"]), listed(["a", "b", "c"], longest=2)
+    ('a, b and c', 'a, b and 1 more')
+    """
+    shown = list(items[:longest])
+    if len(items) > longest:
+        shown.append(f"{len(items) - longest:,} more")
+    return " and ".join([", ".join(shown[:-1]), shown[-1]]) if len(shown) > 1 else "".join(shown)
+
+
+def at_cutoff(cutoff: float) -> str:
+    """A cutoff as a column's head: a share of the run, or the fixed split where there is none."""
+    return percent(cutoff) if math.isfinite(cutoff) else "fixed split"
+
+
+def beginning(cutoff: float) -> str:
+    """A cutoff as the beginning of a sentence."""
+    return f"From the first {percent(cutoff)} of a run" if math.isfinite(cutoff) else "From what is seen of each run"
+
+
+def step_word(step: float, _position: object = None) -> str:
+    """A step as an axis shows it.
+
+    >>> step_word(1500), step_word(143000), step_word(2e6), step_word(8)
+    ('1.5k', '143k', '2M', '8')
+    """
+    for size, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(step) >= size:
+            return f"{step / size:.3g}{letter}"
+    return f"{step:.3g}" if step else "0"
+
+
+def cutoffs_of(column: pd.Series) -> list[float]:
+    """The cutoffs of a table in order; one NaN stands for a fixed split."""
+    known = np.unique(column.dropna().to_numpy(dtype=float)).tolist()
+    return [*known, math.nan] if column.isna().any() else known
+
+
+def same_cutoff(column: pd.Series, cutoff: float) -> pd.Series:
+    """Which rows are of this cutoff (NaN is of NaN)."""
+    return (column - cutoff).abs() < 1e-9 if math.isfinite(cutoff) else column.isna()
+
+
+def in_order(kinds: Iterable[str], order: Sequence[str]) -> list[str]:
+    """Kinds in the order of the glossary, unknown ones last."""
+    return sorted(set(kinds), key=lambda kind: (order.index(kind) if kind in order else len(order), kind))

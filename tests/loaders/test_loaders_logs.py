@@ -1,0 +1,119 @@
+"""Training logs, wide or as JSON lines: which column is what, and what counts as logged."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from predictdyn.loaders import json_lines, load, wide
+
+LOG = "run_id,_step,epoch,loss,loss_stderr,val/acc,width,seed,note\na,10,0.1,3.5,0.1,,64,1,x\na,20,0.2,3,,0.25,64,1,\n"
+LOG += "b,10,0.1,2.5,,,32,2,\n"
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    (tmp_path / "log.csv").write_text(LOG)
+    return tmp_path / "log.csv"
+
+
+def rows(path: Path, **options: object) -> list[list[object]]:
+    points = load(path, **options).points
+    return points[["run", "metric", "step", "value"]].to_numpy().tolist()
+
+
+def test_columns_are_guessed_and_blanks_are_not_logged(log: Path) -> None:
+    curves = wide.load(log, covariates="width,seed")
+    assert rows(log, covariates="width,seed") == [
+        ["a", "loss", 10, 3.5], ["a", "loss", 20, 3.0], ["a", "val/acc", 20, 0.25], ["b", "loss", 10, 2.5],
+    ]  # fmt: skip
+    assert curves.points["stderr"].fillna(-1).tolist() == [0.1, -1, -1, -1]
+    assert curves.runs["width"].to_dict() == {"a": 64, "b": 32}
+    assert curves.runs["family"].to_dict() == {"a": "a", "b": "b"}
+
+
+def test_every_choice_can_be_made(log: Path) -> None:
+    assert rows(log, run="seed", step="epoch", metrics=["val/*"]) == [["1", "val/acc", 0.2, 0.25]]
+    assert load(log, family="seed").runs["family"].to_dict() == {"a": "1", "b": "2"}
+    assert load(log, family="([ab])").runs["family"].to_dict() == {"a": "a", "b": "b"}
+    assert load(log, last_step="500").runs["last_step"].tolist() == [500, 500]
+    assert load(log, last_step="width", metrics="loss").runs["last_step"].to_dict() == {"a": 64, "b": 32}
+
+
+def test_without_a_run_column_the_file_is_the_run(tmp_path: Path) -> None:
+    (tmp_path / "mlp_s1.csv").write_text("Step,loss\n1,2\n")
+    assert rows(tmp_path / "mlp_s1.csv") == [["mlp_s1", "loss", 1, 2.0]]
+    for seed in (0, 1):
+        (tmp_path / f"v{seed}").mkdir()
+        (tmp_path / f"v{seed}" / "metrics.csv").write_text("step,loss\n1,2\n")
+    assert {row[0] for row in rows(tmp_path)} == {"mlp_s1", "v0/metrics", "v1/metrics"}
+
+
+def test_a_folder_of_json_lines_is_one_run_a_file(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.jsonl").write_text('{"step": 1, "loss": 2}\n')
+    assert rows(tmp_path) == [["a", "loss", 1, 2.0], ["b", "loss", 1, 2.0]]
+
+
+def test_rows_may_share_a_step_if_no_metric_stands_in_two(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text("step,loss,val_loss\n1,2,\n1,,3\n")
+    assert rows(tmp_path / "log.csv") == [["log", "loss", 1, 2.0], ["log", "val_loss", 1, 3.0]]
+
+
+def test_parquet_and_csv_are_the_same(log: Path, tmp_path: Path) -> None:
+    frame = pd.read_csv(log)
+    frame.to_parquet(tmp_path / "log.parquet")
+    assert rows(tmp_path / "log.parquet", covariates="width") == rows(log, covariates="width")
+
+
+def test_common_names_have_facts_and_others_are_signals(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text("step,train/loss,lr,eval_accuracy,grad_norm,sharpness,lossy\n1,2,0.1,0.5,1,2,3\n")
+    metrics = load(tmp_path / "log.csv").metrics
+    assert {name: metric.kind for name, metric in metrics.items()} == {
+        "train/loss": "loss", "lr": "schedule", "eval_accuracy": "capability", "grad_norm": "signal",
+        "sharpness": "signal", "lossy": "signal",
+    }  # fmt: skip
+    assert metrics["eval_accuracy"][2:5] == (0, 1, "higher")
+    assert metrics["sharpness"][2:] == (None, None, None, None)
+
+
+def test_runs_csv_beside_gives_the_plan(log: Path, tmp_path: Path) -> None:
+    (tmp_path / "runs.csv").write_text("run,family,last_step,depth\nb,f,100,3\na,f,100,2\nc,f,100,1\n")
+    runs = load(log).runs
+    assert runs.to_dict("index") == {
+        "a": {"family": "f", "last_step": 100, "depth": 2}, "b": {"family": "f", "last_step": 100, "depth": 3},
+    }  # fmt: skip
+
+
+def test_a_log_called_metrics_csv_is_not_taken_for_facts(tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").write_text("step,kind,loss\n1,4,2\n")
+    assert ["metrics", "loss", 1, 2.0] in rows(tmp_path / "metrics.csv")
+
+
+def test_nested_keys_nulls_and_other_types(tmp_path: Path) -> None:
+    lines = [
+        {"step": 1, "eval": {"en": {"loss": 2.5}}, "done": False, "tags": ["x"], "phase": "a"},
+        {"step": 2, "eval": {"en": {"loss": None}}, "loss": 2, "big": 1e300},
+    ]
+    (tmp_path / "log.ndjson").write_text("\n".join(map(json.dumps, lines)) + "\n\n")
+    assert rows(tmp_path / "log.ndjson") == [
+        ["log", "big", 2, 1e300], ["log", "eval/en/loss", 1, 2.5], ["log", "loss", 2, 2.0],
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("last", ['{"step": 3, "lo', '{"step": 3, "loss": 1', '{"step"', "{", '{"step": 3, "name": "é'])
+def test_a_last_line_cut_short_is_dropped_and_said(tmp_path: Path, last: str) -> None:
+    (tmp_path / "log.jsonl").write_bytes(b'{"step": 1, "loss": 3}\n{"step": 2, "loss": 2}\n' + last.encode()[:22])
+    with pytest.warns(UserWarning, match=r"log.jsonl, line 3: the last line is cut short and was dropped") as said:
+        points = json_lines.load(tmp_path / "log.jsonl").points
+    assert points["step"].tolist() == [1, 2]
+    assert len(said) == 1
+
+
+def test_a_header_line_without_a_step_is_passed_over_and_said(tmp_path: Path) -> None:
+    (tmp_path / "log.jsonl").write_text('{"config": {"lr": 0.1}}\n{"step": 1, "loss": 3}\n')
+    with pytest.warns(UserWarning, match=r"line 1: 1 line\(s\) without step were passed over"):
+        assert rows(tmp_path / "log.jsonl") == [["log", "loss", 1, 3.0]]

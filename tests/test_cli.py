@@ -1,0 +1,209 @@
+"""The command line: the contract of files and columns, one clear line and status 2 on bad input, nothing half-written."""
+
+import json
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from predictdyn import cli
+from predictdyn.loaders import tidy
+
+FORECAST_COLUMNS = [
+    *("forecaster", "fold", "cutoff", "run", "metric", "kind", "step", "status", "truth", "mean", "sd"),
+    *("q0.025", "q0.05", "q0.1", "q0.25", "q0.5", "q0.75", "q0.9", "q0.95", "q0.975"),
+]
+SCORE_COLUMNS = (
+    "n_runs n crps log_score ae rmsle coverage_50 coverage_90 width_90 skill skill_lo skill_hi fallback_share".split()
+)
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """Call the command in this process: (exit status, stdout, stderr)."""
+
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["predictdyn", *map(str, words)])
+        status = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            status = int(stop.code or 0)
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def data(small, tmp_path_factory):
+    """A tidy folder with the small curves."""
+    folder = tmp_path_factory.mktemp("data") / "small"
+    folder.mkdir()
+    tidy.save(small, folder)
+    return folder
+
+
+def check_one_line(status: int, out: str, err: str, words: str) -> None:
+    assert status == 2, err
+    assert out == "" and err.count("\n") == 1 and words in err and "Traceback" not in err
+
+
+def test_help_answers_at_once():
+    began = time.perf_counter()
+    done = subprocess.run([sys.executable, "-X", "importtime", "-m", "predictdyn", "--help"], capture_output=True, text=True)
+    assert done.returncode == 0 and "backtest" in done.stdout
+    loaded = {line.split("|")[-1].strip() for line in done.stderr.splitlines()}
+    assert not loaded & {"numpy", "pandas", "scipy", "jax", "matplotlib", "sklearn"}
+    assert time.perf_counter() - began < 30, "a hang, not a speed"
+
+
+def test_backtest_writes_the_files_of_the_contract(call, data, tmp_path):
+    out = tmp_path / "result"
+    status, printed, err = call(
+        "backtest", data, "--out", out, "--forecasters", "curve_fit", "--cutoffs", "0.1,0.4", "--quiet", "--seed", 4
+    )
+    assert status == 0 and err == ""
+    assert printed.strip().endswith(str(out / "index.html"))
+    forecasts = pd.read_parquet(out / "forecasts.parquet")
+    assert list(forecasts.columns)[: len(FORECAST_COLUMNS)] == FORECAST_COLUMNS
+    assert set(forecasts["cutoff"]) == {0.1, 0.4} and forecasts["truth"].notna().all()
+    scores = pd.read_csv(out / "scores.csv")
+    assert list(scores.columns)[:4] == ["forecaster", "kind", "metric", "cutoff"]
+    assert list(scores.columns)[4:17] == SCORE_COLUMNS
+    board = pd.read_csv(out / "leaderboard.csv")
+    assert board["forecaster"].is_unique and set(board["forecaster"]) == set(scores["forecaster"])
+    about = json.loads((out / "provenance.json").read_text())
+    assert about["seed"] == 4 and "backtest" in about["command"] and "points.parquet" in about["sha256"]
+    assert "<html" in (out / "index.html").read_text() and (out / "report.md").stat().st_size > 500
+    assert [entry.name for entry in tmp_path.iterdir()] == ["result"], "nothing else is left behind"
+
+
+def test_a_fixed_split_with_hidden_targets(call, small, tmp_path):
+    points = small.points.assign(seen=(small.points["step"] <= 200).astype(int))
+    (tmp_path / "in").mkdir()
+    points.to_csv(tmp_path / "in" / "points.csv", index=False)
+    words = ("--split", "seen", "--targets", "hidden", "--forecasters", "last_value", "--metrics", "loss", "--quiet")
+    status, _, err = call("backtest", tmp_path / "in", "--out", tmp_path / "out", *words)
+    assert status == 0, err
+    forecasts = pd.read_parquet(tmp_path / "out" / "forecasts.parquet")
+    hidden = points[(points["metric"] == "loss") & (points["seen"] == 0)]
+    assert len(forecasts[forecasts["forecaster"] == "last_value"]) == len(hidden)
+    assert forecasts["cutoff"].isna().all() and len(pd.read_csv(tmp_path / "out" / "scores.csv")) == 7
+
+
+def test_load_fit_forecast_report(call, small, data, tmp_path):
+    status, printed, _ = call("load", "tidy", data, "--out", tmp_path / "tidy")
+    assert status == 0 and "8 runs, 7 metrics" in printed
+    assert call("fit", tmp_path / "tidy", "--forecaster", "drift", "--out", tmp_path / "model", "--quiet")[0] == 0
+    growing = small.of_runs(["f1-s0"]).upto(0.3)
+    (tmp_path / "live").mkdir()
+    tidy.save(growing.of_metrics({"loss", "accuracy", "gap"}), tmp_path / "live")
+    words = ("--model", tmp_path / "model", "--out", tmp_path / "page", "--quiet")
+    status, printed, err = call("forecast", tmp_path / "live", *words)
+    assert status == 0, err
+    rows = pd.read_parquet(tmp_path / "page" / "forecasts.parquet")
+    assert list(rows.columns)[: len(FORECAST_COLUMNS)] == FORECAST_COLUMNS
+    assert (rows["forecaster"] == "drift").all() and rows["truth"].isna().all() and (rows["step"] == 1000).all()
+    assert set(rows["metric"]) == {"loss", "accuracy", "gap"} and (rows["status"] == "ok").all()
+    assert "f1-s0  loss at 1000:" in printed
+    before = (tmp_path / "page" / "index.html").read_text()
+    assert call("report", tmp_path / "page")[0] == 0
+    assert (tmp_path / "page" / "index.html").read_text() == before
+
+
+def test_forecast_at_a_step_from_a_cutoff(call, data, tmp_path):
+    words = ("--forecaster", "last_value", "--runs", "f0-s0", "--upto", 100, "--at", 500, "--metrics", "loss", "--quiet")
+    assert call("forecast", data, "--out", tmp_path / "page", *words)[0] == 0
+    (row,) = pd.read_parquet(tmp_path / "page" / "forecasts.parquet").to_dict("records")
+    assert row["step"] == 500 and row["run"] == "f0-s0" and np.isfinite(row["q0.5"])
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("backtest", "DATA", "--out", "OUT", "--forecasters", "oracle"), "no forecaster 'oracle'; known are last_value"),
+        (("backtest", "DATA", "--out", "OUT", "--source", "tape"), "no source 'tape'; known are json_lines"),
+        (("backtest", "DATA", "--out", "OUT", "--cutoffs", "0.1,2"), "cutoffs are shares in (0, 1)"),
+        (("backtest", "DATA", "--out", "OUT", "--cutoffs", "half"), "cutoffs are shares in (0, 1), got 'half'"),
+        (("backtest", "DATA", "--out", "OUT", "--test", "z*"), "no run matches 'z*'"),
+        (("backtest", "DATA", "--out", "OUT", "--metrics", "z*"), "no metric matches 'z*'"),
+        (("backtest", "DATA", "--out", "OUT", "--hold-out", "colour"), "hold-out column 'colour' is not in runs"),
+        (("backtest", "DATA", "--out", "OUT", "--split", "seen"), "needs a column seen"),
+        (("backtest", "DATA", "--out", "OUT", "--workers", "0"), "--workers is at least 1, got 0"),
+        (("backtest", "NOWHERE", "--out", "OUT"), "no such file or folder"),
+        (("backtest", "EMPTY", "--out", "OUT"), "cannot tell what this is"),
+        (("backtest", "DATA", "--out", "TAKEN"), "exists already; choose another --out"),
+        (("backtest", "DATA", "--out", "OUT", "--set", "runs_file"), "--set takes KEY=VALUE, got 'runs_file'"),
+        (("backtest", "DATA", "--out", "OUT", "--set", "colour=red"), "has no option 'colour'"),
+        (("forecast", "DATA", "--out", "OUT"), "nothing is left to forecast"),
+        (("forecast", "DATA", "--out", "OUT", "--upto", "5", "--cutoff", "0.1"), "give --upto or --cutoff, not both"),
+        (("forecast", "DATA", "--out", "OUT", "--cutoff", "1.5"), "--cutoff is a share in (0, 1), got 1.5"),
+        (("forecast", "DATA", "--out", "OUT", "--at", "soon"), "--at is a step or final, got 'soon'"),
+        (("forecast", "DATA", "--out", "OUT", "--model", "EMPTY"), "not a fitted forecaster"),
+        (("forecast", "DATA", "--out", "OUT", "--model", "EMPTY", "--forecaster", "auto"), "--model or --forecaster, not both"),
+        (("fit", "DATA", "--out", "TAKEN"), "exists already"),
+        (("load", "tape", "DATA", "--out", "OUT"), "no source 'tape'"),
+        (("report", "EMPTY"), "provenance.json"),
+    ],
+    ids=lambda words: " ".join(words[:1] + words[4:]) if isinstance(words, tuple) else "",
+)
+def test_a_wrong_call_ends_in_one_clear_line(call, data, tmp_path, words, said):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "mine.txt").write_text("keep")
+    place = {"DATA": data, "OUT": tmp_path / "out", "EMPTY": tmp_path / "empty", "TAKEN": tmp_path / "taken"}
+    status, out, err = call(*(place.get(word, word) for word in words))
+    check_one_line(status, out, err, said)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["empty", "taken"], "nothing half-written"
+    assert (tmp_path / "taken" / "mine.txt").read_text() == "keep"
+
+
+@pytest.mark.parametrize(
+    ("points", "said"),
+    [
+        ("run,metric,step\na,loss,1\n", "missing column"),
+        ("run,metric,step,value\na,loss,1,2\na,loss,1,3\n", "must be unique"),
+        ("run,metric,step,value\na,loss,1,nan\n", "line 2: found nan"),
+        ("run,metric,step,value\na,loss,1,inf\n", "line 2: found inf"),
+        ("run,metric,step,value\na,loss,1,low\n", "must be a number, found 'low'"),
+        ("run,metric,step,value\na,accuracy,1,1.5\n", "line 2: found 1.5 for run 'a'"),
+        ("", "points.csv"),
+    ],
+    ids=["column", "duplicate", "nan", "inf", "text", "range", "empty"],
+)
+def test_bad_data_ends_in_one_clear_line(call, tmp_path, points, said):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "points.csv").write_text(points)
+    (tmp_path / "in" / "metrics.csv").write_text("metric,kind,lower,upper,better,chance\naccuracy,capability,0,1,higher,0.1\n")
+    status, out, err = call("backtest", tmp_path / "in", "--out", tmp_path / "out", "--quiet")
+    check_one_line(status, out, err, said)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["in"]
+
+
+def test_truncated_json_ends_in_one_clear_line(call, tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "m_step10.json").write_text('{"results": {"piqa": {"acc": 0.5')
+    check_one_line(*call("backtest", tmp_path / "in", "--out", tmp_path / "out", "--quiet"), "m_step10.json")
+
+
+def test_runs_with_fewer_points_than_a_form_has_parameters_get_a_status(call, small, tmp_path):
+    few = small.points[(small.points["step"] <= 2) | (small.points["step"] == 1000)]
+    (tmp_path / "in").mkdir()
+    few.to_csv(tmp_path / "in" / "points.csv", index=False)
+    words = ("--forecasters", "curve_fit", "--cutoffs", "0.5,0.0005", "--metrics", "loss", "--quiet")
+    status, _, err = call("backtest", tmp_path / "in", "--out", tmp_path / "out", *words)
+    assert status == 0, err
+    rows = pd.read_parquet(tmp_path / "out" / "forecasts.parquet").query("forecaster == 'curve_fit'")
+    assert set(rows[rows["cutoff"] == 0.5]["status"]) == {"rule has no answer: last value"}
+    assert set(rows[rows["cutoff"] == 0.0005]["status"]) == {"nothing seen: mean of finished runs"}
+    assert np.isfinite(rows["crps"]).all()
+
+
+def test_a_bar_on_stderr_and_results_on_stdout(call, data, tmp_path):
+    words = ("--forecasters", "last_value", "--cutoffs", "0.4", "--metrics", "loss")
+    status, out, err = call("backtest", data, "--out", tmp_path / "out", *words)
+    assert status == 0 and "backtest" in err and "forecaster" in out and "backtest" not in out
