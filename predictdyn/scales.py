@@ -36,8 +36,8 @@ class Scale(NamedTuple):
 
     def value(self, latent: np.ndarray) -> np.ndarray:
         """Latent numbers (...) back to the metric's units (...); huge ones end next to a bound, always finite."""
-        # exp(+-690) is the last that is finite; the tails of heavy-tailed draws may ask for more.
-        latent = np.clip(np.asarray(latent, dtype=float), -690.0, 690.0) if self.bounded else np.asarray(latent, float)
+        # Heavy-tailed draws may ask for exp(1000); at exp(300) squares are still finite, so a mean and sd exist.
+        latent = np.clip(np.asarray(latent, dtype=float), -300.0, 300.0) if self.bounded else np.asarray(latent, float)
         if self.lower is not None and self.upper is not None:
             share = np.where(latent < 0, np.exp(np.minimum(latent, 0)), 1.0) / (1.0 + np.exp(-np.abs(latent)))
             return self.lower + (self.upper - self.lower) * share

@@ -7,7 +7,8 @@ from functools import lru_cache
 import numpy as np
 
 from predictdyn.fitting.projection import project
-from predictdyn.forecasters._empirical import Empirical, Peers
+from predictdyn.forecasters._empirical import Empirical
+from predictdyn.forecasters._rule import Peers
 from predictdyn.forms import FORMS, Form, basis
 from predictdyn.lines import Line
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from predictdyn.forecasters._empirical import GRID, Empirical, Peers
+from predictdyn.forecasters._empirical import Empirical
+from predictdyn.forecasters._rule import GRID, Peers
 from predictdyn.lines import Line, clock
 
 NEIGHBOURS = 3

@@ -1,4 +1,4 @@
-"""Pooled: all runs of one metric at once, partial pooling over families and runs, scales by NUTS, exact conditioning."""
+"""Pooled: all runs of a metric at once, partly pooled over families and runs; scales by NUTS, the rest exactly."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,17 +19,25 @@ from predictdyn.lines import Asked, Line, Task, answer, clock, tasks
 if TYPE_CHECKING:
     from predictdyn.fitting.pooled import Block
 
+Cache = dict[tuple[bytes, bytes], tuple[np.ndarray, np.ndarray]]  # own family and runs kept -> what they teach
+
 ENOUGH = 4  # points that make a curve worth learning from
 SPIKE = 6.0  # robust sds between a point and the median of itself and its neighbours that make it a spike
 
 
-class Learnt(NamedTuple):
-    """What NUTS found for one metric: the scales z (n, h) in units of spread around centre, and how well it mixed."""
+class Unit(NamedTuple):
+    """Where a metric lies and how far it moves, on the latent scale; and its logged error in spreads."""
 
-    z: np.ndarray
     centre: float
     spread: float
-    typical: float  # logged error, in units of spread
+    typical: float
+
+
+class Learnt(NamedTuple):
+    """What NUTS found for one metric: the scales z (n, h) in units of the metric, and how well it mixed."""
+
+    z: np.ndarray
+    unit: Unit
     rhat: float
     divergent: float
     size: float
@@ -42,15 +50,17 @@ class Pooled:
 
     ``functions`` of the clock span a curve; the plan enters by its leading ``components``. The scales are learnt from
     ``learning_runs`` runs, spread over families, at ``learning_points`` points spread over the clock; then all points
-    of all runs are conditioned on, for each of ``scale_draws`` posterior draws. Metrics of kind signal are learnt
-    beforehand only with ``signals``, else when first asked for.
+    of all runs are conditioned on, for each of ``scale_draws`` posterior draws. Forecasts have Student tails of
+    ``tails`` degrees of freedom: real runs break away more often than normal ones. Metrics of kind signal are learnt
+    beforehand only with ``signals``, else when asked for.
     """
 
-    functions: int = 6
+    functions: int = 8
     components: int = 4
     learning_runs: int = 12
     learning_points: int = 14
     scale_draws: int = 50
+    tails: float = 16.0
     signals: bool = False
     name: str = "pooled"
 
@@ -83,11 +93,11 @@ class Pooled:
                 "metric": np.array(about["point_metrics"], dtype=object)[arrays["metric"]],
                 **{name: arrays[name] for name in ("step", "value", "stderr")},
             }).astype({"run": "str", "metric": "str"})
-            runs = pd.DataFrame(
-                {"family": about["families"], "last_step": arrays["last_step"]}, index=pd.Index(about["runs"], name="run")
-            )
+            names = pd.Index(about["runs"], name="run")
+            runs = pd.DataFrame({"family": about["families"], "last_step": arrays["last_step"]}, index=names)
             learnt = {
-                name: Learnt(arrays[f"z{i}"], *found) for i, (name, found) in enumerate(about["learnt"].items())
+                name: Learnt(arrays[f"z{i}"], Unit(*unit), *rest)
+                for i, (name, (unit, *rest)) in enumerate(about["learnt"].items())
             }
             rotation, plan = arrays["rotation"], arrays["plan"]
         metrics = {row[0]: Metric(*row) for row in about["metrics"]}
@@ -116,8 +126,8 @@ class PooledFitted:
         plan[0], plan[1 : 1 + len(row)] = 1.0, row
         return plan
 
-    def block(self, lines: list[Line], plans: list[np.ndarray], unit: tuple[float, float, float], runs: int, points: int) -> Block:
-        """Lines to arrays padded to (runs, points), in units (centre, spread, typical error)."""
+    def block(self, lines: list[Line], plans: list[np.ndarray], unit: Unit, runs: int, points: int) -> Block:
+        """Lines to arrays padded to (runs, points), in units of a metric."""
         from predictdyn.fitting.pooled import Block, basis
 
         when, latent, stderr, extra, mask = np.zeros((5, runs, points))
@@ -126,11 +136,12 @@ class PooledFitted:
         for i, line in enumerate(lines):
             t = slice(0, len(line.share))
             when[i, t], mask[i, t] = clock(line.share), 1.0
-            latent[i, t] = (line.latent - unit[0]) / unit[1]
-            stderr[i, t] = np.nan_to_num(line.stderr, nan=0.0, posinf=0.0) / unit[1]
+            latent[i, t] = (line.latent - unit.centre) / unit.spread
+            stderr[i, t] = np.nan_to_num(line.stderr, nan=0.0, posinf=0.0) / unit.spread
             extra[i, t] = _excess(latent[i, t])
             plan[i], member[i, families.index(line.family)] = plans[i], 1.0
-        return Block(basis(when, self.settings.functions), latent, stderr, extra, mask, plan, member, np.array(unit[2]))
+        functions = basis(when, self.settings.functions)
+        return Block(functions, latent, stderr, extra, mask, plan, member, np.array(unit.typical))
 
     def learn(self, lines: list[Line], seed: int, plans: dict[str, np.ndarray] | None = None) -> Learnt:
         """Sample the scales of a metric from some of its lines; once more, longer, where the chains did not meet."""
@@ -146,7 +157,7 @@ class PooledFitted:
         found = sample(block, seed=seed)
         z = found.draws.reshape(-1, found.draws.shape[-1])
         z = z[np.linspace(0, len(z) - 1, settings.scale_draws).astype(int)]
-        return Learnt(z, *unit, float(found.rhat.max()), found.divergent, float(found.size.min()), found.converged)
+        return Learnt(z, unit, float(found.rhat.max()), found.divergent, float(found.size.min()), found.converged)
 
     def forecast(self, seen: Curves, target: pd.DataFrame, *, seed: int) -> Forecast:
         """Condition on the whole history and on what was seen of each target's run."""
@@ -156,20 +167,23 @@ class PooledFitted:
         for task in tasks(self.history, seen, target):
             scales[task.metric] = task.scale
             kind = {**self.history.metrics, **seen.metrics}[task.metric].kind
-            cache: dict[tuple[bytes, bytes], tuple[np.ndarray, np.ndarray]] = {}
+            cache: Cache = {}
             for asked in task.asked:
                 rng = np.random.default_rng(seed_for(seed, self.settings.name, task.metric, asked.run))
                 plan = self._padded(self.encoder.encode(seen.runs.loc[[asked.run]])[0] @ self.rotation)
-                found = "nothing to learn from" if kind == "schedule" else self._conditioned(task, asked, plan, cache, rng, seed)
+                found: np.ndarray | str = "nothing to learn from"
+                if kind != "schedule":
+                    try:
+                        found = self._conditioned(task, asked, plan, cache, rng, seed)
+                    except np.linalg.LinAlgError:
+                        found = "not converged"
                 if isinstance(found, str):
-                    latent[asked.rows], status[asked.rows] = _fallback(task, asked, rng), found
-                else:
-                    latent[asked.rows] = found
+                    status[asked.rows], found = found, _fallback(task, asked, rng)
+                latent[asked.rows] = found
         return answer(target, latent, scales, status)
 
     def _conditioned(
-        self, task: Task, asked: Asked, plan: np.ndarray, cache: dict[tuple[bytes, bytes], tuple[np.ndarray, np.ndarray]],
-        rng: np.random.Generator, seed: int,
+        self, task: Task, asked: Asked, plan: np.ndarray, cache: Cache, rng: np.random.Generator, seed: int
     ) -> np.ndarray | str:
         """Latent draws (m, s) of one run, or why there are none."""
         from predictdyn.fitting.pooled import basis, predict, shared_posterior
@@ -185,7 +199,7 @@ class PooledFitted:
             learnt = self.learn(long, seed_for(seed, self.settings.name, task.metric, asked.run), {asked.run: plan})
         if not learnt.converged:
             return "not converged"
-        unit = (learnt.centre, learnt.spread, learnt.typical)
+        unit = learnt.unit
         own = np.array([float(line.family == own_line.family) for line in others])
         keep = np.array([float(line.run != asked.run) for line in others])
         key = ((own * keep).tobytes(), keep.tobytes())
@@ -195,9 +209,10 @@ class PooledFitted:
             cache[key] = shared_posterior(learnt.z, block, own, keep)
         run = self.block([own_line], [plan], unit, 1, len(own_line.share))
         at = basis(clock(asked.share), self.settings.functions)
-        stderr = np.full(len(at), _last_stderr(own_line, others) / learnt.spread)
-        draws = predict(rng, learnt.z, cache[key], run, at, stderr, DRAWS // len(learnt.z))
-        draws = learnt.centre + learnt.spread * draws
+        stderr = np.full(len(at), _last_stderr(own_line, others) / unit.spread)
+        each = -(-DRAWS // len(learnt.z))
+        draws = predict(rng, learnt.z, cache[key], run, at, stderr, each, self.settings.tails)[:, :DRAWS]
+        draws = unit.centre + unit.spread * draws
         return draws if np.isfinite(draws).all() else "not converged"
 
     def save(self, folder: Path) -> None:
@@ -215,7 +230,7 @@ class PooledFitted:
             "metrics": [list(metric) for metric in self.history.metrics.values()],
             "learnt": {name: list(found[1:]) for name, found in self.learnt.items()},
         }
-        arrays = {"rotation": self.rotation, "plan": self.plan, "run": place[run], "metric": metric}
+        arrays: dict[str, Any] = {"rotation": self.rotation, "plan": self.plan, "run": place[run], "metric": metric}
         arrays |= {name: points[name].to_numpy() for name in ("step", "value", "stderr")}
         arrays["last_step"] = runs["last_step"].to_numpy()
         for i, found in enumerate(self.learnt.values()):
@@ -230,13 +245,14 @@ def _excess(latent: np.ndarray) -> np.ndarray:
         return np.zeros(len(latent))
     middle = np.median(np.stack([latent[:-2], latent[1:-1], latent[2:]]), axis=0)
     off = np.abs(latent[1:-1] - middle)
-    # Monotone stretches are their own median, so the typical size of the steps serves beside that of the distances.
-    typical = max(np.median(np.abs(np.diff(latent))), 1.48 * np.median(off), 1e-6)
+    # Steps at which nothing moved (before training took hold) do not make every later wiggle a spike.
+    moves = np.abs(np.diff(latent))
+    typical = np.quantile(moves[moves > 0], 0.75) if (moves > 0).any() else 1.0
     return np.concatenate([[0.0], np.where(off > SPIKE * typical, off, 0.0) ** 2, [0.0]])
 
 
-def _unit(lines: list[Line]) -> tuple[float, float, float]:
-    """Centre, spread and typical error of lines: median; 5 to 95 % range over 3.3, or something tiny; rms in spreads."""
+def _unit(lines: list[Line]) -> Unit:
+    """Of some lines: the median; the 5 to 95 % range over 3.3, or something tiny; the rms of the logged errors."""
     latent = np.concatenate([line.latent for line in lines])
     centre = float(np.median(latent))
     low, high = np.quantile(latent, [0.05, 0.95])
@@ -244,7 +260,7 @@ def _unit(lines: list[Line]) -> tuple[float, float, float]:
     spread = spread if spread > 1e-300 else 1e-9
     stderr = np.concatenate([line.stderr for line in lines])
     logged = stderr[np.isfinite(stderr)]
-    return centre, spread, float(np.sqrt(np.mean(logged**2))) / spread if len(logged) else 0.0
+    return Unit(centre, spread, float(np.sqrt(np.mean(logged**2))) / spread if len(logged) else 0.0)
 
 
 def _thinned(line: Line, points: int) -> Line:
@@ -263,7 +279,7 @@ def _spread_over(lines: list[Line], most: int, rng: np.random.Generator) -> list
     """At most so many lines, those with enough points, one of each family in turn."""
     usable = [line for line in lines if len(line.share) >= ENOUGH]
     turns: dict[str, int] = {}
-    order = []
+    order: list[tuple[int, int, int]] = []
     for i in rng.permutation(len(usable)):
         turn = turns[usable[i].family] = turns.get(usable[i].family, -1) + 1
         order.append((turn, len(order), int(i)))
@@ -278,7 +294,8 @@ def _joined(seen: Line, past: Line | None) -> Line:
     share = np.concatenate([seen.share, past.share[new]])
     order = np.argsort(share, kind="stable")
     latent = np.concatenate([seen.latent, past.latent[new]])[order]
-    return seen._replace(share=share[order], latent=latent, stderr=np.concatenate([seen.stderr, past.stderr[new]])[order])
+    stderr = np.concatenate([seen.stderr, past.stderr[new]])[order]
+    return seen._replace(share=share[order], latent=latent, stderr=stderr)
 
 
 def _last_stderr(own: Line, others: list[Line]) -> float:
@@ -290,11 +307,11 @@ def _last_stderr(own: Line, others: list[Line]) -> float:
 
 
 def _fallback(task: Task, asked: Asked, rng: np.random.Generator) -> np.ndarray:
-    """Latent draws (m, s): last value, or the history's there, plus Student-t(4) times spread sqrt(0.05 + clock left)."""
+    """Latent draws (m, s): last value, or the history's there, plus Student-t(4) times spread sqrt(0.05 + clock)."""
     own = _joined(task.seen[asked.run], task.past.get(asked.run))
     others = [line for run, line in task.past.items() if run != asked.run and len(line.share)]
     known = [line for line in [own, *others] if len(line.share)]
-    spread = _unit(known)[1] if sum(len(line.share) for line in known) > 1 else 0.3
+    spread = _unit(known).spread if sum(len(line.share) for line in known) > 1 else 0.3
     if len(own.share):
         centre = np.full(len(asked.share), own.latent[-1])
         far = np.maximum(clock(asked.share) - clock(own.share[-1]), 0.0)

@@ -75,11 +75,13 @@ def plan(results: Results) -> Section:
         ("runs", "run", ""), ("families", "family", "families"), ("metrics", "metric", ""), ("points", "point", "")
     ) if isinstance(data.get(key), int | float)]  # fmt: skip
     blocks = [words(f"Data: {', '.join(known)}." if known else "")]
-    settings = [
-        [Cell(str(key).replace("_", " ")), Cell(_plainly(v))] for key, v in (provenance.get("plan") or {}).items()
-    ]
-    if settings:
-        blocks.append(table(Table("The plan.", ["setting", "value"], settings, 2)))
+    planned = provenance.get("plan") or {}
+    short = {key: setting for key, setting in planned.items() if not isinstance(setting, dict)}
+    if short:
+        blocks.append(table(_settings("The plan.", short)))
+    for key in [key for key in planned if key not in short]:
+        name = _plainly(key).replace("_", " ")
+        blocks.append(table(_settings(f"Of the plan: {name}.", planned[key]), f"The plan's {name}"))
     warned = [str(line) for line in provenance.get("warnings") or []]
     if warned:
         blocks.append(Block("list", lines=warned[:ROWS], title=f"{count(len(warned), 'warning')}"))
@@ -89,6 +91,11 @@ def plan(results: Results) -> Section:
         blocks.append(_scores(results))
     blocks.append(_metrics(results))
     return Section("plan", "The plan and the data", blocks)
+
+
+def _settings(caption: str, settings: dict[str, Any]) -> Table:
+    cells = [[Cell(_plainly(key).replace("_", " ")), Cell(_plainly(setting))] for key, setting in settings.items()]
+    return Table(caption, ["setting", "value"], cells, 2)
 
 
 def _scores(results: Results) -> Block:

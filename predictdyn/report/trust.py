@@ -91,10 +91,14 @@ def _no_better(results: Results, rows: pd.DataFrame) -> tuple[str, str]:
     rows = rows[rows["verdict"] == NOT_PREDICTABLE]
     shares = [at_cutoff(cutoff) for cutoff in cutoffs_of(rows["cutoff"])]
     when = f"at {listed(shares)} of a run" if rows["cutoff"].notna().all() else "from what is seen of each run"
+    board = results.leaderboard
+    itself = (
+        ", itself a simple baseline," if board.loc[board["baseline"], "forecaster"].eq(results.headline).any() else ""
+    )
     kinds = listed([str(kind) for kind in in_order(rows["kind"], results.kinds)])
     return (
         f"Not predictable here: {kinds}, {when}.",
-        f"{results.headline} is not shown to forecast better than the best simple baseline, so use the baseline. "
+        f"{results.headline}{itself} is not shown to forecast better than the best simple baseline. "
         f"Nearest to better: {skill}.",
     )
 

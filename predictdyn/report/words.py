@@ -48,10 +48,10 @@ def value(number: float, width: float = math.nan) -> str:
         return UNKNOWN
     size = width if math.isfinite(width) and width > 0 else abs(number) / 100
     digits = 1 - math.floor(math.log10(size)) if size > 0 else 0
-    if (abs(number) < 1e-4 and number != 0) or abs(number) >= 1e9:
+    if digits > 7 or abs(number) >= 1e9:
         return f"{number:.3g}".replace("-", "−")
-    text = f"{round(number, digits):,.{min(max(digits, 0), 7)}f}"
-    return text.replace("-", "−")
+    text = f"{round(number, digits):,.{max(digits, 0)}f}"
+    return text.removeprefix("-" if float(text.replace(",", "")) == 0 else "").replace("-", "−")
 
 
 def between(low: float, high: float, width: float = math.nan) -> str:

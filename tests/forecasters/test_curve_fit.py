@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from predictdyn.fitting.projection import project
-from predictdyn.forecasters._empirical import GRID, Peers
+from predictdyn.forecasters._rule import GRID, Peers
 from predictdyn.forecasters.curve_fit import curve_fit
 from predictdyn.forms import FORMS, basis
 from predictdyn.lines import Line

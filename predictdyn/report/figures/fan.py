@@ -73,7 +73,7 @@ def draw(fan: Fan, name: str, *, wide: bool = False, key: bool = False) -> Drawi
         seen, hidden = _thinned(fan.seen), _thinned(fan.hidden)
         few = len(seen) <= DOTS
         ax.plot(seen["step"], seen["value"], color=LIGHT["ink"], marker="o" if few else "", markersize=3.2)
-        if len(fan.hidden) <= DOTS:
+        if _as_dots(fan):
             look: dict[str, Any] = {
                 "marker": "o",
                 "linestyle": "",
@@ -121,10 +121,10 @@ def caption(fan: Fan) -> str:
 def _axes(ax: Axes, fan: Fan) -> None:
     known = [frame[["step", "value"]] for frame in (fan.seen, fan.hidden)]
     measured = np.concatenate([frame["value"].to_numpy(dtype=float) for frame in known])
-    middle = np.concatenate([measured, fan.path["q0.5"].to_numpy(dtype=float)])
+    middle = np.concatenate([measured, fan.path[["q0.25", "q0.5", "q0.75"]].to_numpy(dtype=float).ravel()])
     low, high = float(middle.min()), float(middle.max())
     span = (high - low) or abs(high) or 1.0
-    # a wide open band may leave the panel: curve and median must stay legible
+    # a wide band may leave the panel: the curve and the middle half of the forecast must stay legible
     low = min(low, max(float(fan.path["q0.05"].min()), low - 1.5 * span))
     high = max(high, min(float(fan.path["q0.95"].max()), high + 1.5 * span))
     if fan.kind == "loss" and low > 0 and high > 4 * low:
@@ -176,7 +176,15 @@ def _legend(ax: Axes, fan: Fan, *, short: bool) -> None:
     """What is what, in one line above the figure."""
     share = f" {at_cutoff(fan.cutoff)}" if math.isfinite(fan.cutoff) else ""
     ranges = "" if short else f": median, 50, 80 and 90{SPACE}%"
-    dots = {"linestyle": "", "marker": "o", "markersize": 5, "markerfacecolor": LIGHT["paper"], "markeredgewidth": 1.3}
+    dots: dict[str, Any] = {
+        "linestyle": "",
+        "marker": "o",
+        "markersize": 5,
+        "markerfacecolor": LIGHT["paper"],
+        "markeredgewidth": 1.3,
+    }
+    if not _as_dots(fan):
+        dots = {"linestyle": (0, (3, 1.6)), "linewidth": 1.5}
     marks: list[tuple[str, dict[str, Any]]] = [
         (f"seen{share}", {"color": LIGHT["ink"], "linewidth": 2}),
         (f"forecast{ranges}", {"color": LIGHT["blue"], "linewidth": 5}),
@@ -196,6 +204,10 @@ def _legend(ax: Axes, fan: Fan, *, short: bool) -> None:
         borderaxespad=0.2,
         borderpad=0,
     )
+
+
+def _as_dots(fan: Fan) -> bool:
+    return len(fan.hidden) <= DOTS
 
 
 def _thinned(curve: pd.DataFrame) -> pd.DataFrame:

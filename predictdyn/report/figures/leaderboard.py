@@ -22,7 +22,7 @@ def draw(rows: pd.DataFrame, labels: list[str], filled: list[bool], main: int | 
         ax.set_yticks(range(len(rows)), [plain(label, 22) for label in labels])
         for place, label in enumerate(ax.get_yticklabels()):
             label.set_color(LIGHT["blue"] if place == main else LIGHT["ink"])
-        ax.tick_params(axis="y", length=0)
+        ax.tick_params(axis="y", length=0, pad=9)
         ax.spines["left"].set_visible(False)
         ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
         ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: percent(round(x, 6))))

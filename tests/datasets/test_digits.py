@@ -1,0 +1,177 @@
+"""The digits suite: the committed folder is tidy, its code makes it again, and its curves show what they are for."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import beta
+
+DIGITS = Path(__file__).parents[2] / "datasets" / "digits"
+KEY = ["run", "metric", "step"]
+
+
+@pytest.fixture(scope="module")
+def points() -> pd.DataFrame:
+    return pd.read_parquet(DIGITS / "data" / "points.parquet")
+
+
+@pytest.fixture(scope="module")
+def runs() -> pd.DataFrame:
+    return pd.read_csv(DIGITS / "data" / "runs.csv", index_col="run")
+
+
+@pytest.fixture(scope="module")
+def metrics() -> pd.DataFrame:
+    return pd.read_csv(DIGITS / "data" / "metrics.csv", index_col="metric")
+
+
+@pytest.fixture(scope="module")
+def events() -> pd.DataFrame:
+    return pd.read_csv(DIGITS / "data" / "events.csv")
+
+
+def curve(points: pd.DataFrame, run: str, metric: str) -> pd.Series:
+    one = points[(points.run == run) & (points.metric == metric)]
+    return one.set_index("step").value
+
+
+def test_points_are_sorted_unique_and_finite(points):
+    assert list(points.columns) == ["run", "metric", "step", "value", "stderr"]
+    assert (points.step.dtype, points.value.dtype, points.stderr.dtype) == (np.int64, np.float64, np.float64)
+    pd.testing.assert_frame_equal(points, points.sort_values(KEY, ignore_index=True))
+    assert not points.duplicated(KEY).any()
+    assert np.isfinite(points.value).all()
+    stated = points.stderr.dropna()
+    assert np.isfinite(stated).all() and (stated >= 0).all()
+
+
+def test_tables_agree_with_each_other(points, runs, metrics, events):
+    assert runs.index.is_unique and set(points.run) == set(runs.index)
+    assert set(points.metric) == set(metrics.index)
+    assert set(events.run) <= set(runs.index)
+    assert (runs.groupby("family").size() == 3).all() and len(runs) >= 72
+    assert (points.step <= points.run.map(runs.last_step)).all() and (points.step >= 0).all()
+    planned = points[points.metric == "learning_rate"].groupby("run").value.max()
+    assert (planned <= runs.peak_learning_rate * (1 + 1e-5)).all()
+
+
+def test_values_keep_to_the_ranges_of_their_metrics(points, metrics):
+    lower, upper = points.metric.map(metrics.lower), points.metric.map(metrics.upper)
+    assert not (points.value < lower).any()
+    assert not (points.value > upper).any()
+
+
+def test_shares_are_logged_at_every_checkpoint_with_a_positive_stderr(points, runs):
+    checkpoints = points[points.metric == "learning_rate"].groupby("run").step.apply(list)
+    for metric in ["test_accuracy", "accuracy_gap", "corrupted_accuracy", "worst_group_accuracy", "shift_2_accuracy"]:
+        one = points[points.metric == metric]
+        logged = one.groupby("run").step.apply(list)
+        pd.testing.assert_series_equal(logged, checkpoints)
+        assert (one.stderr > 0).all()
+    assert all(steps[0] == 0 and steps[-1] == runs.last_step[run] for run, steps in checkpoints.items())
+    shares = {tuple(np.divide(steps, runs.last_step[run]).round(6)) for run, steps in checkpoints.items()}
+    assert len(shares) == 1
+
+
+def test_metrics_agree_with_those_they_are_made_of(points, runs):
+    wide = points.pivot_table(index=["run", "step"], columns="metric", values="value")
+    rho = wide.index.get_level_values("run").map(runs.rho)
+    mixed = rho * wide.loss_aligned + (1 - rho) * wide.loss_conflicting
+    np.testing.assert_allclose(wide.test_loss, mixed, rtol=3e-5)  # each is rounded to 17 bits
+    kinds = ["noise", "blur", "shift", "occlusion", "contrast"]
+    each = wide[[f"{kind}_{severity}_accuracy" for kind in kinds for severity in (1, 2, 3)]]
+    np.testing.assert_allclose(wide.corrupted_accuracy, each.mean(axis=1), atol=2e-6)
+
+
+@pytest.mark.parametrize(("metric", "n"), [("test_accuracy", 800), ("blur_3_accuracy", 400), ("noise_1_accuracy", 400)])
+def test_stderr_of_a_share_is_binomial(metric, n, points):
+    one = points[(points.metric == metric) & points.value.between(0, 1, inclusive="neither")]
+    np.testing.assert_allclose(one.stderr, np.sqrt(one.value * (1 - one.value) / n), atol=2e-6)
+    np.testing.assert_allclose(n * one.value, (n * one.value).round(), atol=1e-3)
+
+
+def test_stderr_of_none_or_all_is_that_of_jeffreys(points, runs):
+    one = points[(points.metric == "memorized_share") & points.value.isin([0, 1])]
+    wrong = (runs.label_noise * runs.train_size).round()
+    assert len(one) > 100
+    np.testing.assert_allclose(one.stderr, beta(0.5, one.run.map(wrong) + 0.5).std(), atol=2e-6)
+
+
+def test_memorization_is_logged_exactly_where_labels_are_noisy(points, runs):
+    logged = set(points.run[points.metric == "memorized_share"])
+    assert logged == set(runs.index[runs.label_noise > 0])
+    assert logged != set(runs.index)
+
+
+def test_losses_end_where_a_run_diverges(points, events):
+    assert len(events) > 0
+    for run, step in zip(events.run, events.step, strict=True):
+        losses = curve(points, run, "train_loss")
+        accuracies = curve(points, run, "test_accuracy")
+        assert losses.index.max() <= step < accuracies.index.max()
+
+
+@pytest.mark.parametrize("run", ["mlp-w16-d1-r010-s2", "mlp-w128-d1-r009-s3"])
+def test_a_run_is_made_again(run, points, tmp_path):
+    """Bit for bit on one machine; elsewhere products are summed in another order, which training amplifies.
+
+    So early losses (first 2 % of the run) must agree to 1e-4 and accuracies everywhere to 0.02 (16 of 800 images).
+    """
+    made = tmp_path / "data"
+    command = [sys.executable, DIGITS / "make.py", "--runs", "72", "--only", run, "--out", made]
+    subprocess.run(command, check=True, capture_output=True)
+    again = pd.read_parquet(made / "points.parquet")
+    both = points[points.run == run].merge(again, on=KEY, suffixes=("", "_again"), how="outer", indicator=True)
+    assert (both._merge == "both").all()
+    error = (both.value - both.value_again).abs()
+    assert error[both.metric == "learning_rate"].max() == 0
+    assert error[both.metric.str.endswith("accuracy")].max() <= 0.02
+    losses = both.metric.isin(["train_loss", "test_loss", "test_nll", "loss_aligned", "loss_conflicting"])
+    assert error[losses & (both.step <= 0.02 * both.step.max())].max() <= 1e-4
+    assert not (tmp_path / "data.parts").exists()
+
+
+def test_an_unknown_run_is_a_wrong_call(tmp_path):
+    command = [sys.executable, DIGITS / "make.py", "--runs", "3", "--only", "resnet", "--out", tmp_path / "data"]
+    answer = subprocess.run(command, capture_output=True, text=True)
+    assert answer.returncode == 2
+    assert "no run 'resnet' among the first 3" in answer.stderr
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("family", ["mlp-w64-d2-r000", "mlp-w32-d1-r003", "mlp-w64-d4-r014"])
+def test_the_shortcut_is_learnt_first_and_partly_unlearnt(family, points, runs):
+    for run in runs.index[runs.family == family]:
+        gap = curve(points, run, "accuracy_gap")
+        early = gap[gap.index <= 0.2 * runs.last_step[run]]
+        assert early.max() > 0.4
+        assert gap.iloc[-1] < 0.5 * early.max()
+
+
+def test_a_cue_without_meaning_opens_no_gap(points, runs):
+    """The control: the same curves where the cue is independent of the class in training."""
+    for run in runs.index[runs.rho == 0.1]:
+        gap = curve(points, run, "accuracy_gap")
+        assert gap.abs().max() < 0.1
+        assert curve(points, run, "test_accuracy").iloc[-1] > 0.7
+
+
+@pytest.mark.parametrize("family", ["mlp-w256-d1-r002", "mlp-w128-d2-r015"])
+def test_wrong_labels_are_memorized_after_the_digits_are_learnt(family, points, runs):
+    for run in runs.index[runs.family == family]:
+        accuracy, memorized = curve(points, run, "test_accuracy"), curve(points, run, "memorized_share")
+        learnt = accuracy.index[accuracy > 0.8].min()
+        assert memorized[learnt] < 0.2
+        assert memorized.iloc[-1] > memorized[learnt] + 0.5
+
+
+def test_the_aligned_group_is_learnt_before_the_conflicting_group(points, runs):
+    """Among runs that learn at all and whose cue means something, the loss of aligned images halves first."""
+    learning = runs[(runs.rho >= 0.8) & (runs.peak_learning_rate > 1e-4) & (runs.peak_learning_rate < 0.1)]
+    for run in learning.index:
+        aligned, conflicting = curve(points, run, "loss_aligned"), curve(points, run, "loss_conflicting")
+        half = aligned.index[aligned < 0.5 * np.log(10)].min()
+        assert conflicting[half] > aligned[half] + 0.05, run

@@ -1,0 +1,159 @@
+"""The pooled forecaster: what it may know, what it keeps, and what it does when there is little to know."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from predictdyn.curves import KEY, Curves, Metric, curves_from
+from predictdyn.forecasters.pooled import FORECASTER, Pooled, load
+
+STEPS = np.array([0, 1, 3, 10, 30, 60, 100, 200, 300, 450, 600, 800, 1000])
+METRICS = {
+    "acc": Metric("acc", "capability", 0.0, 1.0, "higher", 0.25),
+    "loss": Metric("loss", "loss", 0.0, None, "lower"),
+    "grad": Metric("grad", "signal", 0.0, None),
+}
+
+
+def made(families: int = 4, seed: int = 0) -> Curves:
+    """Two runs a family; accuracy rises and loss falls further the larger the model, with noise that is logged."""
+    rng = np.random.default_rng(seed)
+    rows, runs = [], []
+    for family in range(families):
+        for twin in range(2):
+            run, size = f"f{family}-{twin}", 1e7 * 3.0**family
+            runs.append((run, f"f{family}", 1000, size))
+            skill = 0.4 * family + 0.1 * rng.standard_normal()
+            rise = np.log1p(STEPS) / 7
+            acc = 1 / (1 + np.exp(1.1 - skill * rise)) + 0.01 * rng.standard_normal(len(STEPS))
+            loss = 1 + 9 * np.exp(-(1 + 0.2 * skill) * rise + 0.01 * rng.standard_normal(len(STEPS)))
+            for metric, value, stderr in (("acc", acc, 0.015), ("loss", loss, np.nan)):
+                rows += [(run, metric, step, y, stderr) for step, y in zip(STEPS, value, strict=True)]
+    points = pd.DataFrame(rows, columns=["run", "metric", "step", "value", "stderr"])
+    table = pd.DataFrame(runs, columns=["run", "family", "last_step", "params"])
+    return curves_from(points, table, {name: METRICS[name] for name in ("acc", "loss")})
+
+
+def split(curves: Curves) -> tuple[Curves, Curves, pd.DataFrame]:
+    """All families but the last, the last, and its final values."""
+    new = set(curves.runs.index[curves.runs["family"] == "f3"])
+    target = pd.DataFrame([(run, metric, 1000) for run in sorted(new) for metric in ("acc", "loss")], columns=KEY)
+    return curves.of_runs(set(curves.runs.index) - new), curves.of_runs(new), target
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return Pooled().fit(split(made())[0], seed=0)
+
+
+def final(curves: Curves, target: pd.DataFrame) -> np.ndarray:
+    keys = zip(target["run"], target["metric"], strict=True)
+    return np.array([curves.by_key[key].value[-1] for key in keys])
+
+
+def test_chains_meet_and_the_forecast_is_close(fitted):
+    assert all(found.converged and found.rhat < 1.05 for found in fitted.learnt.values())
+    _, new, target = split(made())
+    for share, near in ((0.1, 0.15), (0.6, 0.08)):
+        found = fitted.forecast(new.upto(share), target, seed=1)
+        assert (found.status == "ok").all() and found.draws.shape == (4, 1000)
+        truth = final(new, target)
+        low, high = np.quantile(found.draws, [0.01, 0.99], axis=1)
+        assert ((low < truth) & (truth < high)).all()
+        assert (np.abs(np.median(found.draws, axis=1) / truth - 1) < near).all()
+
+
+def test_nothing_after_the_cutoff_matters(fitted):
+    _, new, target = split(made())
+    tampered = new.points.assign(value=np.where(new.points["step"] > 100, 0.9, new.points["value"]))
+    before = fitted.forecast(new.upto(0.1), target, seed=1)
+    after = fitted.forecast(Curves(tampered, new.runs, new.metrics).upto(0.1), target, seed=1)
+    assert (before.draws == after.draws).all()
+    seen = new.points.assign(value=np.where(new.points["step"] == 100, 0.9, new.points["value"]))
+    assert (before.draws != fitted.forecast(Curves(seen, new.runs, new.metrics).upto(0.1), target, seed=1).draws).any()
+
+
+def test_rows_do_not_move_each_other(fitted):
+    _, new, target = split(made())
+    whole = fitted.forecast(new.upto(0.3), target, seed=1)
+    for i in range(len(target)):
+        alone = fitted.forecast(new.upto(0.3), target.iloc[[i]], seed=1)
+        assert (alone.draws[0] == whole.draws[i]).all()
+    assert (fitted.forecast(new.upto(0.3), target, seed=2).draws != whole.draws).all()
+
+
+def test_other_metrics_do_not_move_what_is_learnt(fitted):
+    history = split(made())[0].of_metrics(["acc"])
+    assert (Pooled().fit(history, seed=0).learnt["acc"].z == fitted.learnt["acc"].z).all()
+
+
+def test_saved_and_loaded_is_the_same(fitted, tmp_path):
+    _, new, target = split(made())
+    fitted.save(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pooled.json", "pooled.npz"]
+    again = load(tmp_path)
+    assert again.settings == fitted.settings
+    for share in (0.0005, 0.3):
+        one, two = (who.forecast(new.upto(share), target, seed=3) for who in (fitted, again))
+        assert (one.draws == two.draws).all() and (one.status == two.status).all()
+
+
+def test_a_run_of_the_history_is_counted_once():
+    whole = made().of_metrics(["acc"])
+    cut = whole.upto(0.3)
+    fitted = Pooled().fit(cut, seed=0)
+    target = pd.DataFrame([("f1-0", "acc", 1000)], columns=KEY)
+    seen, nothing = cut, cut.of_runs(set(cut.runs.index) - {"f1-0"})
+    nothing = Curves(nothing.points, cut.runs, cut.metrics)
+    # Seen twice, or only in the history: the same points, once.
+    assert (fitted.forecast(seen, target, seed=0).draws == fitted.forecast(nothing, target, seed=0).draws).all()
+
+
+def test_a_run_that_was_never_seen_gets_the_population(fitted):
+    _, new, target = split(made())
+    nothing = Curves(new.points.iloc[:0], new.runs, new.metrics)
+    found = fitted.forecast(nothing, target, seed=0)
+    assert (found.status == "ok").all()
+    informed = fitted.forecast(new.upto(0.6), target, seed=0)
+    assert (found.draws.std(1) > informed.draws.std(1)).all()
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e-12, 1.0])
+def test_degenerate_curves_get_finite_draws(scale):
+    rows = []
+    for i in range(3):
+        rows += [(f"r{i}", "flat", step, 3.0 * scale) for step in range(0, 66, 6)]
+        rows += [(f"r{i}", "short", step, scale * (step + i)) for step in (1, 60)]
+        rows += [(f"r{i}", "grad", step, scale * (1 + (1 + 0.1 * i) * np.exp(-step / 30))) for step in range(0, 66, 6)]
+    points = pd.DataFrame(rows, columns=["run", "metric", "step", "value"])
+    curves = curves_from(points, metrics={"short": Metric("short", "loss"), "flat": Metric("flat", "bias")})
+    names = ["flat", "short", "grad"]
+    target = pd.DataFrame([("r0", m, step) for m in names for step in (60, 75)], columns=KEY)
+    seen = curves.of_runs({"r0"}).upto(0.5)
+    for history in (curves.of_runs({"r1", "r2"}), curves.of_runs({"r1"}), curves.of_runs(set())):
+        found = FORECASTER.fit(history, seed=0).forecast(seen, target, seed=0)
+        assert np.isfinite(found.draws).all() and (found.draws.std(1) > 0).all()
+        assert set(found.status[2:4]) <= {"ok", "too few points"}
+
+
+def test_reasons_of_a_fallback():
+    curves = made(1).of_metrics(["acc"])
+    target = pd.DataFrame([("f0-0", "acc", 1000)], columns=KEY)
+    empty = Pooled().fit(curves.of_runs(set()), seed=0)
+    nothing = Curves(curves.points.iloc[:0], curves.runs, curves.metrics)
+    assert empty.forecast(nothing, target, seed=0).status[0] == "nothing to learn from"
+    assert empty.forecast(curves.upto(0.001), target, seed=0).status[0] == "too few points"
+    fitted = Pooled().fit(curves, seed=0)
+    bad = {name: found._replace(converged=False) for name, found in fitted.learnt.items()}
+    fitted.learnt.update(bad)
+    assert fitted.forecast(curves.upto(0.5), target, seed=0).status[0] == "not converged"
+
+
+def test_importing_it_does_not_import_jax():
+    code = "import sys, predictdyn.forecasters.pooled; sys.exit('jax' in sys.modules)"
+    root = Path(__file__).resolve().parents[2]
+    assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
