@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from predictdyn import __version__
+
 if TYPE_CHECKING:
     from predictdyn.curves import Curves
 
@@ -27,7 +29,7 @@ METRICS = click.option("--metrics", default="", metavar="GLOB,...", help="Metric
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="predictdyn", prog_name="predictdyn")
+@click.version_option(__version__, prog_name="predictdyn")
 def cli() -> None:
     """Forecast what a training run will become, from how it began; show by backtest how far to trust it."""
 

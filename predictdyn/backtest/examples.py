@@ -18,10 +18,11 @@ def examples(curves: Curves, plan: Plan) -> pd.DataFrame:
     """Which curves a report shows: run, metric, cutoff.
 
     Per kind the first metric in the order of the metrics table, and two runs drawn by lot (a hash of seed and name), so
-    that nobody can choose pretty ones; always at the middle cutoff of the plan.
+    that nobody can choose pretty ones: the first at every cutoff of the plan, the second at the middle one.
     """
     names = target_metrics(curves, plan.metrics)
-    cutoff = np.nan if plan.split == "seen" else sorted(plan.cutoffs)[(len(plan.cutoffs) - 1) // 2]
+    cutoffs = [np.nan] if plan.split == "seen" else sorted(plan.cutoffs)
+    middle = cutoffs[(len(cutoffs) - 1) // 2]
     allowed = set(test_runs(curves, plan.test)) if plan.test else set(curves.runs.index)
     logged = curves.points.groupby("metric")["run"].unique()
     chosen: dict[str, list[str]] = {}
@@ -36,7 +37,8 @@ def examples(curves: Curves, plan: Plan) -> pd.DataFrame:
                 partly = curves.points.loc[(curves.points["metric"] == metric) & ~curves.points["seen"], "run"]
                 runs = [run for run in runs if run in set(partly)]
             lot = sorted(runs, key=lambda run: hashlib.sha256(f"{plan.seed}:{run}".encode()).digest())
-            rows.extend((run, metric, cutoff) for run in lot[:RUNS_PER_KIND])
+            rows.extend((lot[0], metric, cutoff) for cutoff in cutoffs if lot)
+            rows.extend((run, metric, middle) for run in lot[1:RUNS_PER_KIND])
     return pd.DataFrame(rows, columns=["run", "metric", "cutoff"])
 
 
@@ -45,7 +47,7 @@ def path_targets(curves: Curves, chosen: pd.DataFrame) -> pd.DataFrame:
     frames = []
     for run, metric, cutoff in chosen.itertuples(index=False):
         curve = curves.by_key[(run, metric)]
-        end = float(curves.runs.at[run, "last_step"])
+        end = float(curves.runs.loc[run, "last_step"])
         if np.isnan(cutoff):
             rows = curves.points[(curves.points["run"] == run) & (curves.points["metric"] == metric)]
             seen = rows.loc[rows["seen"], "step"]
@@ -62,7 +64,7 @@ def example_points(curves: Curves, chosen: pd.DataFrame) -> pd.DataFrame:
     frames = []
     for run, metric, cutoff in chosen.itertuples(index=False):
         rows = curves.points[(curves.points["run"] == run) & (curves.points["metric"] == metric)]
-        end = float(curves.runs.at[run, "last_step"])
+        end = float(curves.runs.loc[run, "last_step"])
         seen = rows["seen"].to_numpy() if np.isnan(cutoff) else rows["step"].to_numpy(float) <= end * cutoff * (1 + 1e-9)
         kind = curves.metrics[metric].kind
         shown = rows[["run", "metric", "step", "value", "stderr"]]

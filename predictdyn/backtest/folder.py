@@ -14,9 +14,10 @@ from typing import Any
 
 import pandas as pd
 
+from predictdyn import __version__
 from predictdyn.curves import Curves, Metric
 
-PACKAGES = ("predictdyn", "numpy", "scipy", "pandas", "scikit-learn", "statsmodels", "jax", "numpyro", "matplotlib")
+PACKAGES = ("numpy", "scipy", "pandas", "scikit-learn", "statsmodels", "jax", "numpyro", "matplotlib")
 MANY_FILES = 40
 
 
@@ -57,7 +58,7 @@ def provenance(
 ) -> dict[str, Any]:
     """Where results come from: command, seed, versions, sha256 of the data, plan, warnings, seconds by forecaster."""
     return {
-        "predictdyn": _version("predictdyn"),
+        "predictdyn": __version__,
         "command": command,
         "made": made,
         "title": title,
