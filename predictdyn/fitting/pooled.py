@@ -1,4 +1,4 @@
-r"""Partial pooling of curves by a linear-Gaussian hierarchy: marginal likelihood, NUTS over its scales, exact conditioning.
+r"""Partial pooling of curves by a linear-Gaussian hierarchy: marginal likelihood, NUTS over scales, exact conditioning.
 
 .. math::
 
@@ -27,6 +27,7 @@ import numpy as np
 from jax.scipy.linalg import solve_triangular
 from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
 from numpyro.infer.hmc import hmc
+from numpyro.infer.util import ParamInfo
 
 Array = Any  # numpy or jax.numpy, by ``xp``
 
@@ -39,13 +40,14 @@ PRIORS = {
     "bend": (0.6, 1.0),  # between runs, bends
     "mean": (2.0, 0.5),  # of the population's own curve
     "covariate": (1.0, 0.7),  # part of the plan in the differences between runs, against the part of chance
-    "noise": (0.15, 1.0),  # all noise at a point of typical logged error
+    "noise": (0.15, 1.5),  # all noise at a point of typical logged error
     "logged": (0.0, 1.5),  # part of the logged error in it, of the most that rho <= LARGEST_RHO allows
     "family": (0.0, 1.5),  # share of the variance between runs that runs of one family have in common
 }
 LARGEST_RHO = 1.5
+LEAST_NOISE = 1e-4  # of the spread: curves that never move must not send the scales to zero
 REACH = 1.15  # the bends are eigenfunctions on [0, REACH]: the planned end is not their edge
-ROUGHNESS = 1.5  # the sd of bend j falls as (j - 1/2)^-ROUGHNESS, between Brownian motion (1) and its integral (2)
+ROUGHNESS = 1.0  # the sd of bend j falls as (j - 1/2)^-ROUGHNESS: 1 is Brownian motion, 2 its integral
 
 
 class Scales(NamedTuple):
@@ -141,7 +143,8 @@ def absorb(xp: Any, sd: Array, precision: Array, info: Array) -> tuple[Array, Ar
 
 def noise(xp: Any, scale: Scales, block: Block) -> Array:
     """Variance of every point (..., r, t)."""
-    return scale.rho[..., None, None] ** 2 * block.stderr**2 + scale.sigma[..., None, None] ** 2 + block.extra
+    fresh = scale.rho[..., None, None] ** 2 * block.stderr**2
+    return fresh + scale.sigma[..., None, None] ** 2 + block.extra + LEAST_NOISE**2
 
 
 def evidence(xp: Any, scale: Scales, block: Block) -> tuple[Array, Array]:
@@ -221,7 +224,7 @@ def shared_posterior(z: np.ndarray, block: Block, own: np.ndarray, keep: np.ndar
 
 def predict(
     rng: np.random.Generator, z: np.ndarray, shared: tuple[np.ndarray, np.ndarray], run: Block, asked: np.ndarray,
-    stderr: np.ndarray, each: int,
+    stderr: np.ndarray, each: int, tails: float = np.inf,
 ) -> np.ndarray:
     """Draws (q, n * each) of the next measurements of one run at asked functions (q, k) with logged errors (q,).
 
@@ -237,10 +240,11 @@ def predict(
     upper = np.swapaxes(lower, -1, -2)
     news = upper @ (info - (precision @ mean[..., None])[..., 0])[..., None]
     inner = np.linalg.cholesky(np.eye(k) + upper @ precision @ lower)
-    white = np.linalg.solve(inner, news) + rng.standard_normal((n, k, each))
+    wide = np.sqrt(tails / rng.chisquare(tails, (n, 1, each))) if np.isfinite(tails) else 1.0
+    white = np.linalg.solve(inner, news) + wide * rng.standard_normal((n, k, each))
     weights = mean[..., None] + lower @ np.linalg.solve(np.swapaxes(inner, -1, -2), white)
     sd = np.sqrt(scale.sigma[:, None] ** 2 + (scale.rho[:, None] * stderr) ** 2)
-    draws = asked @ weights + sd[..., None] * rng.standard_normal((n, len(asked), each))
+    draws = asked @ weights + sd[..., None] * wide * rng.standard_normal((n, len(asked), each))
     return np.swapaxes(draws, 0, 1).reshape(len(asked), n * each)
 
 
@@ -270,7 +274,7 @@ def _gradient() -> Any:
 def _sampler(warmup: int, draws: int) -> Any:
     """One compiled NUTS for all metrics whose padded blocks have one shape: lanes are chains."""
 
-    def chain(key: Array, start: Array, target: Array, centre: Array, root: Array, block: Block) -> tuple[Array, Array]:
+    def chain(key: Array, start: ParamInfo, target: Array, centre: Array, root: Array, block: Block) -> Any:
         def potential(centre: Array, root: Array, block: Block) -> Any:
             return lambda white: _potential(centre + root @ white, block)
 
@@ -305,10 +309,11 @@ def laplace(block: Block, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         value, slope = _gradient()(z, block)
         return float(value), np.asarray(slope)
 
-    mode = minimize(one, start, jac=True, method="L-BFGS-B", bounds=[(-4, 4)] * h, options={"maxiter": 60}).x
+    mode = minimize(one, start, jac=True, method="L-BFGS-B", bounds=[(-8, 8)] * h, options={"maxiter": 60}).x
     shift = 0.05
     slope = np.stack([one(mode + side * shift * axis)[1] for side in (1, -1) for axis in np.eye(h)])
     hessian = (slope[:h] - slope[h:]) / (2 * shift)
+    hessian = np.where(np.isfinite(hessian), hessian, np.eye(h))
     curvature, axes = np.linalg.eigh((hessian + hessian.T) / 2)
     return mode, axes / np.sqrt(np.maximum(curvature, 0.1))
 
@@ -327,15 +332,19 @@ def sample(block: Block, *, seed: int, warmup: int = 50, draws: int = 80, chains
         run = _sampler(warmup, draws)
 
         def segments(key: Array, count: int, target: float, centre: np.ndarray, root: np.ndarray) -> Sampled:
-            start = 1.5 * jax.random.normal(key, (chains, len(PRIORS)))
+            start = 1.5 * np.asarray(jax.random.normal(key, (chains, len(PRIORS))))
             found = []
             for i in range(count):
                 keys = jax.random.split(jax.random.fold_in(key, i), chains)
-                found.append([np.asarray(part) for part in run(keys, start, target, centre, root, arrays)])
-                start = jnp.asarray(np.linalg.solve(root, (found[-1][0][:, -1] - centre).T).T)
+                # Given here, the first gradient is not compiled a second time into the sampler.
+                value, slope = zip(*(_gradient()(centre + root @ white, arrays) for white in start), strict=True)
+                begin = ParamInfo(start, np.array(value), np.array(slope) @ root)
+                found.append([np.asarray(part) for part in run(keys, begin, target, centre, root, arrays)])
+                start = np.linalg.solve(root, (found[-1][0][:, -1] - centre).T).T
             # The first of several segments is more warm-up.
             z, divergent = (np.concatenate(part, axis=1) for part in zip(*found[int(count > 1) :], strict=True))
-            return Sampled(z, split_gelman_rubin(z), effective_sample_size(z), float(divergent.mean()))
+            with np.errstate(all="ignore"):  # a chain that never moved has no R-hat: NaN, which is not converged
+                return Sampled(z, split_gelman_rubin(z), effective_sample_size(z), float(divergent.mean()))
 
         first = segments(key, 1, 0.75, centre, root)
         if first.converged:

@@ -60,7 +60,7 @@ class Pooled:
     learning_runs: int = 12
     learning_points: int = 14
     scale_draws: int = 50
-    tails: float = 16.0
+    tails: float = 30.0
     signals: bool = False
     name: str = "pooled"
 
