@@ -7,6 +7,7 @@ and the starts. To add a form: one entry in `FORMS`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -23,17 +24,22 @@ class Form(NamedTuple):
     @property
     def shapes(self) -> np.ndarray:
         """All nodes of the grid, (m, k)."""
-        return _product(self.axes)
+        return _nodes_of(self.name)
 
     def around(self, shape: np.ndarray, reach: float) -> np.ndarray:
         """A finer grid that reaches ``reach`` steps of the coarse one to every side of a shape (k,): (m, k)."""
-        fine = reach * np.linspace(-1, 1, 7)
+        fine = reach * np.linspace(-1, 1, 5)
         return _product(tuple(at * (axis[1] / axis[0]) ** fine for at, axis in zip(shape, self.axes, strict=True)))
 
 
 def _product(axes: tuple[np.ndarray, ...]) -> np.ndarray:
     # A form without a shape has one node with no numbers.
     return np.stack([axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")], axis=1) if axes else np.zeros((1, 0))
+
+
+@cache
+def _nodes_of(name: str) -> np.ndarray:
+    return _product(next(form.axes for form in FORMS if form.name == name))
 
 
 # x = 1 is the last share seen. Sources: Domhan et al. 2015 (IJCAI) for all but the first two.
@@ -46,19 +52,19 @@ FORMS: tuple[Form, ...] = (
     Form(
         "pow4",
         lambda x, shape: (x + shape[1]) ** -shape[0],
-        (np.geomspace(0.1, 3.0, 10), np.geomspace(0.03, 3.0, 7)),
+        (np.geomspace(0.1, 3.0, 8), np.geomspace(0.03, 3.0, 6)),
     ),
     # z = c - a exp(-(x / tau)^delta)
     Form(
         "janoschek",
         lambda x, shape: np.exp(-((x / shape[0]) ** shape[1])),
-        (np.geomspace(0.03, 20.0, 14), np.geomspace(0.35, 2.5, 7)),
+        (np.geomspace(0.03, 20.0, 13), np.geomspace(0.4, 2.5, 5)),
     ),
     # z = c - a / (1 + (x / kappa)^eta): logistic in ln x, for a rise that has begun or is to come
     Form(
         "hill",
         lambda x, shape: 1.0 / (1.0 + (x / shape[0]) ** shape[1]),
-        (np.geomspace(0.03, 20.0, 16), np.geomspace(0.5, 4.0, 7)),
+        (np.geomspace(0.03, 20.0, 13), np.geomspace(0.5, 4.0, 5)),
     ),
     # z = c - a / ln(x / b + e)
     Form("ilog", lambda x, shape: 1.0 / np.log(x / shape[0] + np.e), (np.geomspace(1e-3, 1.0, 8),)),

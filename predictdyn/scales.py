@@ -12,15 +12,19 @@ LARGEST_FLOOR = 0.004  # of the range: accuracies within half an item of a bound
 
 
 class Scale(NamedTuple):
-    """Maps values of one metric to the latent scale and back; every latent number maps strictly into the range.
+    """Maps values of one metric to the latent scale and back; every latent number maps into the range.
 
-    ``floor`` is the distance from a bound below which a logged value counts as lying on it: the logit of an
-    accuracy of exactly 0 or 1 is then finite, and no draw ever has to be clipped.
+    ``floor`` is the distance from a bound below which a logged value counts as lying on it, so that the logit of an
+    accuracy of exactly 0 or 1 is finite, and no draw ever has to be clipped. Where values exactly on a bound were seen
+    (``at_lower``, ``at_upper``), a draw nearer to it than the floor is that bound: a share of finitely many items that
+    is nearer to 1 than half an item is logged as 1, and a forecast of the next measurement must be able to say so.
     """
 
     lower: float | None
     upper: float | None
     floor: float
+    at_lower: bool = False
+    at_upper: bool = False
 
     def latent(self, value: np.ndarray) -> np.ndarray:
         """Values (...) in the metric's units to the latent scale (...)."""
@@ -35,7 +39,15 @@ class Scale(NamedTuple):
         return value
 
     def value(self, latent: np.ndarray) -> np.ndarray:
-        """Latent numbers (...) back to the metric's units (...); huge ones end next to a bound, always finite."""
+        """Latent numbers (...) back to the metric's units (...); huge ones end at or next to a bound, always finite."""
+        value = self._inside(latent)
+        if self.at_lower and self.lower is not None:
+            value = np.where(value < self.lower + self.floor, self.lower, value)
+        if self.at_upper and self.upper is not None:
+            value = np.where(value > self.upper - self.floor, self.upper, value)
+        return value
+
+    def _inside(self, latent: np.ndarray) -> np.ndarray:
         # Heavy-tailed draws may ask for exp(1000); at exp(300) squares are still finite, so a mean and sd exist.
         latent = np.clip(np.asarray(latent, dtype=float), -300.0, 300.0) if self.bounded else np.asarray(latent, float)
         if self.lower is not None and self.upper is not None:
@@ -77,10 +89,14 @@ def scale_for(metric: Metric, visible: np.ndarray) -> Scale:
     """
     if metric.lower is None and metric.upper is None:
         return Scale(None, None, 0.0)
-    distances = [np.abs(np.asarray(visible, float) - bound) for bound in (metric.lower, metric.upper) if bound is not None]
-    distance = np.concatenate(distances)
-    distance = distance[distance > 0]
-    smallest = float(distance.min()) / 2 if len(distance) else np.inf
+    visible = np.asarray(visible, dtype=float)
+    low = np.abs(visible - metric.lower) if metric.lower is not None else np.full(len(visible), np.inf)
+    high = np.abs(visible - metric.upper) if metric.upper is not None else np.full(len(visible), np.inf)
+    distance = np.concatenate([low, high])
+    distance = distance[(distance > 0) & np.isfinite(distance)]
+    floor = float(distance.min()) / 2 if len(distance) else np.inf
     if metric.lower is not None and metric.upper is not None:
-        return Scale(metric.lower, metric.upper, min(smallest, LARGEST_FLOOR * (metric.upper - metric.lower)))
-    return Scale(metric.lower, metric.upper, smallest if np.isfinite(smallest) else 1e-6)
+        # Nearer to a bound than 1e-9 of the range, rounding would put a value on it.
+        floor = (metric.upper - metric.lower) * min(max(floor / (metric.upper - metric.lower), 1e-9), LARGEST_FLOOR)
+    floor = floor if np.isfinite(floor) else 1e-6
+    return Scale(metric.lower, metric.upper, floor, bool((low == 0).any()), bool((high == 0).any()))

@@ -40,3 +40,11 @@ def test_the_floor_keeps_small_shares_and_tames_bounds():
     accuracy = scale_for(Metric("acc", "capability", 0.0, 1.0), np.array([0.3, 1.0]))
     assert accuracy.floor == pytest.approx(0.004)
     assert np.isfinite(accuracy.latent(np.array([0.0, 1.0]))).all()
+
+
+def test_a_bound_that_was_seen_can_be_forecast_and_one_that_was_not_cannot():
+    share = Metric("memorized", "memorization", 0.0, 1.0)
+    seen = scale_for(share, np.array([0.5, 0.99, 1.0]))
+    assert seen.at_upper and not seen.at_lower and seen.floor == pytest.approx(0.004)
+    assert seen.value(np.array([9.0, -9.0])).tolist() == pytest.approx([1.0, 1 / (1 + np.exp(9))])
+    assert scale_for(share, np.array([0.5, 0.99])).value(np.array(9.0)) < 1.0

@@ -351,3 +351,31 @@ def sample(block: Block, *, seed: int, warmup: int = 50, draws: int = 80, chains
             return first
         flat = first.draws.reshape(-1, len(PRIORS))
         return segments(again, 5, 0.92, flat.mean(0), np.linalg.cholesky(np.cov(flat.T) + 1e-3 * np.eye(len(PRIORS))))
+
+
+def importance(block: Block, *, seed: int, draws: int, proposals: int = 200) -> Sampled:
+    """Posterior draws of the scales (1, draws, h) by importance sampling around the mode, tens of times faster.
+
+    Proposals are Student-t(5) around the mode with the curvature of `laplace`; weights are truncated at the root of
+    their number times their mean (Ionides 2008, doi:10.1198/106186008X320456), and the draws resampled systematically.
+    ``size`` is the effective number of proposals; R-hat is one where it is at least 20, else infinite.
+    """
+    h = len(PRIORS)
+    with double():
+        arrays = Block(*(jnp.asarray(array, dtype=jnp.float64) for array in block))
+        centre, root = laplace(arrays, np.zeros(h))
+    rng = np.random.default_rng(seed)
+    heavy = np.sqrt(5 / rng.chisquare(5, proposals))[:, None]
+    white = heavy * rng.standard_normal((proposals, h))
+    z = centre + white @ root.T
+    target = log_likelihood(np, z, block) - 0.5 * (z**2).sum(-1)
+    proposal = -0.5 * (5 + h) * np.log1p((white**2).sum(-1) / 5)
+    log_weight = np.where(np.isfinite(target), target, -np.inf) - proposal
+    weight = np.exp(log_weight - log_weight.max())
+    weight = np.minimum(weight, np.sqrt(proposals) * weight.mean())
+    weight /= weight.sum()
+    lots = (np.arange(draws) + rng.random()) / draws
+    chosen = np.minimum(np.searchsorted(np.cumsum(weight), lots), proposals - 1)
+    size = float(1 / (weight**2).sum())
+    met = 1.0 if size >= 20 else np.inf
+    return Sampled(z[None, chosen], np.full(h, met), np.full(h, size), 0.0)

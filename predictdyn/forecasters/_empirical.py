@@ -54,12 +54,12 @@ class EmpiricalFitted:
         scales: dict[str, Scale] = {}
         for task in tasks(self.history, seen, target):
             scales[task.metric] = task.scale
-            errors_at: dict[tuple[object, ...], np.ndarray] = {}
+            replayed: Replayed = {}
             grids = {run: _on_grid(line) for run, line in task.past.items()}
             known = np.concatenate([line.latent for line in task.past.values()]) if task.past else np.zeros(0)
             for asked in task.asked:
                 rng = np.random.default_rng(seed_for(seed, asked.run, task.metric))
-                draws, why = _row(self.rule, task, asked, grids, known, errors_at, rng)
+                draws, why = _row(self.rule, task, asked, grids, known, replayed, rng)
                 latent[asked.rows], status[asked.rows] = draws, why
         return answer(target, latent, scales, status)
 
@@ -68,32 +68,37 @@ class EmpiricalFitted:
         write_history(self.history, folder)
 
 
+# Peers and past errors by what they depend on.
+Replayed = dict[tuple[object, ...], tuple[Peers, np.ndarray]]
+
+
 def _row(
     rule: Rule,
     task: Task,
     asked: Asked,
     grids: dict[str, np.ndarray],
     known: np.ndarray,
-    errors_at: dict[tuple[object, ...], np.ndarray],
+    replayed: Replayed,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Latent draws (m, s) and statuses (m,) for the targets of one run; no target moves the draws of another."""
     line = task.seen[asked.run]
     others = [run for run in task.past if run != asked.run]
     origin = float(line.share[-1]) if len(line.share) else 0.0
-    peers = _peers(task, others, grids, origin, asked.share)
+    families = np.array([task.past[run].family for run in others])
+    kin = bool((families == line.family).any())
+    # Runs cut at the same share and asked for the same shares have the same peers, and those the same past errors.
+    key = (origin, tuple(asked.share), None if asked.run not in task.past else asked.run, kin)
+    if key not in replayed:
+        lines = [task.past[run] for run in others]
+        peers = _peers(task, others, grids, origin, asked.share)
+        replayed[key] = peers, past_errors(rule, lines, families, peers, origin, asked.share, by_run=kin)
+    peers, errors = replayed[key]
     answer, fallback, why = rule(line, asked.share, peers), *_fallback(line, asked.share, peers)
     point = np.where(np.isfinite(answer), answer, fallback)
     status = np.where(np.isfinite(answer), "ok", why)
     if not len(line.share) and not len(others):
         status[:] = "nothing to learn from"
-    families = np.array([task.past[run].family for run in others])
-    kin = bool((families == line.family).any())
-    key = (origin, tuple(asked.share), None if asked.run not in task.past else asked.run, kin)
-    if key not in errors_at:
-        lines = [task.past[run] for run in others]
-        errors_at[key] = past_errors(rule, lines, families, peers, origin, asked.share, by_run=kin)
-    errors = errors_at[key]
     floor = smallest_spread(np.concatenate([known, line.latent]), bounded=task.scale.bounded)
     # The same random numbers for every target of a run: its draws are then paths, and no target moves another. Every
     # draw has its mirror image, so that the median is the rule's answer and not near it.
@@ -121,14 +126,14 @@ def _row(
 def _smoothed(error: np.ndarray, lot: np.ndarray, sign: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     """A smoothed bootstrap of errors (n,) with both signs, from uniform lots (s,), signs (s,) and normals (s,).
 
-    The kernel has Silverman's width on a robust scale and is shrunk so that it does not add to the variance; the factor
-    (1 + 1/n) restores what n errors cannot show.
+    The kernel has Silverman's width on a robust scale; all is shrunk so that it does not add to the variance, and the
+    factor (1 + 1/n) restores what n errors cannot show.
     """
     n = len(error)
-    width = 1.06 * n**-0.2
-    scale = min(float(np.sqrt(np.mean(error**2))), 1.4826 * float(np.median(np.abs(error))))
-    drawn = sign * error[(lot * n).astype(int)] + scale * width * kernel
-    return np.sqrt((1 + 1 / n) / (1 + width**2)) * drawn
+    square = float(np.mean(error**2))
+    width = 1.06 * n**-0.2 * min(np.sqrt(square), 1.4826 * float(np.median(np.abs(error))))
+    shrink = np.sqrt((1 + 1 / n) * square / (square + width**2)) if square > 0 else 1.0
+    return shrink * (sign * error[(lot * n).astype(int)] + width * kernel)
 
 
 def _peers(task: Task, runs: list[str], grids: dict[str, np.ndarray], origin: float, share: np.ndarray) -> Peers:

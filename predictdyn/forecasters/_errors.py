@@ -10,7 +10,7 @@ from predictdyn.forecasters._rule import GRID, Peers, Rule
 from predictdyn.lines import Line
 
 FEWEST_ERRORS = 4  # below this the errors of finished runs say less than the run's own past
-MOST_ERRORS = 60  # enough for a 5 % quantile; keeps the cost of a backtest linear in the number of runs
+MOST_ERRORS = 40  # two beyond a 5 % quantile; keeps the cost of a backtest linear in the number of runs
 OWN_TARGETS = 8  # last points of each curve that serve as pseudo-targets
 OWN_CURVES = 8
 RATIOS = (1.25, 2.0, 4.0, 10.0)  # target / origin at which a run's own past is replayed

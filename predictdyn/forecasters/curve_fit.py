@@ -13,6 +13,7 @@ from predictdyn.forms import FORMS, Form, basis
 from predictdyn.lines import Line
 
 FEWEST = 4  # points a form needs: two linear parameters, a shape, and one to spare
+BINS = 32
 ORIGINS = (0.35, 0.5, 0.7)  # inner origins, as shares of what was seen
 
 
@@ -38,13 +39,14 @@ def _point(share: bytes, latent: bytes, asked: bytes) -> np.ndarray:
     # A fit depends on these arrays alone; a backtest replays the same curve at the same cutoff in every fold.
     x, z, to = np.frombuffer(share), np.frombuffer(latent), np.frombuffer(asked)
     noise = _noise(z)
+    x, z = _binned(x, z)
     errors, used = np.zeros(len(FORMS)), 0
     for origin in ORIGINS:
         n = int(np.searchsorted(x, origin * x[-1], side="right"))
         if n < FEWEST or n > len(x) - 1:
             continue
         used += 1
-        errors += [np.mean((_fit(form, x[:n], z[:n], x[n:], noise)[0] - z[n:]) ** 2) for form in FORMS]
+        errors += [np.mean((_fit(form, x[:n], z[:n], x[n:], noise, zooms=(1.0,))[0] - z[n:]) ** 2) for form in FORMS]
     tail = max(len(x) // 4, 3)
     fits = [_fit(form, x, z, np.concatenate([x[-tail:], to]), noise) for form in FORMS]
     misfit = np.array([np.mean((fit[0][:tail] - z[-tail:]) ** 2) for fit in fits])
@@ -61,15 +63,17 @@ def _point(share: bytes, latent: bytes, asked: bytes) -> np.ndarray:
     return shrunk
 
 
-def _fit(form: Form, x: np.ndarray, z: np.ndarray, to: np.ndarray, noise: float) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and variance over the nodes of one form at shares ``to`` (m,)."""
+def _fit(
+    form: Form, x: np.ndarray, z: np.ndarray, to: np.ndarray, noise: float, *, zooms: tuple[float, ...] = (1.0, 0.4)
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance over the nodes of one form at shares ``to`` (m,); the grid is refined around its best node."""
     # Late points weigh up to ten times the first (Domhan et al. 2015): the tail is what is extrapolated.
     weight = 10.0 ** (np.arange(len(x)) / len(x))
     weight *= len(x) / weight.sum()
     shapes = form.shapes
     seen = basis(form, x / x[-1], shapes)
     fit = project(seen, z, weight, noise=noise)
-    for reach in (1.0, 1 / 3) if form.axes else ():
+    for reach in zooms if form.axes else ():
         finer = form.around(shapes[int(np.argmax(fit.weight))], reach)
         shapes, seen = np.concatenate([shapes, finer]), np.concatenate([seen, basis(form, x / x[-1], finer)])
         fit = project(seen, z, weight, noise=noise)
@@ -83,6 +87,19 @@ def _fit(form: Form, x: np.ndarray, z: np.ndarray, to: np.ndarray, noise: float)
     share = fit.weight[good] / fit.weight[good].sum()
     mean = share @ answer
     return mean, share @ (answer - mean) ** 2
+
+
+def _binned(x: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """At most ``BINS`` points: the last four as they are, those before averaged in bins even in the log of the share."""
+    if len(x) <= BINS:
+        return x, z
+    body = len(x) - 4
+    position = np.log(x[:body])
+    cell = np.minimum((position - position[0]) / (position[-1] - position[0]) * (BINS - 4), BINS - 5).astype(int)
+    count = np.bincount(cell, minlength=BINS - 4)
+    full = count > 0
+    mean = [np.bincount(cell, weights=one[:body], minlength=BINS - 4)[full] / count[full] for one in (x, z)]
+    return np.concatenate([mean[0], x[body:]]), np.concatenate([mean[1], z[body:]])
 
 
 def _noise(z: np.ndarray) -> float:

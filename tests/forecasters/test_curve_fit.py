@@ -38,7 +38,7 @@ def test_every_form_is_finite_from_the_first_step_to_far_beyond(form):
 
 @pytest.mark.parametrize(
     "truth",
-    [lambda x: 1 + 0.5 * x**-0.3, lambda x: 2 - 0.4 * np.log(x), lambda x: 3 / (1 + (x / 0.1) ** 2)],
+    [lambda x: 1 + 0.5 * x**-0.3, lambda x: 2 - 0.4 * np.log(x), lambda x: 3 / (1 + (x / 0.03) ** 2)],
     ids=["power", "log", "hill"],
 )
 def test_a_clean_curve_is_continued(truth):

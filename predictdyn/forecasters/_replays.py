@@ -1,0 +1,100 @@
+"""Replays inside the history: what each member of a mixture would have forecast, and the weights that follow."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pandas as pd
+
+from predictdyn.curves import OUTCOMES, Curves
+from predictdyn.fitting.stacking import Resolved, resolved, spread, stack
+from predictdyn.forecast import DRAWS, Forecaster, seed_for
+from predictdyn.scales import scale_for
+
+Weights = dict[str, dict[str, list[float]]]  # kind -> share -> one weight per member, then the factor of the spread
+THINNED = 60  # draws per forecast from which weights are learnt
+
+
+def learn(
+    curves: Curves, ways: Mapping[str, Forecaster], *, shares: tuple[float, ...], inner_folds: int,
+    metrics_per_kind: int, rows_per_kind: int, prior: float, seed: int,
+) -> Weights:  # fmt: skip
+    """Weights of the members and a factor of the spread, per kind and share of the run seen; see `auto.Auto`."""
+    whole = _as_logged(curves)
+    few = whole.of_metrics({*_sample(whole, metrics_per_kind, seed), *_schedules(whole)})
+    table: dict[tuple[str, str], list[Resolved]] = {}
+    for kind, share, row in _replays(few, ways, shares, inner_folds, rows_per_kind // inner_folds, seed):
+        table.setdefault((kind, f"{share:g}"), []).append(row)
+    found: Weights = {}
+    for (kind, share), rows in table.items():
+        weight = stack(rows, prior=prior)
+        found.setdefault(kind, {})[share] = [*weight.tolist(), spread(rows, weight, prior=prior)]
+    return found
+
+
+def _replays(
+    curves: Curves, ways: Mapping[str, Forecaster], shares: tuple[float, ...], inner_folds: int, rows: int, seed: int
+) -> Iterator[tuple[str, float, Resolved]]:
+    families = sorted(curves.runs["family"].unique(), key=lambda name: _lot(seed, name))
+    # A single family is replayed by itself, with nothing to learn from but its own beginning.
+    for fold in range(min(inner_folds, len(families))):
+        test = curves.runs["family"].isin(families[fold::inner_folds])
+        history, hidden = curves.of_runs(curves.runs.index[~test]), curves.of_runs(curves.runs.index[test])
+        fitted = {name: way.fit(history, seed=seed_for(seed, name, fold)) for name, way in ways.items()}
+        for share in shares:
+            seen = hidden.upto(share)
+            target, truth = _asked(hidden, share, rows, seed)
+            if target.empty:
+                continue
+            draws = np.stack([
+                one.forecast(seen, target, seed=seed_for(seed, name, fold)).draws[:, :: DRAWS // THINNED]
+                for name, one in fitted.items()
+            ])
+            for row, name in enumerate(target["metric"]):
+                metric = curves.metrics[name]
+                scale = scale_for(metric, np.append(draws[:, row].ravel(), truth[row]))
+                yield metric.kind, share, resolved(scale.latent(draws[:, row]) - scale.latent(truth[row]))
+
+
+def _asked(hidden: Curves, share: float, most: int, seed: int) -> tuple[pd.DataFrame, np.ndarray]:
+    """The last points of some curves after the cutoff, by lot, at most so many of each kind, and their values."""
+    last = hidden.points.groupby(["run", "metric"], sort=False).tail(1)
+    limit = last["run"].map(hidden.runs["last_step"]).to_numpy(float) * share * (1 + 1e-9)
+    last = last[last["step"].to_numpy(float) > limit]
+    kind = last["metric"].map({name: metric.kind for name, metric in hidden.metrics.items()})
+    lot = [_lot(seed, f"{run}/{metric}") for run, metric in zip(last["run"], last["metric"], strict=True)]
+    ranked = last.assign(kind=kind, lot=lot)[(kind != "schedule").to_numpy()].sort_values("lot", kind="stable")
+    some = ranked.groupby("kind", sort=True).head(most)
+    return some[["run", "metric", "step"]].reset_index(drop=True), some["value"].to_numpy(float)
+
+
+def _sample(curves: Curves, most: int, seed: int) -> list[str]:
+    """Outcome metrics to replay, by lot, at most so many of each kind; all metrics where no kind is known."""
+    logged = set(curves.points["metric"])
+    names = [name for name in curves.metrics if name in logged and curves.metrics[name].kind != "schedule"]
+    outcomes = [name for name in names if curves.metrics[name].kind in OUTCOMES] or names
+    chosen: dict[str, list[str]] = {}
+    for name in sorted(outcomes, key=lambda name: _lot(seed, name)):
+        of_kind = chosen.setdefault(curves.metrics[name].kind, [])
+        if len(of_kind) < most:
+            of_kind.append(name)
+    return [name for of_kind in chosen.values() for name in of_kind]
+
+
+def _as_logged(curves: Curves) -> Curves:
+    """The same curves, each run's plan ending where its log ends: what replays inside unfinished runs need."""
+    schedules = _schedules(curves)
+    last = curves.points[~curves.points["metric"].isin(schedules)].groupby("run")["step"].max()
+    runs = curves.runs.loc[curves.runs.index.isin(last.index)]
+    runs = runs.assign(last_step=last.reindex(runs.index).clip(lower=1))
+    return Curves(curves.points[curves.points["run"].isin(runs.index)], runs, curves.metrics, curves.events)
+
+
+def _schedules(curves: Curves) -> list[str]:
+    return [name for name, metric in curves.metrics.items() if metric.kind == "schedule"]
+
+
+def _lot(seed: int, word: str) -> bytes:
+    return hashlib.sha256(f"{seed}:{word}".encode()).digest()
