@@ -195,7 +195,7 @@ def demo(out: Path, seed: int, workers: int | None, quiet: bool) -> None:
     data = _bundled()
     # One metric of each kind and two cutoffs keep this under a minute and a half on two cores; `pooled` by itself
     # (it is part of `auto`) would take as long again.
-    plan = Plan(cutoffs=(0.1, 0.25), metrics=DEMO_METRICS, max_folds=6, seed=seed)
+    plan = Plan(cutoffs=(0.1, 0.25), metrics=DEMO_METRICS, max_folds=4, seed=seed)
     used = workers or min(os.cpu_count() or 1, 4)
     curves = tidy.load(data).of_metrics({*DEMO_METRICS, "learning_rate"})
     _backtest(curves, plan, _names("curve_fit,auto"), data, out, workers=used, quiet=quiet)

@@ -11,17 +11,31 @@ FACTORS = np.geomspace(0.5, 2.0, 15)
 
 
 class Resolved(NamedTuple):
-    """One resolved forecast by k members: sorted latent draws less the truth (k, s), and the unit of its CRPS ()."""
+    """One resolved forecast by k members: sorted draws less the truth in the metric's units (k, s); the metric's name."""
 
     off: np.ndarray
-    unit: float
+    metric: str
 
 
-def resolved(off: np.ndarray) -> Resolved:
-    """Sort draws less the truth (k, s); the unit is the median CRPS of the members, so that all rows count alike."""
-    ordered = np.sort(off, axis=1)
-    unit = float(np.median(np.abs(ordered).mean(axis=1) - ordered @ _pairs(ordered.shape[1])))
-    return Resolved(ordered, max(unit, 1e-9 * float(np.abs(ordered).max()), 1e-300))
+def resolved(off: np.ndarray, metric: str) -> Resolved:
+    """Sort draws less the truth, (k, s)."""
+    return Resolved(np.sort(off, axis=1), metric)
+
+
+def scaled(rows: Sequence[Resolved]) -> np.ndarray:
+    """Draws less truth (n, k, s) in units of their metric: the median over members of the mean CRPS of its rows.
+
+    One row counts at most 50 units, whatever a member said there.
+    """
+    ordered = np.stack([row.off for row in rows])
+    score = np.abs(ordered).mean(axis=2) - ordered @ _pairs(ordered.shape[2])
+    metric = np.array([row.metric for row in rows])
+    unit = np.empty(len(rows))
+    for name in set(metric):
+        mine = metric == name
+        unit[mine] = np.median(score[mine].mean(axis=0))
+    smallest = 1e-9 * np.abs(ordered).max() + 1e-300
+    return np.clip(ordered / np.maximum(unit, smallest)[:, None, None], -50.0, 50.0)
 
 
 def stack(rows: Sequence[Resolved], *, prior: float) -> np.ndarray:
@@ -35,11 +49,8 @@ def stack(rows: Sequence[Resolved], *, prior: float) -> np.ndarray:
     """
     from scipy.optimize import minimize
 
-    unit = np.array([row.unit for row in rows])
-    ordered = np.stack([row.off for row in rows])  # (n, k, s)
+    ordered = scaled(rows)
     n, k, s = ordered.shape
-    # One row counts at most so much, whatever a member said there.
-    ordered = np.clip(ordered / unit[:, None, None], -50.0, 50.0)
     linear = (ordered @ _pairs(s)).mean(axis=0)
     pull = prior / n
 

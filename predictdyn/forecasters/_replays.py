@@ -11,7 +11,6 @@ import pandas as pd
 from predictdyn.curves import OUTCOMES, Curves
 from predictdyn.fitting.stacking import Resolved, resolved, spread, stack
 from predictdyn.forecast import DRAWS, Forecaster, seed_for
-from predictdyn.scales import scale_for
 
 Weights = dict[str, dict[str, list[float]]]  # kind -> share -> one weight per member, then the factor of the spread
 THINNED = 60  # draws per forecast from which weights are learnt
@@ -53,9 +52,7 @@ def _replays(
                 for name, one in fitted.items()
             ])
             for row, name in enumerate(target["metric"]):
-                metric = curves.metrics[name]
-                scale = scale_for(metric, np.append(draws[:, row].ravel(), truth[row]))
-                yield metric.kind, share, resolved(scale.latent(draws[:, row]) - scale.latent(truth[row]))
+                yield curves.metrics[name].kind, share, resolved(draws[:, row] - truth[row], name)
 
 
 def _asked(hidden: Curves, share: float, most: int, seed: int) -> tuple[pd.DataFrame, np.ndarray]:

@@ -24,14 +24,14 @@ class Auto:
 
     Inside the history, families are dealt into ``inner_folds``; each is hidden in turn, cut at each of ``shares`` of what
     its runs logged, and forecast by every member fitted on the rest. The weights minimise the CRPS of the averaged
-    quantiles (on the latent scale; a convex problem), pulled towards equal ones with the weight of ``prior`` rows, since
+    quantiles (a convex problem, with every metric in units of its own), pulled towards equal ones with the weight of ``prior`` rows, since
     few families cannot tell members apart. Then one factor for the spread makes 90 % intervals hold 90 % of those
     truths. At most ``metrics_per_kind`` metrics and ``rows_per_kind`` rows a kind and share are replayed.
     """
 
     members: tuple[str, ...] = ("last_value", "drift", "climatology", "log_linear", "nearest", "curve_fit", "pooled")
     shares: tuple[float, ...] = (0.05, 0.2, 0.6)
-    inner_folds: int = 3
+    inner_folds: int = 4
     metrics_per_kind: int = 6
     rows_per_kind: int = 120
     prior: float = 8.0
@@ -94,8 +94,10 @@ class AutoFitted:
         for row, (run, metric) in enumerate(zip(target["run"], target["metric"], strict=True)):
             share = begun.get((run, metric), 0.0) / plan[run]
             weight, factor = self._weight(weights, seen.metrics[metric].kind, share, good[:, row])
-            scale = scale_for(seen.metrics[metric], draws[:, row])
-            latent = weight @ scale.latent(draws[:, row])
+            averaged = weight @ draws[:, row]
+            # The factor acts on the latent scale, where nothing can leave the range.
+            scale = scale_for(seen.metrics[metric], averaged)
+            latent = scale.latent(averaged)
             middle = np.median(latent)
             # The same order for every step of a run: its draws are paths of equal rank.
             order = np.random.default_rng(seed_for(seed, run, metric)).permutation(DRAWS)
