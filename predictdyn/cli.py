@@ -1,4 +1,4 @@
-"""The command line: the only place that prints. Exit status 0 on success, 2 with one line on a wrong call or bad data."""
+"""The command line: the only place that prints. Exit status 0, or 2 with one line on a wrong call or bad data."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 PATH = click.Path(path_type=Path)
 OUT = click.option("--out", type=PATH, required=True, help="Folder to write; must not exist.")
 SOURCE = click.option("--source", default=None, help="Name of the loader (default: found out from the data).")
-SET = click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Setting of the loader, e.g. run=name.")
+SET = click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Setting of the loader, e.g. run=name."
+)
 SEED = click.option("--seed", default=0, show_default=True, help="Seed of all that is random.")
 QUIET = click.option("--quiet", is_flag=True, help="No progress on stderr.")
 METRICS = click.option("--metrics", default="", metavar="GLOB,...", help="Metrics to forecast (default: all outcomes).")
@@ -49,7 +51,8 @@ def load(source: str, path: Path, out: Path, settings: tuple[str, ...]) -> None:
         tidy.save(curves, folder)
     kinds = ", ".join(sorted({metric.kind for metric in curves.metrics.values()}))
     click.echo(
-        f"{len(curves.runs)} runs, {curves.points['metric'].nunique()} metrics ({kinds}), {len(curves.points)} points -> {out}"
+        f"{len(curves.runs)} runs, {curves.points['metric'].nunique()} metrics ({kinds}), "
+        f"{len(curves.points)} points -> {out}"
     )
 
 
@@ -82,7 +85,9 @@ def fit(
 @cli.command()
 @click.argument("data", type=PATH)
 @click.option("--model", type=PATH, default=None, help="Folder written by `predictdyn fit`.")
-@click.option("--forecaster", "name", default=None, help="Forecaster, fitted on the finished runs of DATA (default: auto).")
+@click.option(
+    "--forecaster", "name", default=None, help="Forecaster, fitted on the finished runs of DATA (default: auto)."
+)
 @click.option("--upto", type=float, default=None, metavar="STEP", help="Hide all points after this step.")
 @click.option("--cutoff", type=float, default=None, metavar="F", help="Hide all points after this share of the run.")
 @click.option("--at", default="final", show_default=True, metavar="STEP|final", help="Step to forecast.")
@@ -125,9 +130,9 @@ def forecast(
         )  # fmt: skip
         write_json(about, folder / "provenance.json")
         publish(folder)
-    for row in rows.head(12).itertuples():
-        low, middle, high = (getattr(row, f"_{rows.columns.get_loc(q) + 1}") for q in ("q0.05", "q0.5", "q0.95"))
-        click.echo(f"{row.run}  {row.metric} at {row.step:g}: {middle:.4g}  [{low:.4g}, {high:.4g}] (90 %)  {row.status}")
+    for row in rows.head(12).to_dict("records"):
+        interval = f"[{row['q0.05']:.4g}, {row['q0.95']:.4g}] (90 %)"
+        click.echo(f"{row['run']}  {row['metric']} at {row['step']:g}: {row['q0.5']:.4g}  {interval}  {row['status']}")
     if len(rows) > 12:
         click.echo(f"... and {len(rows) - 12} more in {out / 'forecasts.parquet'}")
     click.echo(str(out / "index.html"))
@@ -138,10 +143,14 @@ def forecast(
 @OUT
 @SOURCE
 @SET
-@click.option("--forecasters", default="all", show_default=True, metavar="A,B|all", help="Baselines always run as well.")
+@click.option(
+    "--forecasters", default="all", show_default=True, metavar="A,B|all", help="Baselines always run as well."
+)
 @click.option("--cutoffs", default="0.1,0.25,0.5", show_default=True, help="Shares of the planned run that are seen.")
 @METRICS
-@click.option("--hold-out", default="family", show_default=True, metavar="COLUMN", help="Held out together: a column of runs.")
+@click.option(
+    "--hold-out", default="family", show_default=True, metavar="COLUMN", help="Held out together: a column of runs."
+)
 @click.option("--test", default="", metavar="RUN-GLOB,...", help="Only these runs are forecast, all held out together.")
 @click.option("--targets", type=click.Choice(["final", "hidden"]), default="final", show_default=True)
 @click.option("--split", type=click.Choice(["cutoff", "seen"]), default="cutoff", show_default=True)
@@ -160,7 +169,8 @@ def backtest(
     check_new(out)
     plan = Plan(
         cutoffs=tuple(_share(word) for word in _list(cutoffs)),
-        split=split, targets=targets, hold_out=hold_out, test=_list(test), metrics=_list(metrics), budget=budget, seed=seed,
+        split=split, targets=targets, hold_out=hold_out, test=_list(test), metrics=_list(metrics), budget=budget,
+        seed=seed,
     )  # fmt: skip
     names = _names(forecasters)
     if workers < 1:
@@ -223,9 +233,7 @@ def main() -> None:
         sys.exit(2)
 
 
-def _backtest(
-    curves: Curves, plan: Any, names: list[str], data: Path, out: Path, *, workers: int, quiet: bool
-) -> None:
+def _backtest(curves: Curves, plan: Any, names: list[str], data: Path, out: Path, *, workers: int, quiet: bool) -> None:
     from predictdyn.backtest.folder import new_folder, provenance
     from predictdyn.backtest.folds import groups
     from predictdyn.backtest.plan import target_metrics

@@ -42,7 +42,10 @@ class Encoder:
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON types."""
-        return {"numbers": {k: list(v) for k, v in self.numbers.items()}, "levels": {k: list(v) for k, v in self.levels.items()}}
+        return {
+            "numbers": {k: list(v) for k, v in self.numbers.items()},
+            "levels": {k: list(v) for k, v in self.levels.items()},
+        }
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> Encoder:

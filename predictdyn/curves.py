@@ -39,7 +39,9 @@ class Curve(NamedTuple):
 
 def no_events() -> pd.DataFrame:
     """An events table with no rows."""
-    return pd.DataFrame({"run": pd.Series(dtype="str"), "step": pd.Series(dtype="float64"), "what": pd.Series(dtype="str")})
+    return pd.DataFrame(
+        {"run": pd.Series(dtype="str"), "step": pd.Series(dtype="float64"), "what": pd.Series(dtype="str")}
+    )
 
 
 @dataclass(frozen=True)
@@ -67,8 +69,7 @@ class Curves:
         starts = np.flatnonzero(np.r_[True, (run[1:] != run[:-1]) | (metric[1:] != metric[:-1])])
         ends = np.r_[starts[1:], len(run)]
         return {
-            (run[a], metric[a]): Curve(*(column[a:b] for column in columns))
-            for a, b in zip(starts, ends, strict=True)
+            (run[a], metric[a]): Curve(*(column[a:b] for column in columns)) for a, b in zip(starts, ends, strict=True)
         }
 
     def of_runs(self, names: pd.Index | list[str] | set[str]) -> Curves:
@@ -148,7 +149,8 @@ def _number(points: pd.DataFrame, name: str) -> np.ndarray:
     text = np.isnan(number) & column.notna().to_numpy() & ~column.astype("str").str.lower().eq("nan").to_numpy()
     if text.any():
         raise ValueError(
-            f"points: {name} must be numbers, found {column.iloc[int(np.flatnonzero(text)[0])]!r}, {_first(text, points)}"
+            f"points: {name} must be numbers, found {column.iloc[int(np.flatnonzero(text)[0])]!r}, "
+            f"{_first(text, points)}"
         )
     return number
 
@@ -191,7 +193,8 @@ def _checked_points(points: pd.DataFrame) -> pd.DataFrame:
     double = table.duplicated(KEY).to_numpy()
     if double.any():
         raise ValueError(
-            f"points: run, metric, step must be unique, found {int(double.sum())} repeated row(s), {_first(double, table)}; "
+            f"points: run, metric, step must be unique, found {int(double.sum())} repeated row(s), "
+            f"{_first(double, table)}; "
             "a resumed run whose steps go back must be merged first (keep the later value)"
         )
     return table.sort_values(KEY, ignore_index=True)
@@ -241,7 +244,9 @@ def _checked_runs(points: pd.DataFrame, runs: pd.DataFrame | None) -> pd.DataFra
     wrong = ~(planned.fillna(largest) > 0) | (planned == np.inf)
     if wrong.any():
         raise ValueError(f"runs: last_step must be a number > 0, first wrong for run {runs.index[wrong][0]!r}")
-    runs["last_step"] = planned.fillna(largest).astype(points["step"].dtype if (planned.dropna() % 1 == 0).all() else float)
+    runs["last_step"] = planned.fillna(largest).astype(
+        points["step"].dtype if (planned.dropna() % 1 == 0).all() else float
+    )
     over = largest.to_numpy() > runs["last_step"].to_numpy()
     if over.any():
         run = runs.index[over][0]
@@ -259,7 +264,8 @@ def _check_metrics(metrics: Mapping[str, Metric]) -> None:
             raise ValueError(f"metrics: {metric.name!r} has kind {metric.kind!r}; allowed are {', '.join(KINDS)}")
         if metric.better not in (None, *get_args(Better)):
             raise ValueError(
-                f"metrics: {metric.name!r} has better {metric.better!r}; allowed are {', '.join(get_args(Better))} or blank"
+                f"metrics: {metric.name!r} has better {metric.better!r}; "
+                f"allowed are {', '.join(get_args(Better))} or blank"
             )
         if metric.lower is not None and metric.upper is not None and not metric.lower < metric.upper:
             raise ValueError(f"metrics: {metric.name!r} has lower {metric.lower} not below upper {metric.upper}")
@@ -270,7 +276,9 @@ def _check_ranges(points: pd.DataFrame, metrics: Mapping[str, Metric]) -> None:
     upper = points["metric"].map({name: m.upper for name, m in metrics.items() if m.upper is not None}).to_numpy(float)
     value = points["value"].to_numpy()
     # Averages of floats miss a bound by rounding alone: one part in a million of the bound is forgiven.
-    outside = (value < lower - 1e-6 * np.maximum(1, np.abs(lower))) | (value > upper + 1e-6 * np.maximum(1, np.abs(upper)))
+    outside = (value < lower - 1e-6 * np.maximum(1, np.abs(lower))) | (
+        value > upper + 1e-6 * np.maximum(1, np.abs(upper))
+    )
     if outside.any():
         metric = metrics[points["metric"].iloc[int(np.flatnonzero(outside)[0])]]
         raise ValueError(

@@ -14,7 +14,7 @@ from predictdyn.scales import Scale, scale_for
 
 
 class Line(NamedTuple):
-    """One curve, ready to model. Arrays are (t,): share of the planned run done, latent value, latent standard error."""
+    """One curve, ready to model. Arrays (t,): share of the planned run done, latent value, latent standard error."""
 
     run: str
     family: str

@@ -1,4 +1,4 @@
-"""The command line: the contract of files and columns, one clear line and status 2 on bad input, nothing half-written."""
+"""The command line: files and columns of the contract, one line and status 2 on bad input, nothing half-written."""
 
 import json
 import subprocess
@@ -16,9 +16,21 @@ FORECAST_COLUMNS = [
     *("forecaster", "fold", "cutoff", "run", "metric", "kind", "step", "status", "truth", "mean", "sd"),
     *("q0.025", "q0.05", "q0.1", "q0.25", "q0.5", "q0.75", "q0.9", "q0.95", "q0.975"),
 ]
-SCORE_COLUMNS = (
-    "n_runs n crps log_score ae rmsle coverage_50 coverage_90 width_90 skill skill_lo skill_hi fallback_share".split()
-)
+SCORE_COLUMNS = [
+    "n_runs",
+    "n",
+    "crps",
+    "log_score",
+    "ae",
+    "rmsle",
+    "coverage_50",
+    "coverage_90",
+    "width_90",
+    "skill",
+    "skill_lo",
+    "skill_hi",
+    "fallback_share",
+]
 
 
 @pytest.fixture
@@ -54,7 +66,9 @@ def check_one_line(status: int, out: str, err: str, words: str) -> None:
 
 def test_help_answers_at_once():
     began = time.perf_counter()
-    done = subprocess.run([sys.executable, "-X", "importtime", "-m", "predictdyn", "--help"], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "predictdyn", "--help"], capture_output=True, text=True
+    )
     assert done.returncode == 0 and "backtest" in done.stdout
     loaded = {line.split("|")[-1].strip() for line in done.stderr.splitlines()}
     assert not loaded & {"numpy", "pandas", "scipy", "jax", "matplotlib", "sklearn"}
@@ -116,7 +130,19 @@ def test_load_fit_forecast_report(call, small, data, tmp_path):
 
 
 def test_forecast_at_a_step_from_a_cutoff(call, data, tmp_path):
-    words = ("--forecaster", "last_value", "--runs", "f0-s0", "--upto", 100, "--at", 500, "--metrics", "loss", "--quiet")
+    words = (
+        "--forecaster",
+        "last_value",
+        "--runs",
+        "f0-s0",
+        "--upto",
+        100,
+        "--at",
+        500,
+        "--metrics",
+        "loss",
+        "--quiet",
+    )
     assert call("forecast", data, "--out", tmp_path / "page", *words)[0] == 0
     (row,) = pd.read_parquet(tmp_path / "page" / "forecasts.parquet").to_dict("records")
     assert row["step"] == 500 and row["run"] == "f0-s0" and np.isfinite(row["q0.5"])
@@ -125,7 +151,10 @@ def test_forecast_at_a_step_from_a_cutoff(call, data, tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("backtest", "DATA", "--out", "OUT", "--forecasters", "oracle"), "no forecaster 'oracle'; known are last_value"),
+        (
+            ("backtest", "DATA", "--out", "OUT", "--forecasters", "oracle"),
+            "no forecaster 'oracle'; known are last_value",
+        ),
         (("backtest", "DATA", "--out", "OUT", "--source", "tape"), "no source 'tape'; known are json_lines"),
         (("backtest", "DATA", "--out", "OUT", "--cutoffs", "0.1,2"), "cutoffs are shares in (0, 1)"),
         (("backtest", "DATA", "--out", "OUT", "--cutoffs", "half"), "cutoffs are shares in (0, 1), got 'half'"),
@@ -144,7 +173,10 @@ def test_forecast_at_a_step_from_a_cutoff(call, data, tmp_path):
         (("forecast", "DATA", "--out", "OUT", "--cutoff", "1.5"), "--cutoff is a share in (0, 1), got 1.5"),
         (("forecast", "DATA", "--out", "OUT", "--at", "soon"), "--at is a step or final, got 'soon'"),
         (("forecast", "DATA", "--out", "OUT", "--model", "EMPTY"), "not a fitted forecaster"),
-        (("forecast", "DATA", "--out", "OUT", "--model", "EMPTY", "--forecaster", "auto"), "--model or --forecaster, not both"),
+        (
+            ("forecast", "DATA", "--out", "OUT", "--model", "EMPTY", "--forecaster", "auto"),
+            "--model or --forecaster, not both",
+        ),
         (("fit", "DATA", "--out", "TAKEN"), "exists already"),
         (("load", "tape", "DATA", "--out", "OUT"), "no source 'tape'"),
         (("report", "EMPTY"), "provenance.json"),
@@ -178,7 +210,9 @@ def test_a_wrong_call_ends_in_one_clear_line(call, data, tmp_path, words, said):
 def test_bad_data_ends_in_one_clear_line(call, tmp_path, points, said):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "points.csv").write_text(points)
-    (tmp_path / "in" / "metrics.csv").write_text("metric,kind,lower,upper,better,chance\naccuracy,capability,0,1,higher,0.1\n")
+    (tmp_path / "in" / "metrics.csv").write_text(
+        "metric,kind,lower,upper,better,chance\naccuracy,capability,0,1,higher,0.1\n"
+    )
     status, out, err = call("backtest", tmp_path / "in", "--out", tmp_path / "out", "--quiet")
     check_one_line(status, out, err, said)
     assert [entry.name for entry in tmp_path.iterdir()] == ["in"]

@@ -9,12 +9,18 @@ from numpy.testing import assert_allclose
 from predictdyn.curves import Metric
 from predictdyn.scales import Scale, scale_for
 
-SCALES = [Scale(0.0, 1.0, 1e-3), Scale(-1.0, 1.0, 1e-3), Scale(2.0, None, 1e-9), Scale(None, 5.0, 1e-9), Scale(None, None, 0.0)]
+SCALES = [
+    Scale(0.0, 1.0, 1e-3),
+    Scale(-1.0, 1.0, 1e-3),
+    Scale(2.0, None, 1e-9),
+    Scale(None, 5.0, 1e-9),
+    Scale(None, None, 0.0),
+]
 
 
 @pytest.mark.parametrize("scale", SCALES, ids=str)
 def test_there_and_back(scale):
-    values = np.linspace(2.1, 4.9, 7) if not (scale.lower in (0.0, -1.0)) else np.linspace(0.01, 0.99, 7)
+    values = np.linspace(2.1, 4.9, 7) if scale.lower not in (0.0, -1.0) else np.linspace(0.01, 0.99, 7)
     assert_allclose(scale.value(scale.latent(values)), values, rtol=1e-12)
 
 

@@ -28,7 +28,7 @@ def examples(curves: Curves, plan: Plan) -> pd.DataFrame:
     chosen: dict[str, list[str]] = {}
     for name in names:
         chosen.setdefault(curves.metrics[name].kind, []).append(name)
-    rows = []
+    rows: list[tuple[str, str, float]] = []
     for of_kind in chosen.values():
         # A single kind has room for more than one metric.
         for metric in of_kind[: 3 if len(chosen) == 1 else 1]:
@@ -65,7 +65,9 @@ def example_points(curves: Curves, chosen: pd.DataFrame) -> pd.DataFrame:
     for run, metric, cutoff in chosen.itertuples(index=False):
         rows = curves.points[(curves.points["run"] == run) & (curves.points["metric"] == metric)]
         end = float(curves.runs.loc[run, "last_step"])
-        seen = rows["seen"].to_numpy() if np.isnan(cutoff) else rows["step"].to_numpy(float) <= end * cutoff * (1 + 1e-9)
+        seen = (
+            rows["seen"].to_numpy() if np.isnan(cutoff) else rows["step"].to_numpy(float) <= end * cutoff * (1 + 1e-9)
+        )
         kind = curves.metrics[metric].kind
         shown = rows[["run", "metric", "step", "value", "stderr"]]
         frames.append(shown.assign(kind=kind, cutoff=cutoff, seen=seen))

@@ -53,8 +53,17 @@ def metrics_table(metrics: Mapping[str, Metric]) -> pd.DataFrame:
 
 
 def provenance(
-    curves: Curves, *, made: str, title: str, command: str, headline: str, seed: int, plan: dict[str, Any],
-    data: Path, warnings: list[str], seconds: dict[str, float],
+    curves: Curves,
+    *,
+    made: str,
+    title: str,
+    command: str,
+    headline: str,
+    seed: int,
+    plan: dict[str, Any],
+    data: Path,
+    warnings: list[str],
+    seconds: dict[str, float],
 ) -> dict[str, Any]:
     """Where results come from: command, seed, versions, sha256 of the data, plan, warnings, seconds by forecaster."""
     return {

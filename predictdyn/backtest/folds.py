@@ -47,7 +47,9 @@ def groups(curves: Curves, plan: Plan) -> list[Group]:
         test = test_runs(curves, plan.test)
         return [Group("test", test, _history(curves, set(test), plan))]
     if plan.hold_out != "run" and plan.hold_out not in curves.runs:
-        raise ValueError(f"hold-out column {plan.hold_out!r} is not in runs; there are run, {', '.join(curves.runs.columns)}")
+        raise ValueError(
+            f"hold-out column {plan.hold_out!r} is not in runs; there are run, {', '.join(curves.runs.columns)}"
+        )
     column = curves.runs.reset_index().set_index("run", drop=False)[plan.hold_out].astype("str")
     names = sorted(column.unique())
     if len(names) > plan.max_folds:

@@ -74,7 +74,9 @@ def question(
     names = target_metrics(curves, metrics)
     pairs = [(run, name) for run, name in curves.of_runs(chosen).by_key if name in set(names)]
     end = curves.runs["last_step"].to_dict()
-    target = pd.DataFrame([(run, name, end[run] if at is None else at) for run, name in pairs], columns=["run", "metric", "step"])
+    target = pd.DataFrame(
+        [(run, name, end[run] if at is None else at) for run, name in pairs], columns=["run", "metric", "step"]
+    )
     now = {key: curve.step[-1] for key, curve in begun.by_key.items()}
     ahead = [step > now.get((run, name), -1.0) for run, name, step in target.itertuples(index=False)]
     target = target[np.array(ahead, dtype=bool)].reset_index(drop=True)
@@ -87,7 +89,10 @@ def answer(curves: Curves, ask: Question, fitted: Fitted, name: str, folder: Pat
     """Forecast, and write forecasts, paths, examples and metrics into ``folder``; returns the rows of the forecasts."""
     now = {key: float(curve.step[-1]) for key, curve in ask.seen.by_key.items()}
     plan = ask.seen.runs["last_step"].astype(float).to_dict()
-    share = [now.get((run, metric), 0.0) / plan[run] for run, metric in zip(ask.target["run"], ask.target["metric"], strict=True)]
+    share = [
+        now.get((run, metric), 0.0) / plan[run]
+        for run, metric in zip(ask.target["run"], ask.target["metric"], strict=True)
+    ]
     unknown = np.full(len(ask.target), np.nan)
     forecast = fitted.forecast(ask.seen, ask.target, seed=seed)
     rows = rows_of(forecast, unknown, curves, forecaster=name, fold="live", cutoff=np.nan).assign(cutoff=share)
@@ -95,7 +100,9 @@ def answer(curves: Curves, ask: Question, fitted: Fitted, name: str, folder: Pat
     frames = []
     for run, metric, step in shown.itertuples(index=False):
         begin = max(now.get((run, metric), 0.0), 1e-4 * float(step))
-        frames.append(pd.DataFrame({"run": run, "metric": metric, "step": np.geomspace(begin, float(step), PATH_POINTS)}))
+        frames.append(
+            pd.DataFrame({"run": run, "metric": metric, "step": np.geomspace(begin, float(step), PATH_POINTS)})
+        )
     way = pd.concat(frames, ignore_index=True)
     path = rows_of(
         fitted.forecast(ask.seen, way, seed=seed), np.full(len(way), np.nan), curves,

@@ -10,7 +10,7 @@ RULES = {
     "L1 time cut": "folds.py shows a forecaster no point after the cutoff but planned schedules, and checks it",
     "L2 compute cut": "`budget` keeps out runs that cost more than the budget (needs a column flops)",
     "L3 group split": "a family is held out whole; --hold-out names another column, --test holds out all that match",
-    "L4 normalisers": "scales, encodings and weights are learnt inside `fit` and `forecast`, which get visible data only",
+    "L4 normalisers": "scales, encodings and weights are learnt inside `fit` and `forecast`, on visible data",
     "L5 raw curves": "nothing is smoothed; metrics that look like best-so-far values are warned of",
     "L6 inner selection": "a forecaster is given no hidden truth, so it can choose by inner folds only",
     "L7 targets": "targets follow from the plan (last_step or all hidden points), never from the forecasts",
@@ -32,9 +32,11 @@ def warnings_for(curves: Curves, plan: Plan) -> list[str]:
     if plan.split == "cutoff" and families == len(curves.runs) and families > 1:
         said.append("L3: every run is its own family; if some share a recipe or a lineage, name it in runs.csv")
     if plan.split == "cutoff" and families == 1 and plan.hold_out == "family":
-        said.append("L3: there is one family only, so nothing is left to learn from; --hold-out run leaves out one run at a time")
+        said.append("L3: there is one family only, so nothing is left to learn from; try --hold-out run")
     if plan.split == "cutoff" and _splits_families(curves, plan):
-        said.append("L3: runs of one family lie on both sides of a fold (by --test or --hold-out), which flatters skill")
+        said.append(
+            "L3: runs of one family lie on both sides of a fold (by --test or --hold-out), which flatters skill"
+        )
     if plan.split == "seen":
         said.append("L3: a fixed split shows the seen part of every run to every forecast")
     monotone = _never_worse(curves)

@@ -144,7 +144,9 @@ def _piece(curves: Curves, plan: Plan, work: Work, fallback: Forecaster, data: s
                     paths.append(_rows(way, np.full(len(target), np.nan), curves, one.name, fold))
         seconds[one.name] = time.perf_counter() - began
     nothing = pd.DataFrame(columns=COLUMNS)
-    result = Done(pd.concat(rows, ignore_index=True), pd.concat(paths, ignore_index=True) if paths else nothing, seconds)
+    result = Done(
+        pd.concat(rows, ignore_index=True), pd.concat(paths, ignore_index=True) if paths else nothing, seconds
+    )
     if kept is not None:
         both = pd.concat([result.rows.assign(_path=False), *(p.assign(_path=True) for p in paths)], ignore_index=True)
         aside = kept.with_suffix(".writing")
@@ -201,4 +203,3 @@ def _code() -> str:
     for file in sorted(Path(__file__).parents[1].rglob("*.py")):
         total.update(file.read_bytes())
     return total.hexdigest()
-

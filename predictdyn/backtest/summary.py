@@ -1,4 +1,4 @@
-"""From rows of forecasts to scores, leaderboard and verdicts: means by run and family, skill against the best baseline."""
+"""From rows of forecasts to scores, leaderboard and verdicts: means by run and family, skill over the best baseline."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def resolved(rows: pd.DataFrame, family: pd.Series, baselines: Sequence[str]) ->
     truth, median = table["truth"].to_numpy(float), table["q0.5"].to_numpy(float)
     table["family"] = table["run"].map(family)
     table["fell_back"] = (table["status"] != "ok").astype(float)
-    for level, (low, high) in COVERAGE.items():
-        table[f"coverage_{level}"] = ((table[low] <= truth) & (truth <= table[high])).astype(float)
+    for level, (lower, upper) in COVERAGE.items():
+        table[f"coverage_{level}"] = ((table[lower] <= truth) & (truth <= table[upper])).astype(float)
     low, high = table["q0.05"].to_numpy(float), table["q0.95"].to_numpy(float)
     table["width_90"] = high - low
     table["interval_90"] = high - low + 20 * (np.maximum(low - truth, 0) + np.maximum(truth - high, 0))
@@ -44,7 +44,9 @@ def resolved(rows: pd.DataFrame, family: pd.Series, baselines: Sequence[str]) ->
     return table
 
 
-def scores_table(table: pd.DataFrame, forecasters: Sequence[str], baselines: Sequence[str], *, seed: int) -> pd.DataFrame:
+def scores_table(
+    table: pd.DataFrame, forecasters: Sequence[str], baselines: Sequence[str], *, seed: int
+) -> pd.DataFrame:
     """One row per forecaster x kind x metric x cutoff (``scores.csv``); ``table`` is from `resolved`.
 
     Means are over rows within a run, then runs within a family, then families. ``skill`` is 1 - crps / crps of the best
@@ -86,7 +88,7 @@ def scores_table(table: pd.DataFrame, forecasters: Sequence[str], baselines: Seq
 
 
 def verdicts(table: pd.DataFrame, forecasters: Sequence[str], baselines: Sequence[str], *, seed: int) -> pd.DataFrame:
-    """One row per forecaster x kind x cutoff: skill in relative CRPS against the cell's best baseline, and the verdict."""
+    """One row per forecaster x kind x cutoff: skill in relative CRPS over the cell's best baseline; verdict."""
     found = []
     for (kind, cutoff), rows in table.groupby(["kind", "cutoff"], sort=False, dropna=False):
         best = _best(rows, baselines, "relative_crps")
@@ -116,7 +118,9 @@ def verdicts(table: pd.DataFrame, forecasters: Sequence[str], baselines: Sequenc
     return _in_order(pd.DataFrame(found), forecasters)
 
 
-def leaderboard(table: pd.DataFrame, forecasters: Sequence[str], baselines: Sequence[str], *, seed: int) -> pd.DataFrame:
+def leaderboard(
+    table: pd.DataFrame, forecasters: Sequence[str], baselines: Sequence[str], *, seed: int
+) -> pd.DataFrame:
     """One row per forecaster, best first (``leaderboard.csv``); every kind at every cutoff weighs the same."""
     # Rows of one run are first averaged within kind and cutoff, else 57 subjects of one exam outvote all else.
     numbers = ["relative_crps", "crps", *(f"coverage_{level}" for level in COVERAGE), "fell_back"]

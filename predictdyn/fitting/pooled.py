@@ -223,8 +223,14 @@ def shared_posterior(z: np.ndarray, block: Block, own: np.ndarray, keep: np.ndar
 
 
 def predict(
-    rng: np.random.Generator, z: np.ndarray, shared: tuple[np.ndarray, np.ndarray], run: Block, asked: np.ndarray,
-    stderr: np.ndarray, each: int, tails: float = np.inf,
+    rng: np.random.Generator,
+    z: np.ndarray,
+    shared: tuple[np.ndarray, np.ndarray],
+    run: Block,
+    asked: np.ndarray,
+    stderr: np.ndarray,
+    each: int,
+    tails: float = np.inf,
 ) -> np.ndarray:
     """Draws (q, n * each) of the next measurements of one run at asked functions (q, k) with logged errors (q,).
 
@@ -281,7 +287,13 @@ def _sampler(warmup: int, draws: int) -> Any:
         init, step = hmc(potential_fn_gen=potential, algo="NUTS")
         of = (centre, root, block)
         state = init(
-            start, warmup, model_args=of, rng_key=key, target_accept_prob=target, max_tree_depth=5, step_size=0.7,
+            start,
+            warmup,
+            model_args=of,
+            rng_key=key,
+            target_accept_prob=target,
+            max_tree_depth=5,
+            step_size=0.7,
             adapt_mass_matrix=False,
         )
 

@@ -1,4 +1,4 @@
-"""Stacking by CRPS: the weights with which quantiles of several forecasts are averaged, and one factor of the spread."""
+"""Stacking by CRPS: the weights of a mixture of forecasts, and one factor for its spread."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FACTORS = np.geomspace(0.5, 2.0, 15)
 
 
 class Resolved(NamedTuple):
-    """One resolved forecast by k members: sorted draws less the truth in the metric's units (k, s); the metric's name."""
+    """One resolved forecast by k members: sorted draws less the truth in the metric's units (k, s)."""
 
     off: np.ndarray
     metric: str
@@ -39,26 +39,25 @@ def scaled(rows: Sequence[Resolved]) -> np.ndarray:
 
 
 def stack(rows: Sequence[Resolved], *, prior: float) -> np.ndarray:
-    r"""Weights (k,) on the simplex that minimise the mean CRPS of averaged quantiles, pulled towards equal weights.
+    r"""Weights (k,) on the simplex that minimise the mean CRPS of the mixture, pulled towards equal weights.
 
-    The averaged forecast has the order statistics :math:`q_i = \sum_k w_k x_{k(i)}`, so its fair CRPS,
-    :math:`\frac1s \sum_i |q_i - y| - \frac{1}{s(s-1)} \sum_i (2i - s - 1) q_i`, is convex in w. The pull is
-    :math:`\frac{\mathrm{prior}}{n} \lVert w - 1/k \rVert^2` for n rows. Averaging quantiles (Vincent 1912) keeps members
-    that are calibrated but centred apart from making too wide a mixture (Lichtendahl et al. 2013,
-    doi:10.1287/mnsc.1120.1667).
+    :math:`\mathrm{CRPS}(w) = \sum_i w_i E|X_i - y| - \frac12 \sum_{i,j} w_i w_j E|X_i - X_j|`, convex since
+    E|X_i - X_j| is of negative type (Szekely and Rizzo 2013, doi:10.1016/j.jspi.2013.03.018). The pull is
+    :math:`\frac{\mathrm{prior}}{n} \lVert w - 1/k \rVert^2` for n rows.
     """
     from scipy.optimize import minimize
 
-    ordered = scaled(rows)
-    n, k, s = ordered.shape
-    linear = (ordered @ _pairs(s)).mean(axis=0)
+    off = scaled(rows)
+    n, k, s = off.shape
+    error = np.abs(off).mean(axis=(0, 2))
+    distance = np.mean([np.abs(row[:, None, :, None] - row[None, :, None, :]).mean(axis=(2, 3)) for row in off], axis=0)
+    distance[np.diag_indices(k)] *= s / (s - 1)  # fair: a draw is not its own partner
     pull = prior / n
 
     def loss(w: np.ndarray) -> tuple[float, np.ndarray]:
-        mixed = np.einsum("nks,k->ns", ordered, w)
-        slope = np.einsum("nks,ns->k", ordered, np.sign(mixed)) / (n * s)
-        off = w - 1 / k
-        return float(np.abs(mixed).mean() - linear @ w + pull * off @ off), slope - linear + 2 * pull * off
+        apart = w - 1 / k
+        value = w @ error - 0.5 * w @ distance @ w + pull * apart @ apart
+        return float(value), error - distance @ w + 2 * pull * apart
 
     start = np.full(k, 1 / k)
     solved = minimize(
@@ -70,15 +69,23 @@ def stack(rows: Sequence[Resolved], *, prior: float) -> np.ndarray:
     return weight / weight.sum()
 
 
+def mixed(weight: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    """A sample (s,) of the mixture of k members, from draws (k, s): each member gives its share, evenly."""
+    k, s = draws.shape
+    count = np.diff(np.floor(np.cumsum(np.r_[0.0, weight]) * s + 0.5).astype(int))
+    parts = [draws[i, np.linspace(0, s - 1, count[i]).round().astype(int)] for i in range(k) if count[i] > 0]
+    return np.concatenate(parts)
+
+
 def spread(rows: Sequence[Resolved], weight: np.ndarray, *, prior: float, level: float = 0.9) -> float:
-    """The factor on the deviations from the median with which the averaged intervals hold ``level`` of the truths.
+    """The factor on the deviations from the median with which the mixture's intervals hold ``level`` of the truths.
 
     The factor from `FACTORS` whose share of held truths is nearest to the level; with n rows its logarithm is shrunk by
     n / (n + prior).
     """
     held = np.zeros(len(FACTORS))
     for row in rows:
-        low, middle, high = np.quantile(weight @ row.off, [(1 - level) / 2, 0.5, (1 + level) / 2])
+        low, middle, high = np.quantile(mixed(weight, row.off), [(1 - level) / 2, 0.5, (1 + level) / 2])
         held += (middle + FACTORS * (low - middle) <= 0) & (middle + FACTORS * (high - middle) >= 0)
     off = np.abs(held / len(rows) - level)
     best = np.log(FACTORS[off == off.min()]).mean()

@@ -48,7 +48,9 @@ def load(folder: Path) -> tuple[str, Fitted]:
         about = json.loads((folder / "model.json").read_text())
         name = about["forecaster"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{folder} is not a fitted forecaster: expected model.json written by `predictdyn fit`") from error
+        raise ValueError(
+            f"{folder} is not a fitted forecaster: expected model.json written by `predictdyn fit`"
+        ) from error
     try:
         return name, forecaster(name).load(folder)
     except OSError as error:

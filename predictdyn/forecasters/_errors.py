@@ -22,14 +22,14 @@ def past_errors(
 ) -> np.ndarray:  # fmt: skip
     """Errors (k, m) of a rule on finished runs (n lines, as in peers), each replayed from the same origin.
 
-    Each replay leaves out the run's family (only the run itself with ``by_run``). NaN where a run does not reach a share
-    (m,) or the rule has no answer.
+    Each replay leaves out the run's family (only the run itself with ``by_run``). NaN where a run does not reach a
+    share (m,) or the rule has no answer.
     """
     usable = np.flatnonzero(np.isfinite(peers.end).any(axis=1)) if len(lines) else np.zeros(0, dtype=int)
     if len(usable) > MOST_ERRORS:
         usable = usable[np.linspace(0, len(usable) - 1, MOST_ERRORS).round().astype(int)]
     errors = []
-    for i in usable:
+    for i in usable.tolist():
         begun = lines[i].upto(origin)
         if origin > 0 and not len(begun.share):
             continue
@@ -38,9 +38,7 @@ def past_errors(
     return np.array(errors).reshape(len(errors), len(share))
 
 
-def own_spread(
-    rule: Rule, lines: Sequence[Line], share: np.ndarray, origin: float, chance: float | None
-) -> np.ndarray:
+def own_spread(rule: Rule, lines: Sequence[Line], share: np.ndarray, origin: float, chance: float | None) -> np.ndarray:
     """Scale of the error (m,) of a rule from pseudo-origins within curves, the run's own first.
 
     The last points of each curve are forecast from 1/1.25 to 1/10 of their share; the root mean square error is

@@ -27,9 +27,9 @@ def learn(
     for kind, share, row in _replays(few, ways, shares, inner_folds, rows_per_kind // inner_folds, seed):
         table.setdefault((kind, f"{share:g}"), []).append(row)
     found: Weights = {}
-    for (kind, share), rows in table.items():
+    for (kind, cut), rows in table.items():
         weight = stack(rows, prior=prior)
-        found.setdefault(kind, {})[share] = [*weight.tolist(), spread(rows, weight, prior=prior)]
+        found.setdefault(kind, {})[cut] = [*weight.tolist(), spread(rows, weight, prior=prior)]
     return found
 
 
@@ -47,10 +47,12 @@ def _replays(
             target, truth = _asked(hidden, share, rows, seed)
             if target.empty:
                 continue
-            draws = np.stack([
-                one.forecast(seen, target, seed=seed_for(seed, name, fold)).draws[:, :: DRAWS // THINNED]
-                for name, one in fitted.items()
-            ])
+            draws = np.stack(
+                [
+                    one.forecast(seen, target, seed=seed_for(seed, name, fold)).draws[:, :: DRAWS // THINNED]
+                    for name, one in fitted.items()
+                ]
+            )
             for row, name in enumerate(target["metric"]):
                 yield curves.metrics[name].kind, share, resolved(draws[:, row] - truth[row], name)
 

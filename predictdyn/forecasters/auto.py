@@ -1,4 +1,4 @@
-"""Auto: the other forecasters averaged, with weights learnt by replaying the history inside itself."""
+"""Auto: a mixture of the other forecasters, with weights learnt by replaying the history inside itself."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from predictdyn.curves import Curves
+from predictdyn.fitting.stacking import mixed
 from predictdyn.forecast import DRAWS, Fitted, Forecast, Forecaster, seed_for
 from predictdyn.forecasters._replays import Weights, learn
 from predictdyn.forecasters.pooled import Pooled, PooledFitted
@@ -20,13 +22,13 @@ from predictdyn.scales import scale_for
 
 @dataclass(frozen=True)
 class Auto:
-    """The default forecaster: quantiles of its members averaged, with weights per kind and share of the run seen.
+    """The default forecaster: a mixture of its members, with weights per kind and share of the run seen.
 
-    Inside the history, families are dealt into ``inner_folds``; each is hidden in turn, cut at each of ``shares`` of what
-    its runs logged, and forecast by every member fitted on the rest. The weights minimise the CRPS of the averaged
-    quantiles (a convex problem, with every metric in units of its own), pulled towards equal ones with the weight of ``prior`` rows, since
-    few families cannot tell members apart. Then one factor for the spread makes 90 % intervals hold 90 % of those
-    truths. At most ``metrics_per_kind`` metrics and ``rows_per_kind`` rows a kind and share are replayed.
+    Inside the history, families are dealt into ``inner_folds``; each is hidden in turn, cut at each of ``shares`` of
+    what its runs logged, and forecast by every member fitted on the rest. The weights minimise the CRPS of the mixture
+    (a convex problem, every metric in units of its own), pulled towards equal ones with the weight of ``prior`` rows,
+    since few families cannot tell members apart. Then one factor for the spread makes 90 % intervals hold 90 % of
+    those truths. At most ``metrics_per_kind`` metrics and ``rows_per_kind`` rows a kind and share are replayed.
     """
 
     members: tuple[str, ...] = ("last_value", "drift", "climatology", "log_linear", "nearest", "curve_fit", "pooled")
@@ -38,7 +40,7 @@ class Auto:
     name: str = "auto"
 
     def fit(self, history: Curves, *, seed: int) -> AutoFitted:
-        """Fit every member on the history, and learn the weights inside it (later, from what is seen, if it is empty)."""
+        """Fit every member on the history, and learn the weights inside it (or later, from what is seen)."""
         ways = self.ways()
         fitted = {name: one.fit(history, seed=seed_for(seed, name)) for name, one in ways.items()}
         weights = self.learn(history, fitted, seed=seed) if len(history.points) else {}
@@ -47,7 +49,9 @@ class Auto:
     def load(self, folder: Path) -> AutoFitted:
         """Read back the weights and every member."""
         about = json.loads((folder / "auto.json").read_text())
-        settings = {key: tuple(value) if isinstance(value, list) else value for key, value in about["settings"].items()}
+        settings: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in about["settings"].items()
+        }
         one = Auto(**settings)
         fitted = tuple(way.load(folder / name) for name, way in one.ways().items())
         return AutoFitted(one, fitted, about["weights"])
@@ -81,10 +85,12 @@ class AutoFitted:
     weights: Weights
 
     def forecast(self, seen: Curves, target: pd.DataFrame, *, seed: int) -> Forecast:
-        """Averaged quantiles; a row in which a member fell back leaves that member out unless all did."""
+        """Draws of the mixture; a row in which a member fell back leaves that member out unless all did."""
         names = self.settings.members
         weights = self.weights or self.settings.learn(seen, dict(zip(names, self.members, strict=True)), seed=seed)
-        answers = [one.forecast(seen, target, seed=seed_for(seed, n)) for n, one in zip(names, self.members, strict=True)]
+        answers = [
+            one.forecast(seen, target, seed=seed_for(seed, n)) for n, one in zip(names, self.members, strict=True)
+        ]
         draws = np.sort(np.stack([answer.draws for answer in answers]), axis=2)
         good = np.stack([answer.status == "ok" for answer in answers])
         status = np.where(good.any(axis=0), "ok", answers[0].status).astype(object)
@@ -94,10 +100,10 @@ class AutoFitted:
         for row, (run, metric) in enumerate(zip(target["run"], target["metric"], strict=True)):
             share = begun.get((run, metric), 0.0) / plan[run]
             weight, factor = self._weight(weights, seen.metrics[metric].kind, share, good[:, row])
-            averaged = weight @ draws[:, row]
+            mixture = mixed(weight, draws[:, row])
             # The factor acts on the latent scale, where nothing can leave the range.
-            scale = scale_for(seen.metrics[metric], averaged)
-            latent = scale.latent(averaged)
+            scale = scale_for(seen.metrics[metric], mixture)
+            latent = scale.latent(mixture)
             middle = np.median(latent)
             # The same order for every step of a run: its draws are paths of equal rank.
             order = np.random.default_rng(seed_for(seed, run, metric)).permutation(DRAWS)
@@ -114,18 +120,18 @@ class AutoFitted:
             one.save(folder / name)
 
     def _weight(self, weights: Weights, kind: str, share: float, good: np.ndarray) -> tuple[np.ndarray, float]:
-        """Weights (k,) of the members that did not fall back, and the factor, between the replayed shares by `clock`."""
+        """Weights (k,) of the members that did not fall back, and the factor, interpolated by `clock`."""
         n = len(self.settings.members)
         table = weights.get(kind) or next(iter(weights.values()), {"0": [1 / n] * n + [1.0]})
         shares = np.array([float(key) for key in table])
         values = np.array(list(table.values()))[np.argsort(shares)]
         at, known = clock(np.array(share)), clock(np.sort(shares))
-        mixed = np.array([np.interp(at, known, column) for column in values.T])
-        weight = np.where(good, mixed[:n], 0.0)
+        table_at = np.array([np.interp(at, known, column) for column in values.T])
+        weight = np.where(good, table_at[:n], 0.0)
         if not weight.sum():
             # All members with a weight fell back: those that did not, or, if all did, the first.
             weight = good.astype(float) if good.any() else np.eye(n)[0]
-        return weight / weight.sum(), float(mixed[n])
+        return weight / weight.sum(), float(table_at[n])
 
 
 FORECASTER = Auto()

@@ -10,7 +10,7 @@ from predictdyn.lines import Line
 
 
 def chance(line: Line, share: np.ndarray, peers: Peers) -> np.ndarray:
-    """z(x) = the stated chance level, latent; where none is stated, the first value of this run, else of finished runs."""
+    """z(x) = the stated chance level, latent; without one the first value of this run, else of finished runs."""
     if peers.chance is not None:
         return np.full(len(share), peers.chance)
     if len(line.latent):

@@ -90,7 +90,7 @@ def _fit(
 
 
 def _binned(x: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """At most ``BINS`` points: the last four as they are, those before averaged in bins even in the log of the share."""
+    """At most ``BINS`` points: the last four as they are, those before averaged in bins of the log of the share."""
     if len(x) <= BINS:
         return x, z
     body = len(x) - 4
@@ -103,7 +103,7 @@ def _binned(x: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _noise(z: np.ndarray) -> float:
-    """Noise of a measurement from second differences of the later half: sd of noise times sqrt 6; (t,) -> one number."""
+    """Noise of a measurement (t,) -> (): root mean square second difference of the later half over sqrt 6."""
     late = z[len(z) // 2 :] if len(z) >= 8 else z
     second = late[2:] - 2 * late[1:-1] + late[:-2]
     return float(np.sqrt(np.mean(second**2) / 6)) if len(second) else 0.0

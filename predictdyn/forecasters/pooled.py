@@ -52,8 +52,8 @@ class Pooled:
     ``learning_runs`` runs, spread over families, at ``learning_points`` points spread over the clock; then all points
     of all runs are conditioned on, for each of ``scale_draws`` posterior draws. Forecasts have Student tails of
     ``tails`` degrees of freedom: real runs break away more often than normal ones. Metrics of kind signal are learnt
-    beforehand only with ``signals``, else when asked for. ``sampler`` "importance" trades the diagnostics of NUTS for speed. Scales
-    that ``known`` has learnt are taken over and not learnt again, so that replays inside a history stay cheap.
+    beforehand only with ``signals``, else when asked for. ``sampler`` "importance" trades the diagnostics of NUTS for
+    speed. Scales that ``known`` has learnt are taken over, so that replays inside a history stay cheap.
     """
 
     functions: int = 8
@@ -94,11 +94,13 @@ class Pooled:
         """Read back what `PooledFitted.save` wrote."""
         about = json.loads((folder / "pooled.json").read_text())
         with np.load(folder / "pooled.npz", allow_pickle=False) as arrays:
-            points = pd.DataFrame({
-                "run": np.array(about["runs"], dtype=object)[arrays["run"]],
-                "metric": np.array(about["point_metrics"], dtype=object)[arrays["metric"]],
-                **{name: arrays[name] for name in ("step", "value", "stderr")},
-            }).astype({"run": "str", "metric": "str"})
+            points = pd.DataFrame(
+                {
+                    "run": np.array(about["runs"], dtype=object)[arrays["run"]],
+                    "metric": np.array(about["point_metrics"], dtype=object)[arrays["metric"]],
+                    **{name: arrays[name] for name in ("step", "value", "stderr")},
+                }
+            ).astype({"run": "str", "metric": "str"})
             names = pd.Index(about["runs"], name="run")
             runs = pd.DataFrame({"family": about["families"], "last_step": arrays["last_step"]}, index=names)
             learnt = {

@@ -75,7 +75,7 @@ def _read(path: Path) -> Table:
             ) from None
         if not isinstance(record, dict):
             raise ValueError(
-                f"{place(path, number)}: expected a JSON object such as {{\"step\": 1, \"loss\": 2.5}}, "
+                f'{place(path, number)}: expected a JSON object such as {{"step": 1, "loss": 2.5}}, '
                 f"the line begins with {_begin(line)}"
             )
         records.append((number, dict(_flat(record))))

@@ -64,7 +64,9 @@ def test_hidden_targets_are_all_points_after_the_cutoff(small):
 
 
 def test_a_stopped_run_stays_in_with_a_blank_truth():
-    points = pd.DataFrame({"run": ["a"] * 5 + ["b"] * 3, "metric": "loss", "step": [1, 2, 3, 4, 5, 1, 2, 3], "value": 1.0})
+    points = pd.DataFrame(
+        {"run": ["a"] * 5 + ["b"] * 3, "metric": "loss", "step": [1, 2, 3, 4, 5, 1, 2, 3], "value": 1.0}
+    )
     runs = pd.DataFrame({"run": ["a", "b"], "last_step": [5, 5]})
     curves = curves_from(points, runs, {"loss": Metric("loss", "loss", 0.0)})
     _, (fold,) = only(curves, Plan(cutoffs=(0.4,), test=("*",)))

@@ -43,7 +43,10 @@ class Leaky:
 
     def forecast(self, seen, target, *, seed):
         plain = LAST.fit(seen.of_runs([]), seed=seed).forecast(seen, target, seed=seed)
-        ends = [self.whole.by_key[(run, metric)].value[-1] for run, metric in zip(target["run"], target["metric"], strict=True)]
+        ends = [
+            self.whole.by_key[(run, metric)].value[-1]
+            for run, metric in zip(target["run"], target["metric"], strict=True)
+        ]
         return type(plain)(plain.target, plain.draws + np.array(ends)[:, None], plain.status)
 
 
@@ -64,7 +67,9 @@ def draws_of(curves, one):
 
 @pytest.mark.parametrize("name", names())
 def test_overwriting_the_hidden_values_moves_no_draw(small, name):
-    for before, after in zip(draws_of(small, forecaster(name)), draws_of(tampered(small), forecaster(name)), strict=True):
+    for before, after in zip(
+        draws_of(small, forecaster(name)), draws_of(tampered(small), forecaster(name)), strict=True
+    ):
         assert np.array_equal(before, after)
 
 
@@ -95,7 +100,9 @@ def test_work_that_is_done_is_not_done_again(small, tmp_path, monkeypatch):
     again = run(small, PLAN, [LAST], BASELINES, fallback=LAST, resume=tmp_path).rows
     pd.testing.assert_frame_equal(first, again)
     monkeypatch.undo()
-    run(small, Plan(cutoffs=(0.2,), test=("f2*",), metrics=("loss",)), [LAST], BASELINES, fallback=LAST, resume=tmp_path)
+    run(
+        small, Plan(cutoffs=(0.2,), test=("f2*",), metrics=("loss",)), [LAST], BASELINES, fallback=LAST, resume=tmp_path
+    )
     assert len(list(Path(tmp_path).glob("*.parquet"))) == 2, "another plan is other work"
 
 
@@ -108,5 +115,12 @@ def test_a_forecaster_that_raises_gives_rows_with_a_status(small):
 
 def test_progress_counts_to_the_end(small):
     told = []
-    run(small, PLAN, [LAST, forecaster("curve_fit")], BASELINES, fallback=LAST, progress=lambda done, all_: told.append((done, all_)))
+    run(
+        small,
+        PLAN,
+        [LAST, forecaster("curve_fit")],
+        BASELINES,
+        fallback=LAST,
+        progress=lambda done, all_: told.append((done, all_)),
+    )
     assert told == [(1, 2), (2, 2)]

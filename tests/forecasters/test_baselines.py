@@ -60,7 +60,9 @@ def test_nearest_takes_the_tail_of_the_twin():
     curves = three_runs()
     twin = curves.points.assign(value=np.where(curves.points["run"] == "c", 0.0, curves.points["value"]))
     twin.loc[twin["run"] == "c", "value"] = [5.0, 3.0, 2.0, 1.0]
-    many = pd.concat([twin, *(twin[twin["run"] == "b"].assign(run=f"b{i}", value=lambda t: t["value"] * 3) for i in range(2))])
+    many = pd.concat(
+        [twin, *(twin[twin["run"] == "b"].assign(run=f"b{i}", value=lambda t: t["value"] * 3) for i in range(2))]
+    )
     found = curves_from(many, None, curves.metrics)
     target = pd.DataFrame({"run": ["c"], "metric": ["m"], "step": [100]})
     history, seen = found.of_runs(["a", "b", "b0", "b1"]), found.of_runs(["c"]).upto(0.5)
@@ -73,9 +75,15 @@ def test_the_spread_is_that_of_past_errors():
     frames = []
     for i in range(40):
         begin = rng.normal()
-        frames.append(pd.DataFrame({"run": f"r{i}", "metric": "m", "step": [1, 50, 100], "value": [begin, begin, begin + rng.normal()]}))
+        frames.append(
+            pd.DataFrame(
+                {"run": f"r{i}", "metric": "m", "step": [1, 50, 100], "value": [begin, begin, begin + rng.normal()]}
+            )
+        )
     curves = curves_from(pd.concat(frames), None, {"m": Metric("m", "signal")})
     target = pd.DataFrame({"run": ["r0"], "metric": ["m"], "step": [100]})
     history = curves.of_runs(curves.runs.index.difference(["r0"]))
-    draws = forecaster("last_value").fit(history, seed=0).forecast(curves.of_runs(["r0"]).upto(0.5), target, seed=0).draws
+    draws = (
+        forecaster("last_value").fit(history, seed=0).forecast(curves.of_runs(["r0"]).upto(0.5), target, seed=0).draws
+    )
     assert 0.8 < draws.std() < 1.3, "errors have unit variance"
