@@ -7,19 +7,24 @@ from typing import NamedTuple
 
 import numpy as np
 
+from predictdyn.curves import Metric
+from predictdyn.scales import Scale, scale_for
+
 FACTORS = np.geomspace(0.5, 2.0, 15)
 
 
 class Resolved(NamedTuple):
-    """One resolved forecast by k members: sorted draws less the truth in the metric's units (k, s)."""
+    """One resolved forecast by k members: sorted draws (k, s) and the truth in the metric's units, scale and name."""
 
-    off: np.ndarray
+    draws: np.ndarray
+    truth: float
+    scale: Scale
     metric: str
 
 
-def resolved(off: np.ndarray, metric: str) -> Resolved:
-    """Sort draws less the truth, (k, s)."""
-    return Resolved(np.sort(off, axis=1), metric)
+def resolved(draws: np.ndarray, truth: float, metric: Metric) -> Resolved:
+    """Draws (k, s) of one target and what then happened."""
+    return Resolved(np.sort(draws, axis=1), truth, scale_for(metric, draws.ravel()), metric.name)
 
 
 def scaled(rows: Sequence[Resolved]) -> np.ndarray:
@@ -27,7 +32,7 @@ def scaled(rows: Sequence[Resolved]) -> np.ndarray:
 
     One row counts at most 50 units, whatever a member said there.
     """
-    ordered = np.stack([row.off for row in rows])
+    ordered = np.stack([row.draws - row.truth for row in rows])
     score = np.abs(ordered).mean(axis=2) - ordered @ _pairs(ordered.shape[2])
     metric = np.array([row.metric for row in rows])
     unit = np.empty(len(rows))
@@ -77,16 +82,33 @@ def mixed(weight: np.ndarray, draws: np.ndarray) -> np.ndarray:
     return np.concatenate(parts)
 
 
+def widened(draws: np.ndarray, scale: Scale, factor: float) -> np.ndarray:
+    """Draws (s,) with their latent deviations from the median times a factor; draws on a bound stay there."""
+    loose = np.ones(len(draws), dtype=bool)
+    for bound in (scale.lower, scale.upper):
+        if bound is not None:
+            loose &= draws != bound
+    if factor == 1 or not loose.any():
+        return draws
+    latent = scale.latent(draws[loose])
+    middle = np.median(latent)
+    out = draws.copy()
+    out[loose] = scale.value(middle + factor * (latent - middle))
+    return out
+
+
 def spread(rows: Sequence[Resolved], weight: np.ndarray, *, prior: float, level: float = 0.9) -> float:
-    """The factor on the deviations from the median with which the mixture's intervals hold ``level`` of the truths.
+    """The factor for `widened` with which intervals of the mixture hold ``level`` of the truths.
 
     The factor from `FACTORS` whose share of held truths is nearest to the level; with n rows its logarithm is shrunk by
     n / (n + prior).
     """
     held = np.zeros(len(FACTORS))
     for row in rows:
-        low, middle, high = np.quantile(mixed(weight, row.off), [(1 - level) / 2, 0.5, (1 + level) / 2])
-        held += (middle + FACTORS * (low - middle) <= 0) & (middle + FACTORS * (high - middle) >= 0)
+        mixture = mixed(weight, row.draws)
+        for i, factor in enumerate(FACTORS):
+            low, high = np.quantile(widened(mixture, row.scale, factor), [(1 - level) / 2, (1 + level) / 2])
+            held[i] += low <= row.truth <= high
     off = np.abs(held / len(rows) - level)
     best = np.log(FACTORS[off == off.min()]).mean()
     return float(np.exp(best * len(rows) / (len(rows) + prior)))

@@ -54,7 +54,8 @@ def _replays(
                 ]
             )
             for row, name in enumerate(target["metric"]):
-                yield curves.metrics[name].kind, share, resolved(draws[:, row] - truth[row], name)
+                metric = curves.metrics[name]
+                yield metric.kind, share, resolved(draws[:, row], truth[row], metric)
 
 
 def _asked(hidden: Curves, share: float, most: int, seed: int) -> tuple[pd.DataFrame, np.ndarray]:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from predictdyn.curves import Curves
-from predictdyn.fitting.stacking import mixed
+from predictdyn.fitting.stacking import mixed, widened
 from predictdyn.forecast import DRAWS, Fitted, Forecast, Forecaster, seed_for
 from predictdyn.forecasters._replays import Weights, learn
 from predictdyn.forecasters.pooled import Pooled, PooledFitted
@@ -101,13 +101,9 @@ class AutoFitted:
             share = begun.get((run, metric), 0.0) / plan[run]
             weight, factor = self._weight(weights, seen.metrics[metric].kind, share, good[:, row])
             mixture = mixed(weight, draws[:, row])
-            # The factor acts on the latent scale, where nothing can leave the range.
-            scale = scale_for(seen.metrics[metric], mixture)
-            latent = scale.latent(mixture)
-            middle = np.median(latent)
             # The same order for every step of a run: its draws are paths of equal rank.
             order = np.random.default_rng(seed_for(seed, run, metric)).permutation(DRAWS)
-            out[row] = scale.value(middle + factor * (latent - middle))[order]
+            out[row] = widened(mixture, scale_for(seen.metrics[metric], mixture), factor)[order]
         return Forecast(target.reset_index(drop=True), out, status)
 
     def save(self, folder: Path) -> None:
