@@ -117,7 +117,7 @@ def forecast(
         one = forecaster(name or DEFAULT)
     else:
         name, fitted = load_model(model)
-    curves = _read(data, source, settings)
+    curves = _needed(_read(data, source, settings), _list(metrics))
     ask = question(curves, runs=_list(runs), metrics=_list(metrics), upto=upto, cutoff=cutoff, at=step)
     with _spinner(f"forecasting {ask.target['run'].nunique()} runs", quiet=quiet), new_folder(out) as folder:
         if model is None:
@@ -207,8 +207,7 @@ def demo(out: Path, seed: int, workers: int | None, quiet: bool) -> None:
     # (it is part of `auto`) would take as long again.
     plan = Plan(cutoffs=(0.1, 0.25), metrics=DEMO_METRICS, max_folds=4, seed=seed)
     used = workers or min(os.cpu_count() or 1, 4)
-    curves = tidy.load(data).of_metrics({*DEMO_METRICS, "learning_rate"})
-    _backtest(curves, plan, _names("curve_fit,auto"), data, out, workers=used, quiet=quiet)
+    _backtest(tidy.load(data), plan, _names("curve_fit,auto"), data, out, workers=used, quiet=quiet)
     click.echo(f"open {out / 'index.html'}")
 
 
@@ -236,7 +235,6 @@ def main() -> None:
 def _backtest(curves: Curves, plan: Any, names: list[str], data: Path, out: Path, *, workers: int, quiet: bool) -> None:
     from predictdyn.backtest.folder import new_folder, provenance
     from predictdyn.backtest.folds import groups
-    from predictdyn.backtest.plan import target_metrics
     from predictdyn.backtest.replay import replay
     from predictdyn.forecasters import BASELINES, forecaster
     from predictdyn.report import publish
@@ -251,7 +249,7 @@ def _backtest(curves: Curves, plan: Any, names: list[str], data: Path, out: Path
 
     # A plan that does not fit the data is told before any work, and any bar, begins.
     groups(curves, plan)
-    target_metrics(curves, plan.metrics)
+    curves = _needed(curves, plan.metrics)
     resume = out.parent / f".{out.name}.resume"
     resume.mkdir(parents=True, exist_ok=True)
     try:
@@ -288,6 +286,15 @@ def _read(path: Path, source: str | None, settings: tuple[str, ...]) -> Curves:
             raise ValueError(f"--set takes KEY=VALUE, got {setting!r}")
         options[key] = value
     return loaders.load(path, source, **options)
+
+
+def _needed(curves: Curves, metrics: tuple[str, ...]) -> Curves:
+    """The metrics asked for, and all signals and schedules: other outcomes would only be fitted in vain."""
+    from predictdyn.backtest.plan import target_metrics
+
+    asked = set(target_metrics(curves, metrics))
+    beside = {name for name, metric in curves.metrics.items() if metric.kind in ("signal", "schedule")}
+    return curves.of_metrics(asked | beside)
 
 
 def _names(forecasters: str) -> list[str]:

@@ -14,7 +14,8 @@ from predictdyn.lines import Line
 
 FEWEST = 4  # points a form needs: two linear parameters, a shape, and one to spare
 BINS = 32
-ORIGINS = (0.35, 0.5, 0.7)  # inner origins, as shares of what was seen
+ZOOMS = (1.0, 0.4)  # reach of each refinement of the grid, in steps of the coarse one
+ORIGINS = (0.5, 0.7, 0.85)  # inner origins, as shares of what was seen
 
 
 def curve_fit(line: Line, share: np.ndarray, peers: Peers) -> np.ndarray:
@@ -22,7 +23,7 @@ def curve_fit(line: Line, share: np.ndarray, peers: Peers) -> np.ndarray:
 
     Each form is fitted with its linear parameters solved for and its shape averaged over a grid (`fitting.projection`).
     Weights of forms are :math:`w_f \propto (e_f^2 + m_f^2 + s^2)^{-2}`: e_f^2 is the mean squared error at the points
-    still hidden when the form was fitted up to 35, 50 and 70 % of the seen part, m_f^2 its misfit of the last quarter
+    still hidden when the form was fitted up to 50, 70 and 85 % of the seen part, m_f^2 its misfit of the last quarter
     when fitted to all, and s the noise of the curve.
     The change d from the last level is multiplied by :math:`d^2 / (d^2 + 2 V)`, V the variance of the forecasts between
     forms and nodes: drift that the data cannot tell from none is not forecast. No answer with fewer than 4 points.
@@ -46,7 +47,7 @@ def _point(share: bytes, latent: bytes, asked: bytes) -> np.ndarray:
         if n < FEWEST or n > len(x) - 1:
             continue
         used += 1
-        errors += [np.mean((_fit(form, x[:n], z[:n], x[n:], noise, zooms=(1.0,))[0] - z[n:]) ** 2) for form in FORMS]
+        errors += [np.mean((_fit(form, x[:n], z[:n], x[n:], noise)[0] - z[n:]) ** 2) for form in FORMS]
     tail = max(len(x) // 4, 3)
     fits = [_fit(form, x, z, np.concatenate([x[-tail:], to]), noise) for form in FORMS]
     misfit = np.array([np.mean((fit[0][:tail] - z[-tail:]) ** 2) for fit in fits])
@@ -63,9 +64,7 @@ def _point(share: bytes, latent: bytes, asked: bytes) -> np.ndarray:
     return shrunk
 
 
-def _fit(
-    form: Form, x: np.ndarray, z: np.ndarray, to: np.ndarray, noise: float, *, zooms: tuple[float, ...] = (1.0, 0.4)
-) -> tuple[np.ndarray, np.ndarray]:
+def _fit(form: Form, x: np.ndarray, z: np.ndarray, to: np.ndarray, noise: float) -> tuple[np.ndarray, np.ndarray]:
     """Mean and variance over the nodes of one form at shares ``to`` (m,); the grid is refined around its best node."""
     # Late points weigh up to ten times the first (Domhan et al. 2015): the tail is what is extrapolated.
     weight = 10.0 ** (np.arange(len(x)) / len(x))
@@ -73,7 +72,7 @@ def _fit(
     shapes = form.shapes
     seen = basis(form, x / x[-1], shapes)
     fit = project(seen, z, weight, noise=noise)
-    for reach in zooms if form.axes else ():
+    for reach in ZOOMS if form.axes else ():
         finer = form.around(shapes[int(np.argmax(fit.weight))], reach)
         shapes, seen = np.concatenate([shapes, finer]), np.concatenate([seen, basis(form, x / x[-1], finer)])
         fit = project(seen, z, weight, noise=noise)

@@ -38,15 +38,16 @@ def test_every_form_is_finite_from_the_first_step_to_far_beyond(form):
 
 @pytest.mark.parametrize(
     "truth",
-    [lambda x: 1 + 0.5 * x**-0.3, lambda x: 2 - 0.4 * np.log(x), lambda x: 3 / (1 + (x / 0.03) ** 2)],
+    [lambda x: 1 + 0.5 * x**-0.3, lambda x: 2 - 0.4 * np.log(x), lambda x: 3 / (1 + (x / 0.1) ** 2)],
     ids=["power", "log", "hill"],
 )
 def test_a_clean_curve_is_continued(truth):
-    rng = np.random.default_rng(0)
-    seen = truth(SHARE) + 0.005 * rng.standard_normal(len(SHARE))
-    found = curve_fit(line(seen), np.array([1.0]), NOBODY)
-    carried = abs(seen[-1] - truth(1.0))
-    assert abs(found[0] - truth(1.0)) < 0.5 * carried, "at least twice as near as the last value"
+    off, carried = [], []
+    for seed in range(6):
+        seen = truth(SHARE) + 0.005 * np.random.default_rng(seed).standard_normal(len(SHARE))
+        off.append(abs(curve_fit(line(seen), np.array([1.0]), NOBODY)[0] - truth(1.0)))
+        carried.append(abs(seen[-1] - truth(1.0)))
+    assert np.median(off) < 0.5 * np.median(carried), "at least twice as near as the last value"
 
 
 def test_pure_noise_is_not_extrapolated():
