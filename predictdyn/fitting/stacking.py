@@ -28,9 +28,9 @@ def resolved(draws: np.ndarray, truth: float, metric: Metric) -> Resolved:
 
 
 def scaled(rows: Sequence[Resolved]) -> np.ndarray:
-    """Draws less truth (n, k, s) in units of their metric: the median over members of the mean CRPS of its rows.
+    """Draws less truth (n, k, s) in units of their metric: mean over its rows of the lower quartile of members' CRPS.
 
-    One row counts at most 50 units, whatever a member said there.
+    The quartile keeps one absurd member from setting the unit; no draw counts for more than 50 units.
     """
     ordered = np.stack([row.draws - row.truth for row in rows])
     score = np.abs(ordered).mean(axis=2) - ordered @ _pairs(ordered.shape[2])
@@ -38,7 +38,7 @@ def scaled(rows: Sequence[Resolved]) -> np.ndarray:
     unit = np.empty(len(rows))
     for name in set(metric):
         mine = metric == name
-        unit[mine] = np.median(score[mine].mean(axis=0))
+        unit[mine] = np.quantile(score[mine], 0.25, axis=1).mean()
     smallest = 1e-9 * np.abs(ordered).max() + 1e-300
     return np.clip(ordered / np.maximum(unit, smallest)[:, None, None], -50.0, 50.0)
 
