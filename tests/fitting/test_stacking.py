@@ -79,7 +79,7 @@ def test_a_factor_moves_no_draw_off_a_bound():
 
 
 def test_one_absurd_row_does_not_decide():
-    made = rows(60, (0.2, 1.0, 1.0), (0.0, 0.0, 0.0))
+    made = rows(300, (0.2, 1.0, 1.0), (0.0, 0.0, 0.0))
     absurd = resolved(np.stack([np.full(60, 1e12), *np.random.default_rng(0).standard_normal((2, 60))]), 0.0, FREE)
     assert stack([*made, absurd], prior=1.0)[0] > 0.5
 
