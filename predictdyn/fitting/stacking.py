@@ -39,8 +39,9 @@ def scaled(rows: Sequence[Resolved]) -> np.ndarray:
     for name in set(metric):
         mine = metric == name
         unit[mine] = np.quantile(score[mine], 0.25, axis=1).mean()
-    smallest = 1e-9 * np.abs(ordered).max() + 1e-300
-    return np.clip(ordered / np.maximum(unit, smallest)[:, None, None], -50.0, 50.0)
+    # A metric that members get exactly right has no unit; whatever else was said of it then counts in full.
+    with np.errstate(over="ignore"):
+        return np.clip(ordered / np.maximum(unit, 1e-200)[:, None, None], -50.0, 50.0)
 
 
 def stack(rows: Sequence[Resolved], *, prior: float) -> np.ndarray:

@@ -78,10 +78,12 @@ def test_a_factor_moves_no_draw_off_a_bound():
     assert out[3:].tolist() == [1.0, 1.0] and np.ptp(out[:3]) < np.ptp(draws[:3]) and out[1] == pytest.approx(0.4)
 
 
-def test_one_absurd_row_does_not_decide():
-    made = rows(300, (0.2, 1.0, 1.0), (0.0, 0.0, 0.0))
-    absurd = resolved(np.stack([np.full(60, 1e12), *np.random.default_rng(0).standard_normal((2, 60))]), 0.0, FREE)
-    assert stack([*made, absurd], prior=1.0)[0] > 0.5
+def test_one_absurd_member_neither_sets_the_unit_nor_counts_without_end():
+    made = rows(30, (0.2, 1.0, 1.0), (0.0, 0.0, 0.0))
+    absurd = [one._replace(draws=np.concatenate([one.draws, np.full((1, 60), 1e12)])) for one in made]
+    before, after = scaled(made), scaled(absurd)
+    assert after[:, 3].max() == 50.0
+    assert 0.4 < np.median(np.abs(after[:, :3])) / np.median(np.abs(before)) < 2.5
 
 
 def test_crps_of_one_member_is_the_score():
