@@ -1,6 +1,6 @@
 """A Markdown table of what one forecaster reached, from the verdicts of backtest folders.
 
-    python benchmarks/results.py FOLDER [FOLDER ...] [--forecaster auto]
+python benchmarks/results.py FOLDER [FOLDER ...] [--forecaster auto]
 """
 
 from __future__ import annotations

@@ -54,8 +54,11 @@ def own_spread(rule: Rule, lines: Sequence[Line], share: np.ndarray, origin: flo
             for j in range(max(n - OWN_TARGETS, 2), n):
                 begun = one.upto(float(one.share[j]) / ratio)
                 if 2 <= len(begun.share) <= j:
-                    squares.append(float(one.latent[j] - rule(begun, one.share[j : j + 1], nobody)[0]) ** 2)
-        squares = [square for square in squares if np.isfinite(square)]
+                    error = float(one.latent[j] - rule(begun, one.share[j : j + 1], nobody)[0])
+                    squares += [error**2] if np.isfinite(error) else []
+            # A run's own errors, where there are enough, say more than those of other runs.
+            if len(squares) >= FEWEST_ERRORS:
+                break
         if len(squares) >= 2:
             at.append(np.log(ratio))
             rms.append(np.sqrt(np.mean(squares)))
