@@ -254,7 +254,8 @@ def _checked_runs(points: pd.DataFrame, runs: pd.DataFrame | None) -> pd.DataFra
             f"runs: last_step is the planned end, but run {run!r} has a point at step {largest[run]} "
             f"after its last_step {runs.loc[run, 'last_step']}"
         )
-    rest = [name for name in runs.columns if name not in ("family", "last_step")]
+    # A covariate that is blank for every run says nothing, and has no type to keep.
+    rest = [name for name in runs.columns if name not in ("family", "last_step") and runs[name].notna().any()]
     return runs[["family", "last_step", *rest]].sort_index()
 
 
