@@ -13,6 +13,7 @@ from predictdyn.fitting.stacking import Resolved, resolved, spread, stack
 from predictdyn.forecast import DRAWS, Forecaster, seed_for
 
 Weights = dict[str, dict[str, list[float]]]  # kind -> share -> one weight per member, then the factor of the spread
+FEW_FAMILIES = 6
 THINNED = 60  # draws per forecast from which weights are learnt
 
 
@@ -37,9 +38,11 @@ def _replays(
     curves: Curves, ways: Mapping[str, Forecaster], shares: tuple[float, ...], inner_folds: int, rows: int, seed: int
 ) -> Iterator[tuple[str, float, Resolved]]:
     families = sorted(curves.runs["family"].unique(), key=lambda name: _lot(seed, name))
+    # Few families are left out one by one: a replay that learns from half of them would misjudge who learns from all.
     # A single family is replayed by itself, with nothing to learn from but its own beginning.
-    for fold in range(min(inner_folds, len(families))):
-        test = curves.runs["family"].isin(families[fold::inner_folds])
+    folds = len(families) if len(families) <= FEW_FAMILIES else inner_folds
+    for fold in range(folds):
+        test = curves.runs["family"].isin(families[fold::folds])
         history, hidden = curves.of_runs(curves.runs.index[~test]), curves.of_runs(curves.runs.index[test])
         fitted = {name: way.fit(history, seed=seed_for(seed, name, fold)) for name, way in ways.items()}
         for share in shares:

@@ -24,11 +24,12 @@ from predictdyn.scales import scale_for
 class Auto:
     """The default forecaster: a mixture of its members, with weights per kind and share of the run seen.
 
-    Inside the history, families are dealt into ``inner_folds``; each is hidden in turn, cut at each of ``shares`` of
-    what its runs logged, and forecast by every member fitted on the rest. The weights minimise the CRPS of the mixture
-    (a convex problem, every metric in units of its own), pulled towards equal ones with the weight of ``prior`` rows,
-    since few families cannot tell members apart. Then one factor for the spread makes 90 % intervals hold 90 % of
-    those truths. At most ``metrics_per_kind`` metrics and ``rows_per_kind`` rows a kind and share are replayed.
+    Inside the history, families are dealt into ``inner_folds`` (up to six are left out one by one); each is hidden in
+    turn, cut at each of ``shares`` of what its runs logged, and forecast by every member fitted on the rest. The
+    weights minimise the CRPS of the mixture (a convex problem, every metric in units of its own), pulled towards equal
+    ones with the weight of ``prior`` rows, since few families cannot tell members apart. Then one factor for the spread
+    makes 90 % intervals hold 90 % of those truths. At most ``metrics_per_kind`` metrics and ``rows_per_kind`` rows a
+    kind and share are replayed.
     """
 
     members: tuple[str, ...] = ("last_value", "drift", "climatology", "log_linear", "nearest", "curve_fit", "pooled")
