@@ -1,0 +1,1 @@
+"""Fitting: arrays in, arrays out; nothing here knows a table."""
