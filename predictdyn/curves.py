@@ -94,17 +94,20 @@ class Curves:
         keep = visible | self.points["metric"].isin(planned).to_numpy()
         return Curves(self.points[keep], self.runs, self.metrics, self.events)
 
+    def limit(self, share: float) -> pd.Series:
+        """The last step of each run that is seen once it has done ``share`` of its plan."""
+        # One part in a billion of slack: 0.1 * 30 must still see step 3.
+        return self.runs["last_step"].astype(float) * share * (1 + 1e-9)
+
     def upto(self, share: float) -> Curves:
         """What is visible once each run has done ``share`` of its planned steps (the cutoff itself is seen).
 
         Later points and later events are gone; curves of kind ``schedule`` are kept whole.
         """
-        limit = self.runs["last_step"] * share
-        # One part in a billion of slack: 0.1 * 30 must still see step 3.
-        slack = 1 + 1e-9
-        visible = self.points["step"].to_numpy() <= self.points["run"].map(limit).to_numpy() * slack
+        limit = self.limit(share)
+        visible = self.points["step"].to_numpy() <= self.points["run"].map(limit).to_numpy()
         cut = self.where(visible)
-        past = self.events["step"].to_numpy(dtype=float) <= self.events["run"].map(limit).to_numpy(dtype=float) * slack
+        past = self.events["step"].to_numpy(dtype=float) <= self.events["run"].map(limit).to_numpy(dtype=float)
         return Curves(cut.points, cut.runs, cut.metrics, self.events[past])
 
 

@@ -11,7 +11,6 @@ import pandas as pd
 
 from predictdyn.curves import Curves
 
-TARGET_COLUMNS = ["run", "metric", "step"]
 DRAWS = 1000
 LEVELS = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975)
 

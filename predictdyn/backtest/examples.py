@@ -64,10 +64,8 @@ def example_points(curves: Curves, chosen: pd.DataFrame) -> pd.DataFrame:
     frames = []
     for run, metric, cutoff in chosen.itertuples(index=False):
         rows = curves.points[(curves.points["run"] == run) & (curves.points["metric"] == metric)]
-        end = float(curves.runs.loc[run, "last_step"])
-        seen = (
-            rows["seen"].to_numpy() if np.isnan(cutoff) else rows["step"].to_numpy(float) <= end * cutoff * (1 + 1e-9)
-        )
+        fixed = np.isnan(cutoff)
+        seen = rows["seen"].to_numpy() if fixed else rows["step"].to_numpy(float) <= curves.limit(cutoff)[run]
         kind = curves.metrics[metric].kind
         shown = rows[["run", "metric", "step", "value", "stderr"]]
         frames.append(shown.assign(kind=kind, cutoff=cutoff, seen=seen))

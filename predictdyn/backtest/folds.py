@@ -79,7 +79,7 @@ def folds(curves: Curves, group: Group, plan: Plan) -> Iterator[Fold]:
         return
     for cutoff in plan.cutoffs:
         seen = whole.upto(cutoff)
-        limit = whole.runs["last_step"].astype(float) * cutoff * (1 + 1e-9)
+        limit = whole.limit(cutoff)
         points = whole.points[whole.points["metric"].isin(names)]
         if plan.targets == "final":
             points = _final(points, whole)

@@ -76,7 +76,7 @@ def run(
             pieces.append(Work(group, some, asked))
     if not pieces:
         raise ValueError("nothing to backtest: no forecaster was named")
-    data = _digest(curves)
+    data = _digest(curves) + _code()
     jobs = (delayed(_piece)(curves, plan, piece, fallback, data, resume) for piece in pieces)
     done: list[Done] = []
     with warnings.catch_warnings():
@@ -191,9 +191,9 @@ def _digest(curves: Curves) -> str:
 
 
 def _name(plan: Plan, work: Work, data: str) -> str:
-    """The content address of a piece: data, plan, group, the settings of its forecasters, and the code's version."""
+    """The content address of a piece: data and code, plan, group, the settings of its forecasters."""
     asked = "" if work.paths is None else work.paths.to_csv(index=False)
-    words = [data, repr(plan), work.group.name, repr(work.forecasters), asked, _code()]
+    words = [data, repr(plan), work.group.name, repr(work.forecasters), asked]
     return hashlib.sha256("\x1f".join(words).encode()).hexdigest()[:32]
 
 

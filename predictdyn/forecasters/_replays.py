@@ -64,7 +64,7 @@ def _replays(
 def _asked(hidden: Curves, share: float, most: int, seed: int) -> tuple[pd.DataFrame, np.ndarray]:
     """The last points of some curves after the cutoff, by lot, at most so many of each kind, and their values."""
     last = hidden.points.groupby(["run", "metric"], sort=False).tail(1)
-    limit = last["run"].map(hidden.runs["last_step"]).to_numpy(float) * share * (1 + 1e-9)
+    limit = last["run"].map(hidden.limit(share)).to_numpy(float)
     last = last[last["step"].to_numpy(float) > limit]
     kind = last["metric"].map({name: metric.kind for name, metric in hidden.metrics.items()})
     lot = [_lot(seed, f"{run}/{metric}") for run, metric in zip(last["run"], last["metric"], strict=True)]

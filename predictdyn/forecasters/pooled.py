@@ -337,4 +337,3 @@ def _fallback(task: Task, asked: Asked, rng: np.random.Generator) -> np.ndarray:
 
 
 FORECASTER = Pooled()
-load = FORECASTER.load

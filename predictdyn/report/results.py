@@ -36,7 +36,6 @@ BACKTEST_FILES = FORECAST_FILES | {
 }  # fmt: skip
 _WORDS = {"forecaster", "fold", "run", "metric", "kind", "status", "best_baseline", "verdict", "better", "baseline"}
 VERDICTS = ("predictable here", "not predictable here", "too few runs to say")
-NOTHING = pd.DataFrame()
 
 
 @dataclass(frozen=True)
