@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from predictdyn.curves import KEY, Curves, Metric, curves_from
-from predictdyn.forecasters.pooled import FORECASTER, Pooled, load
+from predictdyn.forecasters.pooled import FORECASTER, Pooled
 
 STEPS = np.array([0, 1, 3, 10, 30, 60, 100, 200, 300, 450, 600, 800, 1000])
 METRICS = {
@@ -95,7 +95,7 @@ def test_saved_and_loaded_is_the_same(fitted, tmp_path):
     _, new, target = split(made())
     fitted.save(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["pooled.json", "pooled.npz"]
-    again = load(tmp_path)
+    again = FORECASTER.load(tmp_path)
     assert again.settings == fitted.settings
     for share in (0.0005, 0.3):
         one, two = (who.forecast(new.upto(share), target, seed=3) for who in (fitted, again))
