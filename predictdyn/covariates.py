@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 MOST_LEVELS = 6  # a text column with more values is a label (a name, a path), not a setting
-LABELS = ("family", "seed")  # they identify a run; their numbers or letters mean nothing
+LABELS = ("family", "seed", "baseline")  # they identify a run; their numbers or letters mean nothing
 
 
 @dataclass(frozen=True)

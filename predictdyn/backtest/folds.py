@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -15,12 +17,27 @@ from predictdyn.curves import Curves
 ENDED = 0.98  # a run whose last logged step is at least this share of its plan counts as ended there
 
 
-class Group(NamedTuple):
-    """Runs held out together, and all that may be learnt from while they are."""
+@dataclass(frozen=True)
+class Group:
+    """Runs held out together, and all that may be learnt from while they are.
+
+    The history is cut out where it is needed, so that a group sent to another process takes no second copy along.
+    """
 
     name: str
     test: list[str]
-    history: Curves
+    curves: Curves
+    plan: Plan
+
+    @cached_property
+    def history(self) -> Curves:
+        """Runs that may be learnt from: no run held out, none over the compute budget; under a split, what is seen."""
+        if self.plan.split == "seen":
+            return self.curves.where(self.curves.points["seen"].to_numpy())
+        keep = ~self.curves.runs.index.isin(self.test)
+        if self.plan.budget is not None:
+            keep &= pd.to_numeric(self.curves.runs["flops"], errors="coerce") <= self.plan.budget
+        return self.curves.of_runs(self.curves.runs.index[keep])
 
 
 class Fold(NamedTuple):
@@ -42,10 +59,11 @@ def groups(curves: Curves, plan: Plan) -> list[Group]:
     if plan.split == "seen":
         if "seen" not in curves.points:
             raise ValueError("split seen needs a column seen (0/1) in points; found none")
-        return [Group("seen", list(curves.runs.index), curves.where(curves.points["seen"].to_numpy()))]
+        return [Group("seen", list(curves.runs.index), curves, plan)]
+    if plan.budget is not None and "flops" not in curves.runs:
+        raise ValueError("a compute budget needs a column flops in runs; found none")
     if plan.test:
-        test = test_runs(curves, plan.test)
-        return [Group("test", test, _history(curves, set(test), plan))]
+        return [Group("test", test_runs(curves, plan.test), curves, plan)]
     if plan.hold_out != "run" and plan.hold_out not in curves.runs:
         raise ValueError(
             f"hold-out column {plan.hold_out!r} is not in runs; there are run, {', '.join(curves.runs.columns)}"
@@ -58,11 +76,7 @@ def groups(curves: Curves, plan: Plan) -> list[Group]:
         named = [(f"fold{i + 1}", part) for i, part in enumerate(dealt)]
     else:
         named = [(name, [name]) for name in names]
-    made = []
-    for label, values in named:
-        test = list(column.index[column.isin(values)])
-        made.append(Group(label, test, _history(curves, set(test), plan)))
-    return made
+    return [Group(label, list(column.index[column.isin(values)]), curves, plan) for label, values in named]
 
 
 def folds(curves: Curves, group: Group, plan: Plan) -> Iterator[Fold]:
@@ -87,16 +101,6 @@ def folds(curves: Curves, group: Group, plan: Plan) -> Iterator[Fold]:
         fold = _fold(group.name, cutoff, seen, hidden)
         _check(fold, group, limit)
         yield fold
-
-
-def _history(curves: Curves, test: set[str], plan: Plan) -> Curves:
-    """Runs that may be learnt from: no run held out, none over the compute budget."""
-    keep = ~curves.runs.index.isin(test)
-    if plan.budget is not None:
-        if "flops" not in curves.runs:
-            raise ValueError("a compute budget needs a column flops in runs; found none")
-        keep &= pd.to_numeric(curves.runs["flops"], errors="coerce") <= plan.budget
-    return curves.of_runs(curves.runs.index[keep])
 
 
 def _final(points: pd.DataFrame, curves: Curves) -> pd.DataFrame:

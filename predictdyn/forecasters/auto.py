@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import pandas as pd
 from predictdyn.curves import Curves
 from predictdyn.fitting.stacking import mixed, widened
 from predictdyn.forecast import DRAWS, Fitted, Forecast, Forecaster, seed_for
+from predictdyn.forecasters._empirical import Empirical, EmpiricalFitted
+from predictdyn.forecasters._history import HISTORY, read_history, write_history
 from predictdyn.forecasters._replays import Weights, learn
 from predictdyn.forecasters.pooled import Pooled, PooledFitted
 from predictdyn.lines import clock
@@ -54,7 +57,12 @@ class Auto:
             key: tuple(value) if isinstance(value, list) else value for key, value in about["settings"].items()
         }
         one = Auto(**settings)
-        fitted = tuple(way.load(folder / name) for name, way in one.ways().items())
+        ways = one.ways()
+        history = cache(lambda: read_history(folder))  # one for all rules, none where no member is a rule
+        fitted = tuple(
+            EmpiricalFitted(way.name, way.rule, history()) if isinstance(way, Empirical) else way.load(folder / name)
+            for name, way in ways.items()
+        )
         return AutoFitted(one, fitted, about["weights"])
 
     def ways(self) -> dict[str, Forecaster]:
@@ -108,13 +116,16 @@ class AutoFitted:
         return Forecast(target.reset_index(drop=True), out, status)
 
     def save(self, folder: Path) -> None:
-        """Settings and weights as JSON, each member in a folder of its own."""
+        """Settings and weights as JSON, the history that rules look at once, every other member in its own folder."""
         settings = {one.name: getattr(self.settings, one.name) for one in fields(self.settings)}
         about = {"settings": settings, "weights": self.weights}
         (folder / "auto.json").write_text(json.dumps(about, indent=1) + "\n")
         for name, one in zip(self.settings.members, self.members, strict=True):
-            (folder / name).mkdir()
-            one.save(folder / name)
+            if not isinstance(one, EmpiricalFitted):
+                (folder / name).mkdir()
+                one.save(folder / name)
+            elif not (folder / HISTORY).exists():
+                write_history(one.history, folder)
 
     def _weight(self, weights: Weights, kind: str, share: float, good: np.ndarray) -> tuple[np.ndarray, float]:
         """Weights (k,) of the members that did not fall back, and the factor, interpolated by `clock`."""
