@@ -102,6 +102,19 @@ def training_set(
     return TrainingSet(stamp(pool.images[chosen], cue, brightness), given, classes)
 
 
+def with_balanced_cue(one: TrainingSet, brightness: float, rng: np.random.Generator) -> TrainingSet:
+    """The same images and labels, each with a cue drawn anew, uniform over the ten classes."""
+    plain = one.images.copy()
+    rows, columns = _frame().T
+    plain[:, rows, columns] = 0
+    return one._replace(images=stamp(plain, rng.integers(CLASSES, size=len(one.given)), brightness))
+
+
+def with_clean_labels(one: TrainingSet) -> TrainingSet:
+    """The same images, every one with its true label."""
+    return one._replace(given=one.classes)
+
+
 def test_sets(brightness: float) -> TestSets:
     """The test images with their cues; corruptions touch the image first, the cue is stamped last and stays whole."""
     _, test = split()

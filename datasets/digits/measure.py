@@ -8,23 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 from images import CLASSES, SEVERITIES, TestSets, TrainingSet
+from sampling import NO_STDERR, mean, paired_difference, share
+from suite import Metric
 
 Measured = dict[str, tuple[float, float]]  # metric -> (value, stderr); stderr NaN where none is stated
 
 CORRUPTION_NAMES = ("noise", "blur", "shift", "occlusion", "contrast")
 CALIBRATION_BINS = 10
-NO_STDERR = float("nan")
-
-
-class Metric(NamedTuple):
-    """A row of metrics.csv; None where unknown."""
-
-    metric: str
-    kind: str
-    lower: float | None = None
-    upper: float | None = None
-    better: str | None = None
-    chance: float | None = None
 
 
 class Logits(NamedTuple):
@@ -72,17 +62,20 @@ METRICS = (
 )
 
 
-def outcomes(answers: Logits, train: TrainingSet, tests: TestSets, rho: float) -> Measured:
-    """All metrics that follow from logits, for one run at one checkpoint."""
+def outcomes(answers: Logits, train: TrainingSet, first: TrainingSet, tests: TestSets, rho: float) -> Measured:
+    """All metrics that follow from logits, for one run at one checkpoint.
+
+    train: what it learns from now, where the cue is the class with probability rho; first: what it began with.
+    """
     with np.errstate(all="ignore"):  # a diverged network overflows; what is not finite is dropped by the caller
         return (
             _losses(answers, train, tests, rho)
             | _capability(answers, tests)
             | _bias(answers, tests)
             | _robustness(answers, tests)
-            | _memorization(answers, train)
+            | _memorization(answers, first)
             | _margins(answers, train)
-            | {"probe_accuracy": _share(_predicted(answers.probe) == tests.classes)}
+            | {"probe_accuracy": share(_predicted(answers.probe) == tests.classes)}
         )
 
 
@@ -91,17 +84,17 @@ def _losses(answers: Logits, train: TrainingSet, tests: TestSets, rho: float) ->
     aligned = _cross_entropy(answers.aligned, tests.classes)
     conflicting = _cross_entropy(answers.conflicting, tests.classes)
     return {
-        "train_loss": _mean(_cross_entropy(answers.train, train.given)),
-        "test_loss": _mean(rho * aligned + (1 - rho) * conflicting),
-        "loss_aligned": _mean(aligned),
-        "loss_conflicting": _mean(conflicting),
+        "train_loss": mean(_cross_entropy(answers.train, train.given)),
+        "test_loss": mean(rho * aligned + (1 - rho) * conflicting),
+        "loss_aligned": mean(aligned),
+        "loss_conflicting": mean(conflicting),
     }
 
 
 def _capability(answers: Logits, tests: TestSets) -> Measured:
     return {
-        "test_accuracy": _share(_predicted(answers.balanced) == tests.classes),
-        "test_nll": _mean(_cross_entropy(answers.balanced, tests.classes)),
+        "test_accuracy": share(_predicted(answers.balanced) == tests.classes),
+        "test_nll": mean(_cross_entropy(answers.balanced, tests.classes)),
     }
 
 
@@ -116,17 +109,17 @@ def _bias(answers: Logits, tests: TestSets) -> Measured:
     aligned = _predicted(answers.aligned) == tests.classes
     conflicting = _predicted(answers.conflicting) == tests.classes
     low = tests.classes < CLASSES // 2
-    groups = [_share(right[digits]) for right in (aligned, conflicting) for digits in (low, ~low)]
+    groups = [share(right[digits]) for right in (aligned, conflicting) for digits in (low, ~low)]
     return {
-        "accuracy_gap": _paired_difference(aligned, conflicting),
+        "accuracy_gap": paired_difference(aligned, conflicting),
         "worst_group_accuracy": min(groups),
         "parity_gap": _parity_gap(_predicted(answers.balanced), tests.balanced_cue),
     }
 
 
 def _parity_gap(predicted: np.ndarray, cue: np.ndarray) -> tuple[float, float]:
-    with_cue = np.array([_share(predicted[cue == k] == k) for k in range(CLASSES)])
-    without = np.array([_share(predicted[cue != k] == k) for k in range(CLASSES)])
+    with_cue = np.array([share(predicted[cue == k] == k) for k in range(CLASSES)])
+    without = np.array([share(predicted[cue != k] == k) for k in range(CLASSES)])
     variance = with_cue[:, 1] ** 2 + without[:, 1] ** 2
     return float((with_cue[:, 0] - without[:, 0]).mean()), float(np.sqrt(variance.sum()) / CLASSES)
 
@@ -135,9 +128,9 @@ def _robustness(answers: Logits, tests: TestSets) -> Measured:
     """Accuracy under each corruption; corrupted_accuracy is their mean, with the stderr of its per-image means."""
     right = {name: _predicted(logits) == tests.classes[: len(logits)] for name, logits in answers.corrupted.items()}
     per_image = np.mean(list(right.values()), axis=0)
-    floor = _share(per_image > 0.5)[1] if per_image.std() == 0 else 0.0
-    return {f"{name}_accuracy": _share(hits) for name, hits in right.items()} | {
-        "corrupted_accuracy": (float(per_image.mean()), max(_mean(per_image)[1], floor)),
+    floor = share(per_image > 0.5)[1] if per_image.std() == 0 else 0.0
+    return {f"{name}_accuracy": share(hits) for name, hits in right.items()} | {
+        "corrupted_accuracy": (float(per_image.mean()), max(mean(per_image)[1], floor)),
         "calibration_error": (_calibration_error(answers.balanced, tests.classes), NO_STDERR),
     }
 
@@ -153,12 +146,12 @@ def _calibration_error(logits: np.ndarray, classes: np.ndarray) -> float:
     return float(np.abs(surplus).sum() / len(classes))
 
 
-def _memorization(answers: Logits, train: TrainingSet) -> Measured:
-    """Share of the mislabelled training images that get the wrong label they were given; no metric if none is."""
-    wrong = train.given != train.classes
+def _memorization(answers: Logits, first: TrainingSet) -> Measured:
+    """Share of the images first given a wrong label that get that label; no metric if none was."""
+    wrong = first.given != first.classes
     if not wrong.any():
         return {}
-    return {"memorized_share": _share(_predicted(answers.train)[wrong] == train.given[wrong])}
+    return {"memorized_share": share(_predicted(answers.train)[wrong] == first.given[wrong])}
 
 
 def _margins(answers: Logits, train: TrainingSet) -> Measured:
@@ -184,27 +177,3 @@ def _log_softmax(logits: np.ndarray) -> np.ndarray:
 def _cross_entropy(logits: np.ndarray, label: np.ndarray) -> np.ndarray:
     """-log p(label) in nats, (n,)."""
     return -_log_softmax(logits)[np.arange(len(label)), label]
-
-
-def _mean(values: np.ndarray) -> tuple[float, float]:
-    """Mean and sd / sqrt(n)."""
-    return float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))
-
-
-def _share(hits: np.ndarray) -> tuple[float, float]:
-    """Share p of n hits with stderr sqrt(p (1 - p) / n).
-
-    None or all: the sd of the Jeffreys posterior Beta(1/2, n + 1/2), which is about 0.7 / n and not zero.
-    """
-    n, p = len(hits), float(np.mean(hits))
-    if 0 < p < 1:
-        return p, float(np.sqrt(p * (1 - p) / n))
-    return p, float(np.sqrt((n + 0.5) / 2 / (n + 2)) / (n + 1))
-
-
-def _paired_difference(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
-    """Mean of first - second over the same images, with sd / sqrt(n); Jeffreys' as for a share if they never differ."""
-    difference = first.astype(float) - second
-    if difference.std() == 0:
-        return float(difference.mean()), _share(np.zeros(len(first)))[1]
-    return _mean(difference)

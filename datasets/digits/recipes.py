@@ -1,4 +1,4 @@
-"""The suite: an endless deterministic list of recipes, three seeds each; run i is always the same run.
+"""The suite: a deterministic list of recipes, three seeds each, and for every sixth drawn recipe its interventions.
 
 The first 24 recipes were chosen by hand, so that a small slice already holds strong and absent cues, memorization,
 divergence and runs that barely learn; the recipes after them are drawn at random, each from its own generator.
@@ -10,7 +10,11 @@ import numpy as np
 
 SUITE_SEED = 2026
 SEEDS = (1, 2, 3)
+COUNT = 240  # recipes
+MEANINGLESS = 0.1  # rho of a cue that is the class as often as any other
+INTERVENED = 6  # every sixth drawn recipe has interventions
 
+Intervention = Literal["none", "balanced_cue", "lower_rate", "clean_labels"]
 T = TypeVar("T")
 
 
@@ -39,14 +43,16 @@ class Recipe(NamedTuple):
 
 
 class Run(NamedTuple):
-    """One recipe with one seed."""
+    """One recipe with one seed; an intervened run shares seed and history with its baseline, up to some step."""
 
     recipe: Recipe
     seed: int
+    intervention: Intervention = "none"
 
     @property
     def name(self) -> str:
-        return f"{self.recipe.name}-s{self.seed}"
+        suffix = "" if self.intervention == "none" else f"-{self.intervention}"
+        return f"{self.recipe.name}-s{self.seed}{suffix}"
 
 
 # architecture, width, depth, optimizer, peak_learning_rate, schedule, batch_size, weight_decay, rho, cue_brightness,
@@ -84,7 +90,7 @@ def recipe(number: int) -> Recipe:
     if number < len(_CHOSEN):
         return Recipe(number, *_CHOSEN[number])
     rng = np.random.default_rng([SUITE_SEED, number])
-    architecture = _one_of(rng, ("mlp", "mlp", "cnn"))
+    architecture = _one_of(rng, ("mlp", "mlp", "mlp", "cnn"))
     optimizer = _one_of(rng, ("sgd", "adamw"))
     typical = {"sgd": 0.05, "adamw": 2e-3}[optimizer]
     decays = {"sgd": (0.0, 1e-4, 1e-3), "adamw": (0.0, 0.01, 0.1, 1.0)}[optimizer]
@@ -107,9 +113,27 @@ def recipe(number: int) -> Recipe:
     )
 
 
-def run(number: int) -> Run:
-    """Run i of the suite: recipe i // 3 with its seed i % 3 + 1."""
-    return Run(recipe(number // len(SEEDS)), SEEDS[number % len(SEEDS)])
+def arms(recipe: Recipe) -> tuple[Intervention, ...]:
+    """The ways in which each seed of the recipe is run, "none" first.
+
+    balanced_cue: the cue of every training image is drawn anew, without meaning. lower_rate: a tenth of the learning
+    rate. clean_labels: every training image gets its true label. None is listed that would change nothing.
+    """
+    if recipe.number < len(_CHOSEN) or recipe.number % INTERVENED:
+        return ("none",)
+    possible: dict[Intervention, bool] = {
+        "none": True,
+        "balanced_cue": recipe.rho > MEANINGLESS,
+        "lower_rate": True,
+        "clean_labels": recipe.label_noise > 0,
+    }
+    return tuple(arm for arm, changes in possible.items() if changes)
+
+
+def intervention_step(recipe: Recipe) -> int:
+    """Where the interventions of the recipe begin: after 10, 30 or 50 % of the run, all of which are checkpoints."""
+    rng = np.random.default_rng([SUITE_SEED, recipe.number, INTERVENED])
+    return _one_of(rng, (10, 30, 50)) * recipe.last_step // 100
 
 
 def _one_of(rng: np.random.Generator, menu: tuple[T, ...]) -> T:

@@ -1,4 +1,4 @@
-"""Train the three seeds of one recipe side by side, stopping at every checkpoint.
+"""Train the three seeds of one recipe side by side, from the start or a checkpoint, stopping at every checkpoint.
 
 All randomness is drawn by NumPy before training, so it depends on no version of JAX and costs no compilation.
 """
@@ -11,14 +11,16 @@ import jax
 import jax.numpy as jnp
 import nets
 import numpy as np
-from images import SIDE, TrainingSet, training_set
-from recipes import SEEDS, SUITE_SEED, Recipe
+from images import SIDE, TrainingSet, training_set, with_balanced_cue, with_clean_labels
+from recipes import MEANINGLESS, SEEDS, SUITE_SEED, Intervention, Recipe, intervention_step
 
 MOMENTUM = 0.9
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
-PURPOSES = ("data", "weights", "batches", "signals")
+PURPOSES = ("data", "weights", "batches", "signals", "intervention")
 PADDED = 960  # rows of every training array; one shape for all sizes means one compilation
+PADDED_STEPS = 4000  # of every array of batches, for the same reason
+LOWER = 0.1  # times the planned learning rate
 
 # Thousandths of the planned run at which everything is measured: dense early, then every 2 %.
 SHARES = (0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 18, 22, 27, 33, 40, 48, 58, 70, 84, *range(100, 1001, 20))
@@ -62,6 +64,28 @@ def learning_rates(recipe: Recipe) -> np.ndarray:
     return (recipe.peak_learning_rate * shape).astype(np.float32)
 
 
+class Treatment(NamedTuple):
+    """What a recipe learns from, from some step on, for each of its three seeds."""
+
+    sets: list[TrainingSet]
+    rates: np.ndarray  # (last_step + 1,)
+    rho: float
+
+
+def treatment(recipe: Recipe, intervention: Intervention) -> Treatment:
+    """The recipe itself for "none", else what stands in its place from `intervention_step` on."""
+    sets, rates, rho = training_sets(recipe), learning_rates(recipe), recipe.rho
+    if intervention == "balanced_cue":
+        drawn = [generator(recipe, seed, "intervention") for seed in SEEDS]
+        sets = [with_balanced_cue(one, recipe.cue_brightness, rng) for one, rng in zip(sets, drawn, strict=True)]
+        rho = MEANINGLESS
+    elif intervention == "clean_labels":
+        sets = [with_clean_labels(one) for one in sets]
+    elif intervention == "lower_rate":
+        rates[intervention_step(recipe) :] *= np.float32(LOWER)
+    return Treatment(sets, rates, rho)
+
+
 def training_sets(recipe: Recipe) -> list[TrainingSet]:
     """What each seed of the recipe learns from."""
     return [
@@ -82,10 +106,12 @@ def generator(recipe: Recipe, seed: int, purpose: str) -> np.random.Generator:
 
 
 def batches(recipe: Recipe) -> jax.Array:
-    """Rows of the training set in every batch, drawn with replacement, (3, last_step, batch_size)."""
+    """Rows of the training set in every batch, drawn with replacement, (3, 4000, batch_size); zeros after the end."""
     shape = (recipe.last_step, recipe.batch_size)
-    drawn = [generator(recipe, seed, "batches").integers(recipe.train_size, size=shape) for seed in SEEDS]
-    return jnp.asarray(np.stack(drawn).astype(np.int32))
+    rows = np.zeros((len(SEEDS), PADDED_STEPS, recipe.batch_size), np.int32)
+    for row, seed in zip(rows, SEEDS, strict=True):
+        row[: recipe.last_step] = generator(recipe, seed, "batches").integers(recipe.train_size, size=shape)
+    return jnp.asarray(rows)
 
 
 def padded(sets: list[TrainingSet]) -> Data:
@@ -109,20 +135,21 @@ def batch_loss(params: nets.Params, images: jax.Array, labels: jax.Array, archit
     return jax.vmap(one)(images, labels).mean()
 
 
-def trained(recipe: Recipe, data: Data) -> Iterator[tuple[int, State]]:
-    """(step, state of the three runs) at every checkpoint, from step 0 to the last."""
-    state = _start(recipe)
+def trained(recipe: Recipe, data: Data, rates: np.ndarray, start: int, state: State) -> Iterator[tuple[int, State]]:
+    """(step, state of the three runs) at every checkpoint from step `start`, whose state is given, to the last."""
     rows = batches(recipe)
-    rates = jnp.asarray(learning_rates(recipe))
+    padded_rates = jnp.asarray(np.pad(rates, (0, PADDED_STEPS + 1 - len(rates))))
     decay = jnp.float32(recipe.weight_decay)
-    done = 0
+    done = start
     for step in checkpoints(recipe.last_step):
-        state = _advance(state, data, rows, rates, decay, done, step, recipe.architecture, recipe.optimizer)
+        if step < start:
+            continue
+        state = _advance(state, data, rows, padded_rates, decay, done, step, recipe.architecture, recipe.optimizer)
         done = step
         yield step, state
 
 
-def _start(recipe: Recipe) -> State:
+def untrained(recipe: Recipe) -> State:
     """The three runs before their first step."""
     shape = (recipe.architecture, recipe.width, recipe.depth)
     each = [nets.init(generator(recipe, seed, "weights"), *shape) for seed in SEEDS]
