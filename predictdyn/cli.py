@@ -5,28 +5,26 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from predictdyn import __version__
+from predictdyn.cli_datasets import datasets
+from predictdyn.console import PATH, QUIET, bar, spinner, summary
 
 if TYPE_CHECKING:
     from predictdyn.curves import Curves
 
 # Nothing heavy is imported here: `predictdyn --help` must answer at once. Each command imports what it uses.
 
-PATH = click.Path(path_type=Path)
 OUT = click.option("--out", type=PATH, required=True, help="Folder to write; must not exist.")
 SOURCE = click.option("--source", default=None, help="Name of the loader (default: found out from the data).")
 SET = click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Setting of the loader, e.g. run=name."
 )
 SEED = click.option("--seed", default=0, show_default=True, help="Seed of all that is random.")
-QUIET = click.option("--quiet", is_flag=True, help="No progress on stderr.")
 METRICS = click.option("--metrics", default="", metavar="GLOB,...", help="Metrics to forecast (default: all outcomes).")
 
 
@@ -34,6 +32,9 @@ METRICS = click.option("--metrics", default="", metavar="GLOB,...", help="Metric
 @click.version_option(__version__, prog_name="predictdyn")
 def cli() -> None:
     """Forecast what a training run will become, from how it began; show by backtest how far to trust it."""
+
+
+cli.add_command(datasets)
 
 
 @cli.command()
@@ -49,11 +50,7 @@ def load(source: str, path: Path, out: Path, settings: tuple[str, ...]) -> None:
     curves = _read(path, None if source == "auto" else source, settings)
     with new_folder(out) as folder:
         tidy.save(curves, folder)
-    kinds = ", ".join(sorted({metric.kind for metric in curves.metrics.values()}))
-    click.echo(
-        f"{len(curves.runs)} runs, {curves.points['metric'].nunique()} metrics ({kinds}), "
-        f"{len(curves.points)} points -> {out}"
-    )
+    click.echo(f"{summary(curves)} -> {out}")
 
 
 @cli.command()
@@ -77,7 +74,7 @@ def fit(
     done = ended(curves)
     if not len(done):
         raise ValueError(f"{data}: no run has reached its planned last_step, so there is nothing to learn from")
-    with _spinner(f"fitting {name} on {len(done)} finished runs", quiet=quiet), new_folder(out) as folder:
+    with spinner(f"fitting {name} on {len(done)} finished runs", quiet=quiet), new_folder(out) as folder:
         save(name, one.fit(curves.of_runs(done), seed=seed), folder)
     click.echo(f"{name}, fitted on {len(done)} finished runs -> {out}")
 
@@ -119,7 +116,7 @@ def forecast(
         name, fitted = load_model(model)
     curves = _needed(_read(data, source, settings), _list(metrics))
     ask = question(curves, runs=_list(runs), metrics=_list(metrics), upto=upto, cutoff=cutoff, at=step)
-    with _spinner(f"forecasting {ask.target['run'].nunique()} runs", quiet=quiet), new_folder(out) as folder:
+    with spinner(f"forecasting {ask.target['run'].nunique()} runs", quiet=quiet), new_folder(out) as folder:
         if model is None:
             name, fitted = one.name, one.fit(ask.history, seed=seed)
         rows = answer(curves, ask, fitted, str(name), folder, seed=seed)
@@ -200,9 +197,10 @@ def demo(out: Path, seed: int, workers: int | None, quiet: bool) -> None:
     from predictdyn.backtest.folder import check_new
     from predictdyn.backtest.plan import Plan
     from predictdyn.loaders import tidy
+    from predictdyn.registry import bundled
 
     check_new(out)
-    data = _bundled()
+    data = bundled("digits")
     # One metric of each kind and two cutoffs keep this under a minute and a half on two cores; `pooled` by itself
     # (it is part of `auto`) would take as long again.
     plan = Plan(cutoffs=(0.1, 0.25), metrics=DEMO_METRICS, max_folds=4, seed=seed)
@@ -253,7 +251,7 @@ def _backtest(curves: Curves, plan: Any, names: list[str], data: Path, out: Path
     resume = out.parent / f".{out.name}.resume"
     resume.mkdir(parents=True, exist_ok=True)
     try:
-        with _bar("backtest", quiet=quiet) as progress, new_folder(out) as folder:
+        with bar("backtest", quiet=quiet) as progress, new_folder(out) as folder:
             board = replay(
                 curves, plan, [forecaster(name) for name in names], BASELINES, folder,
                 about=about, headline=headline, workers=workers, resume=resume, progress=progress,
@@ -311,15 +309,6 @@ def _names(forecasters: str) -> list[str]:
     return [*BASELINES, *(name for name in dict.fromkeys(asked) if name not in BASELINES)]
 
 
-def _bundled() -> Path:
-    """The data that comes with the package: inside a wheel, or beside the sources."""
-    package = Path(__file__).parent
-    for folder in (package / "_bundled" / "digits", package.parent / "datasets" / "digits" / "data"):
-        if folder.is_dir():
-            return folder
-    raise ValueError("the bundled data is missing from this installation; install predictdyn again")
-
-
 def _list(words: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in words.split(",") if word.strip())
 
@@ -350,29 +339,3 @@ def _remove(folder: Path) -> None:
     import shutil
 
     shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def _bar(what: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on stderr."""
-    if quiet:
-        yield lambda done, all_: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(what, total=None)
-        yield lambda done, all_: progress.update(task, completed=done, total=all_)
-
-
-@contextmanager
-def _spinner(what: str, *, quiet: bool) -> Iterator[None]:
-    if quiet:
-        yield
-        return
-    from rich.console import Console
-
-    with Console(stderr=True).status(what):
-        yield

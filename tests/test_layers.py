@@ -9,7 +9,8 @@ LAYERS = [
     {"forecast"},
     {"fitting", "lines"},
     {"loaders", "forecasters", "backtest"},
-    {"report"},
+    {"report", "registry", "console"},
+    {"cli_datasets"},
     {"cli"},
 ]
 PACKAGE = Path(__file__).parents[1] / "predictdyn"

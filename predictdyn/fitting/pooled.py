@@ -175,17 +175,30 @@ def on_shared(
     flat = precision.reshape(*precision.shape[:-2], k * k)
     pairs = (plan[:, :, None] * plan[:, None, :]).reshape(r, p * p)
     batch = precision.shape[:-3]
-    whole = xp.swapaxes((pairs.T @ flat).reshape(*batch, p, p, k, k), -3, -2).reshape(*batch, p * k, p * k)
+    whole = xp.swapaxes(_summed(xp, pairs, flat).reshape(*batch, p, p, k, k), -3, -2).reshape(*batch, p * k, p * k)
     total = (plan.T @ info).reshape(*batch, p * k)
-    own = (member.T @ flat).reshape(*batch, f, k, k)
+    own = _summed(xp, member, flat).reshape(*batch, f, k, k)
     per = (member[:, :, None] * plan[:, None, :]).reshape(r, f * p)
-    cross = xp.swapaxes((per.T @ flat).reshape(*batch, f, p, k, k), -3, -2).reshape(*batch, f, k, p * k)
-    columns = xp.concatenate([cross, (member.T @ info)[..., None]], -1)
+    cross = xp.swapaxes(_summed(xp, per, flat).reshape(*batch, f, p, k, k), -3, -2).reshape(*batch, f, k, p * k)
+    columns = xp.concatenate([cross, _summed(xp, member, info)[..., None]], -1)
     _, g, logdet = absorb(xp, family_sd[..., None, :], own, columns)
     g = g.reshape(*batch, f * k, p * k + 1)
     cross = xp.swapaxes(g[..., :-1], -1, -2)
     lost = (g[..., -1] ** 2).sum(-1)
     return whole - cross @ g[..., :-1], total - (cross @ g[..., -1:])[..., 0], lost, logdet.sum(-1)
+
+
+def _summed(xp: Any, weights: Array, values: Array) -> Array:
+    """Sums over runs (..., c, j) of values (..., r, j) with weights (r, c), most of them zero where there are many."""
+    if xp is not np or values.ndim == 2:
+        return weights.T @ values
+    # A run is in one family: the dense product grows with the square of the number of runs.
+    from scipy.sparse import csr_array
+
+    *batch, r, j = values.shape
+    columns = np.moveaxis(values.reshape(-1, r, j), 1, 0).reshape(r, -1)
+    total = (csr_array(weights.T) @ columns).reshape(weights.shape[1], -1, j)
+    return np.moveaxis(total, 0, 1).reshape(*batch, weights.shape[1], j)
 
 
 def log_likelihood(xp: Any, z: Array, block: Block) -> Array:

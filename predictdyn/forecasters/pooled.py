@@ -134,20 +134,22 @@ class PooledFitted:
         plan[0], plan[1 : 1 + len(row)] = 1.0, row
         return plan
 
-    def block(self, lines: list[Line], plans: list[np.ndarray], unit: Unit, runs: int, points: int) -> Block:
-        """Lines to arrays padded to (runs, points), in units of a metric."""
+    def block(
+        self, lines: list[Line], plans: list[np.ndarray], unit: Unit, runs: int, points: int, families: int
+    ) -> Block:
+        """Lines to arrays padded to (runs, points) and so many families, in units of a metric."""
         from predictdyn.fitting.pooled import Block, basis
 
         when, latent, stderr, extra, mask = np.zeros((5, runs, points))
-        plan, member = np.zeros((runs, 1 + self.settings.components)), np.zeros((runs, runs))
-        families = sorted({line.family for line in lines})
+        plan, member = np.zeros((runs, 1 + self.settings.components)), np.zeros((runs, families))
+        names = sorted({line.family for line in lines})
         for i, line in enumerate(lines):
             t = slice(0, len(line.share))
             when[i, t], mask[i, t] = clock(line.share), 1.0
             latent[i, t] = (line.latent - unit.centre) / unit.spread
             stderr[i, t] = np.nan_to_num(line.stderr, nan=0.0, posinf=0.0) / unit.spread
             extra[i, t] = _excess(latent[i, t])
-            plan[i], member[i, families.index(line.family)] = plans[i], 1.0
+            plan[i], member[i, names.index(line.family)] = plans[i], 1.0
         functions = basis(when, self.settings.functions)
         return Block(functions, latent, stderr, extra, mask, plan, member, np.array(unit.typical))
 
@@ -161,7 +163,8 @@ class PooledFitted:
         unit = _unit(chosen)
         known = {**self._plans, **(plans or {})}
         rows = [known[line.run] for line in chosen]
-        block = self.block(chosen, rows, unit, settings.learning_runs, settings.learning_points)
+        most = settings.learning_runs
+        block = self.block(chosen, rows, unit, most, settings.learning_points, families=most)
         if settings.sampler == "nuts":
             found = sample(block, seed=seed)
         else:
@@ -218,9 +221,11 @@ class PooledFitted:
         key = ((own * keep).tobytes(), keep.tobytes())
         if key not in cache:
             points = max((len(line.share) for line in others), default=0)
-            block = self.block(others, [self._plans[line.run] for line in others], unit, len(others), points)
+            plans = [self._plans[line.run] for line in others]
+            families = len({line.family for line in others})
+            block = self.block(others, plans, unit, len(others), points, families)
             cache[key] = shared_posterior(learnt.z, block, own, keep)
-        run = self.block([own_line], [plan], unit, 1, len(own_line.share))
+        run = self.block([own_line], [plan], unit, 1, len(own_line.share), families=1)
         at = basis(clock(asked.share), self.settings.functions)
         stderr = np.full(len(at), _last_stderr(own_line, others) / unit.spread)
         each = -(-DRAWS // len(learnt.z))

@@ -1,0 +1,55 @@
+"""What all commands share: the words for a table of curves, and progress on stderr."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from predictdyn.curves import Curves
+
+PATH = click.Path(path_type=Path)
+QUIET = click.option("--quiet", is_flag=True, help="No progress on stderr.")
+
+
+def summary(curves: Curves) -> str:
+    """Runs, metrics with their kinds, and points, as one line."""
+    kinds = ", ".join(sorted({metric.kind for metric in curves.metrics.values()}))
+    metrics = curves.points["metric"].nunique()
+    return f"{len(curves.runs)} runs, {metrics} metrics ({kinds}), {len(curves.points)} points"
+
+
+@contextmanager
+def bar(what: str, *, quiet: bool, transient: bool = False) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on stderr: call it with how many are done, of how many.
+
+    A transient one is gone at the end, and is not shown at all where stderr is no terminal.
+    """
+    if quiet:
+        yield lambda done, all_: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    stderr = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    shown = stderr.is_terminal or not transient
+    with Progress(*columns, console=stderr, transient=transient, disable=not shown) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, all_: progress.update(task, completed=done, total=all_)
+
+
+@contextmanager
+def spinner(what: str, *, quiet: bool) -> Iterator[None]:
+    """A sign on stderr that work goes on."""
+    if quiet:
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(what):
+        yield
