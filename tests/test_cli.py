@@ -109,6 +109,19 @@ def test_a_fixed_split_with_hidden_targets(call, small, tmp_path):
     assert forecasts["cutoff"].isna().all() and len(pd.read_csv(tmp_path / "out" / "scores.csv")) == 7
 
 
+def test_only_the_named_runs_take_part(call, small, data, tmp_path):
+    words = ("--runs", "f[01]-*", "--forecasters", "last_value", "--metrics", "loss", "--cutoffs", "0.4", "--quiet")
+    status, _, err = call("backtest", data, "--out", tmp_path / "part", *words)
+    assert status == 0, err
+    rows = pd.read_parquet(tmp_path / "part" / "forecasts.parquet")
+    assert set(rows["run"]) == {"f0-s0", "f0-s1", "f1-s0", "f1-s1"} and set(rows["fold"]) == {"f0", "f1"}
+    alone = small.of_runs(set(rows["run"]))
+    (tmp_path / "alone").mkdir()
+    tidy.save(alone, tmp_path / "alone")
+    assert call("backtest", tmp_path / "alone", "--out", tmp_path / "same", *words[2:])[0] == 0
+    pd.testing.assert_frame_equal(rows, pd.read_parquet(tmp_path / "same" / "forecasts.parquet"))
+
+
 def test_load_fit_forecast_report(call, small, data, tmp_path):
     status, printed, _ = call("load", "tidy", data, "--out", tmp_path / "tidy")
     assert status == 0 and "8 runs, 7 metrics" in printed
@@ -159,6 +172,7 @@ def test_forecast_at_a_step_from_a_cutoff(call, data, tmp_path):
         (("backtest", "DATA", "--out", "OUT", "--cutoffs", "0.1,2"), "cutoffs are shares in (0, 1)"),
         (("backtest", "DATA", "--out", "OUT", "--cutoffs", "half"), "cutoffs are shares in (0, 1), got 'half'"),
         (("backtest", "DATA", "--out", "OUT", "--test", "z*"), "no run matches 'z*'"),
+        (("backtest", "DATA", "--out", "OUT", "--runs", "z*"), "no run matches 'z*'"),
         (("backtest", "DATA", "--out", "OUT", "--metrics", "z*"), "no metric matches 'z*'"),
         (("backtest", "DATA", "--out", "OUT", "--hold-out", "colour"), "hold-out column 'colour' is not in runs"),
         (("backtest", "DATA", "--out", "OUT", "--split", "seen"), "needs a column seen"),

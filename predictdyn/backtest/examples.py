@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 import pandas as pd
 
-from predictdyn.backtest.plan import Plan, target_metrics, test_runs
+from predictdyn.backtest.plan import Plan, matching_runs, target_metrics
 from predictdyn.curves import Curves
 
 PATH_POINTS = 24
@@ -23,7 +23,7 @@ def examples(curves: Curves, plan: Plan) -> pd.DataFrame:
     names = target_metrics(curves, plan.metrics)
     cutoffs = [np.nan] if plan.split == "seen" else sorted(plan.cutoffs)
     middle = cutoffs[(len(cutoffs) - 1) // 2]
-    allowed = set(test_runs(curves, plan.test)) if plan.test else set(curves.runs.index)
+    allowed = set(matching_runs(curves, plan.test)) if plan.test else set(curves.runs.index)
     logged = curves.points.groupby("metric")["run"].unique()
     chosen: dict[str, list[str]] = {}
     for name in names:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from predictdyn.backtest.plan import Plan, target_metrics, test_runs
+from predictdyn.backtest.plan import Plan, matching_runs, target_metrics
 from predictdyn.curves import Curves
 
 ENDED = 0.98  # a run whose last logged step is at least this share of its plan counts as ended there
@@ -63,7 +63,7 @@ def groups(curves: Curves, plan: Plan) -> list[Group]:
     if plan.budget is not None and "flops" not in curves.runs:
         raise ValueError("a compute budget needs a column flops in runs; found none")
     if plan.test:
-        return [Group("test", test_runs(curves, plan.test), curves, plan)]
+        return [Group("test", matching_runs(curves, plan.test), curves, plan)]
     if plan.hold_out != "run" and plan.hold_out not in curves.runs:
         raise ValueError(
             f"hold-out column {plan.hold_out!r} is not in runs; there are run, {', '.join(curves.runs.columns)}"

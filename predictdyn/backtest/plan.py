@@ -13,12 +13,12 @@ from predictdyn.curves import OUTCOMES, Curves
 class Plan:
     """The settings of a backtest; checked when made.
 
-    ``cutoffs``: shares of the planned run that are seen. ``split``: "cutoff", or "seen" (the points' own ``seen``
-    column decides, nothing else is held out). ``targets``: "final" (at ``last_step``) or "hidden" (every hidden
-    point). ``hold_out``: the column of runs whose groups are held out together. ``test``: globs of runs; all that match
-    are held out together and none is ever history. ``metrics``: globs of metrics to forecast (default: all outcomes).
-    ``budget``: history holds only runs whose ``flops`` do not exceed it. ``max_folds``: more groups than this are dealt
-    into so many folds.
+    ``runs``: globs of the runs that take part (default: all). ``cutoffs``: shares of the planned run that are seen.
+    ``split``: "cutoff", or "seen" (the points' own ``seen`` column decides, nothing else is held out). ``targets``:
+    "final" (at ``last_step``) or "hidden" (every hidden point). ``hold_out``: the column of runs whose groups are held
+    out together. ``test``: globs of runs; all that match are held out together and none is ever history. ``metrics``:
+    globs of metrics to forecast (default: all outcomes). ``budget``: history holds only runs whose ``flops`` do not
+    exceed it. ``max_folds``: more groups than this are dealt into so many folds.
     """
 
     cutoffs: tuple[float, ...] = (0.1, 0.25, 0.5)
@@ -30,6 +30,7 @@ class Plan:
     budget: float | None = None
     max_folds: int = 10
     seed: int = 0
+    runs: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.cutoffs or not all(0 < cutoff < 1 for cutoff in self.cutoffs):
@@ -46,7 +47,7 @@ class Plan:
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
 
-def test_runs(curves: Curves, globs: tuple[str, ...]) -> list[str]:
+def matching_runs(curves: Curves, globs: tuple[str, ...]) -> list[str]:
     """The runs that match any of the globs. Raises ValueError for a glob that matches none."""
     return _matching(list(curves.runs.index), globs, "run")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from predictdyn.backtest.plan import Plan, test_runs
+from predictdyn.backtest.plan import Plan, matching_runs
 from predictdyn.curves import Curves
 
 # Rule, and how it is kept. Numbers are those of the project's evaluation rules.
@@ -51,7 +51,7 @@ def warnings_for(curves: Curves, plan: Plan) -> list[str]:
 def _splits_families(curves: Curves, plan: Plan) -> bool:
     family = curves.runs["family"]
     if plan.test:
-        held_out = curves.runs.index.isin(test_runs(curves, plan.test))
+        held_out = curves.runs.index.isin(matching_runs(curves, plan.test))
         return bool(set(family[held_out]) & set(family[~held_out]))
     column = curves.runs.reset_index().set_index("run", drop=False)[plan.hold_out].astype("str")
     return bool((column.groupby(family).nunique() > 1).any())

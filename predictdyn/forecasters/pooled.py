@@ -50,7 +50,8 @@ class Pooled:
 
     ``functions`` of the clock span a curve; the plan enters by its leading ``components``. The scales are learnt from
     ``learning_runs`` runs, spread over families, at ``learning_points`` points spread over the clock; then all points
-    of all runs are conditioned on, for each of ``scale_draws`` posterior draws. Forecasts have Student tails of
+    of the run's own family, and of up to ``conditioning_runs`` others spread over families, are conditioned on, for
+    each of ``scale_draws`` posterior draws. Forecasts have Student tails of
     ``tails`` degrees of freedom: real runs break away more often than normal ones. Metrics of kind signal are learnt
     beforehand only with ``signals``, else when asked for. ``sampler`` "importance" trades the diagnostics of NUTS for
     speed. Scales that ``known`` has learnt are taken over, so that replays inside a history stay cheap.
@@ -60,6 +61,7 @@ class Pooled:
     components: int = 4
     learning_runs: int = 12
     learning_points: int = 14
+    conditioning_runs: int = 300
     scale_draws: int = 50
     tails: float = 30.0
     signals: bool = False
@@ -184,13 +186,15 @@ class PooledFitted:
             scales[task.metric] = task.scale
             kind = {**self.history.metrics, **seen.metrics}[task.metric].kind
             cache: Cache = {}
+            lot = np.random.default_rng(seed_for(seed, self.settings.name, task.metric))
+            common = {line.run for line in _spread_over(list(task.past.values()), self.settings.conditioning_runs, lot)}
             for asked in task.asked:
                 rng = np.random.default_rng(seed_for(seed, self.settings.name, task.metric, asked.run))
                 plan = plans[asked.run]
                 found: np.ndarray | str = "nothing to learn from"
                 if kind != "schedule":
                     try:
-                        found = self._conditioned(task, asked, plan, cache, rng, seed)
+                        found = self._conditioned(task, asked, plan, common, cache, rng, seed)
                     except np.linalg.LinAlgError:
                         found = "not converged"
                 if isinstance(found, str):
@@ -199,13 +203,22 @@ class PooledFitted:
         return answer(target, latent, scales, status)
 
     def _conditioned(
-        self, task: Task, asked: Asked, plan: np.ndarray, cache: Cache, rng: np.random.Generator, seed: int
+        self,
+        task: Task,
+        asked: Asked,
+        plan: np.ndarray,
+        common: set[str],
+        cache: Cache,
+        rng: np.random.Generator,
+        seed: int,
     ) -> np.ndarray | str:
-        """Latent draws (m, s) of one run, or why there are none."""
+        """Latent draws (m, s) of one run, or why there are none; of other families only ``common`` runs teach."""
         from predictdyn.fitting.pooled import basis, predict, shared_posterior
 
         own_line = _joined(task.seen[asked.run], task.past.get(asked.run))
         others = [line for line in task.past.values() if len(line.share)]
+        if len(others) > self.settings.conditioning_runs:
+            others = [line for line in others if line.run in common or line.family == own_line.family]
         learnt = self.learnt.get(task.metric)
         if learnt is None:
             long = [line for line in others if line.run != asked.run and len(line.share) >= ENOUGH]
