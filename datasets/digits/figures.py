@@ -1,4 +1,4 @@
-"""Figures of the data card: what the networks see, bias that comes and goes, wrong labels learnt last, runs that fail.
+"""Figures of the data card: inputs, bias that comes and goes, wrong labels learnt last, interventions, all runs.
 
 python datasets/digits/figures.py          reads data/ beside this file and writes figures/
 """
@@ -19,6 +19,8 @@ HERE = Path(__file__).parent
 SHOWN = 4  # the test image in the figure of inputs
 LOSS_SHOWN = 1e3  # larger losses are drawn there: the last finite ones reach 1e37
 BLUE, RED, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#8c8c8c"
+# Recipes whose interventions are drawn, each one that learns well.
+INTERVENED = {"balanced_cue": "?", "clean_labels": "?", "lower_rate": "?"}
 STYLE = {"font.size": 8, "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False}
 
 
@@ -27,9 +29,9 @@ def main() -> None:
     runs = pd.read_csv(HERE / "data" / "runs.csv", index_col="run")
     (HERE / "figures").mkdir(exist_ok=True)
     with plt.rc_context(STYLE):
-        for name, draw in {"inputs": inputs, "bias": bias, "memorization": memorization, "all_runs": all_runs}.items():
+        for draw in (inputs, bias, memorization, interventions, all_runs):
             figure = draw(points, runs)
-            figure.savefig(HERE / "figures" / f"{name}.png", dpi=120)
+            figure.savefig(HERE / "figures" / f"{draw.__name__}.png", dpi=120)
             plt.close(figure)
 
 
@@ -86,6 +88,32 @@ def memorization(points: pd.DataFrame, runs: pd.DataFrame) -> plt.Figure:
     axes[0].set_ylabel("share")
     axes[0].set_ylim(0, 1.02)
     axes[2].legend(loc="upper left", fontsize=7)  # the panel whose curves leave room
+    return figure
+
+
+def interventions(points: pd.DataFrame, runs: pd.DataFrame) -> plt.Figure:
+    """What changes when the training is changed on the way: effect of each intervention on the outcome it aims at."""
+    aims = {
+        "balanced_cue": ("accuracy_gap", "accuracy gap", "cue balanced from here"),
+        "clean_labels": ("memorized_share", "wrong labels reproduced", "labels cleaned from here"),
+        "lower_rate": ("test_nll", "test loss, clean (nats)", "a tenth of the learning rate from here"),
+    }
+    figure, axes = plt.subplots(1, 3, figsize=(7.5, 2.7), layout="constrained")
+    for panel, (arm, (metric, label, what)) in zip(axes, aims.items(), strict=True):
+        family = INTERVENED[arm]
+        of_family = runs[(runs.family == family) & runs.intervention.isin(["none", arm])]
+        for name, plan in of_family.iterrows():
+            one = points[(points.run == name) & (points.metric == metric)]
+            colour = GREY if plan.intervention == "none" else BLUE
+            panel.plot(one.step, one.value, color=colour, linewidth=1)
+        begin = of_family.intervention_step.max()
+        panel.axvline(begin, color="black", linewidth=0.6, linestyle=":")
+        panel.set(xlabel="step", ylabel=label, xlim=(0, of_family.last_step.iloc[0]))
+        panel.set_ylim(0, None)
+        panel.set_title(f"{what}\n{family}", fontsize=7)
+    axes[0].plot([], [], color=GREY, label="as planned, three seeds")
+    axes[0].plot([], [], color=BLUE, label="same seeds, changed")
+    axes[0].legend(fontsize=6.5)
     return figure
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 SUITE_SEED = 2026
 SEEDS = (1, 2, 3)
-COUNT = 240  # recipes
+COUNT = 200  # recipes
 MEANINGLESS = 0.1  # rho of a cue that is the class as often as any other
 INTERVENED = 6  # every sixth drawn recipe has interventions
 
