@@ -300,7 +300,7 @@ def _checked_events(points: pd.DataFrame, events: pd.DataFrame | None) -> pd.Dat
     step = _number(events, "step")
     if not np.isfinite(step).all():
         raise ValueError(f"events: step must be finite, {_first(~np.isfinite(step), events)}")
-    unknown = ~events["run"].astype("str").isin(points["run"]).to_numpy()
+    unknown = ~events["run"].astype("str").isin(points["run"].unique()).to_numpy()
     if unknown.any():
         raise ValueError(f"events: run has no points, {_first(unknown, events)}")
     table = events.assign(run=events["run"].astype("str"), step=step, what=events["what"].astype("str"))
