@@ -20,12 +20,16 @@ SHOWN = 4  # the test image in the figure of inputs
 LOSS_SHOWN = 1e3  # larger losses are drawn there: the last finite ones reach 1e37
 BLUE, RED, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#8c8c8c"
 # Recipes whose interventions are drawn, each one that learns well.
-INTERVENED = {"balanced_cue": "?", "clean_labels": "?", "lower_rate": "?"}
+INTERVENED = {
+    "balanced_cue": "mlp-w64-d1-r048",
+    "clean_labels": "mlp-w128-d1-r096",
+    "lower_rate": "mlp-w64-d3-r066",
+}
 STYLE = {"font.size": 8, "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False}
 
 
 def main() -> None:
-    points = pd.read_parquet(HERE / "data" / "points.parquet")
+    points = pd.read_parquet(HERE / "data" / "points.parquet").set_index(["run", "metric"])
     runs = pd.read_csv(HERE / "data" / "runs.csv", index_col="run")
     (HERE / "figures").mkdir(exist_ok=True)
     with plt.rc_context(STYLE):
@@ -103,7 +107,7 @@ def interventions(points: pd.DataFrame, runs: pd.DataFrame) -> plt.Figure:
         family = INTERVENED[arm]
         of_family = runs[(runs.family == family) & runs.intervention.isin(["none", arm])]
         for name, plan in of_family.iterrows():
-            one = points[(points.run == name) & (points.metric == metric)]
+            one = points.loc[(name, metric)]
             colour = GREY if plan.intervention == "none" else BLUE
             panel.plot(one.step, one.value, color=colour, linewidth=1)
         begin = of_family.intervention_step.max()
@@ -111,9 +115,9 @@ def interventions(points: pd.DataFrame, runs: pd.DataFrame) -> plt.Figure:
         panel.set(xlabel="step", ylabel=label, xlim=(0, of_family.last_step.iloc[0]))
         panel.set_ylim(0, None)
         panel.set_title(f"{what}\n{family}", fontsize=7)
-    axes[0].plot([], [], color=GREY, label="as planned, three seeds")
-    axes[0].plot([], [], color=BLUE, label="same seeds, changed")
-    axes[0].legend(fontsize=6.5)
+    axes[0].plot([], [], color=GREY, label="as planned")
+    axes[0].plot([], [], color=BLUE, label="changed")
+    axes[0].legend(fontsize=7, loc="center right")
     return figure
 
 
@@ -133,9 +137,11 @@ def all_runs(points: pd.DataFrame, runs: pd.DataFrame) -> plt.Figure:
     }
     figure, axes = plt.subplots(2, 2, figsize=(7.5, 5.0), layout="constrained")
     for panel, (metric, label) in zip(axes.flat, panels.items(), strict=True):
-        for family in sorted(runs.family.unique(), key=lambda name: name in marked):
+        for family in sorted(runs.family.unique(), key=lambda name: (name in marked, name)):
             colour, name = marked.get(family, ("#c8c8c8", None))
-            one = points[(points.run == f"{family}-s1") & (points.metric == metric)]
+            if (f"{family}-s1", metric) not in points.index:
+                continue  # memorized_share of a recipe without wrong labels
+            one = points.loc[(f"{family}-s1", metric)]
             share = one.step / runs.last_step[f"{family}-s1"]
             value = one.value.clip(upper=LOSS_SHOWN)
             panel.plot(share, value, color=colour, label=name, linewidth=1.4 if name else 0.8)
@@ -159,7 +165,7 @@ def _curves(
 ) -> None:
     """The curves of all seeds of a family over a logarithmic axis of steps that has room for step 0."""
     for number, run in enumerate(runs.index[runs.family == family]):
-        one = points[(points.run == run) & (points.metric == metric)]
+        one = points.loc[(run, metric)]
         panel.plot(one.step, one.value, color=colour, label=label if number == 0 else None, alpha=0.85, linewidth=1)
     panel.set_xscale("symlog", linthresh=4)
     panel.set_xlim(0, runs.last_step[runs.family == family].iloc[0])
