@@ -71,7 +71,7 @@ def names() -> list[str]:
     """The names of all data sets, read off the folder.
 
     >>> names()
-    ['digits', 'multi_power_law', 'pythia_bias', 'pythia_evals', 'pythia_memorization']
+    ['digits', 'grokking', 'multi_power_law', 'pythia_bias', 'pythia_evals', 'pythia_memorization', 'tinylm']
     """
     return sorted(about.parent.name for about in _root().glob("*/about.toml"))
 

@@ -76,5 +76,5 @@ def test_branches_of_one_run_are_one_family(real_data, cache, monkeypatch):
 def test_an_unknown_name_is_told_with_the_known(name, said):
     with pytest.raises(ValueError, match=re.escape(said)):
         registry.entry(name)
-    with pytest.raises(ValueError, match="known are digits, multi_power_law"):
+    with pytest.raises(ValueError, match="known are digits, grokking, multi_power_law"):
         registry.fetch(name)
