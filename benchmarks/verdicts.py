@@ -62,9 +62,9 @@ def _panel(axes: Axes, title: str, table: pd.DataFrame, kinds: list[str]) -> Non
         colour = LIGHT[COLOURS[cell.verdict]]
         words = LIGHT["paper"] if cell.verdict == "predictable here" else LIGHT["ink"]
         axes.add_patch(Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, facecolor=colour, edgecolor="none"))
-        axes.text(x, y - 0.14, f"{cell.skill:+.2f}", ha="center", va="center", color=words, fontsize=10.5)
-        interval = f"{cell.skill_lo:+.2f} to {cell.skill_hi:+.2f}"
-        axes.text(x, y + 0.22, interval, ha="center", va="center", color=words, fontsize=6.5)
+        axes.text(x, y - 0.14, _short(cell.skill), ha="center", va="center", color=words, fontsize=10.5)
+        interval = f"{_short(cell.skill_lo)} to {_short(cell.skill_hi)}"
+        axes.text(x, y + 0.22, interval, ha="center", va="center", color=words, fontsize=6.3)
     runs, families = int(table.n_runs.max()), int(table.n_families.max())
     axes.set_title(f"{title}\n{runs} runs in {families} families", fontsize=10, loc="left")
     axes.set_xticks(range(len(cutoffs)), [f"{cutoff:.0%}" if cutoff >= 0.01 else f"{cutoff:.1%}" for cutoff in cutoffs])
@@ -72,6 +72,13 @@ def _panel(axes: Axes, title: str, table: pd.DataFrame, kinds: list[str]) -> Non
     axes.set(xlim=(-0.5, len(cutoffs) - 0.5), ylim=(len(kinds) - 0.5, -0.5), xlabel="share of the run seen")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
+
+
+def _short(skill: float) -> str:
+    """Two digits, as a narrow cell needs it: .09, −.13, −1.5, −75."""
+    if abs(skill) >= 0.995:
+        return f"{skill:.{0 if abs(skill) >= 9.95 else 1}f}".replace("-", "−")
+    return f"{skill:.2f}".replace("0.", ".", 1).replace("-", "−")
 
 
 def _legend(figure: Figure) -> None:
