@@ -196,9 +196,11 @@ def _summed(xp: Any, weights: Array, values: Array) -> Array:
     from scipy.sparse import csr_array
 
     *batch, r, j = values.shape
-    columns = np.moveaxis(values.reshape(-1, r, j), 1, 0).reshape(r, -1)
-    total = (csr_array(weights.T) @ columns).reshape(weights.shape[1], -1, j)
-    return np.moveaxis(total, 0, 1).reshape(*batch, weights.shape[1], j)
+    n, c = int(np.prod(batch)), weights.shape[1]
+    columns = np.moveaxis(values.reshape(n, r, j), 1, 0).reshape(r, n * j)
+    # Without a history there are no runs to sum over, and no sparse matrix of them.
+    total = csr_array(weights.T) @ columns if weights.size else np.zeros((c, n * j))
+    return np.moveaxis(total.reshape(c, n, j), 0, 1).reshape(*batch, c, j)
 
 
 def log_likelihood(xp: Any, z: Array, block: Block) -> Array:
