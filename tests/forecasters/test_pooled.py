@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -138,6 +139,28 @@ def test_degenerate_curves_get_finite_draws(scale):
         found = FORECASTER.fit(history, seed=0).forecast(seen, target, seed=0)
         assert np.isfinite(found.draws).all() and (found.draws.std(1) > 0).all()
         assert set(found.status[2:4]) <= {"ok", "too few points"}
+
+
+def test_a_large_history_is_conditioned_on_in_part_and_the_own_family_whole(fitted):
+    """With room for all nothing changes; with room for three of eight runs twins of the run in question still count."""
+    curves = made()
+    twin, target = curves.of_runs({"f3-1"}), pd.DataFrame([("f3-1", "acc", 1000)], columns=KEY)
+    learnt = Pooled(known=fitted).fit(curves.of_runs(set(curves.runs.index) - {"f3-1"}), seed=0)
+
+    def draws(most: int, past: Curves) -> np.ndarray:
+        few = replace(learnt, settings=replace(learnt.settings, conditioning_runs=most), history=past)
+        return few.forecast(twin.upto(0.01), target, seed=0).draws
+
+    whole = draws(7, learnt.history)
+    np.testing.assert_array_equal(whole, draws(300, learnt.history))
+    part = draws(3, learnt.history)
+    assert np.isfinite(part).all() and not np.array_equal(part, whole)
+    # The twin's points are among those used: moving them moves the forecast, though three others fill the room.
+    points = learnt.history.points
+    lower = points.assign(value=points["value"].where(points["run"] != "f3-0", 0.1))
+    for most in (3, 300):
+        moved = draws(most, replace(learnt.history, points=lower))
+        assert np.median(moved) < np.median(draws(most, learnt.history)) - 0.01
 
 
 def test_reasons_of_a_fallback():
