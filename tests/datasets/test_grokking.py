@@ -9,29 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-GROKKING = Path(__file__).parents[2] / "datasets" / "grokking"
+SUITE = Path(__file__).parents[2] / "datasets" / "grokking"
 KEY = ["run", "metric", "step"]
 PAIRS = 38**2
-
-
-@pytest.fixture(scope="module")
-def points() -> pd.DataFrame:
-    return pd.read_parquet(GROKKING / "data" / "points.parquet")
-
-
-@pytest.fixture(scope="module")
-def runs() -> pd.DataFrame:
-    return pd.read_csv(GROKKING / "data" / "runs.csv", index_col="run")
-
-
-@pytest.fixture(scope="module")
-def metrics() -> pd.DataFrame:
-    return pd.read_csv(GROKKING / "data" / "metrics.csv", index_col="metric")
-
-
-@pytest.fixture(scope="module")
-def events() -> pd.DataFrame:
-    return pd.read_csv(GROKKING / "data" / "events.csv")
 
 
 @pytest.fixture(scope="module")
@@ -45,29 +25,8 @@ def onset(events, runs) -> pd.DataFrame:
     return events.pivot_table(index="run", columns="what", values="step").reindex(runs.index)
 
 
-def test_points_are_sorted_unique_and_finite(points):
-    assert list(points.columns) == ["run", "metric", "step", "value", "stderr"]
-    assert (points.step.dtype, points.value.dtype, points.stderr.dtype) == (np.int64, np.float64, np.float64)
-    pd.testing.assert_frame_equal(points, points.sort_values(KEY, ignore_index=True))
-    assert not points.duplicated(KEY).any()
-    assert np.isfinite(points.value).all()
-    stated = points.stderr.dropna()
-    assert np.isfinite(stated).all() and (stated >= 0).all()
-
-
-def test_tables_agree_with_each_other(points, runs, metrics, events):
-    assert runs.index.is_unique and set(points.run) == set(runs.index)
-    assert set(points.metric) == set(metrics.index)
-    assert set(events.run) <= set(runs.index)
-    assert (runs.groupby("family").size() == 3).all() and len(runs) >= 150
-    planned = points[points.metric == "learning_rate"].groupby("run").value.max()
-    assert (planned <= runs.peak_learning_rate * (1 + 1e-5)).all()
-
-
-def test_values_keep_to_the_ranges_of_their_metrics(points, metrics):
-    lower, upper = points.metric.map(metrics.lower), points.metric.map(metrics.upper)
-    assert not (points.value < lower).any()
-    assert not (points.value > upper).any()
+def test_the_suite_has_the_runs_it_promises(runs):
+    assert len(runs) >= 150 and (runs.groupby("family").size() == 3).all()
 
 
 def test_every_metric_is_logged_at_every_checkpoint_where_it_is_defined(wide, runs):
@@ -113,7 +72,7 @@ def test_a_run_is_made_again(run, points, tmp_path):
     accuracies by up to 0.12 at a few checkpoints in the rise.
     """
     made = tmp_path / "data"
-    command = [sys.executable, GROKKING / "make.py", "--only", run, "--out", made]
+    command = [sys.executable, SUITE / "make.py", "--only", run, "--out", made]
     subprocess.run(command, check=True, capture_output=True)
     again = pd.read_parquet(made / "points.parquet")
     both = points[points.run == run].merge(again, on=KEY, suffixes=("", "_again"), how="outer", indicator=True)
@@ -133,7 +92,7 @@ def test_the_tables_are_those_of_their_operations():
         "import json, numpy, tables; print(json.dumps({name: tables.results(name, None).tolist() for name in NAMES}))"
     )
     code = code.replace("NAMES", "('addition', 'dihedral')")
-    answer = subprocess.run([sys.executable, "-c", code], cwd=GROKKING, check=True, capture_output=True, text=True)
+    answer = subprocess.run([sys.executable, "-c", code], cwd=SUITE, check=True, capture_output=True, text=True)
     tables = {name: np.array(rows).reshape(38, 38) for name, rows in json.loads(answer.stdout).items()}
     for table in tables.values():
         assert (np.sort(table, axis=0) == np.arange(38)[:, None]).all()
@@ -191,7 +150,7 @@ def test_wrong_labels_are_memorized_first(wide, runs):
 
 
 def test_an_unknown_run_is_a_wrong_call(tmp_path):
-    command = [sys.executable, GROKKING / "make.py", "--only", "resnet", "--out", tmp_path / "data"]
+    command = [sys.executable, SUITE / "make.py", "--only", "resnet", "--out", tmp_path / "data"]
     answer = subprocess.run(command, capture_output=True, text=True)
     assert answer.returncode == 2
     assert "no run 'resnet' among the first 180" in answer.stderr
