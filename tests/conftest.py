@@ -1,8 +1,9 @@
-"""Shared fixtures: a small set of curves with every kind, and the folder of real data where it is to be had."""
+"""Shared fixtures: a small set of curves with every kind, the folder of real data where there is one, the command."""
 
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 # Before anything imports JAX: the test room runs in double precision, on the processor, one thread a process.
@@ -14,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from predictdyn import cli
 from predictdyn.curves import Curves, Metric, curves_from
 
 METRICS = {
@@ -70,3 +72,20 @@ def real_data() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("PREDICTDYN_DATA does not name the folder of public data sets")
     return Path(folder)
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """Call the command in this process: (exit status, stdout, stderr)."""
+
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["predictdyn", *map(str, words)])
+        status = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            status = int(stop.code or 0)
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    return run

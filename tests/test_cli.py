@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from predictdyn import cli
 from predictdyn.loaders import tidy
 
 FORECAST_COLUMNS = [
@@ -31,23 +30,6 @@ SCORE_COLUMNS = [
     "skill_hi",
     "fallback_share",
 ]
-
-
-@pytest.fixture
-def call(monkeypatch, capsys):
-    """Call the command in this process: (exit status, stdout, stderr)."""
-
-    def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["predictdyn", *map(str, words)])
-        status = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            status = int(stop.code or 0)
-        out, err = capsys.readouterr()
-        return status, out, err
-
-    return run
 
 
 @pytest.fixture(scope="module")

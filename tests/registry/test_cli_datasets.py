@@ -9,25 +9,8 @@ import sys
 import pytest
 from pandas.testing import assert_frame_equal
 
-from predictdyn import cli, registry
+from predictdyn import registry
 from predictdyn.loaders import tidy
-
-
-@pytest.fixture
-def call(monkeypatch, capsys):
-    """Call the command in this process: (exit status, stdout, stderr)."""
-
-    def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["predictdyn", *map(str, words)])
-        status = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            status = int(stop.code or 0)
-        out, err = capsys.readouterr()
-        return status, out, err
-
-    return run
 
 
 def test_help_needs_neither_the_network_nor_its_packages():
