@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 
 DECIMALS = 6  # kept of metrics that have an upper bound; of the others 17 significant bits, relative error below 8e-6
 KEPT_BITS = 17
-AFTER_THE_FACT = {"figures.py"}  # code that changes no number of the data
+AFTER_THE_FACT = {"figures.py", "noise.py"}  # code that changes no number of the data
 Tables = tuple[pd.DataFrame, pd.DataFrame]  # points, events
 
 
@@ -92,8 +92,9 @@ def main(
 
 def _fingerprint(here: Path) -> str:
     """A name for the code that makes the data: what other code made is not taken for finished."""
-    sources = [Path(__file__), *(file for file in sorted(here.glob("*.py")) if file.name not in AFTER_THE_FACT)]
-    return hashlib.sha256(b"".join(file.read_bytes() for file in sources)).hexdigest()[:12]
+    files = [file for folder in (Path(__file__).parent, here) for file in sorted(folder.glob("*.py"))]
+    sources = (file.read_bytes() for file in files if file.name not in AFTER_THE_FACT)
+    return hashlib.sha256(b"".join(sources)).hexdigest()[:12]
 
 
 def _trained(groups: Sequence[Group], made: Callable[[Group], Tables], parts: Path, workers: int) -> Tables:

@@ -9,7 +9,8 @@ import nets
 import numpy as np
 from images import CLASSES, SIDE
 from recipes import SEEDS, Recipe
-from train import PADDED, Data, batch_loss, cross_entropy, generator, norm
+from train import PADDED, Data, batch_loss, cross_entropy, generator
+from training import norm
 
 CHUNKS, CHUNK = 8, 32  # gradient noise: 8 batches of 32 examples
 CURVATURE_EXAMPLES = 256

@@ -13,10 +13,10 @@ import nets
 import numpy as np
 from images import SIDE, TrainingSet, training_set, with_balanced_cue, with_clean_labels
 from recipes import MEANINGLESS, SEEDS, SUITE_SEED, Intervention, Recipe, intervention_step
+from training import adamw, norm
 
 MOMENTUM = 0.9
 BETAS = (0.9, 0.999)
-EPSILON = 1e-8
 PURPOSES = ("data", "weights", "batches", "signals", "intervention")
 PADDED = 960  # rows of every training array; one shape for all sizes means one compilation
 PADDED_STEPS = 4000  # of every array of batches, for the same reason
@@ -202,21 +202,7 @@ def _sgd(
 def _adamw(
     state: State, gradient: nets.Params, t: jax.Array, rate: jax.Array, decay: jax.Array
 ) -> tuple[nets.Params, nets.Params, nets.Params]:
-    """Adam with decoupled decay, bias-corrected. Loshchilov & Hutter 2019, arXiv:1711.05101."""
-    b1, b2 = BETAS
-    first = jax.tree.map(lambda m, g: b1 * m + (1 - b1) * g, state.first, gradient)
-    second = jax.tree.map(lambda v, g: b2 * v + (1 - b2) * g * g, state.second, gradient)
-    count = (t + 1).astype(jnp.float32)
-    c1, c2 = 1 - jnp.float32(b1) ** count, 1 - jnp.float32(b2) ** count
-    update = jax.tree.map(
-        lambda m, v, w: -rate * (m / c1 / (jnp.sqrt(v / c2) + EPSILON) + decay * w), first, second, state.params
-    )
-    return first, second, update
+    return adamw(state.params, state.first, state.second, gradient, t, rate, decay, BETAS)
 
 
 _UPDATES = {"sgd": _sgd, "adamw": _adamw}
-
-
-def norm(params: nets.Params) -> jax.Array:
-    """Euclidean norm over all entries of all layers."""
-    return jnp.sqrt(sum(jnp.sum(leaf * leaf) for leaf in jax.tree.leaves(params)))

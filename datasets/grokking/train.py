@@ -13,9 +13,9 @@ import nets
 import numpy as np
 from recipes import SEEDS, SUITE_SEED, Recipe
 from tables import Table, table
+from training import adamw, norm
 
 BETAS = (0.9, 0.98)
-EPSILON = 1e-8
 WARM_UP = 10  # steps
 PURPOSES = ("table", "weights")
 
@@ -107,29 +107,13 @@ def _advance(
     def advance(state: State, data: Data) -> State:
         def step(t: jax.Array, state: State) -> State:
             gradient = jax.grad(train_loss)(state.params, data, architecture)
-            return _adamw(state, gradient, t, rates[t], decay)
+            moments = (state.params, state.first, state.second)
+            first, second, update = adamw(*moments, gradient, t, rates[t], decay, BETAS)
+            return State(jax.tree.map(jnp.add, state.params, update), first, second, norm(update))
 
         return jax.lax.fori_loop(start, stop, step, state)
 
     return jax.vmap(advance)(state, data)
-
-
-def _adamw(state: State, gradient: nets.Params, t: jax.Array, rate: jax.Array, decay: jax.Array) -> State:
-    """Adam with decoupled decay of all weights, bias-corrected. Loshchilov & Hutter 2019, arXiv:1711.05101."""
-    b1, b2 = BETAS
-    first = jax.tree.map(lambda m, g: b1 * m + (1 - b1) * g, state.first, gradient)
-    second = jax.tree.map(lambda v, g: b2 * v + (1 - b2) * g * g, state.second, gradient)
-    count = (t + 1).astype(jnp.float32)
-    c1, c2 = 1 - jnp.float32(b1) ** count, 1 - jnp.float32(b2) ** count
-    update = jax.tree.map(
-        lambda m, v, w: -rate * (m / c1 / (jnp.sqrt(v / c2) + EPSILON) + decay * w), first, second, state.params
-    )
-    return State(jax.tree.map(jnp.add, state.params, update), first, second, norm(update))
-
-
-def norm(params: nets.Params) -> jax.Array:
-    """Euclidean norm over all entries of all layers."""
-    return jnp.sqrt(sum(jnp.sum(leaf * leaf) for leaf in jax.tree.leaves(params)))
 
 
 @partial(jax.jit, static_argnames="architecture")

@@ -6,7 +6,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import nets
-from train import batch_loss, norm
+from train import batch_loss
+from training import norm
 
 CHUNKS, CHUNK = 4, 12  # four batches of 12 sequences
 

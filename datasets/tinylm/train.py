@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import nets
 import numpy as np
 from recipes import SUITE_SEED, Plan, Recipe, number
+from training import adamw, norm
 
 BETAS = (0.9, 0.98)
-EPSILON = 1e-8
 WEIGHT_DECAY = 0.01
 CLIP = 1.0  # largest norm of a gradient
 PURPOSES = ("weights", "batches", "signals")
@@ -99,24 +99,9 @@ def _advance(state: State, tokens: jax.Array, rates: jax.Array, start: int, stop
     def step(t: jax.Array, state: State) -> State:
         gradient = jax.grad(batch_loss)(state.params, tokens[t], heads)
         scale = jnp.minimum(1, CLIP / norm(gradient))
-        return _adamw(state, jax.tree.map(lambda g: scale * g, gradient), t, rates[t])
+        clipped = jax.tree.map(lambda g: scale * g, gradient)
+        moments = (state.params, state.first, state.second)
+        first, second, update = adamw(*moments, clipped, t, rates[t], WEIGHT_DECAY, BETAS)
+        return State(jax.tree.map(jnp.add, state.params, update), first, second, norm(update))
 
     return jax.lax.fori_loop(start, stop, lambda t, s: step(t.astype(jnp.int32), s), state)
-
-
-def _adamw(state: State, gradient: nets.Params, t: jax.Array, rate: jax.Array) -> State:
-    """Adam with decoupled decay, bias-corrected. Loshchilov & Hutter 2019, arXiv:1711.05101."""
-    b1, b2 = BETAS
-    first = jax.tree.map(lambda m, g: b1 * m + (1 - b1) * g, state.first, gradient)
-    second = jax.tree.map(lambda v, g: b2 * v + (1 - b2) * g * g, state.second, gradient)
-    count = (t + 1).astype(jnp.float32)
-    c1, c2 = 1 - jnp.float32(b1) ** count, 1 - jnp.float32(b2) ** count
-    update = jax.tree.map(
-        lambda m, v, w: -rate * (m / c1 / (jnp.sqrt(v / c2) + EPSILON) + WEIGHT_DECAY * w), first, second, state.params
-    )
-    return State(jax.tree.map(jnp.add, state.params, update), first, second, norm(update))
-
-
-def norm(params: nets.Params) -> jax.Array:
-    """Euclidean norm over all entries of all weights."""
-    return jnp.sqrt(sum(jnp.sum(leaf * leaf) for leaf in jax.tree.leaves(params)))
