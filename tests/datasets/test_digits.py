@@ -1,7 +1,5 @@
 """The digits suite: the committed folder is tidy, its code makes it again, and its curves show what they are for."""
 
-import subprocess
-import sys
 from functools import cache
 from pathlib import Path
 
@@ -11,7 +9,6 @@ import pytest
 from scipy.stats import beta
 
 SUITE = Path(__file__).parents[2] / "datasets" / "digits"
-KEY = ["run", "metric", "step"]
 INTERVENTIONS = ["balanced_cue", "lower_rate", "clean_labels"]
 
 
@@ -120,31 +117,16 @@ def test_a_lower_rate_is_a_tenth_from_its_step_on(points, runs):
 
 
 @pytest.mark.parametrize("run", ["mlp-w16-d1-r010-s2", "mlp-w128-d1-r009-s3", "mlp-w32-d1-r036-s1-clean_labels"])
-def test_a_run_is_made_again(run, points, tmp_path):
+def test_a_run_is_made_again(run, made_again):
     """Bit for bit on one machine; elsewhere products are summed in another order, which training amplifies.
 
     So early losses (first 2 % of the run) must agree to 1e-4 and accuracies everywhere to 0.02 (16 of 800 images).
     """
-    made = tmp_path / "data"
-    command = [sys.executable, SUITE / "make.py", "--only", run, "--out", made]
-    subprocess.run(command, check=True, capture_output=True)
-    again = pd.read_parquet(made / "points.parquet")
-    both = points[points.run == run].merge(again, on=KEY, suffixes=("", "_again"), how="outer", indicator=True)
-    assert (both._merge == "both").all()
-    error = (both.value - both.value_again).abs()
-    assert error[both.metric == "learning_rate"].max() == 0
+    both = made_again(run)
+    error = both.error
     assert error[both.metric.str.endswith("accuracy")].max() <= 0.02
     losses = both.metric.isin(["train_loss", "test_loss", "test_nll", "loss_aligned", "loss_conflicting"])
     assert error[losses & (both.step <= 0.02 * both.step.max())].max() <= 1e-4
-    assert not (tmp_path / "data.parts").exists()
-
-
-def test_an_unknown_run_is_a_wrong_call(tmp_path):
-    command = [sys.executable, SUITE / "make.py", "--runs", "3", "--only", "resnet", "--out", tmp_path / "data"]
-    answer = subprocess.run(command, capture_output=True, text=True)
-    assert answer.returncode == 2
-    assert "no run 'resnet' among the first 3" in answer.stderr
-    assert not (tmp_path / "data").exists()
 
 
 @pytest.mark.parametrize("family", ["mlp-w64-d2-r000", "mlp-w32-d1-r003", "mlp-w64-d4-r014"])

@@ -1,5 +1,7 @@
 """What holds for the committed tables of every suite, and for their sizes together."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +68,14 @@ def test_an_intervened_run_shares_plan_and_start_with_its_baseline_run(points, r
         own, other = (one[one.step < plan.intervention_step].drop(columns="run") for one in both)
         pd.testing.assert_frame_equal(own.reset_index(drop=True), other.reset_index(drop=True))
         assert (name, plan.intervention_step, plan.intervention) in recorded
+
+
+def test_an_unknown_run_is_a_wrong_call(data, tmp_path):
+    command = [sys.executable, data.parent / "make.py", "--runs", "3", "--only", "resnet", "--out", tmp_path / "data"]
+    answer = subprocess.run(command, capture_output=True, text=True)
+    assert answer.returncode == 2
+    assert "no run 'resnet' among the first 3" in answer.stderr
+    assert not (tmp_path / "data").exists()
 
 
 def test_all_suites_together_are_small_enough_to_ship():

@@ -1,8 +1,6 @@
 """The tinylm suite: the committed folder is tidy, its code makes it again, and its curves show what they are for."""
 
 import importlib.util
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +8,6 @@ import pandas as pd
 import pytest
 
 SUITE = Path(__file__).parents[2] / "datasets" / "tinylm"
-KEY = ["run", "metric", "step"]
 LARGEST, SMALLEST = "n98k", "n2k"
 PROBES = {"bracket": 1 / 3, "indentation": 1 / 3, "copying": 1 / 4, "counting": 1 / 10}
 REPETITIONS = (4, 16, 64, 128)
@@ -73,31 +70,16 @@ def test_events_tell_when_the_association_was_swapped(runs, events):
     assert (events.step == events.run.map(runs.intervention_step)).all()
 
 
-def test_a_run_is_made_again(points, tmp_path):
+def test_a_run_is_made_again(made_again):
     """Bit for bit on one machine; elsewhere products are summed in another order, which training amplifies.
 
     So early losses (first 2 % of the run) must agree to 1e-3 and losses at the end to 0.05.
     """
-    run, made = "n2k-t614k-cosine-s2", tmp_path / "data"
-    command = [sys.executable, SUITE / "make.py", "--only", run, "--out", made]
-    subprocess.run(command, check=True, capture_output=True)
-    again = pd.read_parquet(made / "points.parquet")
-    both = points[points.run == run].merge(again, on=KEY, suffixes=("", "_again"), how="outer", indicator=True)
-    assert (both._merge == "both").all()
-    error = (both.value - both.value_again).abs()
-    assert error[both.metric == "learning_rate"].max() == 0
+    both = made_again("n2k-t614k-cosine-s2")
+    error = both.error
     losses = both.metric.isin(["train_loss", "validation_loss", "headers_loss", "prose_loss", "shuffled_loss"])
     assert error[losses & (both.step <= 0.02 * both.step.max())].max() <= 1e-3
     assert error[losses].max() <= 0.05
-    assert not (tmp_path / "data.parts").exists()
-
-
-def test_an_unknown_run_is_a_wrong_call(tmp_path):
-    command = [sys.executable, SUITE / "make.py", "--runs", "3", "--only", "gpt", "--out", tmp_path / "data"]
-    answer = subprocess.run(command, capture_output=True, text=True)
-    assert answer.returncode == 2
-    assert "no run 'gpt' among the first 3" in answer.stderr
-    assert not (tmp_path / "data").exists()
 
 
 def test_a_text_that_was_changed_is_refused(tmp_path, monkeypatch):
