@@ -95,6 +95,7 @@ def tasks(history: Curves, seen: Curves, target: pd.DataFrame) -> Iterator[Task]
             lines[run] = _line(run, begun[run], seen_plan, scale) if run in begun else empty
         chance = None if metric.chance is None else float(scale.latent(np.array(metric.chance)))
         finished = {run: _line(run, curve, past_plan, scale) for run, curve in past.items()}
+        scale = scale.below(line.latent for line in (*finished.values(), *lines.values()))
         yield Task(name, scale, chance, finished, lines, asked)
 
 

@@ -1,13 +1,18 @@
-"""The latent scale: where a metric is modelled (logit between two bounds, log above or below one, identity without)."""
+"""The latent scale: where a metric is modelled.
+
+Logit between two bounds, complementary log-log for an error rate, log above or below one bound, identity without.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 
 from predictdyn.curves import Metric
 
+LEAST_RISE = float(np.log(4.0))  # what any run may do that no run has done
 LARGEST_FLOOR = 0.004  # of the range: accuracies within half an item of a bound carry no more than this
 
 
@@ -25,12 +30,17 @@ class Scale(NamedTuple):
     floor: float
     at_lower: bool = False
     at_upper: bool = False
+    error: bool = False
+    highest: float = np.inf
+    rise: float = np.inf
 
     def latent(self, value: np.ndarray) -> np.ndarray:
         """Values (...) in the metric's units to the latent scale (...)."""
         value = np.asarray(value, dtype=float)
         if self.lower is not None and self.upper is not None:
             inside = np.clip(value, self.lower + self.floor, self.upper - self.floor)
+            if self.error:
+                return np.log(-np.log1p(-(inside - self.lower) / (self.upper - self.lower)))
             return np.log(inside - self.lower) - np.log(self.upper - inside)
         if self.lower is not None:
             return np.log(np.maximum(value - self.lower, self.floor))
@@ -40,6 +50,10 @@ class Scale(NamedTuple):
 
     def value(self, latent: np.ndarray) -> np.ndarray:
         """Latent numbers (...) back to the metric's units (...); huge ones end at or next to a bound, always finite."""
+        latent = np.asarray(latent, dtype=float)
+        if np.isfinite(self.highest):
+            over = np.clip(latent - self.highest, 0.0, None)
+            latent = np.minimum(latent, self.highest) + self.rise * np.tanh(over / self.rise)
         value = self._inside(latent)
         if self.at_lower and self.lower is not None:
             value = np.where(value < self.lower + self.floor, self.lower, value)
@@ -50,6 +64,8 @@ class Scale(NamedTuple):
     def _inside(self, latent: np.ndarray) -> np.ndarray:
         # Heavy-tailed draws may ask for exp(1000); at exp(300) squares are still finite, so a mean and sd exist.
         latent = np.clip(np.asarray(latent, dtype=float), -300.0, 300.0) if self.bounded else np.asarray(latent, float)
+        if self.lower is not None and self.upper is not None and self.error:
+            return self.lower + (self.upper - self.lower) * -np.expm1(-np.exp(np.minimum(latent, 3.5)))
         if self.lower is not None and self.upper is not None:
             share = np.where(latent < 0, np.exp(np.minimum(latent, 0)), 1.0) / (1.0 + np.exp(-np.abs(latent)))
             return self.lower + (self.upper - self.lower) * share
@@ -64,12 +80,23 @@ class Scale(NamedTuple):
         value = np.asarray(value, dtype=float)
         if self.lower is not None and self.upper is not None:
             inside = np.clip(value, self.lower + self.floor, self.upper - self.floor)
+            if self.error:
+                right = (self.upper - inside) / (self.upper - self.lower)
+                return stderr / ((self.upper - self.lower) * right * -np.log(right))
             return stderr * (self.upper - self.lower) / ((inside - self.lower) * (self.upper - inside))
         if self.lower is not None:
             return stderr / np.maximum(value - self.lower, self.floor)
         if self.upper is not None:
             return stderr / np.maximum(self.upper - value, self.floor)
         return np.asarray(stderr, dtype=float)
+
+    def below(self, curves: Iterable[np.ndarray]) -> Scale:
+        """The same scale, bent above what latent curves (t,) each have reached; unchanged but beside a lower bound alone."""
+        known = [curve for curve in curves if len(curve)]
+        if self.lower is None or self.upper is not None or not known:
+            return self
+        rise = max(float((curve - np.minimum.accumulate(curve)).max()) for curve in known)
+        return self._replace(highest=max(float(curve.max()) for curve in known), rise=max(rise, LEAST_RISE))
 
     @property
     def bounded(self) -> bool:
@@ -99,4 +126,5 @@ def scale_for(metric: Metric, visible: np.ndarray) -> Scale:
         # Nearer to a bound than 1e-9 of the range, rounding would put a value on it.
         floor = (metric.upper - metric.lower) * min(max(floor / (metric.upper - metric.lower), 1e-9), LARGEST_FLOOR)
     floor = floor if np.isfinite(floor) else 1e-6
-    return Scale(metric.lower, metric.upper, floor, bool((low == 0).any()), bool((high == 0).any()))
+    error = metric.better == "lower" and metric.lower is not None and metric.upper is not None
+    return Scale(metric.lower, metric.upper, floor, bool((low == 0).any()), bool((high == 0).any()), error)

@@ -10,7 +10,7 @@ import numpy as np
 from predictdyn.curves import Metric
 from predictdyn.scales import Scale, scale_for
 
-FACTORS = np.geomspace(0.5, 2.0, 15)
+FACTORS = (0.25, 2.0)  # the spread of a mixture is never changed by more
 
 
 class Resolved(NamedTuple):
@@ -44,12 +44,12 @@ def scaled(rows: Sequence[Resolved]) -> np.ndarray:
         return np.clip(ordered / np.maximum(unit, 1e-200)[:, None, None], -50.0, 50.0)
 
 
-def stack(rows: Sequence[Resolved], *, prior: float) -> np.ndarray:
-    r"""Weights (k,) on the simplex that minimise the mean CRPS of the mixture, pulled towards equal weights.
+def stack(rows: Sequence[Resolved], lean: np.ndarray, *, prior: float) -> np.ndarray:
+    r"""Weights (k,) on the simplex that minimise the mean CRPS of the mixture, pulled towards weights ``lean`` (k,).
 
     :math:`\mathrm{CRPS}(w) = \sum_i w_i E|X_i - y| - \frac12 \sum_{i,j} w_i w_j E|X_i - X_j|`, convex since
     E|X_i - X_j| is of negative type (Szekely and Rizzo 2013, doi:10.1016/j.jspi.2013.03.018). The pull is
-    :math:`\frac{\mathrm{prior}}{n} \lVert w - 1/k \rVert^2` for n rows.
+    :math:`\frac{\mathrm{prior}}{n} \lVert w - \mathrm{lean} \rVert^2` for n rows.
     """
     from scipy.optimize import minimize
 
@@ -61,11 +61,11 @@ def stack(rows: Sequence[Resolved], *, prior: float) -> np.ndarray:
     pull = prior / n
 
     def loss(w: np.ndarray) -> tuple[float, np.ndarray]:
-        apart = w - 1 / k
+        apart = w - lean
         value = w @ error - 0.5 * w @ distance @ w + pull * apart @ apart
         return float(value), error - distance @ w + 2 * pull * apart
 
-    start = np.full(k, 1 / k)
+    start = np.asarray(lean, dtype=float)
     solved = minimize(
         loss, start, jac=True, method="SLSQP", bounds=[(0, 1)] * k, options={"maxiter": 200},
         constraints={"type": "eq", "fun": lambda w: w.sum() - 1, "jac": lambda w: np.ones(k)},
@@ -98,21 +98,27 @@ def widened(draws: np.ndarray, scale: Scale, factor: float) -> np.ndarray:
     return out
 
 
-def spread(rows: Sequence[Resolved], weight: np.ndarray, *, prior: float, level: float = 0.9) -> float:
-    """The factor for `widened` with which intervals of the mixture hold ``level`` of the truths.
+def spread(
+    rows: Sequence[Resolved], weight: np.ndarray, *, prior: float, towards: float = 1.0, level: float = 0.9
+) -> float:
+    r"""The factor for `widened` with which intervals of the mixture hold ``level`` of the truths.
 
-    The factor from `FACTORS` whose share of held truths is nearest to the level; with n rows its logarithm is shrunk by
-    n / (n + prior).
+    Split conformal: each row needs a factor that puts the truth on the end of its interval, on the latent scale and to its
+    own side; the factor is that of rank :math:`\lceil \mathrm{level}\,(n + 1) \rceil` of n (the largest, where there is
+    none; Vovk et al. 2005). Its logarithm counts n / (n + prior), that of ``towards`` the rest, and it stays within `FACTORS`.
     """
-    held = np.zeros(len(FACTORS))
+    needed = []
     for row in rows:
-        mixture = mixed(weight, row.draws)
-        for i, factor in enumerate(FACTORS):
-            low, high = np.quantile(widened(mixture, row.scale, factor), [(1 - level) / 2, (1 + level) / 2])
-            held[i] += low <= row.truth <= high
-    off = np.abs(held / len(rows) - level)
-    best = np.log(FACTORS[off == off.min()]).mean()
-    return float(np.exp(best * len(rows) / (len(rows) + prior)))
+        low, middle, high = row.scale.latent(
+            np.quantile(mixed(weight, row.draws), [(1 - level) / 2, 0.5, (1 + level) / 2])
+        )
+        off = float(row.scale.latent(np.array(row.truth)) - middle)
+        half = high - middle if off > 0 else middle - low
+        needed.append(abs(off) / half if half > 0 else 1.0)
+    n = len(rows)
+    ranked = np.sort(np.clip(needed, *FACTORS))
+    best = ranked[min(int(np.ceil(level * (n + 1))), n) - 1]
+    return float(np.exp((n * np.log(best) + prior * np.log(towards)) / (n + prior)))
 
 
 def _pairs(s: int) -> np.ndarray:

@@ -12,44 +12,60 @@ from predictdyn.curves import OUTCOMES, Curves
 from predictdyn.fitting.stacking import Resolved, resolved, spread, stack
 from predictdyn.forecast import DRAWS, Forecaster, seed_for
 
-Weights = dict[str, dict[str, list[float]]]  # kind -> share -> one weight per member, then the factor of the spread
+# kind -> metric, or WHOLE_KIND -> share -> one weight per member, then the factor of the spread
+Weights = dict[str, dict[str, dict[str, list[float]]]]
+WHOLE_KIND = "*"
 FEW_FAMILIES = 6
 THINNED = 60  # draws per forecast from which weights are learnt
 
 
 def learn(
-    curves: Curves, ways: Mapping[str, Forecaster], *, shares: tuple[float, ...], inner_folds: int,
-    metrics_per_kind: int, rows_per_kind: int, prior: float, seed: int,
+    curves: Curves, ways: Mapping[str, Forecaster], *, lean: np.ndarray, shares: tuple[float, ...], inner_folds: int,
+    metrics_per_kind: int, rows_per_kind: int, prior: float, metric_prior: float, alone: bool, seed: int,
 ) -> Weights:  # fmt: skip
-    """Weights of the members and a factor of the spread, per kind and share of the run seen; see `auto.Auto`."""
+    """Weights of the members and a factor of the spread, per kind, metric and share; see `_ensemble.Ensemble`.
+
+    ``alone``: no run has ended, so none is history for another.
+    """
     whole = _as_logged(curves)
     few = whole.of_metrics({*_sample(whole, metrics_per_kind, seed), *_schedules(whole)})
     table: dict[tuple[str, str], list[Resolved]] = {}
-    for kind, share, row in _replays(few, ways, shares, inner_folds, rows_per_kind // inner_folds, seed):
+    for kind, share, row in _replays(few, ways, shares, inner_folds, rows_per_kind, seed, alone=alone):
         table.setdefault((kind, f"{share:g}"), []).append(row)
     found: Weights = {}
     for (kind, cut), rows in table.items():
-        weight = stack(rows, prior=prior)
-        found.setdefault(kind, {})[cut] = [*weight.tolist(), spread(rows, weight, prior=prior)]
+        weight = stack(rows, lean, prior=prior)
+        factor = spread(rows, weight, prior=prior)
+        of_kind = found.setdefault(kind, {})
+        of_kind.setdefault(WHOLE_KIND, {})[cut] = [*weight.tolist(), factor]
+        for metric in sorted({row.metric for row in rows}):
+            mine = [row for row in rows if row.metric == metric]
+            own = stack(mine, weight, prior=metric_prior)
+            of_kind.setdefault(metric, {})[cut] = [
+                *own.tolist(), spread(mine, own, prior=metric_prior, towards=factor),
+            ]  # fmt: skip
     return found
 
 
 def _replays(
-    curves: Curves, ways: Mapping[str, Forecaster], shares: tuple[float, ...], inner_folds: int, rows: int, seed: int
-) -> Iterator[tuple[str, float, Resolved]]:
+    curves: Curves, ways: Mapping[str, Forecaster], shares: tuple[float, ...], inner_folds: int, rows: int, seed: int,
+    *, alone: bool,
+) -> Iterator[tuple[str, float, Resolved]]:  # fmt: skip
     families = sorted(curves.runs["family"].unique(), key=lambda name: _lot(seed, name))
     # Few families are left out one by one: a replay that learns from half of them would misjudge who learns from all.
     # A single family is replayed by itself, with nothing to learn from but its own beginning.
-    folds = len(families) if len(families) <= FEW_FAMILIES else inner_folds
+    folds = 1 if alone else len(families) if len(families) <= FEW_FAMILIES else inner_folds
     for fold in range(folds):
         test = curves.runs["family"].isin(families[fold::folds])
         history, hidden = curves.of_runs(curves.runs.index[~test]), curves.of_runs(curves.runs.index[test])
         fitted = {name: way.fit(history, seed=seed_for(seed, name, fold)) for name, way in ways.items()}
         for share in shares:
             seen = hidden.upto(share)
-            target, truth = _asked(hidden, share, rows, seed)
+            target, truth = _asked(hidden, share, rows // folds, seed)
             if target.empty:
                 continue
+            if alone:  # where no run has ended, none has in the replay either
+                fitted = {name: way.fit(seen, seed=seed_for(seed, name, fold)) for name, way in ways.items()}
             draws = np.stack(
                 [
                     one.forecast(seen, target, seed=seed_for(seed, name, fold)).draws[:, :: DRAWS // THINNED]

@@ -1,111 +1,97 @@
-"""Curve fit: several forms on the latent scale, averaged with weights from rolling origins inside what was seen."""
+"""Curve fit: the single best curve of each form, by maximum posterior, averaged over forms by how well they explain."""
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+from scipy import stats
 
-from predictdyn.fitting.projection import project
-from predictdyn.forecasters._empirical import Empirical
-from predictdyn.forecasters._rule import Peers
-from predictdyn.forms import FORMS, Form, basis
-from predictdyn.lines import Line
+from predictdyn.fitting import least_squares
+from predictdyn.fitting.batches import by_form, in_batches
+from predictdyn.fitting.structural import FAR, FLOOR, GAP, Graded, Sampled
+from predictdyn.forecasters._averaged import Averaged
+from predictdyn.forecasters._series import Padded
+from predictdyn.forms import BY_NAME, Form
 
-FEWEST = 4  # points a form needs: two linear parameters, a shape, and one to spare
-BINS = 32
-ZOOMS = (1.0, 0.4)  # reach of each refinement of the grid, in steps of the coarse one
-ORIGINS = (0.5, 0.7, 0.85)  # inner origins, as shares of what was seen
+PULL = 4.0  # each number of a shape is as if seen once, in the middle of its bounds, with a sd of half their distance
 
 
-def curve_fit(line: Line, share: np.ndarray, peers: Peers) -> np.ndarray:
-    r"""Average over forms f of the fitted z_f(x), shrunk towards the last level where the forms disagree; latent (m,).
+class MaximumPosterior:
+    """One node a form: its best shape for the curve, by variable projection and Gauss-Newton steps, and level and gaps given it.
 
-    Each form is fitted with its linear parameters solved for and its shape averaged over a grid (`fitting.projection`).
-    Weights of forms are :math:`w_f \propto (e_f^2 + m_f^2 + s^2)^{-2}`: e_f^2 is the mean squared error at the points
-    still hidden when the form was fitted up to 50, 70 and 85 % of the seen part, m_f^2 its misfit of the last quarter
-    when fitted to all, and s the noise of the curve.
-    The change d from the last level is multiplied by :math:`d^2 / (d^2 + 2 V)`, V the variance of the forecasts between
-    forms and nodes: drift that the data cannot tell from none is not forecast. No answer with fewer than 4 points.
+    Forms weigh by the Bayesian information criterion (Schwarz 1978, doi:10.1214/aos/1176344136). The shape counts as
+    known, so intervals are too narrow: that is what `curve_posterior` is there for.
     """
-    begun = line.share > 0
-    x, z = line.share[begun], line.latent[begun]
-    if len(x) < FEWEST:
-        return np.full(len(share), np.nan)
-    return _point(x.tobytes(), z.tobytes(), np.maximum(share, 1e-12).tobytes())
+
+    def graded(self, forms: Sequence[str], batch: Padded, to: np.ndarray, truth: np.ndarray) -> Graded:
+        """Weight one for the only node of each form, and its mean log density of truths."""
+        densities = []
+        for name in forms:
+            location, _, whole, df, _ = _fitted(name, batch, to)
+            density = stats.t.logpdf((truth - location) / np.sqrt(whole), df[:, None]) - 0.5 * np.log(whole)
+            densities.append(density.mean(axis=1))
+        return Graded(np.zeros((len(to), len(forms))), np.stack(densities, axis=1), [1] * len(forms))
+
+    def sampled(
+        self, forms: Sequence[str], batch: Padded, to: np.ndarray, lots: np.ndarray, log_prior: np.ndarray | None
+    ) -> list[Sampled]:
+        """The same curve for every lot."""
+        found = []
+        for i, name in enumerate(forms):
+            *parts, df, evidence = _fitted(name, batch, to)
+            location, known, whole = (np.broadcast_to(part[..., None], (*part.shape, len(lots))) for part in parts)
+            mass = np.zeros(len(to)) if log_prior is None else log_prior[:, i]
+            found.append(Sampled(location, known, whole, df, mass, evidence))
+        return found
 
 
-@lru_cache(maxsize=200_000)
-def _point(share: bytes, latent: bytes, asked: bytes) -> np.ndarray:
-    # A fit depends on these arrays alone; a backtest replays the same curve at the same cutoff in every fold.
-    x, z, to = np.frombuffer(share), np.frombuffer(latent), np.frombuffer(asked)
-    noise = _noise(z)
-    x, z = _binned(x, z)
-    errors, used = np.zeros(len(FORMS)), 0
-    for origin in ORIGINS:
-        n = int(np.searchsorted(x, origin * x[-1], side="right"))
-        if n < FEWEST or n > len(x) - 1:
-            continue
-        used += 1
-        errors += [np.mean((_fit(form, x[:n], z[:n], x[n:], noise)[0] - z[n:]) ** 2) for form in FORMS]
-    tail = max(len(x) // 4, 3)
-    fits = [_fit(form, x, z, np.concatenate([x[-tail:], to]), noise) for form in FORMS]
-    misfit = np.array([np.mean((fit[0][:tail] - z[-tail:]) ** 2) for fit in fits])
-    tiny = 1e-12 * float(np.abs(z).max()) ** 2 + 1e-150
-    weight = (errors / max(used, 1) + misfit + noise**2 + tiny) ** -2
-    weight /= weight.sum()
-    mean, within = np.array([fit[0][tail:] for fit in fits]), np.array([fit[1][tail:] for fit in fits])
-    level = float(z[-min(3, len(z)) :].mean()) if noise > 0 else float(z[-1])
-    centre = weight @ mean
-    variance = weight @ (within + (mean - centre) ** 2)
-    change = centre - level
-    shrunk = level + change * change**2 / (change**2 + 2 * variance + 1e-300)
-    shrunk.flags.writeable = False  # it is shared by all who ask for the same fit
-    return shrunk
+def _fitted(name: str, batch: Padded, to: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Location, variance of what is known and of the next measurement at ln x = to (n, p), in units of the curves; degrees
+    of freedom and evidence (n,)."""
+    form, x, unit = BY_NAME[name], np.exp(batch.u), batch.unit
+    weight = np.where(np.isfinite(batch.variance), 1 / batch.variance, 0.0)
+    found = least_squares.fit(form, x, batch.z * unit[:, None], weight, pull=PULL)
+    points = (weight > 0).sum(axis=1)
+    numbers = 1 + len(form.shape) + (0 if form.fixed else form.gaps)
+    df = np.maximum(points - numbers, 1.0)
+    misfit = found.misfit / unit**2 + FLOOR**2
+    evidence = -0.5 * points * np.log(misfit / points) - 0.5 * numbers * np.log(points)
+    noise = misfit / df
+    given = [found.shape, x, batch.z, weight, unit, noise, np.exp(to)]
+    location, known = in_batches(_given_shape(form), given)
+    return location, known, known + noise[:, None], df, evidence
 
 
-def _fit(form: Form, x: np.ndarray, z: np.ndarray, to: np.ndarray, noise: float) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and variance over the nodes of one form at shares ``to`` (m,); the grid is refined around its best node."""
-    # Late points weigh up to ten times the first (Domhan et al. 2015): the tail is what is extrapolated.
-    weight = 10.0 ** (np.arange(len(x)) / len(x))
-    weight *= len(x) / weight.sum()
-    shapes = form.shapes
-    seen = basis(form, x / x[-1], shapes)
-    fit = project(seen, z, weight, noise=noise)
-    for reach in ZOOMS if form.axes else ():
-        finer = form.around(shapes[int(np.argmax(fit.weight))], reach)
-        shapes, seen = np.concatenate([shapes, finer]), np.concatenate([seen, basis(form, x / x[-1], finer)])
-        fit = project(seen, z, weight, noise=noise)
-    # Nodes without weight need not be carried on.
-    good = fit.weight > 1e-6 * fit.weight.max()
-    ahead = basis(form, to / x[-1], shapes[good])
-    answer = fit.level[good, None] + fit.gap[good, None] * ahead
-    # A node may run away beyond the data; nothing in a latent scale changes by more than four times its seen range.
-    reach = 4 * (z.max() - z.min()) + noise
-    answer = np.clip(answer, z.min() - reach, z.max() + reach)
-    share = fit.weight[good] / fit.weight[good].sum()
-    mean = share @ answer
-    return mean, share @ (answer - mean) ** 2
+@by_form
+def _given_shape(form: Form) -> Callable[..., Any]:
+    """Ridge regression on the columns of one shape: what a gap adds has the prior that it has in `fitting.structural`."""
+
+    def one(shape: Any, x: Any, z: Any, weight: Any, unit: Any, noise: Any, at: Any) -> tuple[Any, Any]:
+        here, there = form.columns(x, shape), form.columns(at, shape)
+        far = form.columns(jnp.array([1.0, FAR]), shape)
+        total = weight.sum()
+        if form.fixed:
+            z = z - here[0] / unit
+            level = (weight * z).sum() / total
+            return level + there[0] / unit, jnp.full(at.shape, noise / total)
+        level, middle = (weight * z).sum() / total, here @ weight / total
+        apart = here - middle[:, None]
+        size = (far[:, 1] - far[:, 0]) ** 2 + apart**2 @ weight / total
+        precision = (apart * weight) @ apart.T + jnp.diag(noise * size / GAP**2 + 1e-12)
+        ahead = there - middle[:, None]
+        location = level + ahead.T @ jnp.linalg.solve(precision, apart @ (weight * (z - level)))
+        known = noise * (1 / total + (ahead * jnp.linalg.solve(precision, ahead)).sum(0))
+        return location, known
+
+    return jax.vmap(one)
 
 
-def _binned(x: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """At most ``BINS`` points: the last four as they are, those before averaged in bins of the log of the share."""
-    if len(x) <= BINS:
-        return x, z
-    body = len(x) - 4
-    position = np.log(x[:body])
-    cell = np.minimum((position - position[0]) / (position[-1] - position[0]) * (BINS - 4), BINS - 5).astype(int)
-    count = np.bincount(cell, minlength=BINS - 4)
-    full = count > 0
-    mean = [np.bincount(cell, weights=one[:body], minlength=BINS - 4)[full] / count[full] for one in (x, z)]
-    return np.concatenate([mean[0], x[body:]]), np.concatenate([mean[1], z[body:]])
-
-
-def _noise(z: np.ndarray) -> float:
-    """Noise of a measurement (t,) -> (): root mean square second difference of the later half over sqrt 6."""
-    late = z[len(z) // 2 :] if len(z) >= 8 else z
-    second = late[2:] - 2 * late[1:-1] + late[:-2]
-    return float(np.sqrt(np.mean(second**2) / 6)) if len(second) else 0.0
-
-
-FORECASTER = Empirical("curve_fit", curve_fit)
+FORECASTER = Averaged(
+    "curve_fit",
+    MaximumPosterior(),
+    ("log_linear", "pow3", "pow4", "weibull", "hill", "floor", "m3", "local_slope", "rise_and_fall", "double_power"),
+)

@@ -1,0 +1,85 @@
+"""Curve posterior: forms alone, every number that is not known integrated out, averaged by their evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from predictdyn.fitting import noise, quadrature
+from predictdyn.fitting.mixtures import Mixture
+from predictdyn.fitting.structural import Graded, Sampled
+from predictdyn.forecasters._averaged import Averaged
+from predictdyn.forecasters._series import Padded
+from predictdyn.forms import BY_NAME
+
+CORRELATIONS = (0.0, 0.5, 0.8)  # of neighbouring errors: what a form does not follow lasts
+
+
+class Quadrature(NamedTuple):
+    """Nodes of each form and of the correlation of errors, Student-t errors by reweighting; see `fitting.quadrature`."""
+
+    robust: bool = True
+
+    def graded(self, forms: Sequence[str], batch: Padded, to: np.ndarray, truth: np.ndarray) -> Graded:
+        """Log weights of all nodes of each form, and the mean log densities that they gave to truths."""
+        weights, densities = [], []
+        for name in forms:
+            _, seen, _ = self._conditioned(name, batch, to)
+            off = (truth[:, :, None] * batch.unit[:, None, None] - seen.location) / np.sqrt(seen.square)
+            density = stats.t.logpdf(off, seen.df[:, None, None]) - 0.5 * np.log(seen.square)
+            with np.errstate(divide="ignore"):
+                weights.append(np.log(seen.weight))
+            densities.append(density.mean(axis=1))
+        sizes = [weight.shape[1] for weight in weights]
+        return Graded(np.concatenate(weights, axis=1), np.concatenate(densities, axis=1), sizes)
+
+    def sampled(
+        self, forms: Sequence[str], batch: Padded, to: np.ndarray, lots: np.ndarray, log_prior: np.ndarray | None
+    ) -> list[Sampled]:
+        """Forecasts of each form by nodes drawn by weight."""
+        found, first = [], 0
+        for name in forms:
+            known, whole, log_evidence = self._conditioned(name, batch, to)
+            weight, k = whole.weight, whole.weight.shape[1]
+            if log_prior is not None:
+                weight = weight * np.exp(log_prior[:, first : first + k])
+            first += k
+            mass = weight.sum(axis=1)
+            upto = np.cumsum(weight, axis=1) / mass[:, None]
+            chosen = np.stack([np.searchsorted(row, lots).clip(0, k - 1) for row in upto])[:, None, :]
+            location, without, square = (
+                np.take_along_axis(part, chosen, axis=2) for part in (whole.location, known.square, whole.square)
+            )
+            unit = batch.unit[:, None, None]
+            units = location / unit, without / unit**2, square / unit**2
+            found.append(Sampled(*units, whole.df, np.log(mass), log_evidence))
+        return found
+
+    def _conditioned(self, name: str, batch: Padded, to: np.ndarray) -> tuple[Mixture, Mixture, np.ndarray]:
+        """What is known of the curve at ln x = to (n, p), the next measurements there, and the log evidence (n,)."""
+        form, x = BY_NAME[name], np.exp(batch.u)
+        z = batch.z * batch.unit[:, None]
+        weight = np.where(np.isfinite(batch.variance), 1 / batch.variance, 0.0)
+
+        def conditioned(weight: np.ndarray) -> quadrature.Posterior:
+            return quadrature.posterior(form, x, z, weight, correlation=CORRELATIONS)
+
+        found = conditioned(weight)
+        if self.robust:
+            fitted = quadrature.predict(found, form, x)
+            residual = np.where(weight > 0, z - (fitted.weight[:, None] * fitted.location).sum(-1), 0.0)
+            found = conditioned(weight * noise.student(residual, weight))
+        at = np.exp(to)
+        return quadrature.predict(found, form, at), quadrature.predict(found, form, at, noise=1.0), found.log_evidence
+
+
+FORECASTER = Averaged(
+    "curve_posterior",
+    Quadrature(),
+    ("log_linear", "pow3", "pow4", "weibull", "hill", "floor", "double_power"),
+    shrink=0.0,
+    temper=1.0,
+)

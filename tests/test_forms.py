@@ -1,0 +1,96 @@
+"""Every form keeps the contract of forms: finite, inside its bounds, and at its end what it says."""
+
+import jax
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from predictdyn.forms import BY_NAME, FORMS, Form
+
+WIDE = np.concatenate([np.geomspace(1e-6, 1, 40), np.geomspace(1.1, 1e9, 40)])
+forms = pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
+
+
+def columns(form: Form, x: np.ndarray, nodes: np.ndarray) -> np.ndarray:
+    """All g at all nodes (m, j, t), compiled once for a form."""
+    return np.asarray(jax.jit(jax.vmap(form.columns, (None, 0)))(x, nodes))
+
+
+def corners(form: Form) -> np.ndarray:
+    """Every corner of the prior's box (2^k, k)."""
+    ends = [(prior.low, prior.high) for prior in form.shape.values()]
+    return np.array(np.meshgrid(*ends, indexing="ij")).reshape(len(ends), -1).T if ends else np.zeros((1, 0))
+
+
+def test_there_are_enough_forms_and_names_are_their_own():
+    assert len(FORMS) >= 20 and len(BY_NAME) == len(FORMS)
+
+
+@forms
+def test_finite_everywhere(form):
+    nodes = np.concatenate([form.nodes(), corners(form)])
+    found = columns(form, WIDE, nodes)
+    assert found.shape == (len(nodes), form.gaps, len(WIDE)) and np.isfinite(found).all()
+    assert not form.fixed or form.gaps == 1
+
+
+@forms
+def test_nodes_are_inside_the_bounds_and_cut_the_prior_evenly(form):
+    nodes, finer = form.nodes(), form.nodes(2)
+    assert nodes.shape == (np.prod([prior.nodes for prior in form.shape.values()], dtype=int), len(form.shape))
+    for i, prior in enumerate(form.shape.values()):
+        assert (nodes[:, i] > prior.low).all() and (nodes[:, i] < prior.high).all()
+        assert len(np.unique(finer[:, i])) == 2 * len(np.unique(nodes[:, i]))
+        steps = np.diff(np.log(np.unique(nodes[:, i])) if prior.log else np.unique(nodes[:, i]))
+        assert_allclose(steps, steps.mean(), rtol=1e-6)
+
+
+@forms
+def test_slopes_in_the_shape_are_finite(form):
+    if not form.shape:
+        return
+    x = np.geomspace(1e-5, 1e4, 30)
+    slopes = jax.jit(jax.vmap(jax.jacfwd(lambda shape: form.columns(x, shape))))(form.nodes())
+    assert np.isfinite(slopes).all() and np.abs(slopes).max(axis=(0, 1, 2)).min() > 0, "each number matters"
+
+
+@forms
+def test_the_end_is_as_stated(form):
+    before, after = (columns(form, np.array([at]), form.nodes())[..., 0] for at in (1e130, 1e260))
+    if form.end == "level":
+        assert (np.abs(after - before) < 0.02 + 0.02 * np.abs(before)).all()
+        return
+    grown = np.abs(after - before).max(axis=1)
+    assert (grown > 0.3).all(), "does not come to a level"
+    # ln x doubles.
+    doubled = (np.abs(after) <= 2.05 * np.abs(before) + 1).all()
+    assert doubled == (form.end == "logarithm")
+
+
+@forms
+def test_no_g_is_another_or_a_constant(form):
+    x = np.geomspace(0.01, 3, 50)
+    for one in columns(form, x, form.nodes()):
+        centred = one - one.mean(1, keepdims=True)
+        size = np.linalg.norm(centred, axis=1)
+        assert (size > 0).all()
+        unit = centred / size[:, None]
+        assert np.linalg.matrix_rank(unit, tol=1e-5) == form.gaps
+
+
+def test_power_is_its_formula_and_its_limit():
+    x = np.array([0.01, 0.5, 1.0, 7.0])
+    assert_allclose(BY_NAME["pow3"].columns(x, np.array([0.7]))[0], (1 - x**-0.7) / 0.7)
+    assert_allclose(BY_NAME["pow3"].columns(x, np.array([1e-6]))[0], np.log(x), rtol=1e-4, atol=1e-9)
+
+
+def test_m4_solves_its_equation():
+    x, (alpha, rate, power) = np.geomspace(1e-3, 1e3, 20), (0.7, 2.0, 1.3)
+    w = np.asarray(BY_NAME["m4"].columns(x, np.array([alpha, rate, power]))[0])
+    assert_allclose(w / (1 - w) ** alpha, rate * x**-power, rtol=1e-6)
+
+
+def test_floor_is_a_power_law_with_a_floor_in_logarithms():
+    x = np.geomspace(0.01, 100, 9)
+    found = BY_NAME["floor"].columns(x, np.array([0.3, 0.5]))[0]
+    assert_allclose(np.exp(found), 0.3 + 0.7 * x**-0.5)
