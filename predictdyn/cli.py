@@ -32,6 +32,7 @@ METRICS = click.option("--metrics", default="", metavar="GLOB,...", help="Metric
 @click.version_option(__version__, prog_name="predictdyn")
 def cli() -> None:
     """Forecast what a training run will become, from how it began; show by backtest how far to trust it."""
+    _keep_compiled()
 
 
 cli.add_command(datasets)
@@ -268,6 +269,25 @@ def _backtest(curves: Curves, plan: Any, names: list[str], data: Path, out: Path
         raise
     _remove(resume)
     click.echo(_board(board))
+
+
+def _keep_compiled() -> None:
+    """What JAX compiles is kept in the cache folder, one for each type of processor, and not compiled again."""
+    import hashlib
+    import platform
+
+    from predictdyn.registry.places import cache
+
+    cpu = Path("/proc/cpuinfo")
+    flags = (
+        [line for line in cpu.read_text().splitlines() if line.startswith(("flags", "Features"))][:1]
+        if cpu.is_file()
+        else []
+    )
+    kind = hashlib.sha256(" ".join([platform.machine(), platform.processor(), *flags]).encode()).hexdigest()[:12]
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache() / f"compiled-{kind}"))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 
 def _board(board: Any, top: int = 5) -> str:

@@ -86,28 +86,29 @@ def fit(
     if nodes is None:
         nodes = form.nodes(5 ** (1 / max(k, 1)) if x.ndim == 1 and k < 4 else 1.0)
     u = probability_of(form, nodes)
+    settings = (float(pull), int(steps) if k else 0)
     if x.ndim == 1:
         alike = curves.white.own.ndim == 1
         with double():
             prepared = prepared_for(form, alike)(x, nodes, curves.white, None)[0]
         batch = curves._replace(white=None) if alike else curves
-        found = in_batches(
-            _fitted(form, steps, True), [batch], [curves.white if alike else None, x, prepared, u, float(pull)]
-        )
+        found = in_batches(_fitted(form, True), [batch], [curves.white if alike else None, x, prepared, u, *settings])
     else:
         curves, x = own_places(curves, x)
-        found = in_batches(_fitted(form, steps, False), [curves, x], [nodes, u, float(pull)])
+        found = in_batches(_fitted(form, False), [curves, x], [nodes, u, *settings])
     return found
 
 
 @by_form
-def _fitted(form: Form, steps: int, shared: bool) -> Any:
-    def with_shared_places(curves: Curves, white: Any, x: Array, prepared: Any, u: Array, pull: Array) -> Fit:
+def _fitted(form: Form, shared: bool) -> Any:
+    def with_shared_places(
+        curves: Curves, white: Any, x: Array, prepared: Any, u: Array, pull: Array, steps: Array
+    ) -> Fit:
         left = misfits(summed(curves, white, prepared), curves.unit, form.fixed)
         own = (curves.white if white is None else white).own
         return _descended(form, curves, x, own, left, u, pull, steps)
 
-    def with_own_places(curves: Curves, x: Array, nodes: Array, u: Array, pull: Array) -> Fit:
+    def with_own_places(curves: Curves, x: Array, nodes: Array, u: Array, pull: Array, steps: Array) -> Fit:
         left = misfits(sums_own(curves.z, curves.white, columns_at(form, x, nodes)), curves.unit, form.fixed)
         return _descended(form, curves, x, curves.white.own, left, u, pull, steps)
 
@@ -140,7 +141,7 @@ def _descended(form: Form, curves: Curves, x: Array, own: Array, left: Array, u:
     nowhere = _Point(
         jnp.full(n, jnp.inf), jnp.zeros((n, j)), jnp.zeros((n, j)), jnp.zeros((n, k, k)), jnp.zeros((n, k))
     )
-    u, point, _ = jax.lax.fori_loop(0, 1 + (steps if k else 0), step, (start, nowhere, jnp.full(n, 5e-3)))
+    u, point, _ = jax.lax.fori_loop(0, 1 + steps, step, (start, nowhere, jnp.full(n, 5e-3)))
     gain = (_newton(u, point, jnp.zeros(n)) * point.downhill).sum(1) / jnp.maximum(point.left, 1e-300)
     gap = point.gap * curves.unit[:, None]
     squares = (point.left - force * ((u - 0.5) ** 2).sum(1)) * curves.unit**2 * curves.precision

@@ -125,7 +125,7 @@ def sums_own(z: Array, white: Whitening, columns: Array) -> Sums:
     return Sums(total, mean, (z**2).sum(1)[:, None], centre, cross, gram, spread)
 
 
-def _spread(columns: Array | None, white: Whitening, gram: Array, total: Array) -> Array:
+def _spread(columns: Array, white: Whitening, gram: Array, total: Array) -> Array:
     """The weighted variance of g: what the sums say, unless errors correlate."""
     if white.before is None:
         return jnp.diagonal(gram, axis1=1, axis2=2).swapaxes(1, 2) / total[..., None]
@@ -186,6 +186,12 @@ def ahead_at(form: Form, nodes: Array) -> Array:
     ends = columns_at(form, jnp.array([1.0, 10.0], nodes.dtype), nodes)
     ahead = ends[..., 1] - ends[..., 0]
     return ahead if nodes.ndim == 3 else ahead[None]
+
+
+@by_form
+def columns_for(form: Form) -> Any:
+    """`columns_at`, compiled."""
+    return partial(columns_at, form)
 
 
 def shape_at(form: Form, u: Array) -> Array:

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.nn import sigmoid
 
 from predictdyn.fitting.batches import in_double
@@ -33,6 +32,7 @@ class Mixture(NamedTuple):
 def mean_sd(mixture: Mixture) -> tuple[Array, Array]:
     """Mean and sd, both (n, s).
 
+    >>> import numpy as np
     >>> two = Mixture(np.array([[0.5, 0.5]]), np.array([[[-1.0, 1.0]]]), np.zeros((1, 1, 2)), np.array([9.0]))
     >>> [float(part[0, 0]) for part in mean_sd(two)]
     [0.0, 1.0]
@@ -72,6 +72,7 @@ def quantiles(mixture: Mixture, levels: Sequence[float]) -> Array:
     T is taken through the normal equivalent of Wallace (1959, doi:10.1214/aoms/1177706092) and the logistic
     approximation of Bowling et al. (2009): off by .0002 for 16 degrees of freedom, by .001 for three.
 
+    >>> import numpy as np
     >>> one = Mixture(np.ones((1, 1)), np.array([[[2.0]]]), np.array([[[9.0]]]), np.array([50.0]))
     >>> quantiles(one, [0.05, 0.5, 0.95]).round(2).tolist()
     [[[-3.03, 2.0, 7.03]]]
@@ -106,10 +107,3 @@ def _heavier(df: Array) -> Array:
     """Variance of Student's t (n, 1, 1); with two degrees of freedom or fewer there is none, and 20 stands for it."""
     df = df[:, None, None]
     return df / jnp.maximum(df - 2, 0.05 * df)
-
-
-def joined(mixtures: Sequence[Mixture], share: Array) -> Mixture:
-    """One mixture of several that have the same degrees of freedom, each with its share (n, i)."""
-    weight = np.concatenate([one.weight * share[:, i : i + 1] for i, one in enumerate(mixtures)], axis=1)
-    location, square = (np.concatenate([one[part] for one in mixtures], axis=2) for part in (1, 2))
-    return Mixture(weight, location, square, mixtures[0].df)

@@ -24,8 +24,8 @@ class Whitening(NamedTuple):
 
     own: Array
     weight: Array
-    before: Array | None = None
-    previous: Array | None = None
+    before: Array = None
+    previous: Array = None
 
 
 def whitening(x: np.ndarray, weight: np.ndarray, correlation: float = 0.0) -> Whitening:

@@ -26,12 +26,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import gammaln
 
-from predictdyn.fitting.batches import by_form, cholesky, double, in_batches, solve
+from predictdyn.fitting.batches import by_form, double, in_batches, solve
 from predictdyn.fitting.linear import (
     Curves,
     Sums,
     ahead_at,
     columns_at,
+    columns_for,
     left_by,
     own_places,
     prepared_for,
@@ -94,49 +95,69 @@ class Summary(NamedTuple):
     log_evidence: Array
 
 
+class _Gaps(NamedTuple):
+    """Given each node, in units of the curve's sd: gaps (n, j, m), their inverse, squares left (n, m) and what the
+    prior of the gaps takes from the log evidence (n, m), and the noise (n, 1) of the best node."""
+
+    gap: Array
+    inverse: Array
+    left: Array
+    cost: Array
+    noise: Array
+
+
+def _given(sums: Sums, unit: Array) -> _Gaps:
+    """There are no gaps, or the only one is one in the units of z."""
+    n, j, m = sums.cross.shape
+    gap, inverse = jnp.ones_like(sums.cross) / unit[:, None], jnp.zeros((n, j, j, m), unit.dtype)
+    left = jnp.broadcast_to(sums.square, (n, m))
+    for a in range(j):
+        left = left - 2 * sums.cross[:, a] / unit + sums.gram[:, a, a] / unit**2
+    return _Gaps(gap, inverse, left, jnp.zeros((), jnp.float32), jnp.ones_like(unit))
+
+
+def _solved(sums: Sums, ahead: Array, floor: Array, df: Array, sd: Array) -> _Gaps:
+    """Gaps integrated out under a prior sd of what they add."""
+    n, j, m = sums.cross.shape
+    scale = jnp.sqrt(jnp.maximum(jnp.maximum(sums.spread, ahead**2), 1e-12))
+    both = scale[:, :, None] * scale[:, None]
+    sums = sums._replace(cross=sums.cross / scale, gram=sums.gram / both)
+    # The prior of the gaps as it is where the noise is at its floor finds the noise of the best node.
+    best = left_by(sums, floor / df / sd**2)[1].min(1, keepdims=True)
+    noise = (jnp.maximum(best, 0) + floor) / df
+    ridge = noise / sd**2
+    gap, left, pivots = left_by(sums, ridge)
+    matrix, unity = ridged(sums.gram, ridge), jnp.ones((n, m), left.dtype)
+    columns = [solve(matrix, [unity * (a == b) for a in range(j)])[0] for b in range(j)]
+    inverse = jnp.stack([jnp.stack(column, 1) for column in columns], 1) / both
+    cost = sum(jnp.log((pivot / ridge).astype(jnp.float32)) for pivot in pivots) / 2
+    return _Gaps(jnp.stack(gap, 1) / scale, inverse, left, cost, noise)
+
+
 def weighed(sums: Sums, ahead: Array, curves: Curves, log_prior: Array, weak: Weak, fixed: bool) -> Posterior:
     """Weigh the nodes, and put everything back into the units of z; ``ahead`` (n, j, m) is g(10) - g(1)."""
     rows, unit, precision = (part[:, None] for part in (curves.rows, curves.unit, curves.precision))
     n, j, m = sums.cross.shape
-    free = 0 if fixed else j
-    df = jnp.maximum(rows - 1 - free, 0) + weak.strength
+    given = fixed or j == 0
+    df = jnp.maximum(rows - 1 - (0 if given else j), 0) + weak.strength
     floor = weak.strength * weak.noise**2
-    low = jnp.float32  # relative to the best node it is enough for what comes of logarithms, and twice as fast
-    noise, half = jnp.ones_like(unit), 0.0
-    gap, inverse = jnp.zeros_like(sums.cross), jnp.zeros((n, j, j, m), sums.cross.dtype)
-    if fixed:
-        gap = jnp.ones_like(sums.cross) / unit[:, None]
-        left = sums.square - 2 * sums.cross[:, 0] / unit + sums.gram[:, 0, 0] / unit**2
-    elif j == 0:
-        left = jnp.broadcast_to(sums.square, (n, m))
-    else:
-        scale = jnp.sqrt(jnp.maximum(jnp.maximum(sums.spread, ahead**2), 1e-12))
-        sums = sums._replace(cross=sums.cross / scale, gram=sums.gram / (scale[:, :, None] * scale[:, None]))
-        # The prior of the gaps as it is where the noise is at its floor finds the noise of the best node.
-        best = left_by(sums, floor / df / weak.gap**2)[1].min(1, keepdims=True)
-        noise = (jnp.maximum(best, 0) + floor) / df
-        ridge = noise / weak.gap**2
-        found, left, pivots = left_by(sums, ridge)
-        half = -sum(jnp.log((pivot / ridge).astype(low)) for pivot in pivots) / 2
-        matrix, unity = ridged(sums.gram, ridge), jnp.ones((n, m), left.dtype)
-        columns = [solve(matrix, [unity * (a == b) for a in range(j)])[0] for b in range(j)]
-        inverse = jnp.stack([jnp.stack(column, 1) for column in columns], 1) / (scale[:, :, None] * scale[:, None])
-        gap = jnp.stack(found, 1) / scale
+    gap, inverse, left, cost, noise = _given(sums, unit) if given else _solved(sums, ahead, floor, df, weak.gap)
     left = jnp.maximum(left, 0) + floor
     least = left.min(1, keepdims=True)
-    fit = -(df / 2).astype(low) * jnp.log1p((left / least - 1).astype(low)) + half + log_prior.astype(low)
+    # Relative to the best node single precision is enough for what comes of logarithms, and twice as fast.
+    low = jnp.float32
+    fit = -(df / 2).astype(low) * jnp.log1p((left / least - 1).astype(low)) - cost + log_prior.astype(low)
     fit = jnp.where(jnp.isfinite(fit), fit, -jnp.inf)
     top = fit.max(1, keepdims=True)
     weight = jnp.exp(jnp.maximum(fit - top, -80.0)).astype(left.dtype)
-    sum_ = weight.sum(1, keepdims=True)
-    evidence = top.astype(left.dtype) + jnp.log(sum_) - df / 2 * jnp.log(least)
+    mass = weight.sum(1, keepdims=True)
     log_root = jnp.log(jnp.where(curves.white.own > 0, curves.white.own, 1.0)).sum(-1)
     known = log_root - jnp.log(sums.total[:, 0]) / 2 - (curves.rows - 1) * (jnp.log(jnp.pi) / 2 + jnp.log(curves.unit))
     known -= (rows - 1 + weak.strength - df)[:, 0] / 2 * jnp.log(2 * noise[:, 0])
     known += weak.strength / 2 * jnp.log(floor) - gammaln(weak.strength / 2) + gammaln(df[:, 0] / 2)
     return Posterior(
         nodes=None,
-        weight=weight / sum_,
+        weight=weight / mass,
         middle=curves.offset[:, None] + unit * sums.mean,
         gap=unit[:, None] * gap,
         centre=jnp.broadcast_to(sums.centre, (n, j, m)),
@@ -144,7 +165,7 @@ def weighed(sums: Sums, ahead: Array, curves: Curves, log_prior: Array, weak: We
         variance=left / df * unit**2 * precision,
         total=sums.total * precision,
         df=df[:, 0],
-        log_evidence=evidence[:, 0] + known,
+        log_evidence=(top.astype(left.dtype) + jnp.log(mass) - df / 2 * jnp.log(least))[:, 0] + known,
     )
 
 
@@ -161,6 +182,9 @@ def _at_places(posterior: Posterior, asked: Array, noise: Array) -> Mixture:
     shape = (n, asked.shape[-1], m)
     square = posterior.variance[:, None] * share
     return Mixture(posterior.weight, jnp.broadcast_to(location, shape), jnp.broadcast_to(square, shape), posterior.df)
+
+
+_compiled_at_places = jax.jit(_at_places)
 
 
 def _ended(posterior: Posterior, asked: Array | None, levels: Array | None) -> Posterior | Summary:
@@ -225,7 +249,8 @@ class _Call(NamedTuple):
 
         curves = jax.tree.map(cast, standardised(self.x, self.z, self.weight, self.correlation))
         x, nodes, log_prior = cast(self.x), cast(self.nodes), cast(self.log_prior)
-        weak, at, levels = jax.tree.map(cast, (self.weak, self.at, self.levels and np.asarray(self.levels)))
+        levels = None if self.levels is None else cast(self.levels)
+        weak, at = jax.tree.map(cast, (self.weak, self.at))
         alike = x.ndim == 1 and curves.white.own.ndim == 1
         shared = x.ndim == 1 and (alike or self.correlation == 0) and (at is None or at.ndim == 1)
         if shared:
@@ -261,7 +286,7 @@ def posterior(
     nodes: Array | None = None,
     log_prior: Array | None = None,
     weak: Weak = WEAK,
-    correlation: float | Sequence[float] = 0.0,
+    correlation: float | Sequence[float] | np.ndarray = 0.0,
     dtype: Any = np.float64,
 ) -> Posterior:
     """The posterior of curves z (n, t) over places x (t,) or (n, t), both relative to the last step seen.
@@ -277,13 +302,9 @@ def posterior(
     >>> round(float(found.nodes[found.weight.argmax(), 0]), 2)
     0.71
     """
-    if isinstance(correlation, Sequence):
-        same = (form, x, z, weight)
-        each = [
-            posterior(*same, nodes=nodes, log_prior=log_prior, weak=weak, correlation=one, dtype=dtype)
-            for one in correlation
-        ]
-        return averaged(each)
+    if isinstance(correlation, Sequence | np.ndarray):
+        rest = {"nodes": nodes, "log_prior": log_prior, "weak": weak, "dtype": dtype}
+        return averaged([posterior(form, x, z, weight, correlation=one, **rest) for one in correlation])
     call = _called(form, x, z, weight, nodes, log_prior, weak, correlation, dtype)
     found, m = call.run(), len(call.nodes)
     return Posterior(*(part if part is None or part.shape[-1] <= m else part[..., :m] for part in found))._replace(
@@ -320,12 +341,8 @@ def forecast(
 def predict(posterior: Posterior, form: Form, at: Array, *, noise: float = 0.0) -> Mixture:
     """What is predicted at places (s,) or (n, s): curves, or values with ``noise`` times the noise of precision one."""
     with double():
-        return jax.tree.map(np.asarray, _predicted(form)(posterior, np.asarray(at), np.asarray(noise)))
-
-
-@by_form
-def _predicted(form: Form) -> Any:
-    return lambda posterior, at, noise: _at_places(posterior, columns_at(form, at, posterior.nodes), noise)
+        asked = columns_for(form)(np.asarray(at), posterior.nodes)
+        return jax.tree.map(np.asarray, _compiled_at_places(posterior, asked, np.asarray(noise)))
 
 
 def draws(key: Array, posterior: Posterior, form: Form, at: Array, count: int, *, noise: float = 0.0) -> np.ndarray:
@@ -337,39 +354,29 @@ def draws(key: Array, posterior: Posterior, form: Form, at: Array, count: int, *
     >>> draws(jax.random.key(0), found, BY_NAME["pow3"], np.array([1.0, 10.0]), 200).shape
     (1, 200, 2)
     """
+    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
+    n, j, m = posterior.gap.shape
+    cumulative = posterior.weight.cumsum(1)
+    row = np.arange(n)[:, None]
+    # One search for all curves: the weights of each are moved to an interval of its own.
+    flat = (cumulative / cumulative[:, -1:] + row).ravel()
+    node = np.minimum(np.searchsorted(flat, rng.random((n, count)) + row) - row * m, m - 1)
+
+    def drawn(part: np.ndarray) -> np.ndarray:
+        """The nodes' (n, ..., count) of (n, ..., m)."""
+        lots = node.reshape(n, *[1] * (part.ndim - 2), count)
+        return np.take_along_axis(np.broadcast_to(part, (*part.shape[:-1], m)), lots, -1)
+
+    sd = np.sqrt(drawn(posterior.variance) * posterior.df[:, None] / rng.chisquare(posterior.df[:, None], (n, count)))
+    middle = drawn(posterior.middle) + sd * rng.standard_normal((n, count)) / np.sqrt(drawn(posterior.total))
+    size, axes = np.linalg.eigh(np.moveaxis(drawn(posterior.inverse), -1, 1))
+    white = np.sqrt(np.maximum(size, 0)) * rng.standard_normal((n, count, j))
+    gap = drawn(posterior.gap) + sd[:, None] * np.einsum("ncab,ncb->nac", axes, white)
+    nodes = np.broadcast_to(posterior.nodes, (n, *posterior.nodes.shape[-2:]))[row, node]
     with double():
-        return np.asarray(_drawn(form, count)(key, posterior._replace(log_evidence=None), np.asarray(at), noise))
-
-
-@by_form
-def _drawn(form: Form, count: int) -> Any:
-    def one(key: Array, own: Posterior, at: Array, noise: Array) -> Array:
-        """One curve: a node, a variance, the middle and the gaps, what they give; shapes without n."""
-        key_node, key_noise, key_middle, key_gap, key_new = jax.random.split(key, 5)
-        j, m = own.gap.shape
-        dtype = own.weight.dtype
-        node = jax.random.choice(key_node, m, (count,), p=own.weight)
-        middle, total = (jnp.broadcast_to(part, (m,))[node] for part in (own.middle, own.total))
-        chi2 = 2 * jax.random.gamma(key_noise, own.df / 2, (count,), dtype)
-        sd = jnp.sqrt(own.variance[node] * own.df / chi2)
-        middle = middle + sd * jax.random.normal(key_middle, (count,), dtype) / jnp.sqrt(total)
-        white = jax.random.normal(key_gap, (j, count), dtype)
-        root = cholesky(own.inverse[..., node])
-        gap = [own.gap[a, node] + sd * sum(root[a][b] * white[b] for b in range(a + 1)) for a in range(j)]
-        g = jax.vmap(lambda shape: form.columns(at, shape))(own.nodes[node])
-        curve = middle[:, None] + sum(gap[a][:, None] * (g[:, a] - own.centre[a, node][:, None]) for a in range(j))
-        return jnp.broadcast_to(curve, (count, len(at))) + (
-            jnp.sqrt(noise) * sd[:, None] * jax.random.normal(key_new, (count, len(at)), dtype)
-        )
-
-    def all_curves(key: Array, posterior: Posterior, at: Array, noise: Array) -> Array:
-        own = Posterior(*(None if part is None else 0 for part in posterior))._replace(
-            nodes=0 if posterior.nodes.ndim == 3 else None
-        )
-        keys = jax.random.split(key, len(posterior.weight))
-        return jax.vmap(one, (0, own, 0 if at.ndim == 2 else None, None))(keys, posterior, at, noise)
-
-    return all_curves
+        g = np.asarray(columns_for(form)(np.asarray(at), nodes))
+    curve = middle[..., None] + np.einsum("njc,njcs->ncs", gap, g - drawn(posterior.centre)[..., None])
+    return curve + np.sqrt(noise) * sd[..., None] * rng.standard_normal(curve.shape)
 
 
 def averaged(posteriors: Sequence[Posterior]) -> Posterior:

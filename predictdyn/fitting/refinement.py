@@ -7,9 +7,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import ndtr, ndtri
+from jax.scipy.special import ndtr
+from scipy.special import ndtri
 
-from predictdyn.fitting.batches import SIZES, by_form, cholesky, double, in_batches
+from predictdyn.fitting.batches import SIZES, by_form, cholesky, in_batches
 from predictdyn.fitting.linear import (
     Curves,
     ahead_at,
@@ -61,9 +62,7 @@ def refined(
     curves, x = own_places(standardised(x, z, weight, correlation), np.asarray(x, dtype=np.float64))
     nodes = np.broadcast_to(coarse.nodes, (len(x), *coarse.nodes.shape[-2:]))
     u = np.clip(probability_of(form, nodes), 1e-6, 1 - 1e-6)
-    with double():
-        v = np.asarray(ndtri(u))
-    batch = [curves, x, v, coarse.weight]
+    batch = [curves, x, ndtri(u), coarse.weight]
     return in_batches(_local(form, passes), batch, [Weak(*(np.float64(part) for part in weak))], most=SIZES[1])
 
 
@@ -89,12 +88,14 @@ def _local(form: Form, passes: int) -> Any:
         blur = (cell / 3 / jnp.maximum(density, cell / 2)) ** 2
         start = _moments(v, weight, blur[:, :, None] * jnp.eye(k))
 
-        def again(_: int, at: tuple[Array, Array]) -> tuple[Array, Array]:
-            v, found = on_grid(*at, curves, x, weak)
-            return _moments(v, found.weight, spacing**2 / 8 * (at[1] @ at[1].mT))
+        def again(_: int, state: tuple[Array, Array, Posterior]) -> tuple[Array, Array, Posterior]:
+            mean, root, _found = state
+            v, found = on_grid(mean, root, curves, x, weak)
+            return *_moments(v, found.weight, spacing**2 / 8 * (root @ root.mT)), found
 
-        mean, root = jax.lax.fori_loop(0, passes - 1, again, start)
-        return on_grid(mean, root, curves, x, weak)[1]
+        empty = jax.eval_shape(on_grid, *start, curves, x, weak)[1]
+        nothing = jax.tree.map(lambda part: jnp.zeros(part.shape, part.dtype), empty)
+        return jax.lax.fori_loop(0, passes, again, (*start, nothing))[2]
 
     return refine
 

@@ -8,5 +8,5 @@ from predictdyn.forecasters._ensemble import Ensemble
 FORECASTER = Ensemble(
     "auto",
     (*curve_ensemble.FORECASTER.members, "pooled"),
-    (*curve_ensemble.FORECASTER.lean, 5.0),
+    (*curve_ensemble.FORECASTER.lean, 10.0),
 )

@@ -7,5 +7,5 @@ from predictdyn.forecasters._ensemble import Ensemble
 FORECASTER = Ensemble(
     "curve_ensemble",
     ("last_value", "drift", "climatology", "log_linear", "nearest", "curve_posterior", "structural"),
-    (1.0, 1.0, 1.0, 0.5, 1.0, 0.5, 5.0),
+    (1.0, 1.0, 1.0, 0.5, 1.0, 0.5, 10.0),
 )

