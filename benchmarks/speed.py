@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from matplotlib.ticker import FuncFormatter, NullFormatter
 from numpyro.infer import MCMC, NUTS
 from nuts_agreement import model
 from scipy.optimize import curve_fit, least_squares
@@ -33,6 +34,7 @@ from predictdyn.report.style import LIGHT, canvas, drawing
 
 POW4 = BY_NAME["pow4"]
 FAR, LEVELS = np.array([10.0]), (0.05, 0.95)
+GRIDS = ((16, 32), (32, 36), (64, 72))
 COLD = """
 import time; start = time.perf_counter()
 import numpy as np
@@ -176,7 +178,7 @@ def speeds(quick: bool) -> None:
         print(row(name, took, f"{took.wall / scipy.wall:,.3g} x", share))
     print("\n| posterior | a second | a CPU second | of NUTS |\n|---|---|---|---|")
     rows = {}
-    for shape in ((16, 32), (32, 36), (64, 72)):
+    for shape in GRIDS[: 1 if quick else 3]:
         nodes = grid(*shape)
         rows[f"quadrature, {len(nodes):,} nodes"] = forecasting(made, nodes, 3 if len(nodes) < 2000 else 1)
     rows["quadrature, refined"] = cost(lambda: refined(POW4, made.x, made.z[:some]), some)
@@ -187,10 +189,10 @@ def speeds(quick: bool) -> None:
 
 def nuts(made: Simulated, quick: bool) -> Cost:
     """The sampler on a few curves, compiled before."""
-    few = 1 if quick else 3
+    few, steps = (1, 10) if quick else (3, 500)
     machine = MCMC(
-        NUTS(model(POW4), dense_mass=True), num_warmup=500, num_samples=500, num_chains=4, chain_method="vectorized",
-        progress_bar=False, jit_model_args=True,
+        NUTS(model(POW4), dense_mass=True), num_warmup=steps, num_samples=steps, num_chains=4,
+        chain_method="vectorized", progress_bar=False, jit_model_args=True,
     )  # fmt: skip
 
     def run(i: int) -> None:
@@ -207,7 +209,7 @@ def quality(quick: bool) -> None:
     n, some = (300, 100) if quick else (5_000, 400)
     made = simulate(n, 100, seed=1)
     print("\n| forecast at 10 x the data | RMSE | 90 % interval holds |\n|---|---|---|")
-    for shape in ((16, 32), (32, 36), (64, 72)):
+    for shape in GRIDS[: 1 if quick else 3]:
         nodes = grid(*shape)
         found = forecast(POW4, made.x, made.z, at=FAR, levels=LEVELS, nodes=nodes)
         print(scored(f"posterior, {len(nodes):,} nodes", found.mean[:, 0], made.truth, found.quantiles[:, 0]))
@@ -285,6 +287,11 @@ def growth(quick: bool, out: Path) -> None:
                 if line is not None:
                     panel.plot(at, line, color=LIGHT[colour], marker=marker, markersize=4, label=name)
             panel.set(xscale="log", yscale="log", xlabel=across, ylabel=up)
+            values = np.log10(np.concatenate([line for line in lines if line is not None]))
+            panel.set_ylim(10 ** np.floor(values.min()), 10 ** np.ceil(values.max()))
+            for axis in (panel.xaxis, panel.yaxis):
+                axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
+                axis.set_minor_formatter(NullFormatter())
         figure.axes[0].legend(frameon=False)
         (out / "speed.svg").write_text(drawing(figure, "speed").alone)
 

@@ -2,13 +2,14 @@ r"""Curve forms: latent value z(x) of one curve over x, its step relative to the
 
 .. math:: z(x) = \mathrm{level} + \sum_j \mathrm{gap}_j \, g_j(x; \mathrm{shape})
 
-Level and gaps are linear, so they are solved for or integrated out exactly; a form marked ``fixed`` has one g whose gap is
-one. Each number of the shape has a `Prior` that is also its bounds and its starts. Since x = 1 is the last step seen, one
-set of shapes serves every curve. To add a form: one entry in `FORMS`.
+Level and gaps are linear, so they are solved for or integrated out exactly; a form marked ``fixed`` has one g whose
+gap is one. Each number of the shape has a `Prior` that is also its bounds and its starts. Since x = 1 is the last
+step seen, one set of shapes serves every curve. To add a form: one entry in `FORMS`.
 
-Forms that differ only in how level and gap are written are one form here: exp4 and Janoschek are ``weibull``; MMF, log power and
-the emergence step are ``hill``; exp3 and Bertalanffy are ``exponential``; pow2 and M1 on a logarithmic scale are ``log_linear``; M2 is
-``pow3`` where values are modelled as they are, and ``floor`` where their logarithms are.
+Forms that differ only in how level and gap are written are one form here: exp4 and Janoschek are ``weibull``; MMF,
+log power and the emergence step are ``hill``; exp3 and Bertalanffy are ``exponential``; pow2 and M1 on a logarithmic
+scale are ``log_linear``; M2 is ``pow3`` where values are modelled as they are, and ``floor`` where their logarithms
+are.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ Array = Any  # a JAX array, or a scalar of one
 
 
 class Prior(NamedTuple):
-    """Uniform between two bounds, in the logarithm or (``log=False``) as it is; ``nodes`` is the size of a coarse grid."""
+    """Uniform between two bounds, in the logarithm or (``log=False``) as it is; ``nodes`` is the size of a coarse
+    grid."""
 
     low: float
     high: float
@@ -91,12 +93,14 @@ def _broken(u: Array, slope: Array, change: Array, at: Array, width: Array) -> A
 
 
 def _floored(log_power: Array, floor: Array) -> Array:
-    """ln(floor + (1 - floor) e^log_power): a falling power of which a share ``floor`` of the last value never goes away."""
+    """ln(floor + (1 - floor) e^log_power): a falling power of which a share ``floor`` of the last value never goes
+    away."""
     return jnp.logaddexp(jnp.log(floor), jnp.log1p(-floor) + log_power)
 
 
 def _m4(x: Array, alpha: Array, rate: Array, power: Array) -> Array:
-    """w with w / (1 - w)^alpha = rate x^-power, 0 < w < 1; in v = ln(w / (1 - w)) a convex equation, by Newton steps."""
+    """w with w / (1 - w)^alpha = rate x^-power, 0 < w < 1; in v = ln(w / (1 - w)) a convex equation, by Newton
+    steps."""
     wanted = jnp.log(rate) - power * jnp.log(x)
     # ln w - alpha ln(1 - w) = -softplus(-v) + alpha softplus(v) rises in v with a slope between alpha and one.
     v = jnp.where(wanted > 0, wanted / jnp.maximum(alpha, 0.1), wanted)

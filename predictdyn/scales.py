@@ -91,7 +91,8 @@ class Scale(NamedTuple):
         return np.asarray(stderr, dtype=float)
 
     def below(self, curves: Iterable[np.ndarray]) -> Scale:
-        """The same scale, bent above what latent curves (t,) each have reached; unchanged but beside a lower bound alone."""
+        """The same scale, bent above what latent curves (t,) each have reached; unchanged but beside a lower bound
+        alone."""
         known = [curve for curve in curves if len(curve)]
         if self.lower is None or self.upper is not None or not known:
             return self

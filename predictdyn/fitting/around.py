@@ -1,9 +1,9 @@
 r"""The posterior of forms with too many numbers for a grid: importance sampling around the best fit of each curve.
 
-With v the logits of the prior probabilities u of the shape, which have no bounds, nodes lie on a low-discrepancy normal cloud
-about the least-squares fit, with the covariance of its Gauss-Newton approximation, and weigh by posterior over cloud density.
-Only for forms whose gap is fixed; the level (flat) and the variance of independent noise are integrated out. Meant for sharp
-breaks, which no grid would hit: where the curve has none, the evidence says so.
+With v the logits of the prior probabilities u of the shape, which have no bounds, nodes lie on a low-discrepancy
+normal cloud about the least-squares fit, with the covariance of its Gauss-Newton approximation, and weigh by
+posterior over cloud density. Only for forms whose gap is fixed; the level (flat) and the variance of independent
+noise are integrated out. Meant for sharp breaks, which no grid would hit; the evidence says whether there is one.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ WIDEST = 1.5  # sd of the cloud in v
 
 
 class Cloud(NamedTuple):
-    """Forecasts of all nodes at p places: location and the variances of `structural.Sampled`, each (n, p, k), degrees of
-    freedom (n,), log weight (n, k), and log evidence (n,) in the terms of `structural`."""
+    """Forecasts of all nodes at p places: location and the variances of `structural.Sampled`, each (n, p, k), degrees
+    of freedom (n,), log weight (n, k), and log evidence (n,) in the terms of `structural`."""
 
     location: Array
     known: Array
@@ -64,8 +64,8 @@ def sampled(found: Cloud, lots: np.ndarray) -> Sampled:
     """Nodes drawn at lots (s,) in (0, 1) of their cumulated weight."""
     upto = np.cumsum(np.exp(found.log_weight), axis=1)
     chosen = np.stack([np.searchsorted(row / row[-1], lots).clip(0, len(row) - 1) for row in upto])[:, None]
-    parts = (np.take_along_axis(part, chosen, axis=2) for part in found[:3])
-    return Sampled(*parts, found.df, np.zeros(len(upto)), found.log_evidence)
+    location, known, whole = (np.take_along_axis(part, chosen, axis=2) for part in found[:3])
+    return Sampled(location, known, whole, found.df, np.zeros(len(upto)), found.log_evidence)
 
 
 @cache

@@ -330,8 +330,7 @@ def forecast(
 
     >>> from predictdyn.forms import BY_NAME
     >>> x = np.linspace(0.02, 1, 50)
-    >>> found = forecast(BY_NAME["pow3"], x, 1 + 0.5 * x[None] ** -0.7, at=np.array([10.0]))
-    >>> round(float(found.mean[0, 0]), 2)
+    >>> forecast(BY_NAME["pow3"], x, 1 + 0.5 * x[None] ** -0.7, at=np.array([10.0])).mean.round(2).item()
     1.1
     """
     at = np.asarray(at, dtype=np.float64)

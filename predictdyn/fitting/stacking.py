@@ -103,9 +103,10 @@ def spread(
 ) -> float:
     r"""The factor for `widened` with which intervals of the mixture hold ``level`` of the truths.
 
-    Split conformal: each row needs a factor that puts the truth on the end of its interval, on the latent scale and to its
-    own side; the factor is that of rank :math:`\lceil \mathrm{level}\,(n + 1) \rceil` of n (the largest, where there is
-    none; Vovk et al. 2005). Its logarithm counts n / (n + prior), that of ``towards`` the rest, and it stays within `FACTORS`.
+    Split conformal: each row needs a factor that puts the truth on the end of its interval, on the latent scale and
+    to its own side; the factor is that of rank :math:`\lceil \mathrm{level}\,(n + 1) \rceil` of n (the largest, where
+    there is none; Vovk et al. 2005). Its logarithm counts n / (n + prior), that of ``towards`` the rest, and it stays
+    within `FACTORS`.
     """
     needed = []
     for row in rows:

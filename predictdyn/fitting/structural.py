@@ -1,15 +1,15 @@
-r"""Structural time series around a curve form: a local level and a slope that dies away, by Kalman filter, exactly averaged.
+r"""Structural time series around a curve form: a local level and a slope that dies away, by Kalman filter.
 
 .. math::
     z(u) = \mathrm{level} + \sum_j \mathrm{gap}_j\, g_j(u; \theta) + d(u) + e, \quad
     dd = s\,du + q_l\,dW, \quad ds = -\kappa s\,du + q_s\,dW', \quad u = \ln x
 
-The discrepancy d is what no form explains: without it posteriors of a form hold a third to a half of what they claim on real
-losses. Its filter does not depend on the values, so every column (the curve, the level, each g at each node of its shape)
-goes through the same gains, and level (flat prior) and gaps (normal) are then integrated out as in universal kriging; so is
-the variance of the noise (inverse gamma), which makes the forecast of a node a Student-t. Nodes, of the form's shape and of
-the process (q_l, q_s, kappa), are averaged with the weights of their evidence. See Harvey 1989 (Forecasting, structural time
-series models and the Kalman filter, ch. 3 and 9).
+The discrepancy d is what no form explains: without it posteriors of a form hold a third to a half of what they claim
+on real losses. Its filter does not depend on the values, so every column (the curve, the level, each g at each node
+of its shape) goes through the same gains, and level (flat prior) and gaps (normal) are then integrated out as in
+universal kriging; so is the variance of the noise (inverse gamma), which makes the forecast of a node a Student-t.
+Nodes, of the form's shape and of the process (q_l, q_s, kappa), are averaged with the weights of their evidence. See
+Harvey 1989 (Forecasting, structural time series models and the Kalman filter, ch. 3 and 9).
 
 Arrays only; axis letters n curves, t points, m nodes of the shape, h of the process, k = m h of both, p asked, s draws.
 """
@@ -57,9 +57,9 @@ class Series(NamedTuple):
 
 
 class Sampled(NamedTuple):
-    """Nodes drawn by weight: location (n, p, s), variance of what is known about the curve there (n, p, s) and of the next
-    measurement (n, p, s), degrees of freedom (n,), log mass of all nodes under the learned prior over that under the given
-    one (n,), and log evidence of the form (n,), up to what is the same for all forms."""
+    """Nodes drawn by weight: location (n, p, s), variance of what is known about the curve there (n, p, s) and of the
+    next measurement (n, p, s), degrees of freedom (n,), log mass of all nodes under the learned prior over that under
+    the given one (n,), and log evidence of the form (n,), up to what is the same for all forms."""
 
     location: Array
     known: Array
@@ -70,7 +70,8 @@ class Sampled(NamedTuple):
 
 
 class Graded(NamedTuple):
-    """All nodes of all forms (n, k): log weight on what was seen, mean log density of what then happened; nodes a form."""
+    """All nodes of all forms (n, k): log weight on what was seen, mean log density of what then happened; how many
+    nodes each form has."""
 
     log_weight: Array
     log_density: Array
@@ -181,7 +182,7 @@ class Bundle(NamedTuple):
 
 
 def bundle(names: Sequence[str], finer: float = 0.7) -> Bundle:
-    """Forms by name, each with a grid ``finer`` times as fine as its own: the discrepancy makes up for what lies between.
+    """Forms by name, each with a grid ``finer`` times as fine as its own: the process makes up for what lies between.
 
     >>> bundle(["pow3", "pow4"]).sizes
     [17, 24]
@@ -190,19 +191,16 @@ def bundle(names: Sequence[str], finer: float = 0.7) -> Bundle:
 
 
 def _columns(names: tuple[str, ...], nodes: Sequence[Array], u: Array, unit: Array) -> tuple[Array, Array]:
-    """At u (t,), the level and all gaps of all nodes (m, c, t), and what is fixed (m, t); a form with fewer gaps has zeros."""
-    free, fixed = [], []
+    """At u (t,), level and all gaps of all nodes (m, c, t), zeros where a form has fewer; and what is fixed (m, t)."""
+    level_and_gaps, fixed = [], []
     most = max(0 if BY_NAME[name].fixed else BY_NAME[name].gaps for name in names)
     for name, shapes in zip(names, nodes, strict=True):
         form = BY_NAME[name]
-        g = jax.vmap(lambda shape, form=form: form.columns(jnp.exp(u), shape))(shapes)
-        nothing = jnp.zeros((len(shapes), most, len(u)))
-        free.append(nothing if form.fixed else nothing.at[:, : g.shape[1]].set(g))
-        fixed.append(g[:, 0] / unit if form.fixed else nothing[:, 0] if most else jnp.zeros((len(shapes), len(u))))
-    gaps = jnp.concatenate(free)
-    return jnp.concatenate([jnp.ones_like(gaps[:, :1]) if most else jnp.ones((len(gaps), 1, len(u))), gaps], 1), (
-        jnp.concatenate(fixed)
-    )
+        g = jax.vmap(lambda shape, form=form: form.columns(jnp.exp(u), shape))(shapes)  # (m, j, t)
+        columns = jnp.zeros((len(shapes), 1 + most, len(u))).at[:, 0].set(1.0)
+        level_and_gaps.append(columns if form.fixed else columns.at[:, 1 : 1 + g.shape[1]].set(g))
+        fixed.append(g[:, 0] / unit if form.fixed else jnp.zeros((len(shapes), len(u))))
+    return jnp.concatenate(level_and_gaps), jnp.concatenate(fixed)
 
 
 def _prepared(names: tuple[str, ...], nodes: Sequence[Array], series: Any, process: Array) -> _Filtered:
@@ -216,11 +214,8 @@ def _prepared(names: tuple[str, ...], nodes: Sequence[Array], series: Any, proce
     # A gap that a form does not have is held at zero by a prior that has no say in the evidence.
     gap = jnp.where(size > 0, _jitter(z, real) ** 2 * size / GAP**2 + 1e-14, 1.0)
     ridge = jnp.concatenate([jnp.full((len(here), 1), 1e-12), gap], axis=1)
-    return _filtered(u, z[None] - (fixed if _any_fixed(names) else 0.0), variance, here, ridge, process)
-
-
-def _any_fixed(names: tuple[str, ...]) -> bool:
-    return any(BY_NAME[name].fixed for name in names)
+    less = fixed if any(BY_NAME[name].fixed for name in names) else 0.0
+    return _filtered(u, z[None] - less, variance, here, ridge, process)
 
 
 def _jitter(z: Array, real: Array) -> Array:
@@ -267,14 +262,20 @@ def _draw(names: tuple[str, ...]) -> Any:
             chosen.append(part.start + at)
         all_ = jnp.concatenate(chosen)
         shape, hyper = all_ // len(of), all_ % len(of)
-        drawn = _Filtered(
-            *(part[hyper, shape][:, None] for part in found[:4]),
-            tuple(part[hyper] for part in found.covariance),
-            found.coefficient[hyper, shape][:, None],
-            [[part[hyper, shape][:, None] for part in row] for row in found.root],
-            found.variance[hyper, shape][:, None],
-            found.df,
-            jnp.stack([jnp.stack(mass), jnp.stack(evidence)]),
+
+        def of_drawn(part: Array) -> Array:
+            return part[hyper, shape][:, None]
+
+        drawn = found._replace(
+            level=of_drawn(found.level),
+            slope=of_drawn(found.slope),
+            column_level=of_drawn(found.column_level),
+            column_slope=of_drawn(found.column_slope),
+            covariance=tuple(part[hyper] for part in found.covariance),
+            coefficient=of_drawn(found.coefficient),
+            root=[[of_drawn(part) for part in row] for row in found.root],
+            variance=of_drawn(found.variance),
+            log_weight=jnp.stack([jnp.stack(mass), jnp.stack(evidence)]),
         )
         return drawn, all_
 
@@ -303,7 +304,7 @@ def graded(forms: Bundle, series: Series, to: Array, truth: Array, of: Array) ->
     """
     batched = [*series, to, truth]
     found = in_batches(_grade(forms.names), batched, [list(forms.nodes), of], least=SLICE, most=SLICE)
-    return Graded(*found, [size * len(of) for size in forms.sizes])
+    return Graded(found[0], found[1], [size * len(of) for size in forms.sizes])
 
 
 def sampled(
@@ -331,11 +332,12 @@ def sampled(
         batched = [drawn, chosen, series.unit, some]
         parts.append(in_batches(_reach(forms.names), batched, shared, least=SLICE, most=SLICE))
     whole = [np.concatenate(part, axis=1)[:, : to.shape[1]] for part in zip(*parts, strict=True)]
-    s = len(lots)
-    return [
-        Sampled(*(part[:, :, i * s : (i + 1) * s] for part in whole), drawn.df, *drawn.log_weight[:, :, i].T)
-        for i in range(len(forms.names))
-    ]
+    found = []
+    for i in range(len(forms.names)):
+        location, known, square = (part[:, :, i * len(lots) : (i + 1) * len(lots)] for part in whole)
+        mass, evidence = drawn.log_weight[:, :, i].T
+        found.append(Sampled(location, known, square, drawn.df, mass, evidence))
+    return found
 
 
 def _root(a: Array) -> list[list[Array]]:
@@ -345,7 +347,7 @@ def _root(a: Array) -> list[list[Array]]:
         row: list[Array] = []
         for j in range(i + 1):
             other = rows[j] if j < i else row
-            rest = a[..., i, j] - sum((row[l] * other[l] for l in range(j)), 0.0)
+            rest = a[..., i, j] - sum((row[b] * other[b] for b in range(j)), 0.0)
             row.append(jnp.sqrt(jnp.maximum(rest, 1e-300)) if i == j else rest / rows[j][j])
         rows.append(row)
     return rows
@@ -355,7 +357,7 @@ def _forward(root: list[list[Array]], right: Array) -> Array:
     """L^-1 right (..., c)."""
     found: list[Array] = []
     for i, row in enumerate(root):
-        found.append((right[..., i] - sum((row[l] * found[l] for l in range(i)), 0.0)) / row[i])
+        found.append((right[..., i] - sum((row[b] * found[b] for b in range(i)), 0.0)) / row[i])
     return jnp.stack(found, axis=-1)
 
 
@@ -364,6 +366,6 @@ def _backward(root: list[list[Array]], right: Array) -> Array:
     c = len(root)
     found: list[Array] = [0.0] * c
     for i in reversed(range(c)):
-        above = sum((root[l][i] * found[l] for l in range(i + 1, c)), 0.0)
+        above = sum((root[b][i] * found[b] for b in range(i + 1, c)), 0.0)
         found[i] = (right[..., i] - above) / root[i][i]
     return jnp.stack(found, axis=-1)

@@ -17,8 +17,8 @@ from predictdyn.forecasters import last_value
 from predictdyn.forecasters._errors import smallest_spread
 from predictdyn.forecasters._history import read_history, write_history
 from predictdyn.forecasters._learned import learned
-from predictdyn.forecasters._model import Model
-from predictdyn.forecasters._series import length, padded, usable
+from predictdyn.forecasters._model import Model, sampled
+from predictdyn.forecasters._series import FEWEST, length, padded, usable
 from predictdyn.lines import Asked, Task, answer, tasks
 from predictdyn.scales import Scale
 
@@ -32,8 +32,8 @@ class Averaged:
     The drift d that a form forecasts, from its own level at the last step, is multiplied by
     :math:`d^2 / (d^2 + \mathrm{shrink}\, V)`, V the variance of d that is due to not knowing the curve: drift that the
     data cannot tell from none is not forecast. Forms have shares in proportion to their evidence to the power of
-    ``temper``: with all of it one form would take everything, and be surer than it may. The prior over forms and nodes is that of `_learned.learned`, in which the
-    given one counts like ``worth`` runs.
+    ``temper``: with all of it one form would take everything, and be surer than it may. The prior over forms and
+    nodes is that of `_learned.learned`, in which the given one counts like ``worth`` runs.
     """
 
     name: str
@@ -61,28 +61,27 @@ class AveragedFitted:
 
     def forecast(self, seen: Curves, target: pd.DataFrame, *, seed: int) -> Forecast:
         """Draws of the mixture; rows of curves with fewer than three points fall back on the last value."""
-        latent = np.empty((len(target), DRAWS))
+        latent = np.zeros((len(target), DRAWS))
         status = np.full(len(target), "ok", dtype=object)
         scales: dict[str, Scale] = {}
-        short: list[int] = []
         for task in tasks(self.history, seen, target):
             scales[task.metric] = task.scale
-            rows = [asked for asked in task.asked if usable(task.seen[asked.run])]
-            short += [row for asked in task.asked if not usable(task.seen[asked.run]) for row in asked.rows]
-            known = [line.latent for line in (*task.past.values(), *(task.seen[asked.run] for asked in rows))]
-            floor = smallest_spread(np.concatenate(known or [np.zeros(0)]), bounded=task.scale.bounded)
-            for origin, group in _alike(rows, task):
-                for asked, found in zip(group, self._draws(task, group, origin, seed), strict=True):
+            known = [line.latent for line in (*task.past.values(), *task.seen.values())]
+            floor = smallest_spread(np.concatenate(known), bounded=task.scale.bounded)
+            for asked in task.asked:
+                if not usable(task.seen[asked.run]):
+                    status[asked.rows] = f"fewer than {FEWEST} points: last value"
+            for origin, group in _alike(task):
+                for asked, draws in zip(group, self._draws(task, group, origin, seed), strict=True):
                     rng = np.random.default_rng(seed_for(seed, asked.run, task.metric, "floor"))
-                    latent[asked.rows] = found + floor * rng.standard_normal(DRAWS)
-        found = answer(target, latent, scales, status) if len(short) < len(target) else None
-        if not short:
-            return found  # type: ignore[return-value]
-        plain = last_value.FORECASTER.fit(self.history, seed=seed)
-        other = plain.forecast(seen, target.iloc[short].reset_index(drop=True), seed=seed)
-        draws = np.empty((len(target), DRAWS)) if found is None else found.draws
-        draws[short], status[short] = other.draws, "fewer than 3 points: last value"
-        return Forecast(target.reset_index(drop=True), draws, status)
+                    latent[asked.rows] = draws + floor * rng.standard_normal(DRAWS)
+        found = answer(target, latent, scales, status)
+        short = np.flatnonzero(status != "ok")
+        if len(short):
+            plain = last_value.FORECASTER.fit(self.history, seed=seed)
+            asked_of = target.iloc[short].reset_index(drop=True)
+            found.draws[short] = plain.forecast(seen, asked_of, seed=seed).draws
+        return found
 
     def save(self, folder: Path) -> None:
         """The history as parquet and JSON."""
@@ -98,23 +97,24 @@ class AveragedFitted:
         for row, asked, line in zip(to, group, lines, strict=True):
             row[1 : 1 + len(asked.share)] = np.log(np.maximum(asked.share / line.share[-1], 1.0))
         lots = (np.arange(NODES) + 0.5) / NODES
-        known = None if prior is None else np.broadcast_to(prior, (len(group), len(prior)))
-        sampled = one.model.sampled(one.forms, batch, to, lots, known)
+        of_forms = sampled(one.model, one.forms, batch, to, lots, prior)
         found = []
         for i, asked in enumerate(group):
             rng = np.random.default_rng(seed_for(seed, asked.run, task.metric))
-            parts = [Sampled(*(part[i] for part in form)) for form in sampled]
+            parts = [Sampled(*(part[i] for part in form)) for form in of_forms]
             mass = np.exp(_relative([part.log_mass + one.temper * part.log_evidence for part in parts]))
             draws = _mixture(parts, mass / mass.sum(), 1 + len(asked.share), one.shrink, rng)
             found.append(batch.zero[i] + batch.unit[i] * draws)
         return found
 
 
-def _alike(rows: Sequence[Asked], task: Task) -> list[tuple[float, list[Asked]]]:
+def _alike(task: Task) -> list[tuple[float, list[Asked]]]:
     """Runs with curves of about the same share and number of points, so that no run moves the arrays of another."""
     groups: dict[tuple[float, int], list[Asked]] = {}
-    for asked in rows:
+    for asked in task.asked:
         line = task.seen[asked.run]
+        if not usable(line):
+            continue
         origin = float(np.exp(np.round(4 * np.log(line.share[-1])) / 4))
         groups.setdefault((origin, length(line)), []).append(asked)
     return [(origin, group) for (origin, _), group in groups.items()]

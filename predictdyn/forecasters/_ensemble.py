@@ -22,7 +22,6 @@ from predictdyn.forecasters._replays import WHOLE_KIND, Weights, learn
 from predictdyn.forecasters.pooled import Pooled, PooledFitted
 from predictdyn.scales import scale_for
 
-
 WEIGHTS = "weights.json"
 FROM_FINISHED = ("drift", "climatology", "nearest", "pooled")  # have nothing to say before a run has ended
 
@@ -33,13 +32,12 @@ class Ensemble:
 
     Inside the history, families are dealt into ``inner_folds`` (up to six are left out one by one); each is hidden in
     turn, cut at each of ``shares`` of what its runs logged, and forecast by every member fitted on the rest. Without a
-    history the curves that are seen are replayed themselves, at ``own_shares``. The weights of a kind minimise the CRPS of
-    the mixture (a convex problem, every metric in units of its own), pulled towards ``lean`` with the weight of ``prior``
-    rows, since few families cannot tell members apart; those of a metric likewise, pulled towards its kind's by
-    ``metric_prior``. Then one
-    factor for the spread makes 90 % intervals hold 90 % of those truths. The share at which a run was cut stands for the
-    ratio of target to origin. At most ``metrics_per_kind`` metrics and ``rows_per_kind`` rows a kind and share are
-    replayed.
+    history the curves that are seen are replayed themselves, at ``own_shares``. The weights of a kind minimise the
+    CRPS of the mixture (a convex problem, every metric in units of its own), pulled towards ``lean`` with the weight
+    of ``prior`` rows, since few families cannot tell members apart; those of a metric likewise, pulled towards its
+    kind's by ``metric_prior``. Then one factor for the spread makes 90 % intervals hold 90 % of those truths. The
+    share at which a run was cut stands for the ratio of target to origin. At most ``metrics_per_kind`` metrics and
+    ``rows_per_kind`` rows a kind and share are replayed.
     """
 
     name: str

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from predictdyn.forecasters._model import Model
+from predictdyn.forecasters._model import Model, graded
 from predictdyn.forecasters._series import padded, usable
 from predictdyn.lines import Line
 
@@ -19,9 +19,9 @@ STEPS = 60
 def learned(model: Model, forms: Sequence[str], past: Sequence[Line], origin: float, worth: float) -> np.ndarray | None:
     r"""Log of the learned over the given prior of every node of every form (k,), forms equal at first.
 
-    Every curve is cut at ``origin``, a share of the run, or where it does not go on beyond it, at half of what it has, and
-    forecast by every node. With :math:`p_r(i)` the density that node i gave to what then happened in run r and
-    :math:`w_r(i)` its weight by what had been seen, the prior :math:`\pi` maximises
+    Every curve is cut at ``origin``, a share of the run, or where it does not go on beyond it, at half of what it
+    has, and forecast by every node. With :math:`p_r(i)` the density that node i gave to what then happened in run r
+    and :math:`w_r(i)` its weight by what had been seen, the prior :math:`\pi` maximises
 
     .. math:: \sum_r \ln \sum_i \frac{\pi_i}{\pi^0_i} w_r(i)\, p_r(i) + \mathrm{worth} \sum_i \pi^0_i \ln \pi_i,
 
@@ -35,7 +35,7 @@ def learned(model: Model, forms: Sequence[str], past: Sequence[Line], origin: fl
     batch = padded([begun for begun, _, _ in cut])
     to, latent = np.array([to for _, to, _ in cut]), np.array([truth for _, _, truth in cut])
     truth = (latent - batch.zero[:, None]) / batch.unit[:, None]
-    found = model.graded(forms, batch, to, truth)
+    found = graded(model, forms, batch, to, truth)
     edges = np.cumsum(found.sizes)[:-1]
     weight = np.concatenate([_normal(part) for part in np.split(found.log_weight, edges, axis=1)], axis=1)
     share = weight + found.log_density
@@ -56,7 +56,8 @@ def _normal(log_weight: np.ndarray) -> np.ndarray:
 
 
 def _cut(line: Line, origin: float) -> tuple[Line, np.ndarray, np.ndarray] | None:
-    """The beginning of a curve, the places (ln x after its last point) and values that follow; None if it is too short."""
+    """The beginning of a curve, the places (ln x after its last point) and values that follow; None if it is too
+    short."""
     if not usable(line):
         return None
     end = float(line.share[-1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -23,3 +23,35 @@ class Model(Protocol):
     ) -> list[Sampled]:
         """For each form, forecasts at ln x = to (n, p) by nodes drawn at lots (s,) in (0, 1) of their weight."""
         ...
+
+
+TOGETHER = 8
+
+
+def graded(model: Model, forms: Sequence[str], batch: Padded, to: np.ndarray, truth: np.ndarray) -> Graded:
+    """`Model.graded` for any number of curves, always ``TOGETHER`` at a time.
+
+    So little is compiled, and the last digit of a forecast does not depend on how many are asked for.
+    """
+    parts = [model.graded(forms, batch.only(rows), to[rows], truth[rows]) for rows in _rows(len(to))]
+    weight, density = (np.concatenate([part[i] for part in parts])[: len(to)] for i in range(2))
+    return Graded(weight, density, parts[0].sizes)
+
+
+def sampled(
+    model: Model, forms: Sequence[str], batch: Padded, to: np.ndarray, lots: np.ndarray, log_prior: np.ndarray | None
+) -> list[Sampled]:
+    """`Model.sampled` likewise; ``log_prior`` (k,) is the same for all curves."""
+    parts = []
+    for rows in _rows(len(to)):
+        prior = None if log_prior is None else np.broadcast_to(log_prior, (len(rows), len(log_prior)))
+        parts.append(model.sampled(forms, batch.only(rows), to[rows], lots, prior))
+    return [
+        Sampled(*(np.concatenate(field)[: len(to)] for field in zip(*of_form, strict=True)))
+        for of_form in zip(*parts, strict=True)
+    ]
+
+
+def _rows(n: int) -> Iterator[np.ndarray]:
+    for first in range(0, n, TOGETHER):
+        yield np.minimum(np.arange(first, first + TOGETHER), n - 1)

@@ -1,4 +1,5 @@
-"""Curves of a task as arrays for `fitting`: after step 0, binned where there are many points, in units of their own sd."""
+"""Curves of a task as arrays for `fitting`: after step 0, binned where there are many points, in units of their own
+sd."""
 
 from __future__ import annotations
 
@@ -58,9 +59,9 @@ def padded(lines: Sequence[Line]) -> Padded:
 def record_bias(latent: np.ndarray) -> float:
     """What to add to a curve (t,) that was logged as the best value so far, so that it speaks of the next measurement.
 
-    A best-so-far log never turns back, and repeats a value whenever no record is set. A record is a lucky measurement: on
-    average the one before it was no worse a guess, so the mean size of the later records is taken back. Zero for curves
-    that turn back, repeat no value before their last record, or have few records.
+    A best-so-far log never turns back, and repeats a value whenever no record is set. A record is a lucky
+    measurement: on average the one before it was no worse a guess, so the mean size of the later records is taken
+    back. Zero for curves that turn back, repeat no value before their last record, or have few records.
 
     >>> record_bias(np.array([5.0, 5.0, 4.0, 3.0, 3.0, 2.0, 2.0, 1.0]))
     1.0

@@ -21,7 +21,8 @@ PULL = 4.0  # each number of a shape is as if seen once, in the middle of its bo
 
 
 class MaximumPosterior:
-    """One node a form: its best shape for the curve, by variable projection and Gauss-Newton steps, and level and gaps given it.
+    """One node a form: its best shape for the curve, by variable projection and Gauss-Newton steps, and level and
+    gaps given it.
 
     Forms weigh by the Bayesian information criterion (Schwarz 1978, doi:10.1214/aos/1176344136). The shape counts as
     known, so intervals are too narrow: that is what `curve_posterior` is there for.
@@ -50,8 +51,8 @@ class MaximumPosterior:
 
 
 def _fitted(name: str, batch: Padded, to: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Location, variance of what is known and of the next measurement at ln x = to (n, p), in units of the curves; degrees
-    of freedom and evidence (n,)."""
+    """Location, variance of what is known and of the next measurement at ln x = to (n, p), in units of the curves;
+    degrees of freedom and evidence (n,)."""
     form, x, unit = BY_NAME[name], np.exp(batch.u), batch.unit
     weight = np.where(np.isfinite(batch.variance), 1 / batch.variance, 0.0)
     found = least_squares.fit(form, x, batch.z * unit[:, None], weight, pull=PULL)
@@ -68,7 +69,8 @@ def _fitted(name: str, batch: Padded, to: np.ndarray) -> tuple[np.ndarray, ...]:
 
 @by_form
 def _given_shape(form: Form) -> Callable[..., Any]:
-    """Ridge regression on the columns of one shape: what a gap adds has the prior that it has in `fitting.structural`."""
+    """Ridge regression on the columns of one shape: what a gap adds has the prior that it has in
+    `fitting.structural`."""
 
     def one(shape: Any, x: Any, z: Any, weight: Any, unit: Any, noise: Any, at: Any) -> tuple[Any, Any]:
         here, there = form.columns(x, shape), form.columns(at, shape)
@@ -93,5 +95,5 @@ def _given_shape(form: Form) -> Callable[..., Any]:
 FORECASTER = Averaged(
     "curve_fit",
     MaximumPosterior(),
-    ("log_linear", "pow3", "pow4", "weibull", "hill", "floor", "m3", "local_slope", "rise_and_fall", "double_power"),
+    ("log_linear", "pow3", "pow4", "weibull", "hill", "floor"),
 )

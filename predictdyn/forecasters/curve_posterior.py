@@ -16,11 +16,11 @@ from predictdyn.forms import BY_NAME
 
 CORRELATIONS = (0.0, 0.5, 0.8)  # of neighbouring errors: what a form does not follow lasts
 PRIOR = quadrature.WEAK._replace(gap=1.0)  # a curve does not do much more than it has done
-ROWS = (8, 64)
 
 
 class Quadrature:
-    """Nodes of each form and of the correlation of errors, Student-t errors by reweighting; see `fitting.quadrature`."""
+    """Nodes of each form and of the correlation of errors, Student-t errors by reweighting; see
+    `fitting.quadrature`."""
 
     def graded(self, forms: Sequence[str], batch: Padded, to: np.ndarray, truth: np.ndarray) -> Graded:
         """Log weights of all nodes of each form, and the mean log densities that they gave to truths."""
@@ -59,21 +59,10 @@ class Quadrature:
 
     def _conditioned(self, name: str, batch: Padded, to: np.ndarray) -> tuple[Mixture, Mixture, np.ndarray]:
         """What is known of the curve at ln x = to (n, p), the next measurements there, and the log evidence (n,)."""
-        n, p = to.shape
-        # Few sizes, so that few are compiled.
-        rows = ROWS[0] if n <= ROWS[0] else ROWS[1]
+        p = to.shape[1]
+        # Few widths, so that few are compiled.
         places = 2 if p <= 2 else -(-p // structural.PLACES) * structural.PLACES
-        asked = np.pad(to, [(0, 0), (0, places - p)])
-        index = np.minimum(np.arange(-(-n // rows) * rows), n - 1).reshape(-1, rows)
-        parts = [self._of_rows(name, batch.only(some), asked[some]) for some in index]
-        known, whole = (
-            Mixture(*(np.concatenate(field)[:n] for field in zip(*mixtures, strict=True)))
-            for mixtures in ([part[0] for part in parts], [part[1] for part in parts])
-        )
-        known, whole = (one._replace(location=one.location[:, :p], square=one.square[:, :p]) for one in (known, whole))
-        return known, whole, np.concatenate([part[2] for part in parts])[:n]
-
-    def _of_rows(self, name: str, batch: Padded, to: np.ndarray) -> tuple[Mixture, Mixture, np.ndarray]:
+        at = np.exp(np.pad(to, [(0, 0), (0, places - p)]))
         form, x = BY_NAME[name], np.exp(batch.u)
         z = batch.z * batch.unit[:, None]
         weight = np.where(np.isfinite(batch.variance), 1 / batch.variance, 0.0)
@@ -85,8 +74,9 @@ class Quadrature:
         fitted = quadrature.predict(found, form, x)
         residual = np.where(weight > 0, z - (fitted.weight[:, None] * fitted.location).sum(-1), 0.0)
         found = conditioned(weight * noise.student(residual, weight))
-        at = np.exp(to)
-        return quadrature.predict(found, form, at), quadrature.predict(found, form, at, noise=1.0), found.log_evidence
+        known, whole = (quadrature.predict(found, form, at, noise=one) for one in (0.0, 1.0))
+        known, whole = (one._replace(location=one.location[:, :p], square=one.square[:, :p]) for one in (known, whole))
+        return known, whole, found.log_evidence
 
 
 FORECASTER = Averaged(

@@ -23,7 +23,8 @@ class Structural:
     """
 
     def graded(self, forms: Sequence[str], batch: Padded, to: np.ndarray, truth: np.ndarray) -> Graded:
-        """Log weights of all nodes of each form, and the log densities that they gave to truths; a form alone is one node."""
+        """Log weights of all nodes of each form, and the log densities that they gave to truths; a form alone is one
+        node."""
         series, among = Series(*batch[:4]), [name for name in forms if name not in ALONE]
         found = structural.graded(structural.bundle(among), series, to, truth, structural.process())
         weight, density, sizes = [found.log_weight], [found.log_density], list(found.sizes)

@@ -11,7 +11,7 @@ from predictdyn.fitting.mixtures import Mixture, mean_sd, quantiles
 from predictdyn.fitting.noise import CORRELATIONS
 from predictdyn.fitting.quadrature import Weak, draws, forecast, posterior, predict
 from predictdyn.fitting.refinement import refined
-from predictdyn.forms import BY_NAME, FORMS, Form
+from predictdyn.forms import BY_NAME, Form
 
 POW3, POW4 = BY_NAME["pow3"], BY_NAME["pow4"]
 X = np.linspace(0.05, 1, 20)
@@ -102,8 +102,10 @@ def test_nodes_are_weighed_by_bayes():
         assert_allclose(all_nodes.log_evidence[i], np.log(expected.sum()), atol=2e-3)
 
 
-@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
-def test_every_form_has_a_posterior_whatever_the_curve(form):
+# One form of each number of gaps, with none fixed and one: the arithmetic after the columns is the same for all others.
+@pytest.mark.parametrize("name", ["constant", "hill", "floor", "power_drift", "broken_twice"])
+def test_every_kind_of_form_has_a_posterior_whatever_the_curve(name):
+    form = BY_NAME[name]
     wild = [np.full(20, 0.7), np.zeros(20), 1e-12 * X, 1e9 + 1e-3 * X, np.r_[np.zeros(19), 1.0], 1e12 * X, X, X]
     weight = np.ones((8, 20))
     weight[6, 2:], weight[7, 1:] = 0, 0  # two points, and one
@@ -199,12 +201,9 @@ def test_draws_are_those_of_the_mixture_and_whole_curves():
     assert np.corrcoef(noisy[0, :, 0], noisy[0, :, 1])[0, 1] < 0.9
 
 
-@pytest.mark.parametrize("name", ["pow4", "floor"])
-def test_a_local_grid_is_a_very_fine_one(name):
-    form = BY_NAME[name]
-    z = curves(3, noise=0.01)
-    fine = posterior(form, X, z, nodes=form.nodes(100 if len(form.shape) == 1 else 30))
-    local = refined(form, X, z)
+def test_a_local_grid_is_a_very_fine_one():
+    form, z = POW4, curves(3, noise=0.01)
+    fine, local = posterior(form, X, z, nodes=form.nodes(30)), refined(form, X, z)
     assert local.nodes.shape == (3, *local.weight.shape[1:], len(form.shape))
     at = np.array([2.0, 10.0])
     (mean, sd), (fine_mean, fine_sd) = (mean_sd(predict(one, form, at)) for one in (local, fine))
@@ -259,7 +258,7 @@ def test_correlation_is_the_dense_normal_density():
 def test_single_precision_is_safe_for_noise_of_two_per_cent_not_less_and_on_any_level():
     def made(noise, level, kind):
         z = level + curves(16, noise=noise, seed=9, shift=0)
-        return posterior(POW3, X, z, nodes=POW3.nodes(200), dtype=kind)
+        return posterior(POW3, X, z, nodes=POW3.nodes(100), dtype=kind)
 
     def off(noise):
         """By how many sd forecasts move."""
