@@ -46,7 +46,7 @@ class Ensemble:
     shares: tuple[float, ...] = (0.05, 0.2, 0.6)
     own_shares: tuple[float, ...] = (0.2, 0.4, 0.6, 0.85)
     inner_folds: int = 4
-    metrics_per_kind: int = 6
+    metrics_per_kind: int = 4
     rows_per_kind: int = 120
     prior: float = 8.0
     metric_prior: float = 20.0

@@ -11,7 +11,7 @@ from predictdyn.forecasters._series import padded, usable
 from predictdyn.lines import Line
 
 FEWEST_CURVES = 3
-MOST_CURVES = 24
+MOST_CURVES = 16
 HORIZONS = 3  # places between the origin and the end of each replayed curve
 STEPS = 60
 

@@ -14,7 +14,7 @@ from predictdyn.forecasters._averaged import Averaged
 from predictdyn.forecasters._series import Padded
 from predictdyn.forms import BY_NAME
 
-CORRELATIONS = (0.0, 0.5, 0.8)  # of neighbouring errors: what a form does not follow lasts
+CORRELATIONS = (0.0, 0.7)  # of neighbouring errors: what a form does not follow lasts
 PRIOR = quadrature.WEAK._replace(gap=1.0)  # a curve does not do much more than it has done
 
 
@@ -67,13 +67,11 @@ class Quadrature:
         z = batch.z * batch.unit[:, None]
         weight = np.where(np.isfinite(batch.variance), 1 / batch.variance, 0.0)
 
-        def conditioned(weight: np.ndarray) -> quadrature.Posterior:
-            return quadrature.posterior(form, x, z, weight, correlation=CORRELATIONS, weak=PRIOR)
-
-        found = conditioned(weight)
-        fitted = quadrature.predict(found, form, x)
+        plain = quadrature.posterior(form, x, z, weight, weak=PRIOR)
+        fitted = quadrature.predict(plain, form, x)
         residual = np.where(weight > 0, z - (fitted.weight[:, None] * fitted.location).sum(-1), 0.0)
-        found = conditioned(weight * noise.student(residual, weight))
+        weight = weight * noise.student(residual, weight)
+        found = quadrature.posterior(form, x, z, weight, correlation=CORRELATIONS, weak=PRIOR)
         known, whole = (quadrature.predict(found, form, at, noise=one) for one in (0.0, 1.0))
         known, whole = (one._replace(location=one.location[:, :p], square=one.square[:, :p]) for one in (known, whole))
         return known, whole, found.log_evidence
