@@ -91,13 +91,21 @@ class Scale(NamedTuple):
         return np.asarray(stderr, dtype=float)
 
     def below(self, curves: Iterable[np.ndarray]) -> Scale:
-        """The same scale, bent above what latent curves (t,) each have reached; unchanged but beside a lower bound
-        alone."""
+        """The same scale, bent above what latent curves (t,) have reached; unchanged but beside a lower bound alone.
+
+        The rise is the most by which a curve went beyond the highest value of its first quarter.
+        """
         known = [curve for curve in curves if len(curve)]
-        if self.lower is None or self.upper is not None or not known:
+        if not known:
             return self
-        rise = max(float((curve - np.minimum.accumulate(curve)).max()) for curve in known)
-        return self._replace(highest=max(float(curve.max()) for curve in known), rise=max(rise, LEAST_RISE))
+        rise = max(float(curve.max() - curve[: -(-len(curve) // 4)].max()) for curve in known)
+        return self.bent(max(float(curve.max()) for curve in known), rise)
+
+    def bent(self, highest: float, rise: float = 0.0) -> Scale:
+        """Bent above a latent number, by `LEAST_RISE` at least; unchanged but beside a lower bound alone."""
+        if self.lower is None or self.upper is not None:
+            return self
+        return self._replace(highest=highest, rise=max(rise, LEAST_RISE))
 
     @property
     def bounded(self) -> bool:

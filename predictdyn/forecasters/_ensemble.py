@@ -129,7 +129,9 @@ class EnsembleFitted:
             mixture = mixed(weight, draws[:, row])
             # The same order for every step of a run: its draws are paths of equal rank.
             order = np.random.default_rng(seed_for(seed, run, metric)).permutation(DRAWS)
-            out[row] = widened(mixture, scale_for(seen.metrics[metric], mixture), factor)[order]
+            # Widened on a scale without end, a few draws would go where no member does.
+            scale = scale_for(seen.metrics[metric], mixture)
+            out[row] = widened(mixture, scale.bent(float(scale.latent(mixture).max())), factor)[order]
         return Forecast(target.reset_index(drop=True), out, status)
 
     def save(self, folder: Path) -> None:
