@@ -70,14 +70,15 @@ def tasks(history: Curves, seen: Curves, target: pd.DataFrame) -> list[Task]:
     Raises ValueError for a run or a metric that neither table knows.
     """
     # The members of a mixture ask the same of the same tables, one after the other.
-    if not any(one is not other for one, other in zip(_last[:3], (history, seen, target), strict=False)) and _last:
+    global _last
+    if _last is not None and _last[0] is history and _last[1] is seen and _last[2].equals(target):
         return _last[3]
     found = list(_tasks(history, seen, target))
-    _last[:] = [history, seen, target, found]
+    _last = history, seen, target.copy(), found
     return found
 
 
-_last: list[Any] = []
+_last: Any = None
 
 
 def _tasks(history: Curves, seen: Curves, target: pd.DataFrame) -> Iterator[Task]:
@@ -107,7 +108,7 @@ def _tasks(history: Curves, seen: Curves, target: pd.DataFrame) -> Iterator[Task
             lines[run] = _line(run, begun[run], seen_plan, scale) if run in begun else empty
         chance = None if metric.chance is None else float(scale.latent(np.array(metric.chance)))
         finished = {run: _line(run, curve, past_plan, scale) for run, curve in past.items()}
-        scale = scale.below(line.latent for line in (*finished.values(), *lines.values()))
+        scale = scale.below(scale.latent(values) for values in known)
         yield Task(name, scale, chance, finished, lines, asked)
 
 

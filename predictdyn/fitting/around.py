@@ -25,8 +25,8 @@ from predictdyn.forms import Form
 
 Array = Any
 CLOUD = 128
-WIDER = 1.3  # the cloud has heavier tails than the approximation, so that no weight is far above the others
-WIDEST = 1.5  # sd of the cloud in v
+WIDER = 1.6  # the cloud has heavier tails than the approximation, so that no weight is far above the others
+WIDEST = 2.0  # sd of the cloud in v
 
 
 class Cloud(NamedTuple):
@@ -70,7 +70,7 @@ def sampled(found: Cloud, lots: np.ndarray) -> Sampled:
 
 @cache
 def _normal(k: int) -> np.ndarray:
-    """A low-discrepancy sample of a standard normal (m, k), its first point in the middle."""
+    """A low-discrepancy sample of a standard normal (m, k)."""
     from scipy.stats import norm, qmc
 
     points = qmc.Sobol(k, scramble=False).random(CLOUD)

@@ -66,13 +66,14 @@ class AveragedFitted:
         scales: dict[str, Scale] = {}
         for task in tasks(self.history, seen, target):
             scales[task.metric] = task.scale
-            known = [line.latent for line in (*task.past.values(), *task.seen.values())]
-            floor = smallest_spread(np.concatenate(known), bounded=task.scale.bounded)
+            known = [line.latent for line in task.past.values()]
             for asked in task.asked:
                 if not usable(task.seen[asked.run]):
                     status[asked.rows] = f"fewer than {FEWEST} points: last value"
             for origin, group in _alike(task):
                 for asked, draws in zip(group, self._draws(task, group, origin, seed), strict=True):
+                    own = np.concatenate([*known, task.seen[asked.run].latent])
+                    floor = smallest_spread(own, bounded=task.scale.bounded)
                     rng = np.random.default_rng(seed_for(seed, asked.run, task.metric, "floor"))
                     latent[asked.rows] = draws + floor * rng.standard_normal(DRAWS)
         found = answer(target, latent, scales, status)
@@ -129,9 +130,10 @@ def _mixture(
 ) -> np.ndarray:
     """Draws (places - 1, s) of forms with their shares, each drift shrunk; draw i is one path over all places."""
     # One lot of the noise for every place: draws are then paths, and no place moves another.
-    even = stats.t.ppf((rng.permutation(DRAWS) + 0.5) / DRAWS, float(parts[0].df))
+    lots = (rng.permutation(DRAWS) + 0.5) / DRAWS
     order = rng.permutation(DRAWS)
     count = np.diff(np.floor(np.cumsum(np.r_[0.0, share]) * DRAWS + 0.5).astype(int))
+    even = stats.t.ppf(lots, np.repeat([float(part.df) for part in parts], count))
     location, whole = [], []
     for part, n in zip(parts, count, strict=True):
         drift = part.location[1:places] - part.location[:1]

@@ -95,11 +95,24 @@ class Ensemble:
             # The replays share the scales of the whole history: eight numbers a metric, which one fold hardly moves.
             ways["pooled"] = Pooled(sampler="importance", known=pooled)
         alone = not _finished(curves)
-        return learn(
-            curves, ways, lean=self.leaning(alone=alone), shares=self.own_shares if alone else self.shares,
+        lean = self.leaning(alone=alone)
+        ways = {name: way for (name, way), one in zip(ways.items(), lean, strict=True) if one > 0}
+        found = learn(
+            curves, ways, lean=lean[lean > 0], shares=self.own_shares if alone else self.shares,
             inner_folds=self.inner_folds, metrics_per_kind=self.metrics_per_kind, rows_per_kind=self.rows_per_kind,
             prior=self.prior, metric_prior=self.metric_prior, alone=alone, seed=seed,
         )  # fmt: skip
+        # Members that need finished runs took no part, and have no weight.
+        at = np.cumsum(lean > 0) - 1
+        return {
+            kind: {
+                metric: {
+                    cut: [*np.where(lean > 0, np.array(row)[at], 0.0).tolist(), row[-1]] for cut, row in table.items()
+                }
+                for metric, table in of_kind.items()
+            }
+            for kind, of_kind in found.items()
+        }
 
 
 @dataclass(frozen=True)
@@ -126,7 +139,7 @@ class EnsembleFitted:
         for row, (run, metric, step) in enumerate(rows):
             share = begun.get((run, metric), 0.0) / max(step, 1e-300)
             weight, factor = self._weight(weights, seen.metrics[metric], share, good[:, row])
-            mixture = mixed(weight, draws[:, row])
+            mixture = np.sort(mixed(weight, draws[:, row]))
             # The same order for every step of a run: its draws are paths of equal rank.
             order = np.random.default_rng(seed_for(seed, run, metric)).permutation(DRAWS)
             # Widened on a scale without end, a few draws would go where no member does.

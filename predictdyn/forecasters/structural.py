@@ -19,7 +19,7 @@ ALONE = ("broken",)  # a process could follow any break; so sharp a form counts 
 class Structural:
     """Nodes of forms by those of a local level with a slope that dies away, by Kalman filter: `fitting.structural`.
 
-    The broken power law comes last and without the process, by `fitting.around`.
+    The broken power law is without the process, by `fitting.around`, and must be named after all that have it.
     """
 
     def graded(self, forms: Sequence[str], batch: Padded, to: np.ndarray, truth: np.ndarray) -> Graded:

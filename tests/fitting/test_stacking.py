@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from predictdyn.curves import Metric
-from predictdyn.fitting.stacking import mixed, resolved, scaled, spread, stack, widened
+from predictdyn.fitting.stacking import FACTORS, mixed, resolved, scaled, spread, stack, widened
 from predictdyn.scales import Scale
 from predictdyn.scores import crps
 
 FREE = Metric("m", "signal")
-SHARE = Metric("share", "memorization", 0.0, 1.0)
+EVEN = np.full(3, 1 / 3)
 
 
 def rows(n, spreads, biases, seed=0, s=60):
@@ -27,35 +27,33 @@ def rows(n, spreads, biases, seed=0, s=60):
 
 
 def test_the_best_member_gets_the_weight():
-    weight = stack(rows(150, (0.2, 1.0, 1.0), (0.0, 0.0, 4.0)), prior=1.0)
+    weight = stack(rows(150, (0.2, 1.0, 1.0), (0.0, 0.0, 4.0)), EVEN, prior=1.0)
     assert weight.sum() == pytest.approx(1) and weight[0] > 0.9 and weight[2] < 0.02
 
 
-def test_a_strong_prior_gives_equal_weights():
-    assert stack(rows(20, (0.2, 1.0, 1.0), (0.0, 0.0, 4.0)), prior=1e6) == pytest.approx(np.full(3, 1 / 3), abs=1e-3)
+@pytest.mark.parametrize("lean", [EVEN, np.array([0.1, 0.9, 0.0])], ids=["even", "uneven"])
+def test_a_strong_prior_gives_the_weights_it_leans_to(lean):
+    assert stack(rows(20, (0.2, 1.0, 1.0), (0.0, 0.0, 4.0)), lean, prior=1e6) == pytest.approx(lean, abs=1e-3)
+
+
+def test_rows_outweigh_the_prior_as_they_grow_in_number():
+    lean = np.array([0.0, 1.0])
+    few, many = (stack(rows(n, (0.3, 1.0), (0.0, 0.0)), lean, prior=20.0)[0] for n in (4, 400))
+    assert few < 0.3 < 0.8 < many
 
 
 def test_no_other_weights_have_a_lower_crps():
-    made = rows(60, (0.5, 0.5), (0.7, -0.7))
-    truth = np.zeros(len(made))
-    off = scaled(made)
+    off = scaled(made := rows(60, (0.5, 0.5), (0.7, -0.7)))
 
     def score(weight):
-        draws = np.stack(
-            [
-                np.concatenate([np.repeat(one[0], round(100 * weight)), np.repeat(one[1], 100 - round(100 * weight))])
-                for one in off
-            ]
-        )
         # Repeated draws make the plain, not the fair, CRPS of a weighted sample.
-        pairs = np.abs(draws[:, :, None] - draws[:, None, :]).mean((1, 2)) / 2 if draws.shape[1] < 500 else None
-        if pairs is None:
-            ordered = np.sort(draws, axis=1)
-            s = ordered.shape[1]
-            pairs = ordered @ (2.0 * np.arange(1, s + 1) - s - 1) / s**2
-        return float(np.mean(np.abs(draws - truth[:, None]).mean(1) - pairs))
+        count = round(100 * weight)
+        draws = np.stack([np.concatenate([np.repeat(a, count), np.repeat(b, 100 - count)]) for a, b in off])
+        s = draws.shape[1]
+        pairs = np.sort(draws, axis=1) @ (2.0 * np.arange(1, s + 1) - s - 1) / s**2
+        return float(np.mean(np.abs(draws).mean(1) - pairs))
 
-    best = stack(made, prior=0.0)[0]
+    best = stack(made, np.full(2, 0.5), prior=0.0)[0]
     assert score(best) <= min(score(best - 0.15), score(best + 0.15)) + 1e-3
     assert score(0.5) < min(score(0.0), score(1.0)), "biased to both sides, the mixture beats either"
 
@@ -65,11 +63,40 @@ def test_a_mixture_takes_each_share_of_draws():
     assert len(sample) == 100 and sample.sum() == 75
 
 
-@pytest.mark.parametrize(("claimed", "factor"), [(0.5, 2.0), (1.0, 1.0), (1.6, 0.625)])
-def test_the_factor_restores_coverage(claimed, factor):
+def claims(claimed, n=400):
+    """Forecasts whose spread is that of the truth times ``claimed``."""
     rng = np.random.default_rng(1)
-    made = [resolved(claimed * rng.standard_normal((1, 200)), rng.normal(), FREE) for _ in range(400)]
-    assert spread(made, np.ones(1), prior=0.0) == pytest.approx(factor, rel=0.15)
+    return [resolved(claimed * rng.standard_normal((1, 200)), rng.normal(), FREE) for _ in range(n)]
+
+
+@pytest.mark.parametrize(("claimed", "factor"), [(0.6, 1 / 0.6), (1.0, 1.0), (1.6, 0.625)])
+def test_the_factor_restores_coverage(claimed, factor):
+    assert spread(claims(claimed), np.ones(1), prior=0.0) == pytest.approx(factor, rel=0.15)
+
+
+@pytest.mark.parametrize(("claimed", "factor"), [(0.1, FACTORS[1]), (20.0, FACTORS[0])])
+def test_the_factor_has_bounds(claimed, factor):
+    assert spread(claims(claimed), np.ones(1), prior=0.0) == pytest.approx(factor)
+
+
+@pytest.mark.parametrize("n", [5, 40, 101])
+def test_the_factor_is_the_least_that_holds_its_rank_of_truths(n):
+    made = claims(1.0, n)
+    factor = spread(made, np.ones(1), prior=0.0)
+
+    def held(f):
+        low, middle, high = np.array([np.quantile(row.draws, [0.05, 0.5, 0.95]) for row in made]).T
+        truth = np.array([row.truth for row in made])
+        return int(((middle + f * (low - middle) <= truth) & (truth <= middle + f * (high - middle))).sum())
+
+    rank = min(int(np.ceil(0.9 * (n + 1))), n)
+    assert held(factor * 1.0001) == rank and held(factor * 0.9999) < rank
+
+
+def test_few_rows_leave_the_factor_where_it_is_pulled():
+    made = claims(1.6, 3)
+    alone, pulled, held = (spread(made, np.ones(1), prior=prior, towards=1.8) for prior in (0.0, 3.0, 1e9))
+    assert pulled == pytest.approx(np.sqrt(alone * 1.8)) and held == pytest.approx(1.8)
 
 
 def test_a_factor_moves_no_draw_off_a_bound():

@@ -1,0 +1,256 @@
+"""Averages over forms: records, short curves, what other runs teach, and an answer to every curve there can be."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose
+from scipy import stats
+
+from predictdyn.curves import Curves, Metric, curves_from
+from predictdyn.fitting.structural import Sampled
+from predictdyn.forecast import DRAWS, Forecast
+from predictdyn.forecasters import forecaster
+from predictdyn.forecasters._averaged import Averaged
+from predictdyn.forecasters._series import record_bias
+from predictdyn.forecasters.structural import Structural
+from predictdyn.loaders import lm_eval
+from predictdyn.scores import crps
+
+STRUCTURAL = forecaster("structural")
+ONE = Averaged("one", Structural(), ("pow3",))
+FREE = Metric("m", "signal")
+
+
+def run_of(step, value, *, metric: Metric = FREE, last_step: float | None = None, run: str = "r") -> Curves:
+    """One curve of one run."""
+    points = pd.DataFrame({"run": run, "metric": metric.name, "step": step, "value": value})
+    end = float(step[-1]) if last_step is None else last_step
+    return curves_from(points, pd.DataFrame({"run": [run], "last_step": [end]}), {metric.name: metric})
+
+
+def asked(*steps: float, run: str = "r", metric: str = "m") -> pd.DataFrame:
+    return pd.DataFrame({"run": run, "metric": metric, "step": steps})
+
+
+def alone(curves: Curves, target: pd.DataFrame, one: Averaged = STRUCTURAL, seed: int = 0) -> Forecast:
+    """A forecast without history."""
+    return one.fit(curves.of_runs([]), seed=0).forecast(curves, target, seed=seed)
+
+
+# Best-so-far logs
+
+
+def test_a_best_so_far_log_is_corrected_towards_its_next_measurement():
+    rng = np.random.default_rng(0)
+    t = np.arange(60)
+    plain, mended = [], []
+    for _ in range(300):
+        measured = -0.03 * t + rng.standard_normal(len(t)) * 0.3
+        log = np.minimum.accumulate(measured)
+        truth = -0.03 * len(t)
+        plain.append(log[-1] - truth)
+        mended.append(log[-1] + record_bias(log) - truth)
+    assert np.mean(plain) < -0.3, "a record is a lucky measurement"
+    assert abs(np.mean(mended)) < 0.6 * abs(np.mean(plain))
+
+
+def test_the_mean_late_record_is_taken_back_on_either_side():
+    falling = np.array([5.0, 5.0, 4.0, 3.0, 3.0, 2.5, 2.5, 1.0])
+    assert record_bias(falling) == pytest.approx(np.mean([0.5, 1.5]))
+    assert record_bias(-falling) == pytest.approx(-np.mean([0.5, 1.5]))
+
+
+@pytest.mark.parametrize(
+    "latent",
+    [
+        [5.0, 5.0, 4.0, 3.0, 3.0, 2.0, 2.1, 1.0],
+        [5.0, 4.0, 3.0, 2.0, 1.0, 0.5, 0.5, 0.5],
+        [5.0, 4.0, 3.0, 2.0, 1.0, 0.5, 0.2, 0.1],
+        [5.0, 5.0, 5.0, 4.0, 4.0, 4.0, 3.0, 3.0],
+        [5.0, 5.0, 5.0, 4.0, 3.0, 2.0, 1.0, *[1.0] * 9],
+        [1.0],
+        [],
+    ],
+    ids=["turns back", "saturated", "no repeats", "few records", "none late", "one point", "nothing"],
+)
+def test_other_curves_are_left_alone(latent):
+    assert record_bias(np.array(latent)) == 0.0
+
+
+# Short curves
+
+
+def test_short_curves_fall_back_and_move_no_other_row():
+    step = np.array([10, 20, 30, 50, 100])
+    long = run_of(step, np.log(step) + 0.01 * np.cos(step), run="long", last_step=1000)
+    frames, runs = [long.points], [long.runs.reset_index()]
+    # A point at step 0 has no logarithm, and is none of the three.
+    for run, short in (("two", [10, 20]), ("zero", [0, 10, 20]), ("three", [10, 20, 30])):
+        one = run_of(short, np.linspace(1, 2, len(short)), run=run, last_step=1000)
+        frames, runs = [*frames, one.points], [*runs, one.runs.reset_index()]
+    curves = curves_from(pd.concat(frames), pd.concat(runs), {"m": FREE})
+    target = pd.concat([asked(500, 1000, run=run) for run in ("two", "long", "zero", "three")], ignore_index=True)
+    found = alone(curves, target)
+    fallback = "fewer than 3 points: last value"
+    assert found.status.tolist() == [fallback] * 2 + ["ok"] * 2 + [fallback] * 2 + ["ok"] * 2
+    assert found.target.equals(target)
+    assert_allclose(np.median(found.draws[[0, 1, 4, 5]], axis=1), 2.0)
+    only = alone(curves, asked(500, 1000, run="long"))
+    assert np.array_equal(only.draws, found.draws[2:4])
+    nothing = alone(curves, asked(500, run="two"))
+    assert nothing.status.tolist() == [fallback] and np.array_equal(nothing.draws[0], found.draws[0])
+
+
+def test_no_run_moves_another_that_is_asked_with_it():
+    step, loss = np.array([10, 20, 40, 80, 160]), Metric("m", "loss", 0.0, None, "lower")
+    one = run_of(step, np.array([2.0, 1.7, 1.8, 1.4, 1.5]), metric=loss, run="low", last_step=10000)
+    other = run_of(2 * step, np.array([900.0, 800.0, 850.0, 700.0, 600.0]), metric=loss, run="high", last_step=10000)
+    runs = [one.runs.reset_index(), other.runs.reset_index()]
+    curves = curves_from(pd.concat([one.points, other.points]), pd.concat(runs), {"m": loss})
+    both = alone(curves, pd.concat([asked(10000, run="low"), asked(10000, run="high")], ignore_index=True))
+    assert np.array_equal(alone(curves, asked(10000, run="low")).draws[0], both.draws[0])
+
+
+def test_a_target_that_was_changed_in_place_is_answered_anew():
+    step = np.arange(10, 151, 10)
+    curves = run_of(step, np.log(step), last_step=1500)
+    fitted, target = STRUCTURAL.fit(curves.of_runs([]), seed=0), asked(300)
+    near = np.median(fitted.forecast(curves, target, seed=0).draws)
+    target["step"] = [1500.0]
+    assert np.median(fitted.forecast(curves, target, seed=0).draws) > near + 1
+
+
+class Told:
+    """A model of two forms that say the same, one with the tails of a normal and one with those of Student's t."""
+
+    def sampled(self, forms, batch, to, lots, log_prior):
+        same = np.ones((*to.shape, len(lots)))
+        of = np.ones(len(to))
+        return [Sampled(0 * same, 0 * same, same, df * of, 0 * of, 0 * of) for df in (1e6, 2.0)]
+
+
+def test_every_form_keeps_its_own_tails():
+    step = np.arange(10, 151, 10)
+    curves = run_of(step, np.sin(step), last_step=300)
+    draws = alone(curves, asked(300), Averaged("told", Told(), ("pow3", "hill"))).draws[0]
+    off = np.abs(draws - np.median(draws)) / np.sin(step).std()
+    expected = 0.5 * 2 * stats.t.sf(4.0, 2.0)
+    assert (off > 4).mean() == pytest.approx(expected, rel=0.3)
+
+
+# What other runs teach
+
+
+def steep(n: int, seed: int) -> Curves:
+    """Runs of one form, a power law with a strong exponent, that differ in all else."""
+    rng = np.random.default_rng(seed)
+    step = np.unique(np.geomspace(20, 1000, 20).round())
+    frames = []
+    for i in range(n):
+        fall = rng.uniform(1.0, 3.0)
+        value = rng.normal() + fall * (step / 20.0) ** -1.2 + 0.03 * fall * rng.standard_normal(len(step))
+        frames.append(pd.DataFrame({"run": f"{seed}-{i:02}", "metric": "m", "step": step, "value": value}))
+    return curves_from(pd.concat(frames), None, {"m": FREE})
+
+
+def test_runs_of_one_form_make_the_forecast_of_another_better():
+    history, fresh = steep(24, 1), steep(12, 2)
+    seen = fresh.upto(0.1)
+    target = pd.concat([asked(1000, run=run) for run in fresh.runs.index], ignore_index=True)
+    truth = np.array([fresh.by_key[run, "m"].value[-1] for run in target["run"]])
+
+    def draws(one: Averaged, past: Curves) -> np.ndarray:
+        return one.fit(past, seed=0).forecast(seen, target, seed=0).draws
+
+    taught, untaught = draws(ONE, history), draws(ONE, history.of_runs([]))
+    deaf = draws(dataclasses.replace(ONE, worth=1e9), history)
+    assert crps(truth, taught).mean() < 0.9 * crps(truth, untaught).mean()
+    levels = [0.05, 0.25, 0.5, 0.75, 0.95]
+    ours, theirs = (np.quantile(one, levels, axis=1) for one in (deaf, untaught))
+    assert_allclose(ours, theirs, atol=0.02 * untaught.std(axis=1).max())
+    held = np.quantile(taught, [0.05, 0.95], axis=1)
+    assert ((held[0] < truth) & (truth < held[1])).mean() >= 0.75, "better, and not by being too sure"
+
+
+# Every curve there can be
+
+
+def test_two_steps_of_one_run_are_one_path():
+    step = np.arange(10, 151, 10)
+    value = np.log(step) + 0.02 * np.random.default_rng(1).standard_normal(len(step))
+    curves = run_of(step, value, last_step=1000)
+    near, far = alone(curves, asked(500, 1000)).draws
+    assert stats.spearmanr(near, far).statistic > 0.8
+    assert np.array_equal(alone(curves, asked(1000)).draws[0], far), "a step does not depend on what else is asked"
+    assert abs(stats.spearmanr(near, alone(curves, asked(1000), seed=1).draws[0]).statistic) < 0.15
+    assert far.std() > near.std()
+
+
+@pytest.mark.parametrize(
+    ("step", "value"),
+    [
+        (np.arange(1, 16) * 10**8, np.linspace(2.0, 1.0, 15)),
+        (np.array([1, 2, 3, 10**6, 10**6 + 1, 10**9]), np.array([9.0, 8.0, 7.5, 3.0, 3.1, 2.0])),
+        (np.arange(1, 13), np.r_[np.linspace(2.0, 1.0, 11), 5e8]),
+        (np.arange(1, 13), np.r_[2.0, 1e-30, np.linspace(1.9, 1.0, 10)]),
+    ],
+    ids=["steps to 1e9", "gaps", "spike at the end", "dip"],
+)
+def test_odd_steps_and_values_give_a_finite_answer(step, value):
+    loss = Metric("m", "loss", 0.0, None, "lower")
+    found = alone(run_of(step, value, metric=loss, last_step=4e9), asked(2e9, 4e9))
+    assert (found.status == "ok").all() and np.isfinite(found.draws).all()
+    assert (found.draws >= 0).all() and (found.draws.std(axis=1) > 0).all()
+
+
+@st.composite
+def any_curve(draw):
+    """A metric with any bounds, and up to 30 points of it at any scale."""
+    lower, upper = draw(st.sampled_from([None, 0.0])), draw(st.sampled_from([None, 1.0]))
+    better = draw(st.sampled_from(["higher", "lower", None]))
+    n = draw(st.integers(1, 30))
+    share = np.array(draw(st.lists(st.floats(0, 1), min_size=n, max_size=n)))
+    scale = 10.0 ** draw(st.integers(-12, 9))
+    if lower is None and upper is None:
+        value = scale * (2 * share - 1)
+    elif upper is None:
+        value = scale * share
+    elif lower is None:
+        value = 1 - scale * share
+    else:
+        value = min(scale, 1.0) * share
+    step = np.cumsum(draw(st.lists(st.integers(1, 10**7), min_size=n, max_size=n)))
+    return Metric("m", "signal", lower, upper, better), step, value, draw(st.floats(1.001, 100.0))
+
+
+@settings(max_examples=15, deadline=None, derandomize=True, database=None)
+@given(any_curve())
+def test_any_curve_gets_draws_in_range_with_a_spread_or_a_status(made):
+    metric, step, value, ahead = made
+    end = int(np.ceil(step[-1] * ahead))
+    found = alone(run_of(step, value, metric=metric, last_step=end), asked(end))
+    draws = found.draws[0]
+    assert draws.shape == (DRAWS,) and np.isfinite(draws).all()
+    assert metric.lower is None or draws.min() >= metric.lower
+    assert metric.upper is None or draws.max() <= metric.upper
+    assert found.status[0] != "ok" or draws.std() > 0
+
+
+# A curve that rises and falls
+
+
+@pytest.mark.parametrize("run", ["pythia-70m", "pythia-160m"])
+def test_small_pythias_may_fall_from_their_peak(real_data, run):
+    name = "lambada_openai acc"
+    whole = lm_eval.load(real_data / "pythia_evals").of_metrics({name}).of_runs([run])
+    seen = whole.upto(63000 / 143000)
+    last, truth = seen.by_key[run, name].value[-1], whole.by_key[run, name].value[-1]
+    assert truth < last - 0.04, "it falls"
+    found = alone(seen, asked(143000, run=run, metric=name))
+    assert found.status[0] == "ok" and (found.draws[0] < last).mean() > 0.2
+    low, high = np.quantile(found.draws[0], [0.01, 0.99])
+    assert low < truth < high
