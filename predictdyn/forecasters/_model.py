@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
+from scipy import stats
 
 from predictdyn.fitting.structural import Graded, Sampled
 from predictdyn.forecasters._series import Padded
@@ -26,6 +27,17 @@ class Model(Protocol):
 
 
 TOGETHER = 8
+FURTHEST = 1e100  # standard deviations: beyond, their square overflows
+
+
+def log_density(off: np.ndarray, square: np.ndarray, df: np.ndarray) -> np.ndarray:
+    """Log density of Student-t, ``off`` from its location, with squared scale ``square``; all broadcast.
+
+    >>> log_density(np.array(0.0), np.array(1.0), np.array(1e9)).round(3).item()
+    -0.919
+    """
+    away = np.clip(off / np.sqrt(square), -FURTHEST, FURTHEST)
+    return stats.t.logpdf(away, df) - 0.5 * np.log(square)
 
 
 def graded(model: Model, forms: Sequence[str], batch: Padded, to: np.ndarray, truth: np.ndarray) -> Graded:

@@ -8,12 +8,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy import stats
 
 from predictdyn.fitting import least_squares
 from predictdyn.fitting.batches import by_form, in_batches
 from predictdyn.fitting.structural import FAR, FLOOR, GAP, Graded, Sampled
 from predictdyn.forecasters._averaged import Averaged
+from predictdyn.forecasters._model import log_density
 from predictdyn.forecasters._series import Padded
 from predictdyn.forms import BY_NAME, Form
 
@@ -33,8 +33,7 @@ class MaximumPosterior:
         densities = []
         for name in forms:
             location, _, whole, df, _ = _fitted(name, batch, to)
-            density = stats.t.logpdf((truth - location) / np.sqrt(whole), df[:, None]) - 0.5 * np.log(whole)
-            densities.append(density.mean(axis=1))
+            densities.append(log_density(truth - location, whole, df[:, None]).mean(axis=1))
         return Graded(np.zeros((len(to), len(forms))), np.stack(densities, axis=1), [1] * len(forms))
 
     def sampled(

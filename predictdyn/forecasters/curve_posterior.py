@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
 
 from predictdyn.fitting import noise, quadrature, structural
 from predictdyn.fitting.mixtures import Mixture
 from predictdyn.fitting.structural import Graded, Sampled
 from predictdyn.forecasters._averaged import Averaged
+from predictdyn.forecasters._model import log_density
 from predictdyn.forecasters._series import Padded
 from predictdyn.forms import BY_NAME
 
@@ -27,8 +27,8 @@ class Quadrature:
         weights, densities = [], []
         for name in forms:
             _, seen, _ = self._conditioned(name, batch, to)
-            off = (truth[:, :, None] * batch.unit[:, None, None] - seen.location) / np.sqrt(seen.square)
-            density = stats.t.logpdf(off, seen.df[:, None, None]) - 0.5 * np.log(seen.square)
+            off = truth[:, :, None] * batch.unit[:, None, None] - seen.location
+            density = log_density(off, seen.square, seen.df[:, None, None])
             with np.errstate(divide="ignore"):
                 weights.append(np.log(seen.weight))
             densities.append(density.mean(axis=1))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
 
 from predictdyn.fitting import around, structural
 from predictdyn.fitting.structural import Graded, Sampled, Series
 from predictdyn.forecasters._averaged import Averaged
+from predictdyn.forecasters._model import log_density
 from predictdyn.forecasters._series import Padded
 from predictdyn.forms import BY_NAME
 
@@ -30,8 +30,7 @@ class Structural:
         weight, density, sizes = [found.log_weight], [found.log_density], list(found.sizes)
         for name in forms[len(among) :]:
             one = around.cloud(BY_NAME[name], series, to)
-            off = (truth[..., None] - one.location) / np.sqrt(one.whole)
-            each = stats.t.logpdf(off, one.df[:, None, None]) - 0.5 * np.log(one.whole)
+            each = log_density(truth[..., None] - one.location, one.whole, one.df[:, None, None])
             density.append(np.logaddexp.reduce(each.mean(axis=1) + one.log_weight, axis=1)[:, None])
             weight.append(np.zeros((len(to), 1)))
             sizes.append(1)
