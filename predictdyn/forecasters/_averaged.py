@@ -81,7 +81,10 @@ class AveragedFitted:
         if len(short):
             plain = last_value.FORECASTER.fit(self.history, seed=seed)
             asked_of = target.iloc[short].reset_index(drop=True)
-            found.draws[short] = plain.forecast(seen, asked_of, seed=seed).draws
+            instead = plain.forecast(seen, asked_of, seed=seed)
+            found.draws[short] = instead.draws
+            # Where the last value has fallen back too, its word says more.
+            found.status[short] = np.where(instead.status == "ok", status[short], instead.status)
         return found
 
     def save(self, folder: Path) -> None:
