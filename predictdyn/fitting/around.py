@@ -24,7 +24,7 @@ from predictdyn.fitting.structural import FLOOR, SLICE, Sampled, Series
 from predictdyn.forms import Form
 
 Array = Any
-CLOUD = 128
+CLOUD = 512
 WIDER = 1.6  # the cloud has heavier tails than the approximation, so that no weight is far above the others
 WIDEST = 2.0  # sd of the cloud in v
 
