@@ -71,7 +71,7 @@ def test_the_posterior_is_that_of_a_dense_grid(noise, near, ratio):
     assert_allclose(known, true_known, rtol=ratio)
     assert found.log_evidence[0] == pytest.approx(evidence, abs=0.1)
     drawn = sampled(found, LOTS)
-    assert_allclose(drawn.location[0].mean(axis=1), mean, atol=0.02 * true_sd.max())
+    assert_allclose(drawn.location[0].mean(axis=1), mean, atol=0.05 * true_sd.max())
 
 
 def test_evidence_counts_in_the_terms_of_structural():
