@@ -99,38 +99,3 @@ def _padded(array: np.ndarray, size: int) -> np.ndarray:
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def cholesky(a: Array) -> list[list[Array]]:
-    """The lower root of symmetric matrices (j, j, ...) for small j, written out so that it runs over the other axes.
-
-    A pivot that is not positive gives a column of zeros.
-    """
-    j = len(a)
-    root: list[list[Array]] = [[0.0] * j for _ in range(j)]
-    for column in range(j):
-        pivot = a[column][column] - sum(root[column][i] ** 2 for i in range(column))
-        good = pivot > 0
-        size = jnp.sqrt(jnp.where(good, pivot, 1.0))
-        root[column][column] = jnp.where(good, size, 0.0)
-        for row in range(column + 1, j):
-            rest = a[row][column] - sum(root[row][i] * root[column][i] for i in range(column))
-            root[row][column] = jnp.where(good, rest / size, 0.0)
-    return root
-
-
-def solve(a: Array, b: Sequence[Array]) -> tuple[list[Array], list[Array]]:
-    """The solution of a (j, j, ...) x = b (j, ...) for small positive definite a, and the pivots of a."""
-    j = len(b)
-    if j == 1:
-        return [b[0] / a[0][0]], [a[0][0]]
-    root = cholesky(a)
-    one = [jnp.where(root[i][i] > 0, root[i][i], 1.0) for i in range(j)]
-    half: list[Array] = []
-    for i in range(j):
-        half.append(jnp.where(root[i][i] > 0, (b[i] - sum(root[i][c] * half[c] for c in range(i))) / one[i], 0.0))
-    x: list[Array] = [0.0] * j
-    for i in reversed(range(j)):
-        rest = half[i] - sum(root[c][i] * x[c] for c in range(i + 1, j))
-        x[i] = jnp.where(root[i][i] > 0, rest / one[i], 0.0)
-    return x, [diagonal**2 for diagonal in one]

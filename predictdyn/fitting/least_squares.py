@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from predictdyn.fitting.batches import by_form, double, in_batches, solve
+from predictdyn.fitting.batches import by_form, double, in_batches
 from predictdyn.fitting.linear import (
     Curves,
     columns_at,
@@ -29,6 +29,7 @@ from predictdyn.fitting.linear import (
     summed,
     sums_own,
 )
+from predictdyn.fitting.small import solve
 from predictdyn.forms import Form
 
 Array = Any

@@ -10,7 +10,7 @@ import numpy as np
 from jax.scipy.special import ndtr
 from scipy.special import ndtri
 
-from predictdyn.fitting.batches import SIZES, by_form, cholesky, in_batches
+from predictdyn.fitting.batches import SIZES, by_form, in_batches
 from predictdyn.fitting.linear import (
     Curves,
     ahead_at,
@@ -22,6 +22,7 @@ from predictdyn.fitting.linear import (
     sums_own,
 )
 from predictdyn.fitting.quadrature import WEAK, Posterior, Weak, posterior, weighed
+from predictdyn.fitting.small import cholesky
 from predictdyn.forms import Form
 
 Array = Any
@@ -107,4 +108,4 @@ def _moments(v: Array, weight: Array, blur: Array) -> tuple[Array, Array]:
     covariance = jnp.einsum("nm,nmk,nml->nkl", weight, apart, apart) + blur
     root = cholesky([[covariance[:, a, b] for b in range(v.shape[2])] for a in range(v.shape[2])])
     zero = jnp.zeros_like(mean[:, 0])
-    return mean, jnp.stack([jnp.stack([zero + part for part in row], 1) for row in root], 1)
+    return mean, jnp.stack([jnp.stack([*row, *[zero] * (v.shape[2] - len(row))], 1) for row in root], 1)

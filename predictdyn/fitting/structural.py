@@ -26,6 +26,7 @@ import numpy as np
 from jax.scipy.special import gammaln, logsumexp
 
 from predictdyn.fitting.batches import in_batches
+from predictdyn.fitting.small import backward, cholesky, forward
 from predictdyn.forms import BY_NAME
 
 Array = Any
@@ -138,12 +139,12 @@ def _filtered(u: Array, z: Array, variance: Array, columns: Array, ridge: Array,
     start = nothing, nothing, (zero, zero, process[:, 1] ** 2 / (2 * process[:, 2])), zero, cross
     steps = jnp.diff(u, prepend=u[:1]), real, noise, values.T
     (level, slope, covariance, log_f, (zz, zc, cc)), _ = jax.lax.scan(move, start, steps)
-    root = _root(cc + ridge[None, :, :, None] * jnp.eye(c))
-    half = _forward(root, zc)
-    coefficient = _backward(root, half)
+    root = cholesky(jnp.moveaxis(cc + ridge[None, :, :, None] * jnp.eye(c), (2, 3), (0, 1)))
+    half = forward(root, jnp.moveaxis(zc, -1, 0))
+    coefficient = jnp.stack(backward(root, half), axis=-1)
     column_level, column_slope = (part[:, k:].reshape(h, m, c) for part in (level, slope))
     df = jnp.maximum(real.sum() - 1, 0) + 1.0
-    left = jnp.maximum(zz - (half**2).sum(-1), 0.0) + FLOOR**2
+    left = jnp.maximum(zz - sum(part**2 for part in half), 0.0) + FLOOR**2
     log_det = sum(jnp.log(root[i][i]) for i in range(c)) - 0.5 * jnp.log(ridge[:, 1:]).sum(-1)
     return _Filtered(
         level[:, :k] - (column_level * coefficient).sum(-1),
@@ -165,7 +166,8 @@ def _ahead(found: _Filtered, d: Array, columns: Array, process: Array) -> tuple[
     ll, ls, ss = found.covariance
     rest = columns - found.column_level - b[:, None, None] * found.column_slope
     location = found.level + b[:, None] * found.slope + (columns * found.coefficient).sum(-1)
-    known = (ll + 2 * b * ls + b**2 * ss)[:, None] + (_forward(found.root, rest) ** 2).sum(-1)
+    unexplained = sum(part**2 for part in forward(found.root, jnp.moveaxis(rest, -1, 0)))
+    known = (ll + 2 * b * ls + b**2 * ss)[:, None] + unexplained
     return location, known * found.variance, (known + qll[:, None] + 1.0) * found.variance
 
 
@@ -338,34 +340,3 @@ def sampled(
         mass, evidence = drawn.log_weight[:, :, i].T
         found.append(Sampled(location, known, square, drawn.df, mass, evidence))
     return found
-
-
-def _root(a: Array) -> list[list[Array]]:
-    """Cholesky factor of (..., c, c), as rows of arrays (...): a library call for each small matrix costs far more."""
-    rows: list[list[Array]] = []
-    for i in range(a.shape[-1]):
-        row: list[Array] = []
-        for j in range(i + 1):
-            other = rows[j] if j < i else row
-            rest = a[..., i, j] - sum((row[b] * other[b] for b in range(j)), 0.0)
-            row.append(jnp.sqrt(jnp.maximum(rest, 1e-300)) if i == j else rest / rows[j][j])
-        rows.append(row)
-    return rows
-
-
-def _forward(root: list[list[Array]], right: Array) -> Array:
-    """L^-1 right (..., c)."""
-    found: list[Array] = []
-    for i, row in enumerate(root):
-        found.append((right[..., i] - sum((row[b] * found[b] for b in range(i)), 0.0)) / row[i])
-    return jnp.stack(found, axis=-1)
-
-
-def _backward(root: list[list[Array]], right: Array) -> Array:
-    """L'^-1 right (..., c)."""
-    c = len(root)
-    found: list[Array] = [0.0] * c
-    for i in reversed(range(c)):
-        above = sum((root[b][i] * found[b] for b in range(i + 1, c)), 0.0)
-        found[i] = (right[..., i] - above) / root[i][i]
-    return jnp.stack(found, axis=-1)
