@@ -20,6 +20,7 @@ from jax.scipy.special import logsumexp
 from predictdyn.fitting import least_squares
 from predictdyn.fitting.batches import by_form, in_batches
 from predictdyn.fitting.linear import probability_of, shape_at
+from predictdyn.fitting.mixtures import chosen
 from predictdyn.fitting.structural import FLOOR, SLICE, Sampled, Series
 from predictdyn.forms import Form
 
@@ -62,10 +63,9 @@ def cloud(form: Form, series: Series, to: Array) -> Cloud:
 
 def sampled(found: Cloud, lots: np.ndarray) -> Sampled:
     """Nodes drawn at lots (s,) in (0, 1) of their cumulated weight."""
-    upto = np.cumsum(np.exp(found.log_weight), axis=1)
-    chosen = np.stack([np.searchsorted(row / row[-1], lots).clip(0, len(row) - 1) for row in upto])[:, None]
-    location, known, whole = (np.take_along_axis(part, chosen, axis=2) for part in found[:3])
-    return Sampled(location, known, whole, found.df, np.zeros(len(upto)), found.log_evidence)
+    drawn = chosen(np.exp(found.log_weight), lots)[:, None]
+    location, known, whole = (np.take_along_axis(part, drawn, axis=2) for part in found[:3])
+    return Sampled(location, known, whole, found.df, np.zeros(len(drawn)), found.log_evidence)
 
 
 @cache

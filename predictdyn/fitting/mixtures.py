@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.nn import sigmoid
 
 from predictdyn.fitting.batches import in_double
@@ -32,7 +33,6 @@ class Mixture(NamedTuple):
 def mean_sd(mixture: Mixture) -> tuple[Array, Array]:
     """Mean and sd, both (n, s).
 
-    >>> import numpy as np
     >>> two = Mixture(np.array([[0.5, 0.5]]), np.array([[[-1.0, 1.0]]]), np.zeros((1, 1, 2)), np.array([9.0]))
     >>> [float(part[0, 0]) for part in mean_sd(two)]
     [0.0, 1.0]
@@ -72,7 +72,6 @@ def quantiles(mixture: Mixture, levels: Sequence[float]) -> Array:
     T is taken through the normal equivalent of Wallace (1959, doi:10.1214/aoms/1177706092) and the logistic
     approximation of Bowling et al. (2009): off by .0002 for 16 degrees of freedom, by .001 for three.
 
-    >>> import numpy as np
     >>> one = Mixture(np.ones((1, 1)), np.array([[[2.0]]]), np.array([[[9.0]]]), np.array([50.0]))
     >>> quantiles(one, [0.05, 0.5, 0.95]).round(2).tolist()
     [[[-3.03, 2.0, 7.03]]]
@@ -101,6 +100,16 @@ def quantiles(mixture: Mixture, levels: Sequence[float]) -> Array:
     start = -ones * jnp.sqrt((1 - level) / level), ones * jnp.sqrt(level / (1 - level))
     low, high = jax.lax.fori_loop(0, _STEPS, halve, start)
     return mean[..., None] + sd[..., None] * ((low + high) / 2).astype(mean.dtype)
+
+
+def chosen(weight: np.ndarray, lots: np.ndarray) -> np.ndarray:
+    """Components (n, s) at lots (s,) in (0, 1) of the cumulated weight (n, m) of each mixture.
+
+    >>> chosen(np.array([[1.0, 0.0, 3.0]]), np.array([0.1, 0.5, 0.9])).tolist()
+    [[0, 2, 2]]
+    """
+    upto = np.cumsum(weight, axis=1)
+    return np.stack([np.searchsorted(row / row[-1], lots).clip(0, len(row) - 1) for row in upto])
 
 
 def _heavier(df: Array) -> Array:

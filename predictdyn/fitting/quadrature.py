@@ -345,40 +345,6 @@ def predict(posterior: Posterior, form: Form, at: Array, *, noise: float = 0.0) 
         return jax.tree.map(np.asarray, _compiled_at_places(posterior, asked, np.asarray(noise)))
 
 
-def draws(key: Array, posterior: Posterior, form: Form, at: Array, count: int, *, noise: float = 0.0) -> np.ndarray:
-    """Draws (n, count, s) of whole curves at places (s,) or (n, s), with independent noise added where asked for.
-
-    >>> from predictdyn.forms import BY_NAME
-    >>> x = np.linspace(0.02, 1, 50)
-    >>> found = posterior(BY_NAME["pow3"], x, 1 + 0.5 * x[None] ** -0.7)
-    >>> draws(jax.random.key(0), found, BY_NAME["pow3"], np.array([1.0, 10.0]), 200).shape
-    (1, 200, 2)
-    """
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
-    n, j, m = posterior.gap.shape
-    cumulative = posterior.weight.cumsum(1)
-    row = np.arange(n)[:, None]
-    # One search for all curves: the weights of each are moved to an interval of its own.
-    flat = (cumulative / cumulative[:, -1:] + row).ravel()
-    node = np.minimum(np.searchsorted(flat, rng.random((n, count)) + row) - row * m, m - 1)
-
-    def drawn(part: np.ndarray) -> np.ndarray:
-        """The nodes' (n, ..., count) of (n, ..., m)."""
-        lots = node.reshape(n, *[1] * (part.ndim - 2), count)
-        return np.take_along_axis(np.broadcast_to(part, (*part.shape[:-1], m)), lots, -1)
-
-    sd = np.sqrt(drawn(posterior.variance) * posterior.df[:, None] / rng.chisquare(posterior.df[:, None], (n, count)))
-    middle = drawn(posterior.middle) + sd * rng.standard_normal((n, count)) / np.sqrt(drawn(posterior.total))
-    size, axes = np.linalg.eigh(np.moveaxis(drawn(posterior.inverse), -1, 1))
-    white = np.sqrt(np.maximum(size, 0)) * rng.standard_normal((n, count, j))
-    gap = drawn(posterior.gap) + sd[:, None] * np.einsum("ncab,ncb->nac", axes, white)
-    nodes = np.broadcast_to(posterior.nodes, (n, *posterior.nodes.shape[-2:]))[row, node]
-    with double():
-        g = np.asarray(columns_for(form)(np.asarray(at), nodes))
-    curve = middle[..., None] + np.einsum("njc,njcs->ncs", gap, g - drawn(posterior.centre)[..., None])
-    return curve + np.sqrt(noise) * sd[..., None] * rng.standard_normal(curve.shape)
-
-
 def averaged(posteriors: Sequence[Posterior]) -> Posterior:
     """One posterior over the nodes of several of one form, with equal prior weights: of correlations, say."""
     evidence = np.stack([one.log_evidence for one in posteriors], axis=1)

@@ -98,26 +98,27 @@ def widened(draws: np.ndarray, scale: Scale, factor: float) -> np.ndarray:
     return out
 
 
-def spread(
-    rows: Sequence[Resolved], weight: np.ndarray, *, prior: float, towards: float = 1.0, level: float = 0.9
-) -> float:
-    r"""The factor for `widened` with which intervals of the mixture hold ``level`` of the truths.
+def wanted(row: Resolved, weight: np.ndarray, *, level: float = 0.9) -> float:
+    """The factor for `widened` that puts the truth on the end of the mixture's central interval, to its own side."""
+    ends = np.quantile(mixed(weight, row.draws), [(1 - level) / 2, 0.5, (1 + level) / 2])
+    low, middle, high = row.scale.latent(ends)
+    off = float(row.scale.latent(np.array(row.truth)) - middle)
+    half = high - middle if off > 0 else middle - low
+    return abs(off) / half if half > 0 else 1.0
 
-    Split conformal: each row needs a factor that puts the truth on the end of its interval, on the latent scale and
-    to its own side; the factor is that of rank :math:`\lceil \mathrm{level}\,(n + 1) \rceil` of n (the largest, where
+
+def spread(factors: Sequence[float], *, prior: float, towards: float = 1.0, level: float = 0.9) -> float:
+    r"""The factor for `widened` with which intervals hold ``level`` of the truths, from those `wanted` by n rows.
+
+    Split conformal: the factor is that of rank :math:`\lceil \mathrm{level}\,(n + 1) \rceil` of n (the largest, where
     there is none; Vovk et al. 2005). Its logarithm counts n / (n + prior), that of ``towards`` the rest, and it stays
     within `FACTORS`.
+
+    >>> spread([1.0] * 80 + [1.5] * 20, prior=0.0)
+    1.5
     """
-    needed = []
-    for row in rows:
-        low, middle, high = row.scale.latent(
-            np.quantile(mixed(weight, row.draws), [(1 - level) / 2, 0.5, (1 + level) / 2])
-        )
-        off = float(row.scale.latent(np.array(row.truth)) - middle)
-        half = high - middle if off > 0 else middle - low
-        needed.append(abs(off) / half if half > 0 else 1.0)
-    n = len(rows)
-    ranked = np.sort(np.clip(needed, *FACTORS))
+    n = len(factors)
+    ranked = np.sort(np.clip(factors, *FACTORS))
     best = ranked[min(int(np.ceil(level * (n + 1))), n) - 1]
     return float(np.exp((n * np.log(best) + prior * np.log(towards)) / (n + prior)))
 

@@ -35,8 +35,9 @@ class Ensemble:
     history the curves that are seen are replayed themselves, at ``own_shares``. The weights of a kind minimise the
     CRPS of the mixture (a convex problem, every metric in units of its own), pulled towards ``lean`` with the weight
     of ``prior`` rows, since few families cannot tell members apart; those of a metric likewise, pulled towards its
-    kind's by ``metric_prior``. Then one factor for the spread makes 90 % intervals hold 90 % of those truths. The
-    share at which a run was cut stands for the ratio of target to origin. At most ``metrics_per_kind`` metrics and
+    kind's by ``metric_prior``. Then factors for the spread make 90 % intervals hold 90 % of those truths: that of a
+    share is pulled towards that of all shares, that of a metric towards its kind's. The share at which a run was cut
+    stands for the ratio of target to origin. At most ``metrics_per_kind`` metrics and
     ``rows_per_kind`` rows a kind and share are replayed.
     """
 
@@ -95,24 +96,11 @@ class Ensemble:
             # The replays share the scales of the whole history: eight numbers a metric, which one fold hardly moves.
             ways["pooled"] = Pooled(sampler="importance", known=pooled)
         alone = not _finished(curves)
-        lean = self.leaning(alone=alone)
-        ways = {name: way for (name, way), one in zip(ways.items(), lean, strict=True) if one > 0}
-        found = learn(
-            curves, ways, lean=lean[lean > 0], shares=self.own_shares if alone else self.shares,
+        return learn(
+            curves, ways, lean=self.leaning(alone=alone), shares=self.own_shares if alone else self.shares,
             inner_folds=self.inner_folds, metrics_per_kind=self.metrics_per_kind, rows_per_kind=self.rows_per_kind,
             prior=self.prior, metric_prior=self.metric_prior, alone=alone, seed=seed,
         )  # fmt: skip
-        # Members that need finished runs took no part, and have no weight.
-        at = np.cumsum(lean > 0) - 1
-        return {
-            kind: {
-                metric: {
-                    cut: [*np.where(lean > 0, np.array(row)[at], 0.0).tolist(), row[-1]] for cut, row in table.items()
-                }
-                for metric, table in of_kind.items()
-            }
-            for kind, of_kind in found.items()
-        }
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from scipy import stats
 
-from predictdyn.fitting.structural import Graded, Sampled
+from predictdyn.fitting.structural import SLICE, Graded, Sampled
 from predictdyn.forecasters._series import Padded
 
 
@@ -26,7 +26,6 @@ class Model(Protocol):
         ...
 
 
-TOGETHER = 8
 FURTHEST = 1e100  # standard deviations: beyond, their square overflows
 
 
@@ -41,7 +40,7 @@ def log_density(off: np.ndarray, square: np.ndarray, df: np.ndarray) -> np.ndarr
 
 
 def graded(model: Model, forms: Sequence[str], batch: Padded, to: np.ndarray, truth: np.ndarray) -> Graded:
-    """`Model.graded` for any number of curves, always ``TOGETHER`` at a time.
+    """`Model.graded` for any number of curves, always ``SLICE`` at a time.
 
     So little is compiled, and the last digit of a forecast does not depend on how many are asked for.
     """
@@ -65,5 +64,5 @@ def sampled(
 
 
 def _rows(n: int) -> Iterator[np.ndarray]:
-    for first in range(0, n, TOGETHER):
-        yield np.minimum(np.arange(first, first + TOGETHER), n - 1)
+    for first in range(0, n, SLICE):
+        yield np.minimum(np.arange(first, first + SLICE), n - 1)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from predictdyn.curves import OUTCOMES, Curves
-from predictdyn.fitting.stacking import Resolved, resolved, spread, stack
+from predictdyn.fitting.stacking import Resolved, resolved, spread, stack, wanted
 from predictdyn.forecast import DRAWS, Forecaster, seed_for
 
 # kind -> metric, or WHOLE_KIND -> share -> one weight per member, then the factor of the spread
@@ -25,25 +25,34 @@ def learn(
 ) -> Weights:  # fmt: skip
     """Weights of the members and a factor of the spread, per kind, metric and share; see `_ensemble.Ensemble`.
 
-    ``alone``: no run has ended, so none is history for another.
+    Members with no ``lean`` take no part. ``alone``: no run has ended, so none is history for another.
     """
+    part = lean > 0
+    ways = {name: way for (name, way), one in zip(ways.items(), part, strict=True) if one}
     whole = _as_logged(curves)
     few = whole.of_metrics({*_sample(whole, metrics_per_kind, seed), *_schedules(whole)})
-    table: dict[tuple[str, str], list[Resolved]] = {}
+    table: dict[str, dict[str, list[Resolved]]] = {}
     for kind, share, row in _replays(few, ways, shares, inner_folds, rows_per_kind, seed, alone=alone):
-        table.setdefault((kind, f"{share:g}"), []).append(row)
+        table.setdefault(kind, {}).setdefault(f"{share:g}", []).append(row)
     found: Weights = {}
-    for (kind, cut), rows in table.items():
-        weight = stack(rows, lean, prior=prior)
-        factor = spread(rows, weight, prior=prior)
-        of_kind = found.setdefault(kind, {})
-        of_kind.setdefault(WHOLE_KIND, {})[cut] = [*weight.tolist(), factor]
-        for metric in sorted({row.metric for row in rows}):
-            mine = [row for row in rows if row.metric == metric]
-            own = stack(mine, weight, prior=metric_prior)
-            of_kind.setdefault(metric, {})[cut] = [
-                *own.tolist(), spread(mine, own, prior=metric_prior, towards=factor),
-            ]  # fmt: skip
+
+    def keep(kind: str, metric: str, cut: str, weight: np.ndarray, factor: float) -> None:
+        whole = np.zeros(len(lean))
+        whole[part] = weight
+        found.setdefault(kind, {}).setdefault(metric, {})[cut] = [*whole.tolist(), factor]
+
+    for kind, of_cut in table.items():
+        weights = {cut: stack(rows, lean[part], prior=prior) for cut, rows in of_cut.items()}
+        needed = {cut: [wanted(row, weights[cut]) for row in rows] for cut, rows in of_cut.items()}
+        anywhere = spread([one for some in needed.values() for one in some], prior=prior)
+        for cut, rows in of_cut.items():
+            factor = spread(needed[cut], prior=prior, towards=anywhere)
+            keep(kind, WHOLE_KIND, cut, weights[cut], factor)
+            for metric in sorted({row.metric for row in rows}):
+                mine = [row for row in rows if row.metric == metric]
+                own = stack(mine, weights[cut], prior=metric_prior)
+                wants = [wanted(row, own) for row in mine]
+                keep(kind, metric, cut, own, spread(wants, prior=metric_prior, towards=factor))
     return found
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from predictdyn.fitting import noise, quadrature, structural
-from predictdyn.fitting.mixtures import Mixture
+from predictdyn.fitting.mixtures import Mixture, chosen
 from predictdyn.fitting.structural import Graded, Sampled
 from predictdyn.forecasters._averaged import Averaged
 from predictdyn.forecasters._model import log_density
@@ -46,15 +46,13 @@ class Quadrature:
             if log_prior is not None:
                 weight = weight * np.exp(log_prior[:, first : first + k])
             first += k
-            mass = weight.sum(axis=1)
-            upto = np.cumsum(weight, axis=1) / mass[:, None]
-            chosen = np.stack([np.searchsorted(row, lots).clip(0, k - 1) for row in upto])[:, None, :]
+            drawn = chosen(weight, lots)[:, None, :]
             location, without, square = (
-                np.take_along_axis(part, chosen, axis=2) for part in (whole.location, known.square, whole.square)
+                np.take_along_axis(part, drawn, axis=2) for part in (whole.location, known.square, whole.square)
             )
             unit = batch.unit[:, None, None]
             units = location / unit, without / unit**2, square / unit**2
-            found.append(Sampled(*units, whole.df, np.log(mass), log_evidence))
+            found.append(Sampled(*units, whole.df, np.log(weight.sum(axis=1)), log_evidence))
         return found
 
     def _conditioned(self, name: str, batch: Padded, to: np.ndarray) -> tuple[Mixture, Mixture, np.ndarray]:
@@ -67,10 +65,11 @@ class Quadrature:
         z = batch.z * batch.unit[:, None]
         weight = np.where(np.isfinite(batch.variance), 1 / batch.variance, 0.0)
 
-        plain = quadrature.posterior(form, x, z, weight, weak=PRIOR)
-        fitted = quadrature.predict(plain, form, x)
-        residual = np.where(weight > 0, z - (fitted.weight[:, None] * fitted.location).sum(-1), 0.0)
-        weight = weight * noise.student(residual, weight)
+        def residual(given: np.ndarray) -> np.ndarray:
+            fitted = quadrature.predict(quadrature.posterior(form, x, z, given, weak=PRIOR), form, x)
+            return np.where(given > 0, z - (fitted.weight[:, None] * fitted.location).sum(-1), 0.0)
+
+        weight = noise.reweighted(residual, weight, steps=1)
         found = quadrature.posterior(form, x, z, weight, correlation=CORRELATIONS, weak=PRIOR)
         known, whole = (quadrature.predict(found, form, at, noise=one) for one in (0.0, 1.0))
         known, whole = (one._replace(location=one.location[:, :p], square=one.square[:, :p]) for one in (known, whole))

@@ -9,7 +9,7 @@ from scipy.special import gammaln
 
 from predictdyn.fitting.mixtures import Mixture, mean_sd, quantiles
 from predictdyn.fitting.noise import CORRELATIONS
-from predictdyn.fitting.quadrature import Weak, draws, forecast, posterior, predict
+from predictdyn.fitting.quadrature import Weak, forecast, posterior, predict
 from predictdyn.fitting.refinement import refined
 from predictdyn.forms import BY_NAME, Form
 
@@ -186,19 +186,6 @@ def test_quantiles_are_those_of_the_mixture():
             u = (got[i, s][:, None] - mixture.location[i, s]) / np.sqrt(mixture.square[i, s])
             assert_allclose(stats.t.cdf(u, mixture.df[i]) @ mixture.weight[i], levels, atol=0.02)
     assert (np.diff(got, axis=-1) > 0).all() and (sd > 0).all()
-
-
-def test_draws_are_those_of_the_mixture_and_whole_curves():
-    form, at = BY_NAME["double_power"], np.array([1.0, 1.01, 10.0])
-    found = posterior(form, X, curves(2, noise=0.05))
-    drawn = draws(jax.random.key(0), found, form, at, 40_000)
-    mean, sd = mean_sd(predict(found, form, at))
-    assert_allclose(drawn.mean(1), mean, atol=0.02 * sd.max())
-    assert_allclose(drawn.std(1), sd, rtol=0.05)
-    assert np.corrcoef(drawn[0, :, 0], drawn[0, :, 1])[0, 1] > 0.99
-    noisy = draws(jax.random.key(0), found, form, at, 40_000, noise=1.0)
-    assert_allclose(noisy.std(1), mean_sd(predict(found, form, at, noise=1.0))[1], rtol=0.05)
-    assert np.corrcoef(noisy[0, :, 0], noisy[0, :, 1])[0, 1] < 0.9
 
 
 def test_a_local_grid_is_a_very_fine_one():

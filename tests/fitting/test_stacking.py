@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from predictdyn.curves import Metric
-from predictdyn.fitting.stacking import FACTORS, mixed, resolved, scaled, spread, stack, widened
+from predictdyn.fitting.stacking import FACTORS, mixed, resolved, scaled, spread, stack, wanted, widened
 from predictdyn.scales import Scale
 from predictdyn.scores import crps
 
@@ -69,20 +69,24 @@ def claims(claimed, n=400):
     return [resolved(claimed * rng.standard_normal((1, 200)), rng.normal(), FREE) for _ in range(n)]
 
 
+def factor_for(rows, prior=0.0, **rest):
+    return spread([wanted(row, np.ones(1)) for row in rows], prior=prior, **rest)
+
+
 @pytest.mark.parametrize(("claimed", "factor"), [(0.6, 1 / 0.6), (1.0, 1.0), (1.6, 0.625)])
 def test_the_factor_restores_coverage(claimed, factor):
-    assert spread(claims(claimed), np.ones(1), prior=0.0) == pytest.approx(factor, rel=0.15)
+    assert factor_for(claims(claimed)) == pytest.approx(factor, rel=0.15)
 
 
 @pytest.mark.parametrize(("claimed", "factor"), [(0.1, FACTORS[1]), (20.0, FACTORS[0])])
 def test_the_factor_has_bounds(claimed, factor):
-    assert spread(claims(claimed), np.ones(1), prior=0.0) == pytest.approx(factor)
+    assert factor_for(claims(claimed)) == pytest.approx(factor)
 
 
 @pytest.mark.parametrize("n", [5, 40, 101])
 def test_the_factor_is_the_least_that_holds_its_rank_of_truths(n):
     made = claims(1.0, n)
-    factor = spread(made, np.ones(1), prior=0.0)
+    factor = factor_for(made)
 
     def held(f):
         low, middle, high = np.array([np.quantile(row.draws, [0.05, 0.5, 0.95]) for row in made]).T
@@ -95,7 +99,7 @@ def test_the_factor_is_the_least_that_holds_its_rank_of_truths(n):
 
 def test_few_rows_leave_the_factor_where_it_is_pulled():
     made = claims(1.6, 3)
-    alone, pulled, held = (spread(made, np.ones(1), prior=prior, towards=1.8) for prior in (0.0, 3.0, 1e9))
+    alone, pulled, held = (factor_for(made, prior=prior, towards=1.8) for prior in (0.0, 3.0, 1e9))
     assert pulled == pytest.approx(np.sqrt(alone * 1.8)) and held == pytest.approx(1.8)
 
 
