@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from functools import cache
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,8 @@ from predictdyn.fitting.stacking import mixed, widened
 from predictdyn.forecast import DRAWS, Fitted, Forecast, Forecaster, seed_for
 from predictdyn.forecasters._averaged import Averaged, AveragedFitted
 from predictdyn.forecasters._empirical import Empirical, EmpiricalFitted
-from predictdyn.forecasters._history import HISTORY, read_history, write_history
-from predictdyn.forecasters._replays import WHOLE_KIND, Weights, learn
+from predictdyn.forecasters._history import read_history, write_history
+from predictdyn.forecasters._replays import WHOLE_KIND, KindWeights, Weights, learn
 from predictdyn.forecasters.pooled import Pooled, PooledFitted
 from predictdyn.scales import scale_for
 
@@ -31,20 +30,20 @@ class Ensemble:
     """A mixture of its members, with weights per kind, metric and how far ahead the target lies.
 
     Inside the history, families are dealt into ``inner_folds`` (up to six are left out one by one); each is hidden in
-    turn, cut at each of ``shares`` of what its runs logged, and forecast by every member fitted on the rest. Without a
+    turn, cut at one of ``shares`` of what its runs logged, and forecast by every member fitted on the rest. Without a
     history the curves that are seen are replayed themselves, at ``own_shares``. The weights of a kind minimise the
     CRPS of the mixture (a convex problem, every metric in units of its own), pulled towards ``lean`` with the weight
     of ``prior`` rows, since few families cannot tell members apart; those of a metric likewise, pulled towards its
-    kind's by ``metric_prior``. Then factors for the spread make 90 % intervals hold 90 % of those truths: that of a
-    share is pulled towards that of all shares, that of a metric towards its kind's. The share at which a run was cut
-    stands for the ratio of target to origin. At most ``metrics_per_kind`` metrics and
-    ``rows_per_kind`` rows a kind and share are replayed.
+    kind's by ``metric_prior``. Then factors for the spread make 90 % intervals hold 90 % of those truths; that of a
+    metric is pulled towards its kind's, that of a share without history towards that of all shares. The share at
+    which a run was cut stands for the ratio of origin to target, and a target takes the weights of the share that is
+    nearest. At most ``metrics_per_kind`` metrics and ``rows_per_kind`` rows a kind and share are replayed.
     """
 
     name: str
     members: tuple[str, ...]
     lean: tuple[float, ...]
-    shares: tuple[float, ...] = (0.05, 0.2, 0.6)
+    shares: tuple[float, ...] = (0.02, 0.05, 0.1, 0.25, 0.5, 0.75)
     own_shares: tuple[float, ...] = (0.2, 0.4, 0.6, 0.85)
     inner_folds: int = 4
     metrics_per_kind: int = 4
@@ -53,11 +52,9 @@ class Ensemble:
     metric_prior: float = 20.0
 
     def fit(self, history: Curves, *, seed: int) -> EnsembleFitted:
-        """Fit every member on the history, and learn the weights inside it (or later, from what is seen)."""
-        ways = self.ways()
-        fitted = {name: one.fit(history, seed=seed_for(seed, name)) for name, one in ways.items()}
-        weights = self.learn(history, fitted, seed=seed) if len(history.points) else {}
-        return EnsembleFitted(self, tuple(fitted.values()), weights)
+        """Fit every member on the history; weights are learnt in it for the shares that are asked for."""
+        fitted = (one.fit(history, seed=seed_for(seed, name)) for name, one in self.ways().items())
+        return EnsembleFitted(self, tuple(fitted), history, seed)
 
     def load(self, folder: Path) -> EnsembleFitted:
         """Read back the weights and every member."""
@@ -65,14 +62,12 @@ class Ensemble:
         settings: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in about["settings"].items()
         }
-        one = Ensemble(**settings)
-        ways = one.ways()
-        history = cache(lambda: read_history(folder))  # one for all rules, none where no member is a rule
+        one, history = Ensemble(**settings), read_history(folder)
         fitted = tuple(
-            _with_history(way, history()) if isinstance(way, Empirical | Averaged) else way.load(folder / name)
-            for name, way in ways.items()
+            _with_history(way, history) if isinstance(way, Empirical | Averaged) else way.load(folder / name)
+            for name, way in one.ways().items()
         )
-        return EnsembleFitted(one, fitted, about["weights"])
+        return EnsembleFitted(one, fitted, history, about["seed"], about["weights"])
 
     def ways(self) -> dict[str, Forecaster]:
         """The members by name; `pooled` with its fast sampler, since every replay fits it anew."""
@@ -88,33 +83,39 @@ class Ensemble:
         ]
         return np.array(lean) / sum(lean)
 
-    def learn(self, curves: Curves, fitted: Mapping[str, Fitted], *, seed: int) -> Weights:
-        """Weights per kind and share from replays inside these curves."""
+    def learn(
+        self, curves: Curves, fitted: Mapping[str, Fitted], shares: tuple[float, ...], *, alone: bool, seed: int
+    ) -> Weights:
+        """Weights per share, kind and metric from replays inside these curves; ``alone``: no run has ended."""
         ways = self.ways()
         pooled = fitted.get("pooled")
         if isinstance(pooled, PooledFitted):
             # The replays share the scales of the whole history: eight numbers a metric, which one fold hardly moves.
             ways["pooled"] = Pooled(sampler="importance", known=pooled)
-        alone = not _finished(curves)
         return learn(
-            curves, ways, lean=self.leaning(alone=alone), shares=self.own_shares if alone else self.shares,
-            inner_folds=self.inner_folds, metrics_per_kind=self.metrics_per_kind, rows_per_kind=self.rows_per_kind,
-            prior=self.prior, metric_prior=self.metric_prior, alone=alone, seed=seed,
+            curves, ways, lean=self.leaning(alone=alone), shares=shares, inner_folds=self.inner_folds,
+            metrics_per_kind=self.metrics_per_kind, rows_per_kind=self.rows_per_kind, prior=self.prior,
+            metric_prior=self.metric_prior, alone=alone, seed=seed,
         )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class EnsembleFitted:
-    """Fitted members and their weights."""
+    """Fitted members, the history that weights are learnt in, and what has been learnt of them so far."""
 
     settings: Ensemble
     members: tuple[Fitted, ...]
-    weights: Weights
+    history: Curves = field(repr=False)
+    seed: int
+    weights: Weights = field(default_factory=dict, repr=False)  # depend on nothing but the fields above
 
     def forecast(self, seen: Curves, target: pd.DataFrame, *, seed: int) -> Forecast:
         """Draws of the mixture; a row in which a member fell back leaves that member out unless all did."""
+        begun = {key: float(curve.step[-1]) for key, curve in seen.by_key.items()}
+        rows = list(zip(target["run"], target["metric"], target["step"].astype(float), strict=True))
+        ratio = np.array([begun.get((run, metric), 0.0) / max(step, 1e-300) for run, metric, step in rows])
+        weights, shares = self._weights(seen, ratio, seed)
         names = self.settings.members
-        weights = self.weights or self.settings.learn(seen, dict(zip(names, self.members, strict=True)), seed=seed)
         answers = [
             one.forecast(seen, target, seed=seed_for(seed, n)) for n, one in zip(names, self.members, strict=True)
         ]
@@ -122,45 +123,63 @@ class EnsembleFitted:
         good = np.stack([answer.status == "ok" for answer in answers])
         status = np.where(good.any(axis=0), "ok", answers[0].status).astype(object)
         out = np.empty(draws.shape[1:])
-        begun = {key: float(curve.step[-1]) for key, curve in seen.by_key.items()}
-        rows = zip(target["run"], target["metric"], target["step"].astype(float), strict=True)
-        for row, (run, metric, step) in enumerate(rows):
-            share = begun.get((run, metric), 0.0) / max(step, 1e-300)
-            weight, factor = self._weight(weights, seen.metrics[metric], share, good[:, row])
+        for row, (run, name, _) in enumerate(rows):
+            metric = seen.metrics[name]
+            of_share = weights[f"{_nearest(shares, ratio[row]):g}"]
+            weight, factor = self._weight(of_share, metric, good[:, row])
             mixture = np.sort(mixed(weight, draws[:, row]))
             # The same order for every step of a run: its draws are paths of equal rank.
-            order = np.random.default_rng(seed_for(seed, run, metric)).permutation(DRAWS)
+            order = np.random.default_rng(seed_for(seed, run, name)).permutation(DRAWS)
             # Widened on a scale without end, a few draws would go where no member does.
-            scale = scale_for(seen.metrics[metric], mixture)
+            scale = scale_for(metric, mixture)
             out[row] = widened(mixture, scale.bent(float(scale.latent(mixture).max())), factor)[order]
         return Forecast(target.reset_index(drop=True), out, status)
 
     def save(self, folder: Path) -> None:
-        """Settings and weights as JSON, the history that rules look at once, every other member in its own folder."""
+        """Settings and the weights of all shares as JSON, the history once, members that keep more in own folders."""
         settings = {one.name: getattr(self.settings, one.name) for one in fields(self.settings)}
-        about = {"settings": settings, "weights": self.weights}
+        if len(self.history.points):
+            self._weights(self.history, np.array(self.settings.shares), self.seed)
+        about = {"settings": settings, "seed": self.seed, "weights": self.weights}
         (folder / WEIGHTS).write_text(json.dumps(about, indent=1) + "\n")
+        write_history(self.history, folder)
         for name, one in zip(self.settings.members, self.members, strict=True):
             if not isinstance(one, EmpiricalFitted | AveragedFitted):
                 (folder / name).mkdir()
                 one.save(folder / name)
-            elif not (folder / HISTORY).exists():
-                write_history(one.history, folder)
 
-    def _weight(self, weights: Weights, metric: Metric, share: float, good: np.ndarray) -> tuple[np.ndarray, float]:
-        """Weights (k,) of the members that did not fall back, and the factor, interpolated in the log of the share."""
+    def _weights(self, seen: Curves, ratio: np.ndarray, seed: int) -> tuple[Weights, tuple[float, ...]]:
+        """Weights for ratios (n,) of origin to target, learnt where they are not known, and the shares they stand at.
+
+        Where no run has ended the spread of one share leans on all, so that all are learnt at once.
+        """
+        known = len(self.history.points) > 0
+        source, weights, seed = (self.history, self.weights, self.seed) if known else (seen, {}, seed)
+        alone = not _finished(source)
+        shares = self.settings.own_shares if alone else self.settings.shares
+        wanted = set(shares) if alone else {_nearest(shares, one) for one in ratio}
+        missing = tuple(sorted(share for share in wanted if f"{share:g}" not in weights))
+        if missing:
+            fitted = dict(zip(self.settings.members, self.members, strict=True))
+            learnt = self.settings.learn(source, fitted, missing, alone=alone, seed=seed)
+            weights.update({f"{share:g}": learnt.get(f"{share:g}", {}) for share in missing})
+        return weights, shares
+
+    def _weight(self, of_share: KindWeights, metric: Metric, good: np.ndarray) -> tuple[np.ndarray, float]:
+        """Weights (k,) of the members that did not fall back, and the factor."""
         lean = self.settings.leaning(alone=False)
-        of_kind = weights.get(metric.kind) or next(iter(weights.values()), {WHOLE_KIND: {"1": [*lean, 1.0]}})
-        table = of_kind.get(metric.name) or of_kind[WHOLE_KIND]
-        known = np.array(sorted(float(key) for key in table))
-        values = np.array([table[f"{key:g}"] for key in known])
-        at = np.log(max(share, 1e-9))
-        table_at = np.array([np.interp(at, np.log(known), column) for column in values.T])
-        weight = np.where(good, table_at[:-1], 0.0)
+        of_kind = of_share.get(metric.kind) or next(iter(of_share.values()), {WHOLE_KIND: [*lean, 1.0]})
+        *found, factor = of_kind.get(metric.name) or of_kind[WHOLE_KIND]
+        weight = np.where(good, found, 0.0)
         if not weight.sum():
             # All members with a weight fell back: those that did not, or, if all did, the first.
             weight = np.where(good, lean, 0.0) if good.any() else np.eye(len(lean))[0]
-        return weight / weight.sum(), float(table_at[-1])
+        return weight / weight.sum(), factor
+
+
+def _nearest(shares: tuple[float, ...], ratio: float) -> float:
+    """The share that is nearest on a logarithmic scale."""
+    return min(shares, key=lambda share: abs(np.log(share / max(ratio, 1e-9))))
 
 
 def _with_history(way: Empirical | Averaged, history: Curves) -> EmpiricalFitted | AveragedFitted:

@@ -12,8 +12,9 @@ from predictdyn.curves import OUTCOMES, Curves
 from predictdyn.fitting.stacking import Resolved, resolved, spread, stack, wanted
 from predictdyn.forecast import DRAWS, Forecaster, seed_for
 
-# kind -> metric, or WHOLE_KIND -> share -> one weight per member, then the factor of the spread
-Weights = dict[str, dict[str, dict[str, list[float]]]]
+# kind -> metric, or WHOLE_KIND -> one weight per member, then the factor of the spread
+KindWeights = dict[str, dict[str, list[float]]]
+Weights = dict[str, KindWeights]  # by share
 WHOLE_KIND = "*"
 FEW_FAMILIES = 6
 THINNED = 60  # draws per forecast from which weights are learnt
@@ -23,7 +24,7 @@ def learn(
     curves: Curves, ways: Mapping[str, Forecaster], *, lean: np.ndarray, shares: tuple[float, ...], inner_folds: int,
     metrics_per_kind: int, rows_per_kind: int, prior: float, metric_prior: float, alone: bool, seed: int,
 ) -> Weights:  # fmt: skip
-    """Weights of the members and a factor of the spread, per kind, metric and share; see `_ensemble.Ensemble`.
+    """Weights of the members and a factor of the spread, per share, kind and metric; see `_ensemble.Ensemble`.
 
     Members with no ``lean`` take no part. ``alone``: no run has ended, so none is history for another.
     """
@@ -39,12 +40,13 @@ def learn(
     def keep(kind: str, metric: str, cut: str, weight: np.ndarray, factor: float) -> None:
         whole = np.zeros(len(lean))
         whole[part] = weight
-        found.setdefault(kind, {}).setdefault(metric, {})[cut] = [*whole.tolist(), factor]
+        found.setdefault(cut, {}).setdefault(kind, {})[metric] = [*whole.tolist(), factor]
 
     for kind, of_cut in table.items():
         weights = {cut: stack(rows, lean[part], prior=prior) for cut, rows in of_cut.items()}
         needed = {cut: [wanted(row, weights[cut]) for row in rows] for cut, rows in of_cut.items()}
-        anywhere = spread([one for some in needed.values() for one in some], prior=prior)
+        # Few curves, seen in part, say little of the spread at one share. With a history shares are learnt one by one.
+        anywhere = spread([one for some in needed.values() for one in some], prior=prior) if alone else 1.0
         for cut, rows in of_cut.items():
             factor = spread(needed[cut], prior=prior, towards=anywhere)
             keep(kind, WHOLE_KIND, cut, weights[cut], factor)

@@ -40,23 +40,37 @@ def fitted():
     return CHEAP.fit(curves.of_runs(RUNS[1:]), seed=0), curves.of_runs(["r00"])
 
 
-def test_weights_stand_by_kind_metric_and_share(fitted):
-    weights = fitted[0].weights
-    assert set(weights) == {"capability"} and set(weights["capability"]) == {WHOLE_KIND, "m", "still"}
-    for table in weights["capability"].values():
-        assert set(table) == {"0.1", "0.5"}
-        for *weight, factor in table.values():
-            assert len(weight) == 3 and min(weight) >= 0 and sum(weight) == pytest.approx(1)
-            assert FACTORS[0] <= factor <= FACTORS[1]
+def test_weights_stand_by_share_kind_and_metric(fitted):
+    one, run = fitted
+    one.forecast(run.upto(0.1), at(100), seed=0)
+    assert set(one.weights["0.1"]) == {"capability"}
+    assert set(one.weights["0.1"]["capability"]) == {WHOLE_KIND, "m", "still"}
+    for *weight, factor in one.weights["0.1"]["capability"].values():
+        assert len(weight) == 3 and min(weight) >= 0 and sum(weight) == pytest.approx(1)
+        assert FACTORS[0] <= factor <= FACTORS[1]
+
+
+def test_weights_are_learnt_for_the_nearest_share_when_it_is_asked_for(fitted):
+    one, run = dataclasses.replace(fitted[0], weights={}), fitted[1]
+    early = one.forecast(run.upto(0.15), at(100), seed=0)
+    assert set(one.weights) == {"0.1"}
+    one.forecast(run.upto(0.5), at(100), seed=0)
+    assert set(one.weights) == {"0.1", "0.5"}
+    both = CHEAP.fit(rising().of_runs(RUNS[1:]), seed=0)
+    both.forecast(run.upto(0.2), at(40, 100), seed=0)
+    assert both.weights == one.weights, "what is learnt does not depend on what was asked before"
+    assert np.array_equal(both.forecast(run.upto(0.15), at(100), seed=0).draws, early.draws)
 
 
 def test_the_right_member_is_found(fitted):
-    table = fitted[0].weights["capability"]
+    one, run = fitted
+    one.forecast(run.upto(0.2), at(40, 100), seed=0)
     for share in ("0.1", "0.5"):
-        last, drift, chance, _ = table["m"][share]
+        table = one.weights[share]["capability"]
+        last, drift, chance, _ = table["m"]
         # Eleven rows stand against a prior of twenty for the weights of the kind.
         assert drift > 0.6 and last < 0.3 and chance < 0.15
-        assert drift > table[WHOLE_KIND][share][1] > table["still"][share][1]
+        assert drift > table[WHOLE_KIND][1] > table["still"][1]
 
 
 def test_the_forecast_is_sharp_and_holds_the_truth(fitted):
@@ -75,35 +89,27 @@ def test_draws_of_one_run_are_paths(fitted):
     assert abs(stats.spearmanr(near, other).statistic) < 0.15
 
 
-def test_weights_between_two_shares_are_interpolated(fitted):
-    one, run = fitted
-    weights = {"capability": {WHOLE_KIND: {"0.1": [1.0, 0.0, 0.0, 1.0], "0.9": [0.0, 1.0, 0.0, 1.0]}}}
-    given = dataclasses.replace(one, weights=weights)
-    seen = run.upto(0.3)
-    # At 0.3, the middle of 0.1 and 0.9 on a logarithmic scale, the two have half each.
-    found = given.forecast(seen, at(100), seed=0).draws[0]
-    middle = [member.forecast(seen, at(100), seed=0).draws.mean() for member in given.members[:2]]
-    assert abs(middle[1] - middle[0]) > 0.5
-    assert found.mean() == pytest.approx(np.mean(middle), abs=0.02)
-
-
 def test_a_member_that_fell_back_is_left_out():
     curves = rising(1)
     seen, nothing = curves.upto(0.5), curves.of_runs([])
     members = tuple(forecaster(name).fit(nothing, seed=0) for name in CHEAP.members)
-    weights = {"capability": {WHOLE_KIND: {"1": [0.1, 0.9, 0.0, 1.0]}}}
+
+    def given(settings, members, weights):
+        return EnsembleFitted(settings, members, rising(2).of_runs(["r01"]), 0, weights)
+
+    weights = {"0.5": {"capability": {WHOLE_KIND: [0.1, 0.9, 0.0, 1.0]}}}
     last, drift, _ = (member.forecast(seen, at(100), seed=0) for member in members)
     assert last.status[0] == "ok" and drift.status[0] != "ok"
-    found = EnsembleFitted(CHEAP, members, weights).forecast(seen, at(100), seed=0)
+    found = given(CHEAP, members, weights).forecast(seen, at(100), seed=0)
     assert found.status.tolist() == ["ok"]
     # All that is left is last value, whose draws are the same but for the seed.
     spread = np.quantile(last.draws[0], [0.1, 0.9])
     assert np.quantile(found.draws[0], [0.1, 0.9]) == pytest.approx(spread, abs=0.2 * np.ptp(spread))
     only = dataclasses.replace(CHEAP, members=("drift", "climatology"), lean=(1.0, 1.0))
     fell = tuple(forecaster(name).fit(nothing, seed=0) for name in only.members)
-    assert EnsembleFitted(only, fell, {}).settings.leaning(alone=False).tolist() == [0.5, 0.5]
-    weights = {"capability": {WHOLE_KIND: {"1": [0.5, 0.5, 1.0]}}}
-    all_fell = EnsembleFitted(only, fell, weights).forecast(seen, at(100), seed=0)
+    assert only.leaning(alone=False).tolist() == [0.5, 0.5]
+    weights = {"0.5": {"capability": {WHOLE_KIND: [0.5, 0.5, 1.0]}}}
+    all_fell = given(only, fell, weights).forecast(seen, at(100), seed=0)
     assert all_fell.status[0] == drift.status[0] and np.isfinite(all_fell.draws).all()
 
 
@@ -120,13 +126,13 @@ def test_where_no_run_has_ended_members_that_need_one_get_no_weight():
     assert several.leaning(alone=True).tolist() == [0.5, 0.5, 0, 0, 0]
     assert several.leaning(alone=False).tolist() == [0.2] * 5
     curves = rising()
-    weights = several.learn(curves.upto(0.5), {}, seed=0)["capability"]
-    assert set(weights[WHOLE_KIND]) == {f"{share:g}" for share in several.own_shares}
-    for table in weights.values():
-        for row in table.values():
+    alone = several.learn(curves.upto(0.5), {}, several.own_shares, alone=True, seed=0)
+    assert set(alone) == {f"{share:g}" for share in several.own_shares}
+    for of_kind in alone.values():
+        for row in of_kind["capability"].values():
             assert np.abs(row[2:5]).max() < 1e-9
-    ended = several.learn(curves, {}, seed=0)["capability"]
-    assert ended[WHOLE_KIND]["0.5"][2] > 0.2, "with runs that have ended, drift has its weight"
+    ended = several.learn(curves, {}, (0.5,), alone=False, seed=0)["0.5"]["capability"]
+    assert ended[WHOLE_KIND][2] > 0.2, "with runs that have ended, drift has its weight"
 
 
 def test_saved_once_and_loaded_it_is_the_same(fitted, tmp_path):
