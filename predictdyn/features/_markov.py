@@ -8,8 +8,8 @@ import numpy as np
 
 LEAST_SD = 0.05  # of the spread of all values: a state of one repeated value would have infinite density
 PRIOR = 1.0  # counts added to every start and every move, so that none is impossible
-MOST_ROUNDS = 100
-ENOUGH = 1e-5  # gain in log likelihood, per observation
+MOST_ROUNDS = 50
+ENOUGH = 1e-4  # gain in log likelihood, per observation
 
 
 class Markov(NamedTuple):

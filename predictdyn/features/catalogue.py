@@ -47,17 +47,15 @@ FEATURES: tuple[Feature, ...] = (
     Feature("recent_slope", "trend", "curve", "dz/dx, line through the last points: 4, or an eighth of all", "latent"),
     Feature("end", "trend", "curve", "that line at the end of the run: now + recent_slope ln(1 / share)", "latent"),
     Feature("noise", "noise", "curve", "rms of d over the later half; d = second differences / sqrt 6", "latent"),
-    Feature(
-        "roughness", "noise", "curve", "r / (1 + r), r = sum of second differences / total change, sizes", "0 to 1"
-    ),
+    Feature("roughness", "noise", "curve", "r / (1 + r), r = sum of |second differences| / |change|", "0 to 1"),
     Feature("time_25", "thresholds", "curve", "x when a quarter of `change` was first reached", "ln share"),
     Feature("time_50", "thresholds", "curve", "x when half of `change` was first reached", "ln share"),
     Feature("time_75", "thresholds", "curve", "x when three quarters of `change` were first reached", "ln share"),
     Feature(
-        "reach_0.25", "thresholds", "curve", "x when z was first 0.25 better than `first`, else ln share", "ln share"
+        "reach_0.25", "thresholds", "curve", "x when z was first 0.25 better than at first, or ln share", "ln share"
     ),
-    Feature("reach_1", "thresholds", "curve", "x when z was first 1 better than `first`, else ln share", "ln share"),
-    Feature("reach_2", "thresholds", "curve", "x when z was first 2 better than `first`, else ln share", "ln share"),
+    Feature("reach_1", "thresholds", "curve", "x when z was first 1 better than at first, or ln share", "ln share"),
+    Feature("reach_2", "thresholds", "curve", "x when z was first 2 better than at first, or ln share", "ln share"),
     Feature("plateau", "plateau", "curve", "ln share - x of the last point beyond 2 noise from level", "ln share"),
     Feature("break_gain", "plateau", "curve", "1 - RSS of the best two-piece line / RSS of one line", "0 to 1"),
     Feature("break_at", "plateau", "curve", "x of its knot, out of 8", "ln share"),
@@ -70,7 +68,7 @@ FEATURES: tuple[Feature, ...] = (
     Feature("mean_gap", "gaps", "bias", "mean of value - no gap (chance, or 0)", "the metric's"),
     Feature("sign_share", "gaps", "bias", "share of points not on the other side of no gap than the last", "0 to 1"),
     Feature(
-        "sign_since", "gaps", "bias", "ln share - x of the last point on the other side, else of the first", "ln share"
+        "sign_since", "gaps", "bias", "ln share - x of the last point on the other side, or of the first", "ln share"
     ),
     Feature("difference", "ratios", "pair", "level of a - b (probit between two bounds, else latent)", "latent"),
     Feature("difference_slope", "ratios", "pair", "d(a - b)/dx, weighted line over the later half", "latent"),

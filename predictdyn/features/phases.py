@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from predictdyn.curves import Curves
-from predictdyn.features._markov import Markov, fit as _fit, smooth
+from predictdyn.features import _markov
+from predictdyn.features._markov import Markov, smooth
 from predictdyn.features.seen import scaled, seen
 from predictdyn.scales import Scale, scale_for
 
@@ -132,7 +133,7 @@ def fit(history: Curves, *, seed: int, metrics: Sequence[str] | None = None) -> 
     best, lowest = None, np.inf
     for k in STATES:
         for start in range(STARTS):
-            model, likelihood = _fit(values, found.here, _guess(values, found.here, share, k, start, rng))
+            model, likelihood = _markov.fit(values, found.here, _guess(values, found.here, share, k, start, rng))
             criterion = k * (k + 2 * len(scales)) * np.log(steps) - 2 * likelihood
             if criterion < lowest:
                 best, lowest = model, criterion

@@ -60,7 +60,7 @@ def relation(a: Seen, b: Seen, scales: tuple[Scale, Scale]) -> dict[str, np.ndar
     means = [mean(value, latest) for value in (a.value, value_b)]
     positive = (means[0] > 0) & (means[1] > 0)
     ratios = [np.log(np.where(positive, value, 1.0)) for value in means]
-    enough = a.count > 2
+    enough = a.counts > 2
     return {
         "difference": trimmed(difference, latest),
         "difference_slope": fitted(a.x, difference, rising(a.later())).slope,
@@ -79,14 +79,17 @@ def _common(a: Seen, b: Seen) -> tuple[Seen, np.ndarray, np.ndarray]:
     known = code_b[b.here]
     place = np.minimum(np.searchsorted(known, code_a), max(len(known) - 1, 0))
     here = a.here & (known[place] == code_a) if len(known) else np.zeros_like(a.here)
-    value, latent = (
-        np.where(here, numbers[b.here][place] if len(known) else 0.0, 0.0) for numbers in (b.value, b.latent)
-    )
+    value, latent = (numbers[b.here][place] if len(known) else np.zeros(here.shape) for numbers in (b.value, b.latent))
     # Points that only a has become blank; a stable sort keeps the others in order and puts them last.
     order = np.argsort(here, axis=1, kind="stable")
-    moved = [np.take_along_axis(np.where(here, array, 0), order, axis=1) for array in (a.step, a.x, a.latent, a.value)]
-    together = Seen(np.take_along_axis(here, order, axis=1), *moved, a.now)
-    return together, np.take_along_axis(value, order, axis=1), np.take_along_axis(latent, order, axis=1)
+
+    def moved(numbers: np.ndarray) -> np.ndarray:
+        return np.take_along_axis(np.where(here, numbers, 0.0), order, axis=1)
+
+    together = Seen(
+        np.take_along_axis(here, order, axis=1), moved(a.step), moved(a.x), moved(a.latent), moved(a.value), a.now
+    )
+    return together, moved(value), moved(latent)
 
 
 def _probit(value: np.ndarray, latent: np.ndarray, scale: Scale) -> np.ndarray:

@@ -28,7 +28,7 @@ class Seen(NamedTuple):
     now: float
 
     @property
-    def count(self) -> np.ndarray:
+    def counts(self) -> np.ndarray:
         """Number of points of each run, (n,)."""
         return self.here.sum(axis=1)
 
@@ -39,12 +39,12 @@ class Seen(NamedTuple):
 
     def later(self) -> np.ndarray:
         """Which points are in the later half of their run, or among its last five, (n, t)."""
-        return self.latest(np.maximum(-(-self.count // 2), 5))
+        return self.latest(np.maximum(-(-self.counts // 2), 5))
 
     def at_first(self, numbers: np.ndarray) -> np.ndarray:
         """Numbers (n, t) at the first point of each run, NaN without points: (n,)."""
         first = np.argmax(self.here, axis=1)
-        return np.where(self.count > 0, np.take_along_axis(numbers, first[:, None], axis=1)[:, 0], np.nan)
+        return np.where(self.counts > 0, np.take_along_axis(numbers, first[:, None], axis=1)[:, 0], np.nan)
 
 
 def seen(curves: Curves, metric: str, share: float) -> Seen:

@@ -13,7 +13,7 @@ FEW = 5  # points
 
 def basics(points: Seen) -> dict[str, np.ndarray]:
     """Groups level and trend."""
-    count = points.count
+    count = points.counts
     last = np.where(count > 0, points.latent[:, -1], np.nan)
     first, level = points.at_first(points.latent), trimmed(points.latent, points.latest(FEW))
     late = fitted(points.x, points.latent, rising(points.later()))
@@ -33,7 +33,7 @@ def basics(points: Seen) -> dict[str, np.ndarray]:
 
 def recent_line(points: Seen) -> Fit:
     """The line through the last four points, or the last eighth of them."""
-    return fitted(points.x, points.latent, points.latest(np.maximum(4, points.count // 8)).astype(float))
+    return fitted(points.x, points.latent, points.latest(np.maximum(4, points.counts // 8)).astype(float))
 
 
 def deviations(points: Seen) -> tuple[np.ndarray, np.ndarray]:
@@ -56,7 +56,7 @@ def least_noise(points: Seen) -> np.ndarray:
     """The smallest noise that a curve is given, (n,)."""
     high = np.max(points.latent, axis=1, where=points.here, initial=-np.inf)
     low = np.min(points.latent, axis=1, where=points.here, initial=np.inf)
-    return LEAST_NOISE * np.maximum(np.where(points.count > 0, high, 0) - np.where(points.count > 0, low, 0), 1e-9)
+    return LEAST_NOISE * np.maximum(np.where(points.counts > 0, high, 0) - np.where(points.counts > 0, low, 0), 1e-9)
 
 
 def scatter(points: Seen, change: np.ndarray) -> dict[str, np.ndarray]:
@@ -94,7 +94,7 @@ def broken(points: Seen) -> dict[str, np.ndarray]:
     u = np.where(here, points.x - line.centre[:, None], 0.0)
     rest = np.where(here, points.latent - line.height[:, None] - np.nan_to_num(line.slope)[:, None] * u, 0.0)
     total = np.sum((points.latent - line.height[:, None]) ** 2, axis=1, where=here)
-    left, spread, count = (rest**2).sum(axis=1), (u**2).sum(axis=1), points.count
+    left, spread, count = (rest**2).sum(axis=1), (u**2).sum(axis=1), points.counts
     low, high = points.at_first(u), u[:, -1]
     best, at = np.zeros(len(u)), np.full(len(u), np.nan)
     for part in np.arange(1, KNOTS + 1) / (KNOTS + 1):
@@ -149,7 +149,7 @@ def gaps(points: Seen, reference: float | None) -> dict[str, np.ndarray]:
 
 def surges(points: Seen) -> dict[str, np.ndarray]:
     """Group signals."""
-    z, here, count = points.latent, points.here, points.count
+    z, here, count = points.latent, points.here, points.counts
     third = np.maximum(count // 3, 1)
     early = here & ~points.latest(count - third)
     some = count > 1

@@ -38,7 +38,7 @@ def thresholds(points: Seen, metric: Metric, change: np.ndarray) -> dict[str, np
     found = {name: crossing(points, np.nan_to_num(part), level) for name, level in FRACTIONS.items()}
     for name, level in LEVELS.items():
         at = crossing(points, toward, level)
-        found[name] = np.where(points.count > 0, np.where(np.isnan(at), points.now, at), np.nan)
+        found[name] = np.where(points.counts > 0, np.where(np.isnan(at), points.now, at), np.nan)
     return found
 
 
