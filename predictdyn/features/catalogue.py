@@ -88,6 +88,7 @@ FEATURES: tuple[Feature, ...] = (
     Feature("switches", "phases", "phase", "changes of the most probable state", "changes"),
 )
 
+BAR = "&#124;"  # a bar would end the cell of a table
 _GROUP_OF = {feature.name: feature.group for feature in FEATURES if feature.of not in ("plan", "schedule", "phase")}
 
 
@@ -123,7 +124,7 @@ def as_markdown() -> str:
     columns = {"curve": "M:", "signal": "M:", "bias": "M:", "pair": "A/B:", "phase": "phase:"}
     rows = [
         f"| `{columns.get(feature.of, 'plan:')}{feature.name}` | {feature.group} | {feature.of} "
-        f"| {feature.formula} | {feature.units} |"
+        f"| {feature.formula.replace('|', BAR)} | {feature.units} |"
         for feature in FEATURES
     ]
     return "\n".join(["| column | group | of | formula | units |", "| --- | --- | --- | --- | --- |", *rows])

@@ -49,7 +49,7 @@ def table(
     from the points that the table sees. Covariates need an encoder, phases a fit on history. The columns follow from
     the metrics (``metrics``: those only), never from the values.
 
-    Raises ValueError for a share outside (0, 1] or a metric that is not there.
+    Raises ValueError for a share outside (0, 1], or a metric that is not there or has no scale.
 
     >>> from predictdyn.curves import curves_from
     >>> points = pd.DataFrame({"run": "a", "metric": "loss", "step": [1, 2, 4, 8], "value": [0.5, 1.0, 1.5, 9.0]})
@@ -60,7 +60,7 @@ def table(
         raise ValueError(f"share is a fraction in (0, 1], got {share}")
     # Squares of what a diverged run has logged may overflow; what is then not finite is unknown.
     with np.errstate(over="ignore", invalid="ignore"):
-        columns = _columns(curves, share, _chosen(curves, metrics), scales)
+        columns = _columns(curves, share, _chosen(curves, metrics, scales), scales)
     columns |= {f"plan:{part}": numbers for part, numbers in covariates(curves.runs, encoder).items()}
     numbers = np.stack(list(columns.values()), axis=1)
     made = pd.DataFrame(np.where(np.isfinite(numbers), numbers, np.nan), curves.runs.index, list(columns))
@@ -88,13 +88,13 @@ def _columns(
     return columns
 
 
-def _chosen(curves: Curves, names: Sequence[str] | None) -> dict[str, Metric]:
-    if names is None:
-        return dict(curves.metrics)
-    unknown = [name for name in names if name not in curves.metrics]
-    if unknown:
-        raise ValueError(f"no metric {unknown[0]!r}; known are {', '.join(sorted(curves.metrics)[:20])}")
-    return {name: curves.metrics[name] for name in names}
+def _chosen(curves: Curves, names: Sequence[str] | None, scales: Mapping[str, Scale] | None) -> dict[str, Metric]:
+    chosen = list(curves.metrics if names is None else names)
+    for what, known in (("metric", curves.metrics), ("scale for metric", scales)):
+        unknown = [name for name in chosen if known is not None and name not in known]
+        if unknown and known is not None:
+            raise ValueError(f"no {what} {unknown[0]!r}; known are {', '.join(sorted(known)[:20])}")
+    return {name: curves.metrics[name] for name in chosen}
 
 
 def _curve(points: Seen, scale: Scale, metric: Metric) -> dict[str, np.ndarray]:

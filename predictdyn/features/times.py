@@ -6,6 +6,7 @@ import numpy as np
 
 from predictdyn.curves import Metric
 from predictdyn.features.seen import Seen, ratio
+from predictdyn.features.shape import deviations
 from predictdyn.scales import Scale
 
 FRACTIONS = {"time_25": 0.25, "time_50": 0.5, "time_75": 0.75}
@@ -44,18 +45,28 @@ def thresholds(points: Seen, metric: Metric, change: np.ndarray) -> dict[str, np
 
 def instability(points: Seen, metric: Metric, scale: Scale, noise: np.ndarray) -> dict[str, np.ndarray]:
     """Group instability; without a direction every step counts, and near zero only a step away from no gap."""
-    z, here = points.latent, points.here
+    z = points.latent
     if metric.better == "zero":
         z = np.abs(z - float(scale.latent(np.array(no_gap(metric)))))
     step = np.diff(z, axis=1)
     worse = {"higher": -step, "lower": step, "zero": step}.get(metric.better or "", np.abs(step))
-    worst = np.max(worse, axis=1, where=here[:, :-1], initial=0.0)
-    off = np.zeros(len(z))
-    if z.shape[1] > 2:
-        a, b, c = points.latent[:, :-2], points.latent[:, 1:-1], points.latent[:, 2:]
-        middle = np.maximum(np.minimum(a, c), np.minimum(np.maximum(a, c), b))
-        off = (here[:, :-2] & (np.abs(b - middle) > SPIKE * noise[:, None])).sum(axis=1)
+    worst = np.max(worse, axis=1, where=points.here[:, :-1], initial=0.0)
     return {
         "worst_step": np.log1p(ratio(worst, noise)),
-        "spikes": np.where(np.isnan(noise), np.nan, off),
+        "spikes": np.where(np.isnan(noise), np.nan, _spikes(points, noise)),
     }
+
+
+def _spikes(points: Seen, noise: np.ndarray) -> np.ndarray:
+    """How many points are far from the median of themselves and their neighbours, (n,).
+
+    The median passes over a jump to another level. On a slope a spike moves the medians of its neighbours too; it
+    alone is the furthest from the line between its neighbours.
+    """
+    if points.here.shape[1] < 3:
+        return np.zeros(len(points.here))
+    a, b, c = points.latent[:, :-2], points.latent[:, 1:-1], points.latent[:, 2:]
+    middle = np.maximum(np.minimum(a, c), np.minimum(np.maximum(a, c), b))
+    size = np.abs(deviations(points)[0])
+    furthest = (size[:, 1:-1] >= size[:, :-2]) & (size[:, 1:-1] > size[:, 2:])
+    return (points.here[:, :-2] & furthest & (np.abs(b - middle) > SPIKE * noise[:, None])).sum(axis=1)
