@@ -45,7 +45,7 @@ FEATURES: tuple[Feature, ...] = (
     Feature("slope", "trend", "curve", "dz/dx, weighted line over the later half of the points", "latent"),
     Feature("curvature", "trend", "curve", "d2z/dx2, weighted quadratic over the later half", "latent"),
     Feature("recent_slope", "trend", "curve", "dz/dx, line through the last points: 4, or an eighth of all", "latent"),
-    Feature("end", "trend", "curve", "that line at the end of the run: now + recent_slope ln(1 / share)", "latent"),
+    Feature("end", "trend", "curve", "that line at x = 0, the end of the run", "latent"),
     Feature("noise", "noise", "curve", "rms of d over the later half; d = second differences / sqrt 6", "latent"),
     Feature("roughness", "noise", "curve", "r / (1 + r), r = sum of |second differences| / |change|", "0 to 1"),
     Feature("time_25", "thresholds", "curve", "x when a quarter of `change` was first reached", "ln share"),

@@ -37,9 +37,9 @@ def recent_line(points: Seen) -> Fit:
 
 
 def deviations(points: Seen) -> tuple[np.ndarray, np.ndarray]:
-    """How far each inner point lies from the line between its neighbours, with the variance of one point: (n, t) twice.
+    """How far each inner point lies from the line between its neighbours, and which points are inner: (n, t) twice.
 
-    With equal distances this is a second difference over sqrt 6. The second array says where there is one.
+    Divided so that independent noise keeps its sd; with equal distances this is a second difference over sqrt 6.
     """
     d, inner = np.zeros(points.here.shape), np.zeros(points.here.shape, dtype=bool)
     if points.here.shape[1] < 3:
