@@ -7,7 +7,7 @@ LAYERS = [
     {"curves"},
     {"scales", "forms", "scores", "covariates"},
     {"forecast"},
-    {"fitting", "lines"},
+    {"fitting", "lines", "features"},
     {"loaders", "forecasters", "backtest"},
     {"report", "registry", "console"},
     {"cli_datasets"},
@@ -52,8 +52,9 @@ def test_a_sideways_import_is_seen():
 
 def test_light_rooms_do_not_import_jax():
     heavy = ("jax", "numpyro", "sklearn", "statsmodels", "matplotlib")
-    for name in ("curves.py", "scores.py", "cli.py", "scales.py", "lines.py", "forecast.py"):
-        tree = ast.parse((PACKAGE / name).read_text())
+    files = [PACKAGE / name for name in ("curves.py", "scores.py", "cli.py", "scales.py", "lines.py", "forecast.py")]
+    for name in (*files, *(PACKAGE / "features").glob("*.py")):
+        tree = ast.parse(name.read_text())
         top = {alias.name.split(".")[0] for node in tree.body if isinstance(node, ast.Import) for alias in node.names}
         top |= {(node.module or "").split(".")[0] for node in tree.body if isinstance(node, ast.ImportFrom)}
         assert not top & set(heavy), name
