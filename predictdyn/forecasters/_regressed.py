@@ -21,7 +21,7 @@ from predictdyn.forecasters._columns import units
 from predictdyn.forecasters._core import ends
 from predictdyn.forecasters._errors import smallest_spread
 from predictdyn.forecasters._history import read_history, write_history
-from predictdyn.lines import Asked, Line, Task, answer, clock, tasks
+from predictdyn.lines import Asked, Task, answer, clock, tasks
 from predictdyn.scales import Scale
 
 FEWEST_RUNS = 20
@@ -81,11 +81,10 @@ class RegressedFitted:
         for task in tasks(self.history, seen, target):
             scales[task.metric] = task.scale
             for origin, group in _alike(task).items():
-                lines = {run: line for run, line in task.past.items() if len(line.upto(origin).share)}
                 if origin not in tables:
                     described = partial(features.table, share=origin, scales=of_features, encoder=encoder)
                     tables[origin] = _Tables(described(self.history), described(seen))
-                self._group(task, group, origin, lines, tables[origin], latent, status, seed)
+                self._group(task, group, origin, tables[origin], latent, status, seed)
         found = answer(target, latent, scales, status)
         short = np.flatnonzero(status != "ok")
         if len(short):
@@ -101,52 +100,48 @@ class RegressedFitted:
         (folder / "seed.txt").write_text(f"{self.seed}\n")
 
     def _group(
-        self, task: Task, group: Sequence[Asked], origin: float, lines: dict[str, Line], tables: _Tables,
-        latent: np.ndarray, status: np.ndarray, seed: int,
+        self, task: Task, group: Sequence[Asked], origin: float, tables: _Tables, latent: np.ndarray,
+        status: np.ndarray, seed: int,
     ) -> None:  # fmt: skip
         """Latent draws and statuses of runs of which about the same share was seen."""
-        begun = {run: line.upto(origin) for run, line in lines.items()}
-        columns = _columns(tables.past, task.metric, own=self.settings.own)
-        past = tables.past.loc[list(lines), columns].to_numpy()
-        asked_of = tables.seen.reindex(index=[asked.run for asked in group], columns=columns).to_numpy()
-        now = np.array([line.latent[-1] for line in begun.values()])
+        # Each row is answered at the places about it alone: what else is asked moves nothing.
+        places = {place for asked in group for share in asked.share for place, _ in _about(share, origin)}
+        answers = {place: self._answers(task, group, origin, tables, _share(place)) for place in sorted(places)}
         known = np.concatenate([np.zeros(0), *(line.latent for line in task.past.values())])
-        # Each row is answered at the two places about it: what else is asked moves nothing.
-        places = {place for asked in group for share in asked.share for place in _about(share, origin)}
-        answers: dict[int, Answers | None] = {}
-        for place in sorted(places):
-            end = _share(place)
-            reached = np.array([line.share[-1] * 1.02 >= end for line in lines.values()], dtype=bool)
-            family = np.array([line.family for line in lines.values()])[reached]
-            if reached.sum() < FEWEST_RUNS or len(set(family)) < FEWEST_FAMILIES:
-                answers[place] = None
-                continue
-            change = np.array([float(line.at(np.array([end]))[0]) for line in lines.values()]) - now
-            core = ends(list(begun.values()), end)[reached], ends([task.seen[asked.run] for asked in group], end)
-            x = np.concatenate([past[reached], core[0]], axis=1)
-            made = units(x)
-            at = made.apply(np.concatenate([asked_of, core[1]], axis=1))
-            rough = _rough(past[reached], columns, core[0]), _rough(asked_of, columns, core[1])
-            answers[place] = crossfit(
-                self.settings.make, made.apply(x), change[reached], family, at, rough, folds=self.settings.folds,
-                seed=seed_for(self.seed, task.metric),
-            )  # fmt: skip
         for i, asked in enumerate(group):
             rng = np.random.default_rng(seed_for(seed, asked.run, task.metric))
             lots, tails, jitter = rng.random(DRAWS), rng.random(DRAWS), rng.standard_normal(DRAWS)
             line = task.seen[asked.run]
             floor = smallest_spread(np.concatenate([known, line.latent]), bounded=task.scale.bounded)
             for row, share in zip(asked.rows, asked.share, strict=True):
-                low, high = (answers[place] for place in _about(share, origin))
-                if low is None or high is None:
-                    continue
-                part = _between(share, origin)
-                change = sum(
-                    w * (one.point[i] + one.size[i] * errors(one, lots, tails))
-                    for w, one in ((1 - part, low), (part, high))
-                )
-                latent[row] = line.latent[-1] + change + floor * jitter
-                status[row] = "ok"
+                about = [(weight, answers[place]) for place, weight in _about(share, origin)]
+                parts = [w * (one.point[i] + one.size[i] * errors(one, lots, tails)) for w, one in about if one]
+                if len(parts) == len(about):
+                    latent[row] = line.latent[-1] + sum(parts) + floor * jitter
+                    status[row] = "ok"
+
+    def _answers(
+        self, task: Task, group: Sequence[Asked], origin: float, tables: _Tables, end: float
+    ) -> Answers | None:
+        """The change of each run of a group from its last value to a share of the run; None where too few got there."""
+        begun = {run: line.upto(origin) for run, line in task.past.items()}
+        lines = {run: task.past[run] for run, line in begun.items() if len(line.share)}
+        lines = {run: line for run, line in lines.items() if line.share[-1] * 1.02 >= end}
+        family = np.array([line.family for line in lines.values()])
+        if len(lines) < FEWEST_RUNS or len(set(family)) < FEWEST_FAMILIES:
+            return None
+        change = np.array([float(line.at(np.array([end]))[0]) - begun[run].latent[-1] for run, line in lines.items()])
+        columns = _columns(tables.past, task.metric, own=self.settings.own)
+        core = ends([begun[run] for run in lines], end), ends([task.seen[asked.run] for asked in group], end)
+        past = tables.past.loc[list(lines), columns].to_numpy()
+        seen = tables.seen.reindex(index=[asked.run for asked in group], columns=columns).to_numpy()
+        x = np.concatenate([past, core[0]], axis=1)
+        made = units(x)
+        return crossfit(
+            self.settings.make, made.apply(x), change, family, made.apply(np.concatenate([seen, core[1]], axis=1)),
+            (_rough(past, columns, core[0]), _rough(seen, columns, core[1])), folds=self.settings.folds,
+            seed=seed_for(self.seed, task.metric),
+        )  # fmt: skip
 
 
 def _alike(task: Task) -> dict[float, list[Asked]]:
@@ -181,13 +176,10 @@ def _share(place: int) -> float:
     return float(np.expm1(place / PLACES * np.log(1001.0)) / 1000.0)
 
 
-def _about(share: float, origin: float) -> tuple[int, int]:
-    """The places before and after a share, both after the origin, the last one the end of the run."""
-    first = int(np.floor(clock(np.array(origin)) * PLACES)) + 1
-    high = int(np.clip(np.ceil(clock(np.array(share)) * PLACES - 1e-9), min(first, PLACES), PLACES))
-    return max(high - 1, min(first, PLACES)), high
-
-
-def _between(share: float, origin: float) -> float:
-    low, high = _about(share, origin)
-    return 1.0 if low == high else float(np.clip(clock(np.array(share)) * PLACES - low, 0.0, 1.0))
+def _about(share: float, origin: float) -> list[tuple[int, float]]:
+    """The places before and after a share, with their weights: after the origin, the last one the end of the run."""
+    first = min(int(np.floor(clock(np.array(origin)) * PLACES)) + 1, PLACES)
+    at = float(np.clip(clock(np.array(share)) * PLACES, first, PLACES))
+    low = int(np.floor(at + 1e-9))
+    part = max(at - low, 0.0)
+    return [(low, 1.0)] if part < 1e-6 else [(low, 1 - part), (low + 1, part)]

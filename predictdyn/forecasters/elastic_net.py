@@ -15,7 +15,7 @@ def make(family: np.ndarray, seed: int) -> Regressor:
 
     rows = np.arange(len(family))[:, None]
     folds = list(GroupKFold(min(4, len(np.unique(family)))).split(rows, groups=family))
-    return ElasticNetCV(l1_ratio=0.5, alphas=12, eps=3e-3, cv=folds, max_iter=2000, tol=1e-3)
+    return ElasticNetCV(l1_ratio=0.5, alphas=12, eps=1e-2, cv=folds, max_iter=5000, tol=5e-3)
 
 
 FORECASTER = Regressed("elastic_net", make)
