@@ -1,11 +1,11 @@
-"""Quantile regression: the median of what is left as a linear function of how finished runs began."""
+"""Quantile regression: the median of what is left, linear in a few directions of how finished runs began."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from predictdyn.fitting.crossfit import Regressor
-from predictdyn.forecasters._linear import Linear
+from predictdyn.forecasters._directed import Directed, Linear
 from predictdyn.forecasters._regressed import Regressed
 
 
@@ -13,7 +13,7 @@ def make(family: np.ndarray, seed: int) -> Regressor:
     """Koenker and Bassett 1978, doi:10.2307/1913643, at the median."""
     from statsmodels.regression.quantile_regression import QuantReg
 
-    return Linear(lambda y, design: QuantReg(y, design).fit(q=0.5, max_iter=200).params)
+    return Directed(Linear(lambda y, design: QuantReg(y, design).fit(q=0.5, max_iter=200).params))
 
 
 FORECASTER = Regressed("quantile_regression", make, own=True)

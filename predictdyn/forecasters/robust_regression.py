@@ -1,11 +1,11 @@
-"""Robust regression: a linear function of how finished runs began, with Huber's loss."""
+"""Robust regression: linear in a few directions of how finished runs began, with Huber's loss."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from predictdyn.fitting.crossfit import Regressor
-from predictdyn.forecasters._linear import Linear
+from predictdyn.forecasters._directed import Directed, Linear
 from predictdyn.forecasters._regressed import Regressed
 
 
@@ -14,7 +14,7 @@ def make(family: np.ndarray, seed: int) -> Regressor:
     from statsmodels.robust.norms import HuberT
     from statsmodels.robust.robust_linear_model import RLM
 
-    return Linear(lambda y, design: RLM(y, design, M=HuberT()).fit().params)
+    return Directed(Linear(lambda y, design: RLM(y, design, M=HuberT()).fit().params))
 
 
 FORECASTER = Regressed("robust_regression", make, own=True)

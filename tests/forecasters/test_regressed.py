@@ -1,0 +1,139 @@
+"""Regressions over finished runs: they find what decides the end, and say so where too few have ended."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from predictdyn.curves import Metric, curves_from
+from predictdyn.forecasters import forecaster
+from predictdyn.forecasters._columns import units
+from predictdyn.forecasters._regressed import PLACES, _about, _share
+from predictdyn.lines import clock
+from predictdyn.scores import crps
+
+REGRESSIONS = (
+    "extra_trees", "elastic_net", "boosting", "gaussian_process", "quantile_regression", "robust_regression",
+    "mixed_effects",
+)  # fmt: skip
+STEPS = np.unique(np.geomspace(1, 1000, 40).astype(int))
+
+
+def suite(n=60, seed=0):
+    """Runs whose plan decides how far the metric will rise late, and whose early signal does so for the other one."""
+    rng = np.random.default_rng(seed)
+    points, runs = [], []
+    for i in range(n):
+        rate, hidden = rng.standard_normal(2)
+        late = 1 / (1 + np.exp(-4 * (np.log(STEPS) - np.log(300))))
+        curves = {
+            "planned": 0.1 * rng.standard_normal() + (2 + rate) * late,
+            "signalled": 0.1 * rng.standard_normal() + (2 + hidden) * late,
+            "signal": hidden + np.zeros(len(STEPS)),
+        }
+        for name, value in curves.items():
+            noisy = value + 0.03 * rng.standard_normal(len(STEPS))
+            points.append(pd.DataFrame({"run": f"r{i:02}", "metric": name, "step": STEPS, "value": noisy}))
+        runs.append({"run": f"r{i:02}", "family": f"f{i // 2:02}", "last_step": 1000, "rate": np.exp(rate)})
+    metrics = {name: Metric(name, "capability") for name in ("planned", "signalled")}
+    return curves_from(pd.concat(points), pd.DataFrame(runs), {**metrics, "signal": Metric("signal", "signal")})
+
+
+@pytest.fixture(scope="module")
+def split():
+    curves = suite()
+    runs = list(curves.runs.index)
+    return curves.of_runs(runs[10:]), curves.of_runs(runs[:10])
+
+
+def final(curves, metrics=("planned", "signalled"), steps=(1000,)):
+    rows = [(run, metric, step) for run in curves.runs.index for metric in metrics for step in steps]
+    return pd.DataFrame(rows, columns=["run", "metric", "step"])
+
+
+def truth(curves, target):
+    points = curves.points.set_index(["run", "metric", "step"])["value"]
+    return points.reindex(pd.MultiIndex.from_frame(target)).to_numpy(float)
+
+
+@pytest.mark.parametrize("name", REGRESSIONS)
+def test_what_decides_the_end_is_found(name, split):
+    history, test = split
+    target = final(test)
+    seen = test.upto(0.1)
+    found = forecaster(name).fit(history, seed=0).forecast(seen, target, seed=0)
+    assert (found.status == "ok").all()
+    drift = forecaster("drift").fit(history, seed=0).forecast(seen, target, seed=0)
+    scores = [crps(truth(test, target), one.draws) for one in (found, drift)]
+    planned = (target["metric"] == "planned").to_numpy()
+    # Forty rows of noise beside two columns that decide: trees need more runs than a line does.
+    bar = 0.95 if name in ("extra_trees", "boosting") else 0.5
+    assert scores[0][planned].mean() < bar * scores[1][planned].mean(), "the plan is known before the run"
+    if not forecaster(name).own:
+        assert scores[0][~planned].mean() < bar * scores[1][~planned].mean(), "another metric gives it away"
+
+
+def test_targets_on_the_way_are_answered_alike_whatever_else_is_asked(split):
+    history, test = split
+    one = forecaster("elastic_net").fit(history, seed=0)
+    seen = test.upto(0.1)
+    both = one.forecast(seen, final(test, ("planned",), (300, 1000)), seed=0)
+    alone = one.forecast(seen, final(test.of_runs(["r03"]), ("planned",), (300,)), seed=0)
+    # But for the last digits: sums over one row and over ten are not taken in the same order.
+    np.testing.assert_allclose(both.draws[6], alone.draws[0], rtol=1e-9)
+    middle = np.median(both.draws, axis=1).reshape(-1, 2)
+    assert (middle[:, 0] < middle[:, 1]).mean() > 0.8, "most have risen less by then"
+
+
+def test_what_was_not_seen_moves_nothing(split):
+    history, test = split
+    one = forecaster("extra_trees").fit(history, seed=0)
+    points = test.points.copy()
+    late = points["step"] > 100
+    points.loc[late, "value"] += 100.0
+    tampered = curves_from(points, test.runs.reset_index(), dict(test.metrics)).upto(0.1)
+    target = final(test)
+    assert np.array_equal(
+        one.forecast(test.upto(0.1), target, seed=0).draws, one.forecast(tampered, target, seed=0).draws
+    )
+
+
+@pytest.mark.parametrize("keep", [19, 3])
+def test_too_few_runs_say_so(keep, split):
+    history, test = split
+    few = history.of_runs(list(history.runs.index)[:keep])
+    found = forecaster("elastic_net").fit(few, seed=0).forecast(test.upto(0.1), final(test), seed=0)
+    assert set(found.status) == {"fewer than 20 finished runs: last value"}
+    last = forecaster("last_value").fit(few, seed=0).forecast(test.upto(0.1), final(test), seed=0)
+    assert np.array_equal(found.draws, last.draws)
+
+
+def test_runs_without_a_signal_or_a_plan_are_answered(split):
+    history, test = split
+    bare = test.of_metrics(["planned", "signalled"]).upto(0.1)
+    without = dataclasses.replace(bare, runs=bare.runs.drop(columns="rate"))
+    found = forecaster("extra_trees").fit(history, seed=0).forecast(without, final(test), seed=0)
+    assert (found.status == "ok").all() and np.isfinite(found.draws).all()
+
+
+def test_places_are_those_about_a_share():
+    for share in (0.02, 0.3, 0.999, 1.0):
+        about = _about(share, 0.01)
+        assert sum(weight for _, weight in about) == pytest.approx(1)
+        middle = sum(weight * place for place, weight in about) / PLACES
+        assert middle == pytest.approx(float(clock(np.array(share))), abs=1e-6)
+    assert _about(1.0, 0.99) == [(PLACES, 1.0)] and _share(PLACES) == pytest.approx(1.0)
+    assert _share(_about(0.5, 0.5)[0][0]) > 0.5, "a place lies after the origin"
+
+
+def test_columns_are_in_robust_units_without_gaps():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((100, 5)) * [1.0, 1e6, 1.0, 1.0, 0.0]
+    x[0, 1] = 1e38
+    x[:60, 2] = np.nan
+    x[:20, 3] = np.nan
+    made = units(x)
+    assert made.kept.tolist() == [True, True, False, True, False]
+    out = made.apply(x)
+    assert np.isfinite(out).all() and np.abs(out).max() < 100 and 0.5 < out[1:, 1].std() < 1.5
