@@ -131,7 +131,7 @@ class RegressedFitted:
         if len(lines) < FEWEST_RUNS or len(set(family)) < FEWEST_FAMILIES:
             return None
         change = np.array([float(line.at(np.array([end]))[0]) - begun[run].latent[-1] for run, line in lines.items()])
-        columns = _columns(tables.past, task.metric, own=self.settings.own)
+        columns = columns_for(tables.past, task.metric, own=self.settings.own)
         core = ends([begun[run] for run in lines], end), ends([task.seen[asked.run] for asked in group], end)
         past = tables.past.loc[list(lines), columns].to_numpy()
         seen = tables.seen.reindex(index=[asked.run for asked in group], columns=columns).to_numpy()
@@ -155,7 +155,7 @@ def _alike(task: Task) -> dict[float, list[Asked]]:
     return groups
 
 
-def _columns(table: pd.DataFrame, metric: str, *, own: bool) -> list[str]:
+def columns_for(table: pd.DataFrame, metric: str, *, own: bool) -> list[str]:
     """Columns that a metric is regressed on."""
     found = []
     for column in map(str, table.columns):

@@ -1,0 +1,112 @@
+"""Which features of the early part carry a forecast: permutation importance by group, with intervals.
+
+python benchmarks/importance.py DATA [--runs GLOB] [--metrics GLOB,...] [--cutoffs F,...] [--forecaster extra_trees]
+
+The columns are those of `forecasters._regressed`; families are dealt into five folds, and the regression fitted on four
+answers the fifth twice: as it is, and with the columns of one group (docs/features.md; `curve` is what the posterior of
+the curve alone says) exchanged between its runs at random. Importance is the share of the absolute error, on the latent
+scale, that the group then adds: 1 - error / error without it. A group that others can stand in for has little.
+"""
+
+from __future__ import annotations
+
+import argparse
+from fnmatch import fnmatch
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from predictdyn import features, loaders
+from predictdyn.backtest.compare import skill
+from predictdyn.covariates import encoder_for
+from predictdyn.curves import OUTCOMES, Curves
+from predictdyn.forecasters import forecaster
+from predictdyn.forecasters._columns import units
+from predictdyn.forecasters._core import ends
+from predictdyn.forecasters._regressed import FEWEST_RUNS, Regressed, columns_for
+from predictdyn.lines import tasks
+
+FOLDS = 5
+SHUFFLES = 4
+
+
+def errors(curves: Curves, one: Regressed, metric: str, share: float, table: pd.DataFrame) -> pd.DataFrame:
+    """Absolute latent errors of every finished run: columns run, family, `whole`, and one a group left to chance."""
+    nothing, final = curves.of_runs([]), curves.runs["last_step"]
+    target = pd.DataFrame({"run": curves.runs.index, "metric": metric, "step": final.to_numpy()})
+    task = tasks(nothing, curves, target)[0]
+    ended = {run: line for run, line in task.seen.items() if len(line.share) and line.share[-1] > 0.98}
+    begun = {run: line.upto(share) for run, line in ended.items()}
+    runs = [run for run, line in begun.items() if len(line.share)]
+    if len(runs) < FEWEST_RUNS:
+        return pd.DataFrame()
+    columns = columns_for(table, metric, own=one.own)
+    core = ends([begun[run] for run in runs], 1.0)
+    x = np.concatenate([table.loc[runs, columns].to_numpy(), core], axis=1)
+    group = np.array([features.group(column, curves.metrics) for column in columns] + ["curve"] * core.shape[1])
+    change = np.array([ended[run].latent[-1] - begun[run].latent[-1] for run in runs])
+    family = curves.runs.loc[runs, "family"].to_numpy()
+    rng = np.random.default_rng(0)
+    names = rng.permutation(np.unique(family))
+    found = pd.DataFrame({"run": runs, "family": family, "whole": 0.0} | dict.fromkeys(np.unique(group), 0.0))
+    for fold in range(FOLDS):
+        test = np.isin(family, names[fold::FOLDS])
+        made = units(x[~test])
+        model = one.make(family[~test], 0)
+        model.fit(made.apply(x[~test]), change[~test])
+        found.loc[test, "whole"] = np.abs(model.predict(made.apply(x[test])) - change[test])
+        for name in np.unique(group):
+            for _ in range(SHUFFLES):
+                mixed, of_group = x[test].copy(), group == name
+                mixed[:, of_group] = mixed[rng.permutation(len(mixed))][:, of_group]
+                off = np.abs(model.predict(made.apply(mixed)) - change[test])
+                found.loc[test, name] += off / SHUFFLES
+    return found.assign(metric=metric, kind=curves.metrics[metric].kind)
+
+
+def main() -> None:
+    """Print a Markdown table: importance of each group by kind and cutoff."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--runs", default="*")
+    parser.add_argument("--metrics", default="*")
+    parser.add_argument("--cutoffs", default="0.1")
+    parser.add_argument("--forecaster", default="extra_trees")
+    called = parser.parse_args()
+    one = forecaster(called.forecaster)
+    if not isinstance(one, Regressed):
+        parser.error(f"{called.forecaster} is no regression on features")
+    curves = loaders.load(called.data)
+    curves = curves.of_runs([run for run in curves.runs.index if fnmatch(run, called.runs)])
+    globs = called.metrics.split(",")
+    metrics = [name for name, metric in curves.metrics.items() if metric.kind in OUTCOMES]
+    metrics = [name for name in metrics if any(fnmatch(name, glob) for glob in globs)]
+    print("| kind | seen | group | importance |\n| --- | --- | --- | --- |")
+    for cutoff in map(float, called.cutoffs.split(",")):
+        scales, encoder = features.scales_for(curves.upto(cutoff)), encoder_for(curves.runs)
+        table = features.table(curves, cutoff, scales=scales, encoder=encoder)
+        rows = pd.concat([errors(curves, one, metric, cutoff, table) for metric in metrics])
+        for kind, of_kind in rows.groupby("kind", sort=False):
+            print("\n".join(_lines(str(kind), cutoff, of_kind)))
+
+
+def _lines(kind: str, cutoff: float, rows: pd.DataFrame) -> list[str]:
+    """One line a group, the most important first."""
+    groups = [column for column in rows if column not in ("run", "family", "whole", "metric", "kind")]
+    # In units of its own error every metric counts alike.
+    scale = 1 / rows.groupby("metric")["whole"].transform("mean").to_numpy()
+    run = (rows["run"] + " " + rows["metric"]).to_numpy()
+    found = {}
+    for name in groups:
+        if rows[name].notna().all():
+            without, whole = (rows[column].to_numpy() * scale for column in (name, "whole"))
+            found[name] = skill(whole, without, run, rows["family"].to_numpy(), seed=0)
+    ranked = sorted(found.items(), key=lambda item: -item[1].skill)
+    return [
+        f"| {kind} | {cutoff:.0%} | {name} | {s.skill:+.3f} ({s.low:+.3f} to {s.high:+.3f}) |" for name, s in ranked
+    ]
+
+
+if __name__ == "__main__":
+    main()
