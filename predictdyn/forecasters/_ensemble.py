@@ -14,12 +14,13 @@ import pandas as pd
 
 from predictdyn.curves import Curves, Metric
 from predictdyn.fitting.stacking import mixed, widened
-from predictdyn.forecast import DRAWS, Fitted, Forecast, Forecaster, seed_for
+from predictdyn.forecast import Fitted, Forecast, Forecaster, seed_for
 from predictdyn.forecasters._averaged import Averaged, AveragedFitted
 from predictdyn.forecasters._empirical import Empirical, EmpiricalFitted
 from predictdyn.forecasters._history import HISTORY, read_history, write_history
 from predictdyn.forecasters._replays import WHOLE_KIND, Weights, learn
 from predictdyn.forecasters.pooled import Pooled, PooledFitted
+from predictdyn.joint import together
 from predictdyn.scales import scale_for
 
 WEIGHTS = "weights.json"
@@ -112,7 +113,7 @@ class EnsembleFitted:
     weights: Weights
 
     def forecast(self, seen: Curves, target: pd.DataFrame, *, seed: int) -> Forecast:
-        """Draws of the mixture; a row in which a member fell back leaves that member out unless all did."""
+        """Joint draws of the mixture; a row in which a member fell back leaves that member out unless all did."""
         names = self.settings.members
         weights = self.weights or self.settings.learn(seen, dict(zip(names, self.members, strict=True)), seed=seed)
         answers = [
@@ -128,12 +129,11 @@ class EnsembleFitted:
             share = begun.get((run, metric), 0.0) / max(step, 1e-300)
             weight, factor = self._weight(weights, seen.metrics[metric], share, good[:, row])
             mixture = np.sort(mixed(weight, draws[:, row]))
-            # The same order for every step of a run: its draws are paths of equal rank.
-            order = np.random.default_rng(seed_for(seed, run, metric)).permutation(DRAWS)
             # Widened on a scale without end, a few draws would go where no member does.
             scale = scale_for(seen.metrics[metric], mixture)
-            out[row] = widened(mixture, scale.bent(float(scale.latent(mixture).max())), factor)[order]
-        return Forecast(target.reset_index(drop=True), out, status)
+            out[row] = widened(mixture, scale.bent(float(scale.latent(mixture).max())), factor)
+        found = Forecast(target.reset_index(drop=True), out, status)
+        return together(found, self._history(seen), seen, seed=seed)
 
     def save(self, folder: Path) -> None:
         """Settings and weights as JSON, the history that rules look at once, every other member in its own folder."""
@@ -146,6 +146,11 @@ class EnsembleFitted:
                 one.save(folder / name)
             elif not (folder / HISTORY).exists():
                 write_history(one.history, folder)
+
+    def _history(self, seen: Curves) -> Curves:
+        """The history, which rules and models of single curves hold; none where there is no such member."""
+        known = [one.history for one in self.members if isinstance(one, EmpiricalFitted | AveragedFitted)]
+        return known[0] if known else seen.of_runs([])
 
     def _weight(self, weights: Weights, metric: Metric, share: float, good: np.ndarray) -> tuple[np.ndarray, float]:
         """Weights (k,) of the members that did not fall back, and the factor, interpolated in the log of the share."""
