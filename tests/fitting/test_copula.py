@@ -52,11 +52,11 @@ def test_families_of_copies_count_once():
 
 def test_runs_of_a_family_that_are_not_alike_count_for_more():
     scores, family = normals(120, 8, 0.5), np.repeat(np.arange(6), 20)
-    few = np.vstack([scores[family == one][:1] for one in range(6)])
-    assert_allclose(correlation(scores, family)[np.triu_indices(8, 1)], 0.5, atol=0.25)
     off = np.triu_indices(8, 1)
-    alone = correlation(few, np.arange(6))[off]
-    assert np.std(alone) > 2 * np.std(correlation(scores, family)[off])
+    assert_allclose(correlation(scores, family)[off], 0.5, atol=0.2)
+    # The same numbers as copies of six runs: much of what they show may be chance.
+    copies = np.repeat(scores[::20], 20, axis=0)
+    assert np.mean(correlation(copies, family)[off]) < 0.3
 
 
 def test_chance_is_shrunk_away():
@@ -93,7 +93,7 @@ def test_pairs_have_the_runs_that_have_both():
     scores[30:58, 2] = np.nan
     found = correlation(scores, family)
     assert found[0, 1] > 0.5 and found[1, 2] > 0.5
-    assert found[0, 2] == 0, "two families have both"
+    assert abs(found[0, 2]) < 0.1, "two families have both; no more than being positive definite asks for"
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -106,7 +106,7 @@ def test_the_result_is_a_correlation_matrix_whatever_is_missing(seed):
     assert_allclose(np.diag(found), 1)
     assert_allclose(found, found.T, atol=1e-12)
     assert np.linalg.eigvalsh(found)[0] > 0.1 * LEAST_EIGENVALUE
-    assert_array_equal(np.delete(found[4], 4), 0), "a metric that never moves goes with nothing"
+    assert np.abs(np.delete(found[4], 4)).max() < 1e-12, "a metric that never moves goes with nothing"
     np.linalg.cholesky(found)
 
 
