@@ -4,7 +4,7 @@ python benchmarks/joint.py DATA --metrics A,B,... [--runs GLOB,...] [--cutoffs 0
 
 The folds are those of a backtest: the harness cuts the future, family by family. Both forecasts have the same numbers
 in every row; one has them coupled by `joint.together`, the other in an order by lot. For energy and variogram scores a
-component is (value - value last seen) / unit, the unit being `joint.units` of the history. Events are taken for every
+component is (value - value last seen) / span, the span being `joint.spans` of the history. Events are taken for every
 pair of metrics: both end on the good side of the median of the finished runs of the history (below it where zero or
 lower is better). A run counts where all metrics have a truth and were seen. Gains are 1 - coupled / independent, the
 mean over runs of a family, then over families; 90 % intervals from 2000 bootstrap samples of families.
@@ -30,7 +30,7 @@ from predictdyn.backtest.plan import Plan, matching_runs
 from predictdyn.curves import Curves
 from predictdyn.forecast import Forecast, seed_for
 from predictdyn.forecasters import forecaster
-from predictdyn.joint import together, units
+from predictdyn.joint import spans, together
 from predictdyn.scores import energy, variogram
 
 SCORES = ("energy", "variogram", "brier")
@@ -78,7 +78,7 @@ def _loose(forecast: Forecast, seed: int) -> Forecast:
 def _scored(curves: Curves, history: Curves, fold: Fold, forecasts: dict[str, Forecast]) -> list[dict[str, object]]:
     """One row per run and forecast: family, scores of all metrics together, mean Brier score of the events."""
     names = list(dict.fromkeys(fold.target["metric"]))
-    unit = units(history, names, fold.cutoff)
+    span = spans(history, names, fold.cutoff)
     ends = {name: _ends(history, name) for name in names}
     rows = []
     for run, target in fold.target.reset_index(drop=True).groupby("run"):
@@ -92,7 +92,7 @@ def _scored(curves: Curves, history: Curves, fold: Fold, forecasts: dict[str, Fo
         last = np.array([fold.seen.by_key[str(run), name].value[-1] for name in names])
         for which, forecast in forecasts.items():
             draws = forecast.draws[index]
-            one = ((truth - last) / unit)[None], ((draws - last[:, None]) / unit[:, None])[None]
+            one = ((truth - last) / span)[None], ((draws - last[:, None]) / span[:, None])[None]
             rows.append(
                 {
                     "cutoff": fold.cutoff, "run": run, "family": curves.runs.loc[run, "family"], "which": which,

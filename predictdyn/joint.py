@@ -42,7 +42,7 @@ def together(forecast: Forecast, history: Curves, seen: Curves, *, seed: int) ->
     return replace(forecast, draws=draws, joint=True)
 
 
-def units(history: Curves, metrics: list[str], origin: float) -> np.ndarray:
+def spans(history: Curves, metrics: list[str], origin: float) -> np.ndarray:
     """The size (d,) of what happens to each metric after a share of the run, in its units, to put metrics on one scale.
 
     The interquartile range, over finished runs, of the last value less the value at the share ``origin``; where that

@@ -155,7 +155,7 @@ def energy(truth: np.ndarray, draws: np.ndarray) -> np.ndarray:
     .. math:: \frac1s \sum_i \lVert x_i - y \rVert - \frac{1}{2 s (s-1)} \sum_{i,j} \lVert x_i - x_j \rVert
 
     truth (n, d), draws (n, d, s) with s >= 2 -> (n,). The components must be on one scale: bring them there by what is
-    known before the truth is, such as the value last seen and `joint.units` of the history. Sees wrong margins well and
+    known before the truth is, such as the value last seen and `joint.spans` of the history. Sees wrong margins well and
     wrong dependence little. Gneiting and Raftery 2007, doi:10.1198/016214506000001437, eq. 22; fair as in `crps`.
 
     >>> round(float(energy(np.array([[1.0, 0.0]]), np.array([[[0.0, 2.0, 4.0], [0.0, 0.0, 0.0]]]))[0]), 3)

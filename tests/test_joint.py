@@ -7,7 +7,7 @@ from scipy.stats import spearmanr
 
 from predictdyn.curves import Metric, curves_from
 from predictdyn.forecast import DRAWS, Forecast, seed_for
-from predictdyn.joint import together, units
+from predictdyn.joint import spans, together
 
 METRICS = {name: Metric(name, "capability") for name in ("up", "with", "against", "alone")}
 SHARES = np.array([0.0, 0.1, 0.25, 0.5, 1.0])
@@ -89,9 +89,9 @@ def test_runs_that_stopped_early_tell_nothing(split):
     assert np.abs(rank_correlation(together(forecast(["r000"]), history.upto(0.6), seen, seed=0).draws)[0, 1]) < 0.15
 
 
-def test_units_are_the_spread_of_what_happens_after_the_origin(split):
+def test_spans_are_the_spread_of_what_happens_after_the_origin(split):
     history = split[0]
     last = {name: [history.by_key[run, name].value for run in history.runs.index] for name in ("up", "alone")}
     want = [np.subtract(*np.quantile([v[-1] - v[2] for v in last[name]], (0.75, 0.25))) for name in ("up", "alone")]
-    np.testing.assert_allclose(units(history, ["up", "alone"], 0.25), want)
-    assert units(history.of_runs([]), ["up"], 0.25).tolist() == [1.0]
+    np.testing.assert_allclose(spans(history, ["up", "alone"], 0.25), want)
+    assert spans(history.of_runs([]), ["up"], 0.25).tolist() == [1.0]
