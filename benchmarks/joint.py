@@ -4,10 +4,11 @@ python benchmarks/joint.py DATA --metrics A,B,... [--runs GLOB,...] [--cutoffs 0
 
 The folds are those of a backtest: the harness cuts the future, family by family. Both forecasts have the same numbers
 in every row; one has them coupled by `joint.together`, the other in an order by lot. For energy and variogram scores a
-component is (value - value last seen) / span, the span being `joint.spans` of the history. Events are taken for every
-pair of metrics: both end on the good side of the median of the finished runs of the history (below it where zero or
-lower is better). A run counts where all metrics have a truth and were seen. Gains are 1 - coupled / independent, the
-mean over runs of a family, then over families; 90 % intervals from 2000 bootstrap samples of families.
+component is (value - value last seen) / span, the span being `joint.spans` of the history. Brier scores are means over
+all pairs of metrics: of the event that both end on the good side of the median of the finished runs of the history
+(below it where zero or lower is better), and of all four outcomes (both, either alone, none), summed. A run counts
+where all metrics have a truth and were seen. Gains are 1 - coupled / independent, the mean over runs of a family, then
+over families; 90 % intervals from 2000 bootstrap samples of families.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from predictdyn.forecasters import forecaster
 from predictdyn.joint import spans, together
 from predictdyn.scores import energy, variogram
 
-SCORES = ("energy", "variogram", "brier")
+SCORES = ("energy", "variogram", "both", "four")
 SAMPLES = 2000
 
 
@@ -97,7 +98,7 @@ def _scored(curves: Curves, history: Curves, fold: Fold, forecasts: dict[str, Fo
                 {
                     "cutoff": fold.cutoff, "run": run, "family": curves.runs.loc[run, "family"], "which": which,
                     "energy": energy(*one)[0], "variogram": variogram(*one)[0],
-                    "brier": _brier(truth, draws, names, ends, curves),
+                    **_brier(truth, draws, names, ends, curves),
                 }
             )  # fmt: skip
     return rows
@@ -108,16 +109,24 @@ def _ends(history: Curves, name: str) -> float:
     return float(np.median([curve.value[-1] for (_, metric), curve in history.by_key.items() if metric == name]))
 
 
-def _brier(truth: np.ndarray, draws: np.ndarray, names: list[str], ends: dict[str, float], curves: Curves) -> float:
-    """Mean over pairs of metrics of (probability that both are good - whether both are)^2."""
+def _brier(
+    truth: np.ndarray, draws: np.ndarray, names: list[str], ends: dict[str, float], curves: Curves
+) -> dict[str, float]:
+    """Means over pairs of metrics of (probability - whether it is so)^2: both good, and all four outcomes summed."""
     middle = np.array([ends[name] for name in names])
     sign = np.array([1.0 if curves.metrics[name].better == "higher" else -1.0 for name in names])
     said, true = (sign * (draws.T - middle)).T > 0, sign * (truth - middle) > 0
-    return float(
-        np.mean(
-            [((said[a] & said[b]).mean() - (true[a] & true[b])) ** 2 for a, b in combinations(range(len(names)), 2)]
-        )
+    off = np.array(
+        [
+            [
+                ((said[a] == u) & (said[b] == v)).mean() - ((true[a] == u) & (true[b] == v))
+                for u in (1, 0)
+                for v in (1, 0)
+            ]
+            for a, b in combinations(range(len(names)), 2)
+        ]
     )
+    return {"both": float((off[:, 0] ** 2).mean()), "four": float((off**2).sum(axis=1).mean())}
 
 
 def _line(seen: str, score: str, rows: pd.DataFrame, seed: int) -> str:
