@@ -7,13 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from predictdyn.curves import Curves
+from predictdyn.curves import ENDED, Curves
 from predictdyn.fitting.copula import correlation, coupled, left_over, normal_scores, ranks
 from predictdyn.forecast import Forecast, seed_for
 from predictdyn.lines import Line
 from predictdyn.scales import scale_for
-
-ENDED = 0.98  # a curve whose last share is at least this tells how its run ended
 
 
 def together(forecast: Forecast, history: Curves, seen: Curves, *, seed: int) -> Forecast:

@@ -12,10 +12,9 @@ import pandas as pd
 
 from predictdyn.backtest.examples import PATH_POINTS
 from predictdyn.backtest.folder import metrics_table
-from predictdyn.backtest.folds import ENDED
 from predictdyn.backtest.plan import target_metrics
 from predictdyn.backtest.run import rows_of
-from predictdyn.curves import Curves
+from predictdyn.curves import ENDED, Curves
 from predictdyn.events import JointEvent, probabilities
 from predictdyn.forecast import Fitted
 from predictdyn.joint import together
