@@ -90,6 +90,13 @@ def fit(
 @click.option("--cutoff", type=float, default=None, metavar="F", help="Hide all points after this share of the run.")
 @click.option("--at", default="final", show_default=True, metavar="STEP|final", help="Step to forecast.")
 @click.option("--runs", default="", metavar="GLOB,...", help="Runs to forecast (default: those that have not ended).")
+@click.option(
+    "--event",
+    "events",
+    multiple=True,
+    metavar="TEXT",
+    help="Joint event whose probability to tell, e.g. 'test_accuracy > 0.9 and accuracy_gap < 0.05'.",
+)
 @METRICS
 @OUT
 @SOURCE
@@ -98,11 +105,13 @@ def fit(
 @QUIET
 def forecast(
     data: Path, model: Path | None, name: str | None, upto: float | None, cutoff: float | None, at: str, runs: str,
-    metrics: str, out: Path, source: str | None, settings: tuple[str, ...], seed: int, quiet: bool,
+    events: tuple[str, ...], metrics: str, out: Path, source: str | None, settings: tuple[str, ...], seed: int,
+    quiet: bool,
 ) -> None:  # fmt: skip
     """Forecast the runs of DATA that have not ended, and publish a page."""
     from predictdyn.backtest.folder import check_new, new_folder, provenance, write_json
     from predictdyn.backtest.live import answer, question
+    from predictdyn.events import parse
     from predictdyn.forecasters import DEFAULT, forecaster
     from predictdyn.forecasters import load as load_model
     from predictdyn.report import publish
@@ -117,11 +126,15 @@ def forecast(
         name, fitted = load_model(model)
     curves = _needed(_read(data, source, settings), _list(metrics))
     ask = question(curves, runs=_list(runs), metrics=_list(metrics), upto=upto, cutoff=cutoff, at=step)
+    asked = [parse(text, set(ask.target["metric"])) for text in events]
     with spinner(f"forecasting {ask.target['run'].nunique()} runs", quiet=quiet), new_folder(out) as folder:
         if model is None:
             name, fitted = one.name, one.fit(ask.history, seed=seed)
-        rows = answer(curves, ask, fitted, str(name), folder, seed=seed)
-        plan = {"upto": upto, "cutoff": cutoff, "at": at, "runs": runs, "model": None if model is None else str(model)}
+        rows = answer(curves, ask, fitted, str(name), folder, events=asked, seed=seed)
+        plan = {
+            "upto": upto, "cutoff": cutoff, "at": at, "runs": runs, "events": "; ".join(events),
+            "model": None if model is None else str(model),
+        }  # fmt: skip
         about = provenance(
             curves, made="forecast", title=_title(data), command=_command(), headline=str(name), seed=seed, plan=plan,
             data=data, warnings=[], seconds={},
@@ -133,6 +146,8 @@ def forecast(
         click.echo(f"{row['run']}  {row['metric']} at {row['step']:g}: {row['q0.5']:.4g}  {interval}  {row['status']}")
     if len(rows) > 12:
         click.echo(f"... and {len(rows) - 12} more in {out / 'forecasts.parquet'}")
+    if events:
+        click.echo(_probabilities(out))
     click.echo(str(out / "index.html"))
 
 
@@ -296,6 +311,15 @@ def _board(board: Any, top: int = 5) -> str:
         interval = f"[{row.skill_lo:+.2f}, {row.skill_hi:+.2f}]"
         lines.append(f"{row.forecaster:<14}{row.skill:>+8.2f}  {interval:<18}{row.coverage_90:>8.0%}")
     return "\n".join(lines)
+
+
+def _probabilities(out: Path, top: int = 12) -> str:
+    import pandas as pd
+
+    table = pd.read_csv(out / "probabilities.csv")
+    lines = [f"{row.run}  P({row.event}) = {row.probability:.3f}  {row.status}" for row in table.head(top).itertuples()]
+    left = len(table) - len(lines)
+    return "\n".join([*lines, *([f"... and {left} more in {out / 'probabilities.csv'}"] if left else [])])
 
 
 def _read(path: Path, source: str | None, settings: tuple[str, ...]) -> Curves:

@@ -15,6 +15,7 @@ Better = Literal["higher", "lower", "zero"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 OUTCOMES: tuple[Kind, ...] = ("capability", "bias", "robustness", "memorization", "loss")
 KEY = ["run", "metric", "step"]
+ENDED = 0.98  # a log that reaches this share of its plan tells how the run ended
 EVENT_COLUMNS = ["run", "step", "what"]
 
 

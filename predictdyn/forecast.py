@@ -20,13 +20,15 @@ class Forecast:
     """Samples of the predictive distribution of each target.
 
     ``target`` (n rows: run, metric, step), ``draws`` (n, s) finite and in the metric's units, ``status`` (n,) "ok" or
-    why the row fell back. The draws are of the next measurement, sampling noise included. Raises ValueError when the
-    shapes disagree, a draw is not finite, or a row is a point mass by construction.
+    why the row fell back. The draws are of the next measurement, sampling noise included. Where ``joint`` is true, draw
+    i of all rows of a run is one sample of them together; else each row's draws have an order of their own, which says
+    nothing (`joint.together` couples them). Raises ValueError when the shapes disagree or a draw is not finite.
     """
 
     target: pd.DataFrame
     draws: np.ndarray
     status: np.ndarray
+    joint: bool = False
 
     def __post_init__(self) -> None:
         n = len(self.target)

@@ -124,6 +124,24 @@ def test_load_fit_forecast_report(call, small, data, tmp_path):
     assert (tmp_path / "page" / "index.html").read_text() == before
 
 
+def test_joint_events_get_probabilities(call, data, tmp_path):
+    words = ("--forecaster", "drift", "--runs", "f0-*", "--cutoff", 0.3, "--metrics", "loss,accuracy,gap", "--quiet")
+    texts = ("accuracy > 0.2 and 'gap' < 0.5", "loss < 0")
+    events = [word for text in texts for word in ("--event", text)]
+    status, printed, err = call("forecast", data, "--out", tmp_path / "page", *words, *events)
+    assert status == 0, err
+    table = pd.read_csv(tmp_path / "page" / "probabilities.csv")
+    assert list(table.columns) == ["run", "event", "probability", "status"]
+    assert list(zip(table["event"], table["run"], strict=True)) == [(e, r) for e in texts for r in ("f0-s0", "f0-s1")]
+    assert (table["probability"][:2] > 0.2).all() and (table["probability"][2:] == 0).all()
+    assert f"f0-s1  P(loss < 0) = {0:.3f}  ok" in printed
+    page = (tmp_path / "page" / "index.html").read_text()
+    assert "How likely it is" in page and "accuracy &gt; 0.2" in page
+    status, _, err = call("forecast", data, "--out", tmp_path / "none", *words, "--event", "acuracy > 0.2")
+    assert status == 2 and err.count("\n") == 1 and "names metric 'acuracy'; forecast are accuracy, gap, loss" in err
+    assert not (tmp_path / "none").exists()
+
+
 def test_forecast_at_a_step_from_a_cutoff(call, data, tmp_path):
     words = (
         "--forecaster",

@@ -12,7 +12,11 @@ from scipy.stats import cauchy, kstest, norm, qmc
 from predictdyn import scores
 from predictdyn.scores import absolute_error, covered, crps, interval_score, log_score, pit, relative_error, width
 
-ALL = [f for name, f in getmembers(scores, isfunction) if not name.startswith("_") and f.__module__ == scores.__name__]
+JOINT = [scores.energy, scores.variogram]  # several targets at once: tests/test_joint_scores.py
+ALL = [
+    f for name, f in getmembers(scores, isfunction)
+    if not name.startswith("_") and f.__module__ == scores.__name__ and f not in JOINT
+]  # fmt: skip
 DESCRIBE = [covered, pit, width]
 RANK = [f for f in ALL if f not in DESCRIBE]
 PROPER = [crps, log_score, interval_score, partial(interval_score, level=0.5)]  # the others look at the median alone

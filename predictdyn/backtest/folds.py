@@ -12,9 +12,7 @@ import numpy as np
 import pandas as pd
 
 from predictdyn.backtest.plan import Plan, matching_runs, target_metrics
-from predictdyn.curves import Curves
-
-ENDED = 0.98  # a run whose last logged step is at least this share of its plan counts as ended there
+from predictdyn.curves import ENDED, Curves
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
@@ -11,11 +12,12 @@ import pandas as pd
 
 from predictdyn.backtest.examples import PATH_POINTS
 from predictdyn.backtest.folder import metrics_table
-from predictdyn.backtest.folds import ENDED
 from predictdyn.backtest.plan import target_metrics
 from predictdyn.backtest.run import rows_of
-from predictdyn.curves import Curves
+from predictdyn.curves import ENDED, Curves
+from predictdyn.events import JointEvent, probabilities
 from predictdyn.forecast import Fitted
+from predictdyn.joint import together
 
 
 class Question(NamedTuple):
@@ -85,8 +87,15 @@ def question(
     return Question(history, begun, target)
 
 
-def answer(curves: Curves, ask: Question, fitted: Fitted, name: str, folder: Path, *, seed: int) -> pd.DataFrame:
-    """Forecast, and write forecasts, paths, examples and metrics into ``folder``; returns the rows of the forecasts."""
+def answer(
+    curves: Curves, ask: Question, fitted: Fitted, name: str, folder: Path, *, events: Sequence[JointEvent] = (),
+    seed: int,
+) -> pd.DataFrame:  # fmt: skip
+    """Forecast, and write forecasts, paths, examples and metrics into ``folder``; returns the rows of the forecasts.
+
+    With ``events``, their probabilities as well; draws of a forecaster that are not joint are coupled by the history
+    of the question.
+    """
     now = {key: float(curve.step[-1]) for key, curve in ask.seen.by_key.items()}
     plan = ask.seen.runs["last_step"].astype(float).to_dict()
     share = [
@@ -118,6 +127,9 @@ def answer(curves: Curves, ask: Question, fitted: Fitted, name: str, folder: Pat
         cutoff=[share_of[key] for key in zip(points["run"], points["metric"], strict=True)],
         seen=True,
     )
+    if events:
+        joint = forecast if forecast.joint else together(forecast, ask.history, ask.seen, seed=seed)
+        probabilities(joint, events).to_csv(folder / "probabilities.csv", index=False)
     rows.to_parquet(folder / "forecasts.parquet", index=False)
     path.to_parquet(folder / "paths.parquet", index=False)
     examples.to_parquet(folder / "examples.parquet", index=False)

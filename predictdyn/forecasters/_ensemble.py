@@ -13,12 +13,11 @@ import pandas as pd
 
 from predictdyn.curves import Curves, Metric
 from predictdyn.fitting.stacking import mixed, widened
-from predictdyn.forecast import DRAWS, Fitted, Forecast, Forecaster, seed_for
-from predictdyn.forecasters._averaged import Averaged, AveragedFitted
-from predictdyn.forecasters._empirical import Empirical, EmpiricalFitted
+from predictdyn.forecast import Fitted, Forecast, Forecaster, seed_for
 from predictdyn.forecasters._history import read_history, write_history
 from predictdyn.forecasters._replays import WHOLE_KIND, KindWeights, Weights, learn
 from predictdyn.forecasters.pooled import Pooled, PooledFitted
+from predictdyn.joint import together
 from predictdyn.scales import scale_for
 
 WEIGHTS = "weights.json"
@@ -57,14 +56,14 @@ class Ensemble:
         return EnsembleFitted(self, tuple(fitted), history, seed)
 
     def load(self, folder: Path) -> EnsembleFitted:
-        """Read back the weights and every member."""
+        """Read back weights and history; all that members but `pooled` have learnt is the history, which is one."""
         about = json.loads((folder / WEIGHTS).read_text())
         settings: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in about["settings"].items()
         }
         one, history = Ensemble(**settings), read_history(folder)
         fitted = tuple(
-            _with_history(way, history) if isinstance(way, Empirical | Averaged) else way.load(folder / name)
+            way.load(folder / name) if isinstance(way, Pooled) else way.fit(history, seed=seed_for(about["seed"], name))
             for name, way in one.ways().items()
         )
         return EnsembleFitted(one, fitted, history, about["seed"], about["weights"])
@@ -110,7 +109,7 @@ class EnsembleFitted:
     weights: Weights = field(default_factory=dict, repr=False)  # depend on nothing but the fields above
 
     def forecast(self, seen: Curves, target: pd.DataFrame, *, seed: int) -> Forecast:
-        """Draws of the mixture; a row in which a member fell back leaves that member out unless all did."""
+        """Joint draws of the mixture; a row in which a member fell back leaves that member out unless all did."""
         begun = {key: float(curve.step[-1]) for key, curve in seen.by_key.items()}
         rows = list(zip(target["run"], target["metric"], target["step"].astype(float), strict=True))
         ratio = np.array([begun.get((run, metric), 0.0) / max(step, 1e-300) for run, metric, step in rows])
@@ -123,20 +122,19 @@ class EnsembleFitted:
         good = np.stack([answer.status == "ok" for answer in answers])
         status = np.where(good.any(axis=0), "ok", answers[0].status).astype(object)
         out = np.empty(draws.shape[1:])
-        for row, (run, name, _) in enumerate(rows):
+        for row, (_, name, _) in enumerate(rows):
             metric = seen.metrics[name]
             of_share = weights[f"{_nearest(shares, ratio[row]):g}"]
             weight, factor = self._weight(of_share, metric, good[:, row])
             mixture = np.sort(mixed(weight, draws[:, row]))
-            # The same order for every step of a run: its draws are paths of equal rank.
-            order = np.random.default_rng(seed_for(seed, run, name)).permutation(DRAWS)
             # Widened on a scale without end, a few draws would go where no member does.
             scale = scale_for(metric, mixture)
-            out[row] = widened(mixture, scale.bent(float(scale.latent(mixture).max())), factor)[order]
-        return Forecast(target.reset_index(drop=True), out, status)
+            out[row] = widened(mixture, scale.bent(float(scale.latent(mixture).max())), factor)
+        found = Forecast(target.reset_index(drop=True), out, status)
+        return together(found, self.history, seen, seed=seed)
 
     def save(self, folder: Path) -> None:
-        """Settings and the weights of all shares as JSON, the history once, members that keep more in own folders."""
+        """Settings and the weights of all shares as JSON, the history once, and what `pooled` knows beyond it."""
         settings = {one.name: getattr(self.settings, one.name) for one in fields(self.settings)}
         if len(self.history.points):
             self._weights(self.history, np.array(self.settings.shares), self.seed)
@@ -144,7 +142,7 @@ class EnsembleFitted:
         (folder / WEIGHTS).write_text(json.dumps(about, indent=1) + "\n")
         write_history(self.history, folder)
         for name, one in zip(self.settings.members, self.members, strict=True):
-            if not isinstance(one, EmpiricalFitted | AveragedFitted):
+            if isinstance(one, PooledFitted):
                 (folder / name).mkdir()
                 one.save(folder / name)
 
@@ -180,11 +178,6 @@ class EnsembleFitted:
 def _nearest(shares: tuple[float, ...], ratio: float) -> float:
     """The share that is nearest on a logarithmic scale."""
     return min(shares, key=lambda share: abs(np.log(share / max(ratio, 1e-9))))
-
-
-def _with_history(way: Empirical | Averaged, history: Curves) -> EmpiricalFitted | AveragedFitted:
-    """What such a forecaster has learnt is its history: one for all of them."""
-    return EmpiricalFitted(way.name, way.rule, history) if isinstance(way, Empirical) else AveragedFitted(way, history)
 
 
 def _finished(curves: Curves) -> bool:

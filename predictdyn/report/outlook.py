@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
-from predictdyn.report.blocks import Answer, Cell, Table
+from predictdyn.report.blocks import Answer, Cell, Section, Table, table, words
 from predictdyn.report.results import Results
-from predictdyn.report.words import SPACE, between, count, cutoffs_of, listed, value
+from predictdyn.report.words import SPACE, between, count, cutoffs_of, listed, percent, value
 
 ROWS = 40  # of the table: fewer metrics of each run, the more runs there are
 METRICS = 5
@@ -40,6 +40,30 @@ def answer(results: Results) -> Answer:
     ]
     cutoff = cutoffs_of(rows["cutoff"])[0]
     return Answer(headline, [s for s in sentences if s], forecast_table(rows, runs), str(rows["kind"].iloc[0]), cutoff)
+
+
+def probabilities(results: Results) -> Section | None:
+    """How likely each joint event is for each run; nothing where none was asked for."""
+    rows = results.probabilities
+    if rows.empty:
+        return None
+    cells = [
+        [Cell(row["run"]), Cell(row["event"]), Cell(percent(row["probability"]), mark="main"),
+         Cell("ok") if row["status"] == "ok" else Cell(row["status"], mark="unsure")]
+        for _, row in rows.head(ROWS).iterrows()
+    ]  # fmt: skip
+    left = len(rows) - len(cells)
+    rest = f" {count(left, 'further row')} in probabilities.csv." if left else ""
+    said = (
+        "The share of joint draws in which all of an event holds. How metrics move together is learnt from finished "
+        "runs; fewer than four families of them say nothing, and metrics then count as independent."
+    )
+    caption = f"The probability of each event at the last step that was asked.{rest}"
+    return Section(
+        "events",
+        "How likely it is",
+        [words(said), table(Table(caption, ["run", "event", "probability", "status"], cells, 2))],
+    )
 
 
 def _interval(row: pd.Series, named: bool = False) -> str:

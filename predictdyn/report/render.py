@@ -26,7 +26,8 @@ def render(results: Results) -> dict[str, str]:
     wide = Shown(fan.draw(hero, "hero", wide=True, key=True), fan.title(hero), fan.caption(hero)) if hero else None
     proof = [evidence.ranking(results), evidence.reliability(results), evidence.skills(results)] if past else []
     rest = [record.failures(results), record.plan(results), record.origin(results)]
-    sections: list[Section] = [part for part in (examples(results, fans, hero), *proof, *rest) if part]
+    events = outlook.probabilities(results)
+    sections: list[Section] = [part for part in (events, examples(results, fans, hero), *proof, *rest) if part]
     content = {
         "title": str(results.provenance.get("title") or f"{results.made} by predictdyn"),
         "made": results.made,

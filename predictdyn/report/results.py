@@ -34,7 +34,20 @@ BACKTEST_FILES = FORECAST_FILES | {
     "verdicts.csv": ["forecaster", "kind", "cutoff", "best_baseline", "n_families", "n_runs", "n", *_SKILL,
                      "coverage_90", "verdict"],
 }  # fmt: skip
-_WORDS = {"forecaster", "fold", "run", "metric", "kind", "status", "best_baseline", "verdict", "better", "baseline"}
+PROBABILITIES = "probabilities.csv"  # only where joint events were asked for
+_WORDS = {
+    "event",
+    "forecaster",
+    "fold",
+    "run",
+    "metric",
+    "kind",
+    "status",
+    "best_baseline",
+    "verdict",
+    "better",
+    "baseline",
+}
 VERDICTS = ("predictable here", "not predictable here", "too few runs to say")
 
 
@@ -52,6 +65,7 @@ class Results:
     scores: pd.DataFrame = field(default_factory=pd.DataFrame)
     leaderboard: pd.DataFrame = field(default_factory=pd.DataFrame)
     verdicts: pd.DataFrame = field(default_factory=pd.DataFrame)
+    probabilities: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def headline(self) -> str:
@@ -98,6 +112,8 @@ def read(folder: Path) -> Results:
     made = provenance["made"]
     wanted = BACKTEST_FILES if made == "backtest" else FORECAST_FILES
     tables = {name.split(".")[0]: _table(folder / name, columns, made) for name, columns in wanted.items()}
+    if made == "forecast" and (folder / PROBABILITIES).is_file():
+        tables["probabilities"] = _table(folder / PROBABILITIES, ["run", "event", "probability", "status"], made)
     if made == "backtest":
         board = tables["leaderboard"]
         board["baseline"] = board["baseline"].astype(str).str.lower().isin(["true", "1", "1.0"])

@@ -12,6 +12,7 @@ from predictdyn.fitting.stacking import FACTORS
 from predictdyn.forecasters import forecaster, load, save
 from predictdyn.forecasters._ensemble import FROM_FINISHED, Ensemble, EnsembleFitted
 from predictdyn.forecasters._replays import WHOLE_KIND
+from predictdyn.joint import together
 
 CHEAP = Ensemble("auto", ("last_value", "drift", "chance"), (1.0, 1.0, 1.0), shares=(0.1, 0.5))
 RUNS = [f"r{i:02}" for i in range(12)]
@@ -60,6 +61,16 @@ def test_weights_are_learnt_for_the_nearest_share_when_it_is_asked_for(fitted):
     both.forecast(run.upto(0.2), at(40, 100), seed=0)
     assert both.weights == one.weights, "what is learnt does not depend on what was asked before"
     assert np.array_equal(both.forecast(run.upto(0.15), at(100), seed=0).draws, early.draws)
+
+
+def test_draws_are_joint_by_what_the_history_says(fitted):
+    history = rising().of_runs(RUNS[1:])
+    seen, target = fitted[1].upto(0.2), pd.concat([at(60, 100), at(100, metric="still")])
+    found = fitted[0].forecast(seen, target, seed=4)
+    assert found.joint
+    np.testing.assert_array_equal(together(found, history, seen, seed=4).draws, found.draws)
+    rank = np.argsort(np.argsort(found.draws, axis=1), axis=1)
+    np.testing.assert_array_equal(rank[0], rank[1])
 
 
 def test_the_right_member_is_found(fitted):

@@ -1,0 +1,71 @@
+"""Joint events: sentences are read as they are meant, wrong ones end in one line, and probabilities are means."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from predictdyn.events import Bound, parse, probabilities
+from predictdyn.forecast import Forecast
+
+KNOWN = ["acc", "accuracy gap", "val/loss", 'odd "name"', "land and sea"]
+
+
+@pytest.mark.parametrize(
+    ("text", "bounds"),
+    [
+        ("acc>0.9", [("acc", ">", 0.9)]),
+        (" acc >= 1e-3  AND val/loss<-2 ", [("acc", ">=", 1e-3), ("val/loss", "<", -2.0)]),
+        ("\"accuracy gap\" <= .05 and 'acc' > -0.05", [("accuracy gap", "<=", 0.05), ("acc", ">", -0.05)]),
+        ("'odd \"name\"' < 1 and 'land and sea' > 0", [('odd "name"', "<", 1.0), ("land and sea", ">", 0.0)]),
+    ],
+)  # fmt: skip
+def test_a_sentence_is_read(text, bounds):
+    event = parse(text, KNOWN)
+    assert event.text == text and event.bounds == tuple(Bound(*one) for one in bounds)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "found '' where a bound was expected"),
+        ("acc", "found 'acc' where a bound was expected"),
+        ("0.9 < acc", "names metric '0.9'; forecast are acc, accuracy gap"),
+        ("accuracy gap < 1", "found 'accuracy gap < 1' where a bound was expected"),
+        ("acc = 1", "found 'acc = 1' where a bound was expected"),
+        ("acc > much", "'much' is not a number"),
+        ("acc > nan", "'nan' is not a number"),
+        ("acc > 0.9 or acc < 0.1", "found 'or acc < 0.1' where 'and' was expected"),
+        ("acc > 0.9 and", "found 'and' where 'and' was expected"),
+        ("acc > 0.9 and ", "found '' where a bound was expected"),
+        ("acc > 0.9 < 1", "found '< 1' where 'and' was expected"),
+        ("lost > 0.9", "names metric 'lost'; forecast are"),
+        ("'acc > 0.9", "where a bound was expected"),
+    ],
+)
+def test_what_is_no_event_ends_in_one_line(text, said):
+    with pytest.raises(ValueError, match="event ") as error:
+        parse(text, KNOWN)
+    assert said in str(error.value) and "\n" not in str(error.value)
+
+
+def forecast(joint=True):
+    target = pd.DataFrame(
+        [("a", "acc", 5), ("a", "acc", 10), ("a", "loss", 10), ("b", "acc", 10)], columns=["run", "metric", "step"]
+    )
+    draws = np.array([[9.0] * 4, [0.1, 0.6, 0.7, 0.8], [3.0, 1.0, 1.0, 3.0], [0.0, 0.0, 0.6, 0.0]])
+    return Forecast(target, draws, np.array(["ok", "ok", "too short", "ok"], dtype=object), joint)
+
+
+def test_a_probability_is_the_share_of_draws_in_which_all_bounds_hold():
+    events = [parse("acc > 0.5 and loss < 2", ["acc", "loss"]), parse("acc >= 0.6", ["acc"])]
+    found = probabilities(forecast(), events)
+    assert found["run"].tolist() == ["a", "b", "a", "b"]
+    np.testing.assert_array_equal(found["probability"], [0.5, np.nan, 0.75, 0.25])
+    assert found["status"].tolist() == ["too short", "no forecast of loss", "ok", "ok"]
+
+
+def test_draws_that_are_not_joint_have_no_joint_probability():
+    with pytest.raises(ValueError, match=r"event 'acc > 0\.5 and loss < 2' needs joint draws"):
+        probabilities(forecast(joint=False), [parse("acc > 0.5 and loss < 2", ["acc", "loss"])])
+    one = probabilities(forecast(joint=False), [parse("acc > 0.5 and acc < 0.75", ["acc"])])
+    assert one["probability"].tolist() == [0.5, 0.25]
