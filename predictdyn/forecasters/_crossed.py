@@ -17,6 +17,8 @@ from predictdyn.scales import Scale
 
 MOST_METRICS = 200  # taken together
 FEWEST_FAMILIES = 2
+FEWEST_RUNS = 3  # finished, of a metric
+ENDED = 1.02  # how far beyond its last checkpoint a run speaks
 TAILS = 5.0  # degrees of freedom: real runs break away more often than normal ones
 
 

@@ -14,7 +14,9 @@ from predictdyn.curves import Curves
 from predictdyn.fitting import change
 from predictdyn.forecast import Forecast
 from predictdyn.forecasters._crossed import (
+    ENDED,
     FEWEST_FAMILIES,
+    FEWEST_RUNS,
     Together,
     answered,
     rows_for,
@@ -27,12 +29,10 @@ from predictdyn.forecasters._history import read_history, write_history
 from predictdyn.forecasters._plans import in_turn, planned, spread_over
 from predictdyn.lines import Line, clock
 
-FEWEST_RUNS = 3  # finished, of a metric
 MOST_NUMBERS = 2e7  # metrics x runs^3: what a forecast may cost
 LAST = 4  # checkpoints of the line through the end of what was seen
 FARTHEST = 3.0  # sds from the history that a level or slope counts
 ANCHORS = np.array([0.2, 0.5, 1.0])  # of the way to the end: where scales are learnt
-ENDED = 1.02
 
 
 @dataclass(frozen=True)

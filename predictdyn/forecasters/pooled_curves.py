@@ -1,0 +1,226 @@
+"""Pooled curves: whole curves of finished runs and the beginning of one more, in all metrics of a kind at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from predictdyn.curves import Curves
+from predictdyn.fitting import whole
+from predictdyn.fitting.change import Runs
+from predictdyn.fitting.crossed import Given
+from predictdyn.forecast import Forecast
+from predictdyn.forecasters._crossed import (
+    ENDED,
+    FEWEST_FAMILIES,
+    FEWEST_RUNS,
+    Together,
+    answered,
+    rows_for,
+    sampled,
+    scatter,
+    together,
+)
+from predictdyn.forecasters._errors import smallest_spread
+from predictdyn.forecasters._history import read_history, write_history
+from predictdyn.forecasters._plans import in_turn, planned, spread_over
+from predictdyn.lines import Line, Task
+
+EARLIEST = 0.005  # share of the run: what came before says little, and moves much
+MOST_NUMBERS = 1.5e8  # metrics x (runs x places)^3: what a forecast may cost
+
+
+@dataclass(frozen=True)
+class PooledCurves:
+    """A Gaussian process over runs, metrics and ln share, learnt from the history; see `fitting.whole`.
+
+    A curve is its values at ``places``. Scales are learnt from at most ``learning_metrics`` metrics of
+    ``learning_runs`` runs; forecasts condition on the ``conditioning_runs`` that are most alike, and on all that was
+    seen of the run in question. The linear effect of size dies away beyond the largest finished run, but not for losses.
+    """
+
+    places: int = 6
+    learning_metrics: int = 16
+    learning_runs: int = 12
+    conditioning_runs: int = 40
+    name: str = "pooled_curves"
+
+    def fit(self, history: Curves, *, seed: int) -> PooledCurvesFitted:
+        """Keep the history; scales are learnt for the kinds that are asked for."""
+        return PooledCurvesFitted(self, history)
+
+    def load(self, folder: Path) -> PooledCurvesFitted:
+        """Read back a saved history."""
+        return PooledCurvesFitted(self, read_history(folder))
+
+
+@dataclass(frozen=True)
+class PooledCurvesFitted:
+    """The settings and the finished runs."""
+
+    settings: PooledCurves
+    history: Curves
+
+    def forecast(self, seen: Curves, target: pd.DataFrame, *, seed: int) -> Forecast:
+        """Draws of each row; where there is too little to learn from, the last value and why."""
+        rows = rows_for(target)
+        share = target["step"].to_numpy(dtype=float) / target["run"].map(seen.runs["last_step"]).to_numpy(dtype=float)
+        for group in together(self.history, seen, target):
+            rows.scales.update({task.metric: task.scale for task in group.tasks})
+            one = _Group(self.settings, self.history.runs, seen.runs, group, {})
+            names = {task.metric for task in group.tasks}
+            of_group = target["metric"].isin(names).to_numpy()
+            for run in sorted(set(target["run"][of_group])):
+                mine = np.flatnonzero(of_group & (target["run"] == run).to_numpy())
+                values = one.draws(run, seed)
+                for row in mine.tolist():
+                    metric = target["metric"].iloc[row]
+                    if metric not in values or not one.reached(metric, run, share[row]):
+                        rows.status[row] = "too few finished runs: last value"
+                        continue
+                    rows.status[row] = "ok"
+                    rows.latent[row] = one.at(share[row]) @ values[metric]
+        return answered(self.history, seen, target, rows, seed=seed)
+
+    def save(self, folder: Path) -> None:
+        """The history as parquet and JSON."""
+        write_history(self.history, folder)
+
+
+class Faced(NamedTuple):
+    """Finished runs and last the run in question: metrics, their curves and plans; centre and unit (m,) of each."""
+
+    names: list[str]
+    sketch: whole.Sketch
+    runs: Runs
+    centre: np.ndarray
+    unit: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Metrics of a kind, and the scales that were learnt of them, once for all runs in question."""
+
+    settings: PooledCurves
+    history: pd.DataFrame
+    seen: pd.DataFrame
+    group: Together
+    learnt: dict[str, np.ndarray]
+
+    @property
+    def places(self) -> np.ndarray:
+        """Places (q,) in ln share, evenly from the earliest to the end."""
+        return np.linspace(np.log(EARLIEST), 0.0, self.settings.places)
+
+    def at(self, share: float) -> np.ndarray:
+        """What makes a measurement (q + 1,) at a share out of the values at places, and the noise."""
+        return np.r_[whole.weights(np.log([max(share, EARLIEST)]), self.places)[0], 1.0]
+
+    def reached(self, metric: str, run: str, share: float) -> bool:
+        """Whether runs of enough families got as far."""
+        task = next(task for task in self.group.tasks if task.metric == metric)
+        far = [line for name, line in task.past.items() if name != run and _reaches(line, share)]
+        return len(far) >= FEWEST_RUNS and len({line.family for line in far}) >= FEWEST_FAMILIES
+
+    def draws(self, run: str, seed: int) -> dict[str, np.ndarray]:
+        """For each metric, latent draws (q + 1, s) of a run's values at all places, and of the noise."""
+        past = [name for name in self.group.past() if name != run]
+        if not past:
+            return {}
+        tasks, runs = self._tasks(past), self._alike(run, past)
+        faced = self._faced(run, runs, tasks)
+        if faced is None:
+            return {}
+        theta = self._scales(run, past)
+        given, found, noise = whole.forecast(theta, faced.sketch, faced.runs, self.places)
+        m, q = given.mean.shape
+        own = np.zeros((m, q + 1, q + 1))
+        own[:, :q, :q], own[:, q, q] = given.own, noise
+        leaning = np.concatenate([given.leaning, np.zeros((m, 1, given.leaning.shape[2]))], axis=1)
+        with_noise = Given(np.concatenate([given.mean, np.zeros((m, 1))], axis=1), own, leaning)
+        values = sampled(with_noise, found, faced.names, run, self.group.name, seed=seed) * faced.unit[:, None, None]
+        values[:, :q] += faced.centre[:, None, None]
+        return dict(zip(faced.names, values, strict=True))
+
+    def _tasks(self, past: list[str]) -> list[Task]:
+        """Metrics that enough of some runs log."""
+        some = set(past)
+        return [
+            task
+            for task in self.group.tasks
+            if sum(name in some and line.share[-1] >= EARLIEST for name, line in task.past.items()) >= FEWEST_RUNS
+        ]
+
+    def _scales(self, run: str, past: list[str]) -> np.ndarray:
+        """Log sds of the effects, learnt from some metrics and runs, once for all runs not in the history."""
+        key = run if run in self.history.index else ""
+        if key not in self.learnt:
+            tasks = self._tasks(past)
+            most = self.settings.learning_metrics
+            some = [tasks[i] for i in np.unique(np.linspace(0, len(tasks) - 1, most).round().astype(int))]
+            family = self.history["family"].reindex(past).to_numpy()
+            few = [past[i] for i in spread_over(family, self.settings.learning_runs)]
+            faced = self._faced(None, few, some)
+            self.learnt[key] = (
+                whole.prior_means() if faced is None else whole.fitted(faced.sketch, faced.runs, self.places)
+            )
+        return self.learnt[key]
+
+    def _alike(self, run: str, past: list[str]) -> list[str]:
+        """The finished runs to learn from: those with the nearest plans, one of each family in turn."""
+        numbers = (MOST_NUMBERS / max(len(self.group.tasks), 1)) ** (1 / 3) / self.settings.places
+        most = min(self.settings.conditioning_runs, int(numbers))
+        if len(past) <= most:
+            return past
+        runs = planned(self.history.loc[past], self.seen.loc[[run]], damped=False)
+        apart = np.abs(runs.size - runs.size[-1]) + np.linalg.norm(runs.rest - runs.rest[-1], axis=1)
+        return [past[i] for i in in_turn(np.argsort(apart[:-1], kind="stable"), runs.family, most)]
+
+    def _faced(self, run: str | None, past: list[str], tasks: list[Task]) -> Faced | None:
+        """Finished runs beside the one in question, or alone; None where they are of fewer than two families."""
+        if not tasks or len(set(self.history["family"].reindex(past))) < FEWEST_FAMILIES:
+            return None
+        m, r, q = len(tasks), len(past) + (run is not None), self.settings.places
+        root, seen, used = np.zeros((m, r, q, q)), np.zeros((m, r, q)), np.zeros((m, r, q), dtype=bool)
+        spare, off, stderr = (np.zeros((m, r)) for _ in range(3))
+        jitter, centre, unit = (np.zeros(m) for _ in range(3))
+        shares = np.exp(self.places)
+        cache: dict[bytes, np.ndarray] = {}
+        for j, task in enumerate(tasks):
+            lines = [task.past[name] for name in past if name in task.past]
+            values = np.concatenate([line.at(shares) for line in lines]) if lines else np.zeros(1)
+            jitter[j], centre[j] = scatter(lines), values.mean()
+            unit[j] = max(np.sqrt(values.var() + jitter[j]), smallest_spread(values, bounded=task.scale.bounded))
+            own = [] if run is None else [task.seen[run]]
+            for i, line in enumerate([*(task.past.get(name) for name in past), *own]):
+                late = None if line is None else line.share >= EARLIEST
+                if line is None or late is None or not late.any():
+                    continue
+                share = line.share[late]
+                if share.tobytes() not in cache:
+                    cache[share.tobytes()] = whole.weights(np.log(share), self.places)
+                found = whole.sketched(cache[share.tobytes()], (line.latent[late] - centre[j]) / unit[j])
+                root[j, i], seen[j, i], k, spare[j, i], off[j, i] = found
+                used[j, i, :k] = True
+                error = line.stderr[late]
+                stderr[j, i] = np.mean(np.nan_to_num(error) ** 2) / unit[j] ** 2
+        sketch = whole.Sketch(
+            root, seen, used, spare, off, stderr, np.tile((jitter / unit**2)[:, None], r)
+        )  # fmt: skip
+        damped = not self.group.smooth
+        asked = self.history.loc[past[-1:]] if run is None else self.seen.loc[[run]]
+        runs = planned(self.history.loc[past], asked, damped=damped)
+        if run is None:
+            runs = Runs(*(part[:-1] for part in runs))
+        return Faced([task.metric for task in tasks], sketch, runs, centre, unit)
+
+
+def _reaches(line: Line, share: float) -> bool:
+    return bool(len(line.share)) and share <= float(line.share[-1]) * ENDED
+
+
+FORECASTER = PooledCurves()
