@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +16,9 @@ from predictdyn.forecasters import last_value
 from predictdyn.lines import Line, Task, answer, tasks
 from predictdyn.scales import Scale
 
-MOST_METRICS = 200  # taken together
+MOST_METRICS = 64  # taken together
+CLEAR = 3.0
+FEWEST_APART = 8
 FEWEST_FAMILIES = 2
 FEWEST_RUNS = 3  # finished, of a metric
 ENDED = 1.02  # how far beyond its last checkpoint a run speaks
@@ -48,10 +51,31 @@ def together(history: Curves, seen: Curves, target: pd.DataFrame) -> Iterator[To
     of_metric = {task.metric: task for task in tasks(history, seen, whole)}
     for kind in sorted(kinds):
         mine = [of_metric[name] for name in names if known[name].kind == kind]
-        for first in range(0, len(mine), MOST_METRICS):
-            some = mine[first : first + MOST_METRICS]
+        for first, some in enumerate(_apart(mine)):
             shares = sum(known[t.metric].lower is not None and known[t.metric].upper is not None for t in some)
             yield Together(f"{kind}{first}", 2 * shares < len(some), some, runs)
+
+
+def _apart(mine: list[Task]) -> list[list[Task]]:
+    """Metrics that tell runs apart and metrics that hardly do, where there are enough of both; not too many at once."""
+    clear = [task for task in mine if _clarity(task) >= CLEAR]
+    faint = [task for task in mine if _clarity(task) < CLEAR]
+    parts = [clear, faint] if min(len(clear), len(faint)) >= FEWEST_APART else [mine]
+    found = []
+    for part in parts:
+        ends = np.linspace(0, len(part), -(-len(part) // MOST_METRICS) + 1).round().astype(int)
+        found += [part[a:b] for a, b in pairwise(ends)]
+    return found
+
+
+def _clarity(task: Task) -> float:
+    """How far apart finished runs end, against the scatter of neighbouring checkpoints and the logged errors."""
+    lines = [line for line in task.past.values() if len(line.share)]
+    if len(lines) < FEWEST_RUNS:
+        return 0.0
+    apart = float(np.var([line.latent[-1] for line in lines]))
+    error = float(np.mean([np.nan_to_num(line.stderr[-1]) ** 2 for line in lines]))
+    return apart / max(scatter(lines) + error, 1e-12 * apart, 1e-300)
 
 
 def sampled(given: Given, found: Solved, names: list[str], *words: object, seed: int, late: float = 1.0) -> np.ndarray:
