@@ -38,7 +38,9 @@ class Sketch(NamedTuple):
 
     The k-th checkpoint is a sum over places; rotated, at most q combinations of them, ``seen`` (m, r, q), say all:
     ``seen`` = ``root`` (m, r, q, q) @ values + noise, where ``used`` (m, r, q). Of the other combinations there are
-    ``spare`` (m, r), with the sum of squares ``off`` (m, r). ``stderr`` and ``scatter`` (m, r) are variances.
+    ``spare`` (m, r), with the sum of squares ``off`` (m, r). ``stderr`` and ``scatter`` (m, r) are variances. What
+    the curves between places do not follow, and logged errors, last: of ``dense`` (m, r) neighbouring checkpoints they
+    leave no more than of one, while the scatter averages out.
     """
 
     root: np.ndarray
@@ -48,6 +50,7 @@ class Sketch(NamedTuple):
     off: np.ndarray
     stderr: np.ndarray
     scatter: np.ndarray
+    dense: np.ndarray
 
 
 def weights(when: np.ndarray, places: np.ndarray) -> np.ndarray:
@@ -114,7 +117,7 @@ def _built(theta: np.ndarray, sketch: Sketch, runs: Runs, places: np.ndarray) ->
     return Built(
         _covariance(square[N_SCALES : 2 * N_SCALES], effects, of_time),
         _covariance(square[:N_SCALES], effects, of_time),
-        square[-3] + square[-2] * sketch.stderr + square[-1] * sketch.scatter,
+        sketch.dense * (square[-3] + square[-2] * sketch.stderr) + square[-1] * sketch.scatter,
     )
 
 
@@ -164,7 +167,8 @@ def nll(theta: np.ndarray, sketch: Sketch, runs: Runs, places: np.ndarray) -> tu
         slope[first : first + N_SCALES] = np.einsum("ers,krs->ek", effects, by_time).ravel()
     diagonal = np.where(sketch.used, np.diagonal(inside, axis1=1, axis2=2).reshape(m, r, q), 0.0).sum(axis=2)
     diagonal = diagonal + sketch.spare / parts.noise - sketch.off / parts.noise**2
-    slope[-3:] = diagonal.sum(), (diagonal * sketch.stderr).sum(), (diagonal * sketch.scatter).sum()
+    lasting = diagonal * sketch.dense
+    slope[-3:] = lasting.sum(), (lasting * sketch.stderr).sum(), (diagonal * sketch.scatter).sum()
     return value, slope * np.exp(2 * theta)
 
 
@@ -182,4 +186,6 @@ def forecast(theta: np.ndarray, sketch: Sketch, runs: Runs, places: np.ndarray) 
     loading = np.zeros((m, q, r * q))
     loading[:, :, last] = np.eye(q)
     ahead = Ahead(across[:, :, last].transpose(0, 2, 1), np.tile(parts.own[last, last], (m, 1, 1)), loading)
-    return given(found, sketch.seen.reshape(m, r * q), ahead), found, parts.noise[:, -1]
+    square = np.exp(2 * theta[-3:])
+    noise = square[0] + square[1] * sketch.stderr[:, -1] + square[2] * sketch.scatter[:, -1]
+    return given(found, sketch.seen.reshape(m, r * q), ahead), found, noise

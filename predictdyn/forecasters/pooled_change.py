@@ -123,7 +123,7 @@ class _Group:
         theta = self._scales(origin, float(ANCHORS[np.argmin(np.abs(ANCHORS - way))]))
         given, found = change.forecast(theta, faced.rows, faced.runs)
         late = float(np.clip(way, 0.0, 1.0))
-        off = sampled(given, found, faced.names, run, self.group.name, seed=seed, late=late)[:, 0]
+        off = sampled(given, found, faced.names, run, self.group.name, families=len(np.unique(faced.runs.family)) - 1, seed=seed, late=late)[:, 0]
         latent = faced.level[:, None] + faced.unit[:, None] * off
         return dict(zip(faced.names, latent, strict=True)), dict.fromkeys(faced.names, "ok")
 

@@ -31,6 +31,8 @@ from predictdyn.forecasters._plans import in_turn, planned, spread_over
 from predictdyn.lines import Line, Task
 
 EARLIEST = 0.005  # share of the run: what came before says little, and moves much
+PER_GAP = 3.0
+BACK = 6.0
 MOST_NUMBERS = 1.5e8  # metrics x (runs x places)^3: what a forecast may cost
 
 
@@ -83,7 +85,7 @@ class PooledCurvesFitted:
                         rows.status[row] = "too few finished runs: last value"
                         continue
                     rows.status[row] = "ok"
-                    rows.latent[row] = one.at(share[row]) @ values[metric]
+                    rows.latent[row] = _at(share[row], one.places(run)) @ values[metric]
         return answered(self.history, seen, target, rows, seed=seed)
 
     def save(self, folder: Path) -> None:
@@ -109,16 +111,16 @@ class _Group:
     history: pd.DataFrame
     seen: pd.DataFrame
     group: Together
-    learnt: dict[str, np.ndarray]
+    learnt: dict[float, np.ndarray]
 
-    @property
-    def places(self) -> np.ndarray:
-        """Places (q,) in ln share, evenly from the earliest to the end."""
-        return np.linspace(np.log(EARLIEST), 0.0, self.settings.places)
+    def places(self, run: str) -> np.ndarray:
+        """Places (q,) in ln share: evenly from well before a run in question stands to the end.
 
-    def at(self, share: float) -> np.ndarray:
-        """What makes a measurement (q + 1,) at a share out of the values at places, and the noise."""
-        return np.r_[whole.weights(np.log([max(share, EARLIEST)]), self.places)[0], 1.0]
+        Runs that stand about there have the same places, so that scales are learnt once for all of them.
+        """
+        ends = [task.seen[run].share[-1] for task in self.group.tasks if len(task.seen[run].share)]
+        origin = np.exp(np.round(4 * np.log(max(ends, default=EARLIEST))) / 4)
+        return np.linspace(np.log(min(max(origin / BACK, EARLIEST), 0.5)), 0.0, self.settings.places)
 
     def reached(self, metric: str, run: str, share: float) -> bool:
         """Whether runs of enough families got as far."""
@@ -128,46 +130,41 @@ class _Group:
 
     def draws(self, run: str, seed: int) -> dict[str, np.ndarray]:
         """For each metric, latent draws (q + 1, s) of a run's values at all places, and of the noise."""
-        past = [name for name in self.group.past() if name != run]
+        past, places = [name for name in self.group.past() if name != run], self.places(run)
         if not past:
             return {}
-        tasks, runs = self._tasks(past), self._alike(run, past)
-        faced = self._faced(run, runs, tasks)
+        faced = self._faced(run, self._alike(run, past), self._tasks(past, places), places)
         if faced is None:
             return {}
-        theta = self._scales(run, past)
-        given, found, noise = whole.forecast(theta, faced.sketch, faced.runs, self.places)
+        given, found, noise = whole.forecast(self._scales(places), faced.sketch, faced.runs, places)
         m, q = given.mean.shape
         own = np.zeros((m, q + 1, q + 1))
         own[:, :q, :q], own[:, q, q] = given.own, noise
         leaning = np.concatenate([given.leaning, np.zeros((m, 1, given.leaning.shape[2]))], axis=1)
         with_noise = Given(np.concatenate([given.mean, np.zeros((m, 1))], axis=1), own, leaning)
-        values = sampled(with_noise, found, faced.names, run, self.group.name, seed=seed) * faced.unit[:, None, None]
+        values = sampled(with_noise, found, faced.names, run, self.group.name, families=len(np.unique(faced.runs.family)) - 1, seed=seed) * faced.unit[:, None, None]
         values[:, :q] += faced.centre[:, None, None]
         return dict(zip(faced.names, values, strict=True))
 
-    def _tasks(self, past: list[str]) -> list[Task]:
+    def _tasks(self, past: list[str], places: np.ndarray) -> list[Task]:
         """Metrics that enough of some runs log."""
-        some = set(past)
+        some, first = set(past), np.exp(places[0])
         return [
             task
             for task in self.group.tasks
-            if sum(name in some and line.share[-1] >= EARLIEST for name, line in task.past.items()) >= FEWEST_RUNS
+            if sum(name in some and line.share[-1] >= first for name, line in task.past.items()) >= FEWEST_RUNS
         ]
 
-    def _scales(self, run: str, past: list[str]) -> np.ndarray:
-        """Log sds of the effects, learnt from some metrics and runs, once for all runs not in the history."""
-        key = run if run in self.history.index else ""
+    def _scales(self, places: np.ndarray) -> np.ndarray:
+        """Log sds of the effects, learnt from some metrics and runs, once for all runs that stand about there."""
+        key = float(places[0])
         if key not in self.learnt:
-            tasks = self._tasks(past)
-            most = self.settings.learning_metrics
+            past = self.group.past()
+            tasks, most = self._tasks(past, places), self.settings.learning_metrics
             some = [tasks[i] for i in np.unique(np.linspace(0, len(tasks) - 1, most).round().astype(int))]
-            family = self.history["family"].reindex(past).to_numpy()
-            few = [past[i] for i in spread_over(family, self.settings.learning_runs)]
-            faced = self._faced(None, few, some)
-            self.learnt[key] = (
-                whole.prior_means() if faced is None else whole.fitted(faced.sketch, faced.runs, self.places)
-            )
+            few = [past[i] for i in spread_over(self.history["family"].reindex(past).to_numpy(), self.settings.learning_runs)]
+            faced = self._faced(None, few, some, places)
+            self.learnt[key] = whole.prior_means() if faced is None else whole.fitted(faced.sketch, faced.runs, places)
         return self.learnt[key]
 
     def _alike(self, run: str, past: list[str]) -> list[str]:
@@ -180,15 +177,16 @@ class _Group:
         apart = np.abs(runs.size - runs.size[-1]) + np.linalg.norm(runs.rest - runs.rest[-1], axis=1)
         return [past[i] for i in in_turn(np.argsort(apart[:-1], kind="stable"), runs.family, most)]
 
-    def _faced(self, run: str | None, past: list[str], tasks: list[Task]) -> Faced | None:
+    def _faced(self, run: str | None, past: list[str], tasks: list[Task], places: np.ndarray) -> Faced | None:
         """Finished runs beside the one in question, or alone; None where they are of fewer than two families."""
         if not tasks or len(set(self.history["family"].reindex(past))) < FEWEST_FAMILIES:
             return None
         m, r, q = len(tasks), len(past) + (run is not None), self.settings.places
         root, seen, used = np.zeros((m, r, q, q)), np.zeros((m, r, q)), np.zeros((m, r, q), dtype=bool)
-        spare, off, stderr = (np.zeros((m, r)) for _ in range(3))
+        spare, off, stderr, dense = (np.zeros((m, r)) for _ in range(4))
+        dense += 1.0
         jitter, centre, unit = (np.zeros(m) for _ in range(3))
-        shares = np.exp(self.places)
+        shares = np.exp(places)
         cache: dict[bytes, np.ndarray] = {}
         for j, task in enumerate(tasks):
             lines = [task.past[name] for name in past if name in task.past]
@@ -197,19 +195,21 @@ class _Group:
             unit[j] = max(np.sqrt(values.var() + jitter[j]), smallest_spread(values, bounded=task.scale.bounded))
             own = [] if run is None else [task.seen[run]]
             for i, line in enumerate([*(task.past.get(name) for name in past), *own]):
-                late = None if line is None else line.share >= EARLIEST
+                late = None if line is None else line.share >= shares[0] * (1 - 1e-9)
                 if line is None or late is None or not late.any():
                     continue
                 share = line.share[late]
                 if share.tobytes() not in cache:
-                    cache[share.tobytes()] = whole.weights(np.log(share), self.places)
+                    cache[share.tobytes()] = whole.weights(np.log(share), places)
                 found = whole.sketched(cache[share.tobytes()], (line.latent[late] - centre[j]) / unit[j])
                 root[j, i], seen[j, i], k, spare[j, i], off[j, i] = found
                 used[j, i, :k] = True
+                gaps = max((0.0 - np.log(share[0])) / (places[1] - places[0]), 1.0) if run is None or i < len(past) else max(np.log(share[-1] / share[0]) / (places[1] - places[0]), 1.0)
+                dense[j, i] = max(len(share) / (PER_GAP * gaps), 1.0)
                 error = line.stderr[late]
                 stderr[j, i] = np.mean(np.nan_to_num(error) ** 2) / unit[j] ** 2
         sketch = whole.Sketch(
-            root, seen, used, spare, off, stderr, np.tile((jitter / unit**2)[:, None], r)
+            root, seen, used, spare, off, stderr, np.tile((jitter / unit**2)[:, None], r), dense
         )  # fmt: skip
         damped = not self.group.smooth
         asked = self.history.loc[past[-1:]] if run is None else self.seen.loc[[run]]
@@ -217,6 +217,11 @@ class _Group:
         if run is None:
             runs = Runs(*(part[:-1] for part in runs))
         return Faced([task.metric for task in tasks], sketch, runs, centre, unit)
+
+
+def _at(share: float, places: np.ndarray) -> np.ndarray:
+    """What makes a measurement (q + 1,) at a share out of the values at places, and the noise."""
+    return np.r_[whole.weights(np.log([max(share, float(np.exp(places[0])))]), places)[0], 1.0]
 
 
 def _reaches(line: Line, share: float) -> bool:
