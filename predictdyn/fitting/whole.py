@@ -69,14 +69,24 @@ def weights(when: np.ndarray, places: np.ndarray) -> np.ndarray:
     return found
 
 
-def sketched(weight: np.ndarray, value: np.ndarray) -> tuple[np.ndarray, np.ndarray, int, int, float]:
-    """One curve (t,) with weights (t, q): root (q, q), seen (q,), how many are used, how many spare, their squares."""
+def nothing(m: int, r: int, q: int) -> Sketch:
+    """A sketch of m metrics and r runs of which nothing was seen, to be filled by `put`."""
+    used = np.zeros((m, r, q), dtype=bool)
+    spare, off, stderr, scatter = np.zeros((4, m, r))
+    return Sketch(
+        np.zeros((m, r, q, q)), np.zeros((m, r, q)), used, spare, off, stderr, scatter, np.ones((m, r))
+    )  # fmt: skip
+
+
+def put(sketch: Sketch, metric: int, run: int, weight: np.ndarray, value: np.ndarray) -> None:
+    """Put a curve (t,) with the weights (t, q) of places in its row: its checkpoints, rotated to at most q numbers."""
     t, q = weight.shape
-    rotation, root = np.linalg.qr(weight)
     k = min(t, q)
-    seen, whole = np.zeros(q), np.zeros((q, q))
-    seen[:k], whole[:k] = rotation.T @ value, root
-    return whole, seen, k, t - k, max(float(value @ value - seen @ seen), 0.0)
+    rotation, root = np.linalg.qr(weight)
+    turned = rotation.T @ value
+    sketch.root[metric, run, :k], sketch.seen[metric, run, :k], sketch.used[metric, run, :k] = root, turned, True
+    sketch.spare[metric, run] = t - k
+    sketch.off[metric, run] = max(float(value @ value - turned @ turned), 0.0)
 
 
 def times(places: np.ndarray) -> np.ndarray:

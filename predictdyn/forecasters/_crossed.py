@@ -17,13 +17,12 @@ from predictdyn.lines import Line, Task, answer, tasks
 from predictdyn.scales import Scale
 
 MOST_METRICS = 64  # taken together
-CLEAR = 3.0
+CLEAR = 3.0  # variance between runs, in that of the noise, from which a metric tells runs apart
 FEWEST_APART = 8
 FEWEST_FAMILIES = 2
 FEWEST_RUNS = 3  # finished, of a metric
 ENDED = 1.02  # how far beyond its last checkpoint a run speaks
-EXTRA = 0.0
-TAILS = 5.0  # degrees of freedom: real runs break away more often than normal ones
+TAILS = (2.0, 5.0)
 
 
 class Together(NamedTuple):
@@ -79,13 +78,17 @@ def _clarity(task: Task) -> float:
     return apart / max(scatter(lines) + error, 1e-12 * apart, 1e-300)
 
 
-def sampled(given: Given, found: Solved, names: list[str], *words: object, families: int, seed: int, late: float = 1.0) -> np.ndarray:
+def sampled(
+    given: Given, found: Solved, names: list[str], *words: object, families: int, seed: int, late: float = 1.0
+) -> np.ndarray:
     """Draws (m, n, s) of new rows with Student tails; a metric's draws depend on its name, not on its place.
 
-    Draws at another ``late``, from 0 to 1, are other points of the same paths.
+    The tails have as many degrees of freedom as there are ``families`` to learn from, from two to five: real runs
+    break away more often than normal ones, and few families do not say how often. Draws at another ``late``, from 0
+    to 1, are other points of the same paths.
     """
     rng = np.random.default_rng(seed_for(seed, *words))
-    df = min(max(families + EXTRA, 2.0), TAILS)
+    df = float(np.clip(families, *TAILS))
     tail = np.sqrt(df / rng.chisquare(df, DRAWS))
     common = (given.leaning @ _root(found.covariance)) @ _lots(rng, len(found.covariance), late)
     roots = _root(given.own)

@@ -8,6 +8,9 @@ import pandas as pd
 from predictdyn.covariates import encoder_for
 from predictdyn.fitting.change import REACH, Runs
 
+FARTHEST = 2.0  # sds of size beyond the largest that its linear effect may go on
+PER_SIZE = 0.5  # of them for each size by which it is known: two points make any line
+
 
 def planned(history: pd.DataFrame, run: pd.DataFrame, *, damped: bool) -> Runs:
     """The plans of finished runs (r rows) and, last, of the run in question (1 row), all from the history's view.
@@ -15,7 +18,7 @@ def planned(history: pd.DataFrame, run: pd.DataFrame, *, damped: bool) -> Runs:
     The size is the number that spans the most, in logs, over the history; among the settings of training runs that is
     how large they are, or how much compute they take. All else is taken as what the size does not explain: widths and
     rates mostly follow it, and a kernel of each would count it again. ``damped``: beyond the largest size of the
-    history the linear effect of size dies away.
+    history the linear effect of size dies away, the sooner the fewer sizes there are.
     """
     encoder = encoder_for(history)
     past, new = encoder.encode(history), encoder.encode(run)
@@ -32,7 +35,8 @@ def planned(history: pd.DataFrame, run: pd.DataFrame, *, damped: bool) -> Runs:
     bent = size.copy()
     over = size[-1] - size[:-1].max()
     if damped and over > 0:
-        bent[-1] = size[:-1].max() + 2 * (1 - np.exp(-over / 2))
+        reach = min(FARTHEST, PER_SIZE * (len(np.unique(size[:-1].round(6))) - 1))
+        bent[-1] = size[:-1].max() + reach * (1 - np.exp(-over / reach))
     return Runs(bent, size * spread, rest, family)
 
 
@@ -65,7 +69,8 @@ def in_turn(order: np.ndarray, family: np.ndarray, most: int, *, evenly: bool = 
     """Places of at most so many runs, in an order of preference, one of each family in turn; sorted."""
     if len(order) <= most:
         return np.sort(order)
-    turn, turns = {}, np.empty(len(order), dtype=int)
+    turn: dict[object, int] = {}
+    turns = np.empty(len(order), dtype=int)
     for i, place in enumerate(order):
         turns[i] = turn[family[place]] = turn.get(family[place], -1) + 1
     ranked = order[np.argsort(turns, kind="stable")]

@@ -119,12 +119,13 @@ class _Group:
         faced = self._faced(run, share, self._alike(run))
         if faced is None:
             return {}, {task.metric: "too few finished runs: last value" for task in self.group.tasks}
-        way = (clock(share) - clock(origin)) / max(1.0 - float(clock(origin)), 1e-9)
+        way = _when(share, origin)
         theta = self._scales(origin, float(ANCHORS[np.argmin(np.abs(ANCHORS - way))]))
         given, found = change.forecast(theta, faced.rows, faced.runs)
         late = float(np.clip(way, 0.0, 1.0))
-        off = sampled(given, found, faced.names, run, self.group.name, families=len(np.unique(faced.runs.family)) - 1, seed=seed, late=late)[:, 0]
-        latent = faced.level[:, None] + faced.unit[:, None] * off
+        families, words = len(np.unique(faced.runs.family[:-1])), (run, self.group.name)
+        off = sampled(given, found, faced.names, *words, families=families, seed=seed, late=late)
+        latent = faced.level[:, None] + faced.unit[:, None] * off[:, 0]
         return dict(zip(faced.names, latent, strict=True)), dict.fromkeys(faced.names, "ok")
 
     def _origin(self, run: str) -> float:
@@ -137,10 +138,10 @@ class _Group:
         about = round(4 * np.log(max(origin, 1e-12)))
         if (about, anchor) not in self.learnt:
             alike = [run for run in self.group.runs if round(4 * np.log(max(self._origin(run), 1e-12))) == about]
-            share = np.expm1((clock(origin) + anchor * (1 - clock(origin))) * np.log(1001.0)) / 1000
+            share = _share(anchor, origin)
             past = [name for name in self.group.past() if name != alike[0]]
             some = spread_over(self.history["family"].reindex(past).to_numpy(), self.settings.learning_runs)
-            faced = self._faced(alike[0], float(share), [past[i] for i in some])
+            faced = self._faced(alike[0], share, [past[i] for i in some])
             smooth = self.group.smooth
             self.learnt[about, anchor] = (
                 change.prior_means(smooth=smooth)
@@ -199,6 +200,18 @@ class _Group:
         if key not in self.begun:
             self.begun[key] = _begun(line.upto(origin))
         return self.begun[key]
+
+
+def _when(share: float, origin: float) -> float:
+    """How far a share is, in the clock, from the origin (0) to the planned end (1)."""
+    now, then = clock(np.array([origin, share]))
+    return float((then - now) / max(1.0 - now, 1e-9))
+
+
+def _share(way: float, origin: float) -> float:
+    """The share at which `_when` is a number."""
+    now = float(clock(np.array(origin)))
+    return float(np.expm1((now + way * (1 - now)) * np.log(1001.0)) / 1000)
 
 
 def _begun(line: Line) -> tuple[float, float, float]:

@@ -31,8 +31,8 @@ from predictdyn.forecasters._plans import in_turn, planned, spread_over
 from predictdyn.lines import Line, Task
 
 EARLIEST = 0.005  # share of the run: what came before says little, and moves much
-PER_GAP = 3.0
-BACK = 6.0
+BACK = 6.0  # how many times earlier than a run in question stands curves begin to count
+PER_GAP = 3.0  # checkpoints between places beyond which their misfits are one
 MOST_NUMBERS = 1.5e8  # metrics x (runs x places)^3: what a forecast may cost
 
 
@@ -42,7 +42,7 @@ class PooledCurves:
 
     A curve is its values at ``places``. Scales are learnt from at most ``learning_metrics`` metrics of
     ``learning_runs`` runs; forecasts condition on the ``conditioning_runs`` that are most alike, and on all that was
-    seen of the run in question. The linear effect of size dies away beyond the largest finished run, but not for losses.
+    seen of the run in question. Beyond the largest finished run the linear effect of size dies away, but for losses.
     """
 
     places: int = 6
@@ -142,7 +142,10 @@ class _Group:
         own[:, :q, :q], own[:, q, q] = given.own, noise
         leaning = np.concatenate([given.leaning, np.zeros((m, 1, given.leaning.shape[2]))], axis=1)
         with_noise = Given(np.concatenate([given.mean, np.zeros((m, 1))], axis=1), own, leaning)
-        values = sampled(with_noise, found, faced.names, run, self.group.name, families=len(np.unique(faced.runs.family)) - 1, seed=seed) * faced.unit[:, None, None]
+        families = len(np.unique(faced.runs.family[:-1]))
+        words = (run, self.group.name)
+        values = sampled(with_noise, found, faced.names, *words, families=families, seed=seed)
+        values *= faced.unit[:, None, None]
         values[:, :q] += faced.centre[:, None, None]
         return dict(zip(faced.names, values, strict=True))
 
@@ -162,7 +165,8 @@ class _Group:
             past = self.group.past()
             tasks, most = self._tasks(past, places), self.settings.learning_metrics
             some = [tasks[i] for i in np.unique(np.linspace(0, len(tasks) - 1, most).round().astype(int))]
-            few = [past[i] for i in spread_over(self.history["family"].reindex(past).to_numpy(), self.settings.learning_runs)]
+            family = self.history["family"].reindex(past).to_numpy()
+            few = [past[i] for i in spread_over(family, self.settings.learning_runs)]
             faced = self._faced(None, few, some, places)
             self.learnt[key] = whole.prior_means() if faced is None else whole.fitted(faced.sketch, faced.runs, places)
         return self.learnt[key]
@@ -181,39 +185,31 @@ class _Group:
         """Finished runs beside the one in question, or alone; None where they are of fewer than two families."""
         if not tasks or len(set(self.history["family"].reindex(past))) < FEWEST_FAMILIES:
             return None
-        m, r, q = len(tasks), len(past) + (run is not None), self.settings.places
-        root, seen, used = np.zeros((m, r, q, q)), np.zeros((m, r, q)), np.zeros((m, r, q), dtype=bool)
-        spare, off, stderr, dense = (np.zeros((m, r)) for _ in range(4))
-        dense += 1.0
-        jitter, centre, unit = (np.zeros(m) for _ in range(3))
-        shares = np.exp(places)
-        cache: dict[bytes, np.ndarray] = {}
+        m, r, q = len(tasks), len(past) + (run is not None), len(places)
+        sketch = whole.nothing(m, r, q)
+        centre, unit = np.zeros(m), np.zeros(m)
+        weights: dict[bytes, np.ndarray] = {}
         for j, task in enumerate(tasks):
-            lines = [task.past[name] for name in past if name in task.past]
-            values = np.concatenate([line.at(shares) for line in lines]) if lines else np.zeros(1)
-            jitter[j], centre[j] = scatter(lines), values.mean()
-            unit[j] = max(np.sqrt(values.var() + jitter[j]), smallest_spread(values, bounded=task.scale.bounded))
-            own = [] if run is None else [task.seen[run]]
-            for i, line in enumerate([*(task.past.get(name) for name in past), *own]):
-                late = None if line is None else line.share >= shares[0] * (1 - 1e-9)
-                if line is None or late is None or not late.any():
-                    continue
-                share = line.share[late]
-                if share.tobytes() not in cache:
-                    cache[share.tobytes()] = whole.weights(np.log(share), places)
-                found = whole.sketched(cache[share.tobytes()], (line.latent[late] - centre[j]) / unit[j])
-                root[j, i], seen[j, i], k, spare[j, i], off[j, i] = found
-                used[j, i, :k] = True
-                gaps = max((0.0 - np.log(share[0])) / (places[1] - places[0]), 1.0) if run is None or i < len(past) else max(np.log(share[-1] / share[0]) / (places[1] - places[0]), 1.0)
-                dense[j, i] = max(len(share) / (PER_GAP * gaps), 1.0)
-                error = line.stderr[late]
-                stderr[j, i] = np.mean(np.nan_to_num(error) ** 2) / unit[j] ** 2
-        sketch = whole.Sketch(
-            root, seen, used, spare, off, stderr, np.tile((jitter / unit**2)[:, None], r), dense
-        )  # fmt: skip
-        damped = not self.group.smooth
+            lines = [task.past.get(name) for name in past]
+            finished = [line for line in lines if line is not None]
+            values = np.concatenate([line.at(np.exp(places)) for line in finished]) if finished else np.zeros(1)
+            jitter, centre[j] = scatter(finished), values.mean()
+            unit[j] = max(np.sqrt(values.var() + jitter), smallest_spread(values, bounded=task.scale.bounded))
+            sketch.scatter[j] = jitter / unit[j] ** 2
+            for i, line in enumerate(lines if run is None else [*lines, task.seen[run]]):
+                # A point at the first place counts, whatever rounding says.
+                first = 0 if line is None else int(np.searchsorted(line.share, np.exp(places[0]) * (1 - 1e-9)))
+                if line is not None and first < len(line.share):
+                    share = line.share[first:]
+                    if share.tobytes() not in weights:
+                        weights[share.tobytes()] = whole.weights(np.log(share), places)
+                    value = (line.latent[first:] - centre[j]) / unit[j]
+                    whole.put(sketch, j, i, weights[share.tobytes()], value)
+                    sketch.stderr[j, i] = np.mean(np.nan_to_num(line.stderr[first:]) ** 2) / unit[j] ** 2
+                    gaps = max(np.log(share[-1] / share[0]) / (places[1] - places[0]), 1.0)
+                    sketch.dense[j, i] = max(len(share) / (PER_GAP * gaps), 1.0)
         asked = self.history.loc[past[-1:]] if run is None else self.seen.loc[[run]]
-        runs = planned(self.history.loc[past], asked, damped=damped)
+        runs = planned(self.history.loc[past], asked, damped=not self.group.smooth)
         if run is None:
             runs = Runs(*(part[:-1] for part in runs))
         return Faced([task.metric for task in tasks], sketch, runs, centre, unit)
