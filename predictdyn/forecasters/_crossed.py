@@ -119,7 +119,7 @@ class Rows(NamedTuple):
 
 def rows_for(target: pd.DataFrame) -> Rows:
     """No row has an answer yet."""
-    nothing = np.full(len(target), "no model for it: last value", dtype=object)
+    nothing = np.full(len(target), "too few finished runs: last value", dtype=object)
     return Rows(np.zeros((len(target), DRAWS)), {}, nothing)
 
 
