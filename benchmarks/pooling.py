@@ -7,7 +7,7 @@ others; "next size": each from those below it, of which there are two at least. 
 deciles of twice the pinball loss, on the latent scale, and beside it in the metric's units with every metric in units
 of its own (the median over the baselines); skill is against the best baseline by kind and cutoff. "capability, clear":
 of the tasks of Pythia that are no part of MMLU, the accuracies whose values at the end differ between runs, in sd, by
-more than twice their mean logged error.
+more than three times their mean logged error.
 """
 
 from __future__ import annotations
@@ -101,10 +101,10 @@ def rows_of(curves: Curves, plan: Plan, ways: dict[str, Forecaster]) -> Iterator
 
 
 def clear(curves: Curves) -> list[str]:
-    """The accuracies of Pythia that differ between runs, at the end, by more than twice their logged error."""
+    """The accuracies of Pythia that differ between runs, at the end, by more than three times their logged error."""
     end = curves.points[curves.points["metric"].str.endswith(" acc")].groupby(["run", "metric"]).tail(1)
     by_metric = end[~end["metric"].str.contains("hendrycks")].groupby("metric")
-    return sorted(by_metric["value"].std().index[by_metric["value"].std() > 2 * by_metric["stderr"].mean()])
+    return sorted(by_metric["value"].std().index[by_metric["value"].std() > 3 * by_metric["stderr"].mean()])
 
 
 def table(rows: pd.DataFrame, names: list[str]) -> list[str]:

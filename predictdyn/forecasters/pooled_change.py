@@ -29,7 +29,7 @@ from predictdyn.forecasters._history import read_history, write_history
 from predictdyn.forecasters._plans import in_turn, planned, spread_over
 from predictdyn.lines import Line, clock
 
-MOST_NUMBERS = 2e7  # metrics x runs^3: what a forecast may cost
+MOST_NUMBERS = 1e7  # metrics x runs^3: what a forecast may cost
 LAST = 4  # checkpoints of the line through the end of what was seen
 FARTHEST = 3.0  # sds from the history that a level or slope counts
 ANCHORS = np.array([0.2, 0.5, 1.0])  # of the way to the end: where scales are learnt
@@ -45,7 +45,7 @@ class PooledChange:
     """
 
     learning_runs: int = 40
-    conditioning_runs: int = 80
+    conditioning_runs: int = 40
     name: str = "pooled_change"
 
     def fit(self, history: Curves, *, seed: int) -> PooledChangeFitted:

@@ -33,7 +33,7 @@ from predictdyn.lines import Line, Task
 EARLIEST = 0.005  # share of the run: what came before says little, and moves much
 BACK = 6.0  # how many times earlier than a run in question stands curves begin to count
 PER_GAP = 3.0  # checkpoints between places beyond which their misfits are one
-MOST_NUMBERS = 1.5e8  # metrics x (runs x places)^3: what a forecast may cost
+MOST_NUMBERS = 6e7  # metrics x (runs x places)^3: what a forecast may cost
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class PooledCurves:
     places: int = 6
     learning_metrics: int = 16
     learning_runs: int = 12
-    conditioning_runs: int = 40
+    conditioning_runs: int = 20
     name: str = "pooled_curves"
 
     def fit(self, history: Curves, *, seed: int) -> PooledCurvesFitted:
@@ -71,21 +71,22 @@ class PooledCurvesFitted:
         """Draws of each row; where there is too little to learn from, the last value and why."""
         rows = rows_for(target)
         share = target["step"].to_numpy(dtype=float) / target["run"].map(seen.runs["last_step"]).to_numpy(dtype=float)
+        pairs = list(zip(target["run"], target["metric"], strict=True))
         for group in together(self.history, seen, target):
             rows.scales.update({task.metric: task.scale for task in group.tasks})
             one = _Group(self.settings, self.history.runs, seen.runs, group, {})
             names = {task.metric for task in group.tasks}
-            of_group = target["metric"].isin(names).to_numpy()
-            for run in sorted(set(target["run"][of_group])):
-                mine = np.flatnonzero(of_group & (target["run"] == run).to_numpy())
-                values = one.draws(run, seed)
-                for row in mine.tolist():
-                    metric = target["metric"].iloc[row]
-                    if metric not in values or not one.reached(metric, run, share[row]):
-                        rows.status[row] = "too few finished runs: last value"
-                        continue
-                    rows.status[row] = "ok"
-                    rows.latent[row] = _at(share[row], one.places(run)) @ values[metric]
+            rows_of_run: dict[str, list[int]] = {}
+            for row, (run, metric) in enumerate(pairs):
+                if metric in names:
+                    rows_of_run.setdefault(run, []).append(row)
+            for run, mine in rows_of_run.items():
+                values, places = one.draws(run, seed), one.places(run)
+                for row in mine:
+                    metric = pairs[row][1]
+                    if metric in values and one.reached(metric, run, share[row]):
+                        rows.status[row] = "ok"
+                        rows.latent[row] = _at(share[row], places) @ values[metric]
         return answered(self.history, seen, target, rows, seed=seed)
 
     def save(self, folder: Path) -> None:
