@@ -1,0 +1,196 @@
+"""Forecasters that pool over finished runs: what they learn, what they may not see, when they give up."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from predictdyn.curves import KEY, Curves, Metric, curves_from
+from predictdyn.forecasters import forecaster
+from predictdyn.forecasters._crossed import together
+from predictdyn.forecasters._plans import in_turn, planned, spread_over
+
+BOTH = ("pooled_change", "pooled_curves")
+STEPS = np.array([0, 1, 10, 30, 70, 100, 150, 220, 300, 400, 550, 700, 850, 1000])
+NAMES = ("a", "b", "c", "d")
+METRICS = {name: Metric(name, "capability", 0.0, 1.0, "higher") for name in NAMES} | {
+    "loss": Metric("loss", "loss", 0.0, None, "lower")
+}
+
+
+def made(sizes: int = 6, seed: int = 0) -> Curves:
+    """Two runs of each size; accuracies part late, by ln size and by a gift of the run, and early are nearly noise."""
+    rng = np.random.default_rng(seed)
+    rows, runs = [], []
+    for family in range(sizes):
+        for twin in range(2):
+            run, size = f"f{family}-{twin}", 1e6 * 3.0**family
+            runs.append((run, f"f{family}", 1000, size))
+            late, gift = (STEPS / 1000) ** 0.7, 0.2 * rng.standard_normal()
+            for i, name in enumerate(NAMES):
+                latent = (
+                    -1 + late * (0.5 + gift + (0.3 + 0.1 * i) * (family - 2)) + 0.05 * rng.standard_normal(len(STEPS))
+                )
+                rows += [(run, name, s, y, 0.01) for s, y in zip(STEPS, 1 / (1 + np.exp(-latent)), strict=True)]
+            loss = 2 + 3 * np.exp(-0.2 * family) * (1 + STEPS / 10) ** -0.4
+            rows += [(run, "loss", s, y, np.nan) for s, y in zip(STEPS, loss, strict=True)]
+    points = pd.DataFrame(rows, columns=["run", "metric", "step", "value", "stderr"])
+    return curves_from(points, pd.DataFrame(runs, columns=["run", "family", "last_step", "params"]), METRICS)
+
+
+def split(curves: Curves, family: str) -> tuple[Curves, Curves]:
+    test = curves.runs.index[curves.runs["family"] == family]
+    return curves.of_runs(set(curves.runs.index) - set(test)), curves.of_runs(set(test))
+
+
+def asked(curves: Curves, metrics=(*NAMES, "loss"), steps=(1000,)) -> pd.DataFrame:
+    rows = [(run, name, step) for run in curves.runs.index for name in metrics for step in steps]
+    return pd.DataFrame(rows, columns=KEY)
+
+
+def truth(curves: Curves, target: pd.DataFrame) -> np.ndarray:
+    return np.array([curves.by_key[run, metric].value[-1] for run, metric, _ in target.itertuples(index=False)])
+
+
+def forecast(name: str, history: Curves, new: Curves, target: pd.DataFrame, share: float = 0.1, seed: int = 1):
+    return forecaster(name).fit(history, seed=0).forecast(new.upto(share), target, seed=seed)
+
+
+@pytest.mark.parametrize("family", ["f2", "f5"], ids=["inside", "largest"])
+@pytest.mark.parametrize("name", BOTH)
+def test_a_size_that_was_never_seen_is_forecast_from_the_others(name, family):
+    history, new = split(made(), family)
+    target = asked(new)
+    found = forecast(name, history, new, target)
+    assert (found.status == "ok").all()
+    right = truth(new, target)
+    error = np.abs(np.median(found.draws, axis=1) - right)
+    plain = forecast("climatology", history, new, target)
+    assert error.mean() < 0.5 * np.abs(np.median(plain.draws, axis=1) - right).mean()
+    low, high = np.quantile(found.draws, [0.005, 0.995], axis=1)
+    assert ((low < right) & (right < high)).mean() > 0.9
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_nothing_after_the_cutoff_matters(name):
+    history, new = split(made(), "f3")
+    late = new.points["step"] > 100
+    tampered = Curves(new.points.assign(value=new.points["value"].where(~late, 0.9)), new.runs, new.metrics)
+    target = asked(new)
+    before = forecast(name, history, new, target).draws
+    assert np.array_equal(before, forecast(name, history, tampered, target).draws)
+    now = Curves(
+        new.points.assign(value=new.points["value"].where(new.points["step"] != 100, 0.4)), new.runs, new.metrics
+    )
+    assert not np.array_equal(before, forecast(name, history, now, target).draws)
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_rows_runs_and_steps_do_not_move_each_other(name):
+    history, new = split(made(), "f3")
+    target = asked(new, steps=(300, 1000))
+    whole = forecast(name, history, new, target).draws
+    for row in (0, 3, 9, 18):
+        alone = forecast(name, history, new, target.iloc[[row]].reset_index(drop=True)).draws
+        assert np.array_equal(alone[0], whole[row])
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_draws_are_paths_and_metrics_of_a_run_go_together(name):
+    history, new = split(made(), "f3")
+    target = asked(new, metrics=("a", "d"), steps=(700, 850, 1000))
+    rank = forecast(name, history, new, target).draws.argsort(axis=1).argsort(axis=1)[:6]
+    link = np.corrcoef(rank)
+    assert link[1, 2] > link[0, 2] > 0.3, "near steps are nearer alike than far ones"
+    assert link[2, 5] > 0.03, "what is common to metrics is drawn once"
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_early_it_is_less_sure_than_late(name):
+    history, new = split(made(), "f3")
+    target = asked(new, metrics=NAMES)
+    early, late = (forecast(name, history, new, target, share).draws.std(axis=1) for share in (0.03, 0.7))
+    assert late.mean() < 0.9 * early.mean()
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_it_gives_up_with_a_word(name):
+    curves = made()
+    new = curves.of_runs({"f3-0"})
+    target = asked(new, metrics=("a",))
+    for history in (curves.of_runs([]), curves.of_runs(["f0-0", "f0-1"]), curves.of_runs(["f0-0", "f1-0"])):
+        found = forecast(name, history, new, target)
+        assert found.status[0] == "too few finished runs: last value"
+        assert abs(np.median(found.draws) - new.upto(0.1).by_key["f3-0", "a"].value[-1]) < 0.02
+    unfinished = split(curves, "f3")[0].upto(0.5)
+    assert forecast(name, unfinished, new, target).status[0] == "too few finished runs: last value"
+
+
+def test_a_run_of_which_nothing_was_seen_is_forecast_by_its_plan_alone():
+    history, new = split(made(), "f3")
+    blank, target = Curves(new.points.iloc[:0], new.runs, new.metrics), asked(new, metrics=NAMES)
+    curves = forecaster("pooled_curves").fit(history, seed=0).forecast(blank, target, seed=1)
+    assert (curves.status == "ok").all()
+    assert np.abs(np.median(curves.draws, axis=1) - truth(new, target)).mean() < 0.1
+    change = forecaster("pooled_change").fit(history, seed=0).forecast(blank, target, seed=1)
+    assert "ok" not in set(change.status)
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_without_covariates_and_with_one_metric_it_still_answers(name):
+    curves = made().of_metrics(["a"])
+    bare = Curves(curves.points, curves.runs[["family", "last_step"]], {"a": METRICS["a"]})
+    history, new = split(bare, "f3")
+    found = forecast(name, history, new, asked(new, metrics=("a",)), share=0.5)
+    assert (found.status == "ok").all()
+    right = truth(new, asked(new, metrics=("a",)))
+    assert (np.abs(np.median(found.draws, axis=1) - right) < 3 * found.draws.std(axis=1)).all()
+    odd = Curves(new.points, new.runs.assign(params=np.nan, what="x"), new.metrics)
+    assert np.isfinite(forecast(name, history, odd, asked(new, metrics=("a",))).draws).all()
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_more_runs_than_it_conditions_on(name):
+    way = forecaster(name)
+    few = type(way)(conditioning_runs=4, learning_runs=4)
+    history, new = split(made(), "f3")
+    target = asked(new)
+    found = few.fit(history, seed=0).forecast(new.upto(0.1), target, seed=1)
+    assert (found.status == "ok").all() and np.isfinite(found.draws).all()
+    assert not np.array_equal(found.draws, forecast(name, history, new, target).draws)
+
+
+def test_what_size_explains_is_not_counted_twice_and_effects_end_beyond_it():
+    size = np.array([1e6, 1e7, 1e8, 1e9])
+    runs = pd.DataFrame(
+        {"family": list("abcd"), "last_step": 10, "params": size, "rate": size**-0.3, "wide": [1, 0, 0, 1]}
+    )
+    new = pd.DataFrame({"family": ["e"], "last_step": 10, "params": [1e11], "rate": [1e11**-0.3], "wide": [1]})
+    found = planned(runs, new, damped=True)
+    assert np.allclose(found.place[1:4] - found.place[:3], np.log(10)) and len(set(found.family)) == 5
+    assert np.allclose(found.rest[:, 0], 0, atol=1e-9), "the rate follows the size"
+    assert found.rest[0, 1] > 0.1 > -0.1 > found.rest[1, 1]
+    free = planned(runs, new, damped=False)
+    assert found.size[3] < found.size[4] < free.size[4] and np.array_equal(found.size[:4], free.size[:4])
+    two = planned(runs.iloc[:2], new, damped=True)
+    assert two.size[2] - two.size[1] < found.size[4] - found.size[3], "two points make any line"
+
+
+def test_runs_are_taken_one_of_each_family_in_turn():
+    family = np.array(list("aaabbc"))
+    assert in_turn(np.array([2, 1, 0, 3, 4, 5]), family, 4).tolist() == [1, 2, 3, 5]
+    assert spread_over(np.arange(10), 4).tolist() == [0, 3, 6, 9]
+
+
+def test_metrics_that_tell_runs_apart_are_taken_apart():
+    rng = np.random.default_rng(0)
+    rows = []
+    for r in range(6):
+        for i in range(20):
+            value = 0.5 + (0.05 * r if i < 9 else 0.0) + 0.01 * rng.standard_normal(len(STEPS))
+            rows += [(f"r{r}", f"m{i}", s, y) for s, y in zip(STEPS, value, strict=True)]
+    metrics = {f"m{i}": Metric(f"m{i}", "capability", 0.0, 1.0) for i in range(20)}
+    curves = curves_from(pd.DataFrame(rows, columns=["run", "metric", "step", "value"]), None, metrics)
+    target = pd.DataFrame([("r0", "m3", 1000)], columns=KEY)
+    clear, faint = together(curves, curves.of_runs(["r0"]).upto(0.1), target)
+    assert {task.metric for task in clear.tasks} == {f"m{i}" for i in range(9)}
+    assert len(faint.tasks) == 11 and not clear.smooth
