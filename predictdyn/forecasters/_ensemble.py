@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,14 @@ from predictdyn.fitting.stacking import mixed, widened
 from predictdyn.forecast import Fitted, Forecast, Forecaster, seed_for
 from predictdyn.forecasters._history import read_history, write_history
 from predictdyn.forecasters._replays import WHOLE_KIND, KindWeights, Weights, learn
-from predictdyn.forecasters.pooled import Pooled, PooledFitted
 from predictdyn.joint import together
 from predictdyn.scales import scale_for
 
 WEIGHTS = "weights.json"
-FROM_FINISHED = ("drift", "climatology", "nearest", "pooled")  # have nothing to say before a run has ended
+# These have nothing to say before a run has ended.
+FROM_FINISHED = (
+    "drift", "climatology", "nearest", "pooled_change", "pooled_curves", "extra_trees", "gaussian_process",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -56,24 +57,21 @@ class Ensemble:
         return EnsembleFitted(self, tuple(fitted), history, seed)
 
     def load(self, folder: Path) -> EnsembleFitted:
-        """Read back weights and history; all that members but `pooled` have learnt is the history, which is one."""
+        """Read back weights and history; what members have learnt is the history, which is one for all."""
         about = json.loads((folder / WEIGHTS).read_text())
         settings: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in about["settings"].items()
         }
         one, history = Ensemble(**settings), read_history(folder)
-        fitted = tuple(
-            way.load(folder / name) if isinstance(way, Pooled) else way.fit(history, seed=seed_for(about["seed"], name))
-            for name, way in one.ways().items()
-        )
+        fitted = tuple(way.fit(history, seed=seed_for(about["seed"], name)) for name, way in one.ways().items())
         return EnsembleFitted(one, fitted, history, about["seed"], about["weights"])
 
     def ways(self) -> dict[str, Forecaster]:
-        """The members by name; `pooled` with its fast sampler, since every replay fits it anew."""
+        """The members by name."""
         # Imported here: the registry finds this module, so at the top it would be a circle.
         from predictdyn.forecasters import forecaster
 
-        return {name: Pooled(sampler="importance") if name == "pooled" else forecaster(name) for name in self.members}
+        return {name: forecaster(name) for name in self.members}
 
     def leaning(self, *, alone: bool) -> np.ndarray:
         """Weights (k,) before any replay; ``alone``: no run has ended."""
@@ -82,17 +80,10 @@ class Ensemble:
         ]
         return np.array(lean) / sum(lean)
 
-    def learn(
-        self, curves: Curves, fitted: Mapping[str, Fitted], shares: tuple[float, ...], *, alone: bool, seed: int
-    ) -> Weights:
+    def learn(self, curves: Curves, shares: tuple[float, ...], *, alone: bool, seed: int) -> Weights:
         """Weights per share, kind and metric from replays inside these curves; ``alone``: no run has ended."""
-        ways = self.ways()
-        pooled = fitted.get("pooled")
-        if isinstance(pooled, PooledFitted):
-            # The replays share the scales of the whole history: eight numbers a metric, which one fold hardly moves.
-            ways["pooled"] = Pooled(sampler="importance", known=pooled)
         return learn(
-            curves, ways, lean=self.leaning(alone=alone), shares=shares, inner_folds=self.inner_folds,
+            curves, self.ways(), lean=self.leaning(alone=alone), shares=shares, inner_folds=self.inner_folds,
             metrics_per_kind=self.metrics_per_kind, rows_per_kind=self.rows_per_kind, prior=self.prior,
             metric_prior=self.metric_prior, alone=alone, seed=seed,
         )  # fmt: skip
@@ -134,17 +125,13 @@ class EnsembleFitted:
         return together(found, self.history, seen, seed=seed)
 
     def save(self, folder: Path) -> None:
-        """Settings and the weights of all shares as JSON, the history once, and what `pooled` knows beyond it."""
+        """Settings and the weights of all shares as JSON, and the history."""
         settings = {one.name: getattr(self.settings, one.name) for one in fields(self.settings)}
         if len(self.history.points):
             self._weights(self.history, np.array(self.settings.shares), self.seed)
         about = {"settings": settings, "seed": self.seed, "weights": self.weights}
         (folder / WEIGHTS).write_text(json.dumps(about, indent=1) + "\n")
         write_history(self.history, folder)
-        for name, one in zip(self.settings.members, self.members, strict=True):
-            if isinstance(one, PooledFitted):
-                (folder / name).mkdir()
-                one.save(folder / name)
 
     def _weights(self, seen: Curves, ratio: np.ndarray, seed: int) -> tuple[Weights, tuple[float, ...]]:
         """Weights for ratios (n,) of origin to target, learnt where they are not known, and the shares they stand at.
@@ -158,8 +145,7 @@ class EnsembleFitted:
         wanted = set(shares) if alone else {_nearest(shares, one) for one in ratio}
         missing = tuple(sorted(share for share in wanted if f"{share:g}" not in weights))
         if missing:
-            fitted = dict(zip(self.settings.members, self.members, strict=True))
-            learnt = self.settings.learn(source, fitted, missing, alone=alone, seed=seed)
+            learnt = self.settings.learn(source, missing, alone=alone, seed=seed)
             weights.update({f"{share:g}": learnt.get(f"{share:g}", {}) for share in missing})
         return weights, shares
 

@@ -1,4 +1,4 @@
-"""Auto, the default: the curve ensemble with the Bayesian hierarchy over runs among its members."""
+"""Auto, the default: the curve ensemble with what finished runs teach, by Gaussian processes and regressions."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from predictdyn.forecasters._ensemble import Ensemble
 
 FORECASTER = Ensemble(
     "auto",
-    (*curve_ensemble.FORECASTER.members, "pooled"),
-    (*curve_ensemble.FORECASTER.lean, 10.0),
+    (*curve_ensemble.FORECASTER.members, "pooled_change", "pooled_curves", "extra_trees", "gaussian_process"),
+    (*curve_ensemble.FORECASTER.lean, 10.0, 10.0, 20.0, 5.0),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -54,7 +54,7 @@ class Pooled:
     each of ``scale_draws`` posterior draws. Forecasts have Student tails of
     ``tails`` degrees of freedom: real runs break away more often than normal ones. Metrics of kind signal are learnt
     beforehand only with ``signals``, else when asked for. ``sampler`` "importance" trades the diagnostics of NUTS for
-    speed. Scales that ``known`` has learnt are taken over, so that replays inside a history stay cheap.
+    speed.
     """
 
     functions: int = 8
@@ -66,7 +66,6 @@ class Pooled:
     tails: float = 30.0
     signals: bool = False
     sampler: Literal["nuts", "importance"] = "nuts"
-    known: PooledFitted | None = field(default=None, repr=False)
     name: str = "pooled"
 
     def fit(self, history: Curves, *, seed: int) -> PooledFitted:
@@ -86,9 +85,6 @@ class Pooled:
         learnt = {}
         for task in tasks(past, past, first[["run", "metric", "step"]]):
             if sum(len(line.share) >= ENOUGH for line in task.past.values()) >= 2:
-                if self.known is not None and task.metric in self.known.learnt:
-                    learnt[task.metric] = self.known.learnt[task.metric]
-                    continue
                 learnt[task.metric] = empty.learn(list(task.past.values()), seed_for(seed, self.name, task.metric))
         return replace(empty, learnt=learnt)
 
@@ -253,7 +249,7 @@ class PooledFitted:
         metric, metric_names = pd.factorize(points["metric"])
         place = runs.index.get_indexer(run_names)
         about = {
-            "settings": asdict(replace(self.settings, known=None)),
+            "settings": asdict(self.settings),
             "encoder": self.encoder.to_json(),
             "runs": list(map(str, runs.index)),
             "families": list(map(str, runs["family"])),

@@ -137,12 +137,12 @@ def test_where_no_run_has_ended_members_that_need_one_get_no_weight():
     assert several.leaning(alone=True).tolist() == [0.5, 0.5, 0, 0, 0]
     assert several.leaning(alone=False).tolist() == [0.2] * 5
     curves = rising()
-    alone = several.learn(curves.upto(0.5), {}, several.own_shares, alone=True, seed=0)
+    alone = several.learn(curves.upto(0.5), several.own_shares, alone=True, seed=0)
     assert set(alone) == {f"{share:g}" for share in several.own_shares}
     for of_kind in alone.values():
         for row in of_kind["capability"].values():
             assert np.abs(row[2:5]).max() < 1e-9
-    ended = several.learn(curves, {}, (0.5,), alone=False, seed=0)["0.5"]["capability"]
+    ended = several.learn(curves, (0.5,), alone=False, seed=0)["0.5"]["capability"]
     assert ended[WHOLE_KIND][2] > 0.2, "with runs that have ended, drift has its weight"
 
 
