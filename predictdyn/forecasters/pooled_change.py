@@ -108,7 +108,7 @@ class _Group:
     history: pd.DataFrame
     seen: pd.DataFrame
     group: Together
-    learnt: dict[tuple[int, float], np.ndarray]
+    learnt: dict[tuple[int | None, float], np.ndarray]
     begun: dict[tuple[str, str, float], tuple[float, float, float]]
 
     def draws(self, run: str, share: float, seed: int) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -135,9 +135,9 @@ class _Group:
 
     def _scales(self, origin: float, anchor: float) -> np.ndarray:
         """Log sds of the effects, learnt once for all runs that stand about there, at an anchor of the way ahead."""
-        about = round(4 * np.log(max(origin, 1e-12)))
+        about = _about(origin)
         if (about, anchor) not in self.learnt:
-            alike = [run for run in self.group.runs if round(4 * np.log(max(self._origin(run), 1e-12))) == about]
+            alike = [run for run in self.group.runs if _about(self._origin(run)) == about]
             share = _share(anchor, origin)
             past = [name for name in self.group.past() if name != alike[0]]
             some = spread_over(self.history["family"].reindex(past).to_numpy(), self.settings.learning_runs)
@@ -200,6 +200,11 @@ class _Group:
         if key not in self.begun:
             self.begun[key] = _begun(line.upto(origin))
         return self.begun[key]
+
+
+def _about(origin: float) -> int | None:
+    """Origins within an eighth of each other, in ln share; None where nothing was seen."""
+    return None if np.isnan(origin) else round(4 * np.log(max(origin, 1e-12)))
 
 
 def _when(share: float, origin: float) -> float:

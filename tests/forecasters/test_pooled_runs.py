@@ -136,6 +136,14 @@ def test_a_run_of_which_nothing_was_seen_is_forecast_by_its_plan_alone():
 
 
 @pytest.mark.parametrize("name", BOTH)
+def test_a_run_that_has_not_begun_does_not_stop_its_twin(name):
+    history, new = split(made(), "f3")
+    begun = Curves(new.points[new.points["run"] == "f3-1"], new.runs, new.metrics)
+    found = forecast(name, history, begun, asked(new))
+    assert np.isfinite(found.draws).all() and (found.status[found.target["run"] == "f3-1"] == "ok").all()
+
+
+@pytest.mark.parametrize("name", BOTH)
 def test_without_covariates_and_with_one_metric_it_still_answers(name):
     curves = made().of_metrics(["a"])
     bare = Curves(curves.points, curves.runs[["family", "last_step"]], {"a": METRICS["a"]})
