@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from predictdyn import features, loaders
-from predictdyn.backtest.compare import skill
+from predictdyn.backtest.compare import Skill, skill
 from predictdyn.covariates import encoder_for
 from predictdyn.curves import OUTCOMES, Curves
 from predictdyn.forecasters import forecaster
@@ -82,30 +82,33 @@ def main() -> None:
     globs = called.metrics.split(",")
     metrics = [name for name, metric in curves.metrics.items() if metric.kind in OUTCOMES]
     metrics = [name for name in metrics if any(fnmatch(name, glob) for glob in globs)]
-    print("| kind | seen | group | importance |\n| --- | --- | --- | --- |")
     for cutoff in map(float, called.cutoffs.split(",")):
         scales, encoder = features.scales_for(curves.upto(cutoff)), encoder_for(curves.runs)
         table = features.table(curves, cutoff, scales=scales, encoder=encoder)
         rows = pd.concat([errors(curves, one, metric, cutoff, table) for metric in metrics])
-        for kind, of_kind in rows.groupby("kind", sort=False):
-            print("\n".join(_lines(str(kind), cutoff, of_kind)))
+        found = {kind: importance(of_kind) for kind, of_kind in rows.groupby("kind", sort=False)}
+        print(markdown(pd.DataFrame(found), cutoff))
 
 
-def _lines(kind: str, cutoff: float, rows: pd.DataFrame) -> list[str]:
-    """One line a group, the most important first."""
-    groups = [column for column in rows if column not in ("run", "family", "whole", "metric", "kind")]
+def importance(rows: pd.DataFrame) -> dict[str, Skill]:
+    """The importance of each group, over the metrics of one kind."""
     # In units of its own error every metric counts alike.
     scale = 1 / rows.groupby("metric")["whole"].transform("mean").to_numpy()
-    run = (rows["run"] + " " + rows["metric"]).to_numpy()
+    run, family = (rows["run"] + " " + rows["metric"]).to_numpy(), rows["family"].to_numpy()
     found = {}
-    for name in groups:
-        if rows[name].notna().all():
-            without, whole = (rows[column].to_numpy() * scale for column in (name, "whole"))
-            found[name] = skill(whole, without, run, rows["family"].to_numpy(), seed=0)
-    ranked = sorted(found.items(), key=lambda item: -item[1].skill)
-    return [
-        f"| {kind} | {cutoff:.0%} | {name} | {s.skill:+.3f} ({s.low:+.3f} to {s.high:+.3f}) |" for name, s in ranked
-    ]
+    for name in rows.columns.difference(["run", "family", "whole", "metric", "kind"]):
+        # A metric that has no such features loses nothing without them.
+        without = rows[name].fillna(rows["whole"])
+        found[name] = skill(rows["whole"].to_numpy() * scale, without.to_numpy() * scale, run, family, seed=0)
+    return found
+
+
+def markdown(table: pd.DataFrame, cutoff: float) -> str:
+    """Groups down, the most important first, kinds across."""
+    order = table.map(lambda one: one.skill).mean(axis=1).sort_values(ascending=False).index
+    words = table.loc[order].map(lambda one: f"{one.skill:+.3f} ({one.low:+.3f} to {one.high:+.3f})")
+    head = [f"| at {cutoff:.0%} | " + " | ".join(map(str, words.columns)) + " |", "| --- " * (1 + words.shape[1]) + "|"]
+    return "\n".join([*head, *(f"| {group} | " + " | ".join(row) + " |" for group, row in words.T.items())]) + "\n"
 
 
 if __name__ == "__main__":
