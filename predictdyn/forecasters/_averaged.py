@@ -13,13 +13,13 @@ from scipy import stats
 from predictdyn.curves import Curves
 from predictdyn.fitting.structural import Sampled
 from predictdyn.forecast import DRAWS, Forecast, seed_for
-from predictdyn.forecasters import last_value
 from predictdyn.forecasters._errors import smallest_spread
+from predictdyn.forecasters._fallback import answered
 from predictdyn.forecasters._history import read_history, write_history
 from predictdyn.forecasters._learned import learned
 from predictdyn.forecasters._model import Model, sampled
 from predictdyn.forecasters._series import FEWEST, length, padded, usable
-from predictdyn.lines import Asked, Task, answer, tasks
+from predictdyn.lines import Asked, Task, tasks
 from predictdyn.scales import Scale
 
 NODES = 256  # drawn of each form
@@ -76,16 +76,7 @@ class AveragedFitted:
                     floor = smallest_spread(own, bounded=task.scale.bounded)
                     rng = np.random.default_rng(seed_for(seed, asked.run, task.metric, "floor"))
                     latent[asked.rows] = draws + floor * rng.standard_normal(DRAWS)
-        found = answer(target, latent, scales, status)
-        short = np.flatnonzero(status != "ok")
-        if len(short):
-            plain = last_value.FORECASTER.fit(self.history, seed=seed)
-            asked_of = target.iloc[short].reset_index(drop=True)
-            instead = plain.forecast(seen, asked_of, seed=seed)
-            found.draws[short] = instead.draws
-            # Where the last value has fallen back too, its word says more.
-            found.status[short] = np.where(instead.status == "ok", status[short], instead.status)
-        return found
+        return answered(self.history, seen, target, latent, scales, status, seed=seed)
 
     def save(self, folder: Path) -> None:
         """The history as parquet and JSON."""

@@ -11,9 +11,8 @@ import pandas as pd
 
 from predictdyn.curves import Curves
 from predictdyn.fitting.crossed import Given, Solved
-from predictdyn.forecast import DRAWS, Forecast, seed_for
-from predictdyn.forecasters import last_value
-from predictdyn.lines import Line, Task, answer, tasks
+from predictdyn.forecast import DRAWS, seed_for
+from predictdyn.lines import Line, Task, tasks
 from predictdyn.scales import Scale
 
 MOST_METRICS = 64  # taken together
@@ -121,18 +120,6 @@ def rows_for(target: pd.DataFrame) -> Rows:
     """No row has an answer yet."""
     nothing = np.full(len(target), "too few finished runs: last value", dtype=object)
     return Rows(np.zeros((len(target), DRAWS)), {}, nothing)
-
-
-def answered(history: Curves, seen: Curves, target: pd.DataFrame, rows: Rows, *, seed: int) -> Forecast:
-    """The forecast; rows without an answer get the draws of the last value and keep their words."""
-    found = answer(target, rows.latent, rows.scales, rows.status)
-    short = np.flatnonzero(rows.status != "ok")
-    if len(short):
-        plain = last_value.FORECASTER.fit(history, seed=seed)
-        instead = plain.forecast(seen, target.iloc[short].reset_index(drop=True), seed=seed)
-        found.draws[short] = instead.draws
-        found.status[short] = np.where(instead.status == "ok", rows.status[short], instead.status)
-    return found
 
 
 def scatter(lines: list[Line]) -> float:

@@ -16,12 +16,12 @@ from predictdyn.covariates import encoder_for
 from predictdyn.curves import Curves
 from predictdyn.fitting.crossfit import Answers, Make, crossfit, errors
 from predictdyn.forecast import DRAWS, Forecast, seed_for
-from predictdyn.forecasters import last_value
 from predictdyn.forecasters._columns import units
 from predictdyn.forecasters._core import ends
 from predictdyn.forecasters._errors import smallest_spread
+from predictdyn.forecasters._fallback import answered
 from predictdyn.forecasters._history import read_history, write_history
-from predictdyn.lines import Asked, Task, answer, clock, tasks
+from predictdyn.lines import Asked, Task, clock, tasks
 from predictdyn.scales import Scale
 
 FEWEST_RUNS = 20
@@ -85,14 +85,7 @@ class RegressedFitted:
                     described = partial(features.table, share=origin, scales=of_features, encoder=encoder)
                     tables[origin] = _Tables(described(self.history), described(seen))
                 self._group(task, group, origin, tables[origin], latent, status, seed)
-        found = answer(target, latent, scales, status)
-        short = np.flatnonzero(status != "ok")
-        if len(short):
-            plain = last_value.FORECASTER.fit(self.history, seed=seed)
-            instead = plain.forecast(seen, target.iloc[short].reset_index(drop=True), seed=seed)
-            found.draws[short] = instead.draws
-            found.status[short] = np.where(instead.status == "ok", status[short], instead.status)
-        return found
+        return answered(self.history, seen, target, latent, scales, status, seed=seed)
 
     def save(self, folder: Path) -> None:
         """The history as parquet and JSON."""

@@ -18,13 +18,13 @@ from predictdyn.forecasters._crossed import (
     FEWEST_FAMILIES,
     FEWEST_RUNS,
     Together,
-    answered,
     rows_for,
     sampled,
     scatter,
     together,
 )
 from predictdyn.forecasters._errors import smallest_spread
+from predictdyn.forecasters._fallback import answered
 from predictdyn.forecasters._history import read_history, write_history
 from predictdyn.forecasters._plans import in_turn, planned, spread_over
 from predictdyn.lines import Line, clock
@@ -82,7 +82,7 @@ class PooledChangeFitted:
                         rows.status[row] = status[task.metric]
                     if row is not None and task.metric in latent:
                         rows.latent[row] = latent[task.metric]
-        return answered(self.history, seen, target, rows, seed=seed)
+        return answered(self.history, seen, target, *rows, seed=seed)
 
     def save(self, folder: Path) -> None:
         """The history as parquet and JSON."""

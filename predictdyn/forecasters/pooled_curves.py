@@ -19,13 +19,13 @@ from predictdyn.forecasters._crossed import (
     FEWEST_FAMILIES,
     FEWEST_RUNS,
     Together,
-    answered,
     rows_for,
     sampled,
     scatter,
     together,
 )
 from predictdyn.forecasters._errors import smallest_spread
+from predictdyn.forecasters._fallback import answered
 from predictdyn.forecasters._history import read_history, write_history
 from predictdyn.forecasters._plans import in_turn, planned, spread_over
 from predictdyn.lines import Line, Task
@@ -87,7 +87,7 @@ class PooledCurvesFitted:
                     if metric in values and one.reached(metric, run, share[row]):
                         rows.status[row] = "ok"
                         rows.latent[row] = _at(share[row], places) @ values[metric]
-        return answered(self.history, seen, target, rows, seed=seed)
+        return answered(self.history, seen, target, *rows, seed=seed)
 
     def save(self, folder: Path) -> None:
         """The history as parquet and JSON."""
