@@ -8,7 +8,7 @@ LAYERS = [
     {"scales", "forms", "scores", "covariates"},
     {"forecast"},
     {"fitting", "lines", "features"},
-    {"loaders", "forecasters", "backtest"},
+    {"loaders", "forecasters", "backtest", "effects"},
     {"report", "registry", "console"},
     {"cli_datasets"},
     {"cli"},

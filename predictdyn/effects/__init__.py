@@ -1,0 +1,5 @@
+"""Effects of an intervention: what arms beside their baseline runs say of a run that may be changed on the way."""
+
+from predictdyn.effects.planned import Intervened as Intervened
+from predictdyn.effects.planned import Intervention as Intervention
+from predictdyn.effects.planned import intervened as intervened
