@@ -8,10 +8,10 @@ with the effect added, learnt from the pairs of other families. All is scored on
 mean CRPS of the forecast without effect, metric by metric.
 
 Skill over "none": the forecast with the effect against the same without. Over "mean": against the same with the mean
-effect and the spread of the pairs' differences. "Effect alone": the effect against that mean effect, whatever the forecaster;
-"sign": medians of the effect with the sign of what happened, where that is not zero; "held": effects, and arms,
-in their 90 % intervals. Rows "sure" are those of which the pairs of other families exclude a mean effect of zero. Intervals (90 %):
-bootstrap over families, then runs. DATA are tidy folders (default: the bundled suites tinylm and digits).
+effect and the spread of the pairs' differences. "Effect alone": the effect against that mean effect, whatever the
+forecaster; "sign": medians of the effect with the sign of what happened, where that is not zero; "held": effects, and
+arms, in their 90 % intervals. Rows "sure" are those of which the pairs of other families exclude a mean effect of zero.
+Intervals (90 %): bootstrap over families, then runs. DATA are tidy folders (default: tinylm and digits).
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def _scored(curves: Curves, ask: Question, without: Forecast, found: Intervened,
         arm_low, arm_high = np.quantile(with_it, [0.05, 0.95])
         happened, support = truth - left, found.support[i]
         rows.append({
-            "intervention": ask.name, "start": ask.start, "arm": arm, "family": curves.runs.at[arm, "family"],
+            "intervention": ask.name, "start": ask.start, "arm": arm, "family": curves.runs["family"][arm],
             "metric": metric, "kind": curves.metrics[metric].kind, "pairs": "sure" if support.low * support.high > 0
             else "unsure", "with": score[0], "none": score[1], "mean": score[2], "effect": alone[0],
             "effect_mean": alone[1], "happened": happened, "median": float(np.median(found.latent[i])),

@@ -15,7 +15,7 @@ from predictdyn.backtest.folds import ENDED
 from predictdyn.backtest.plan import target_metrics
 from predictdyn.backtest.run import rows_of
 from predictdyn.curves import Curves
-from predictdyn.forecast import Fitted
+from predictdyn.forecast import Fitted, Forecast
 
 
 class Question(NamedTuple):
@@ -24,6 +24,13 @@ class Question(NamedTuple):
     history: Curves
     seen: Curves
     target: pd.DataFrame
+
+
+class Answer(NamedTuple):
+    """The forecast of every target, and its rows as the file of forecasts has them."""
+
+    forecast: Forecast
+    rows: pd.DataFrame
 
 
 def ended(curves: Curves) -> pd.Index:
@@ -85,8 +92,8 @@ def question(
     return Question(history, begun, target)
 
 
-def answer(curves: Curves, ask: Question, fitted: Fitted, name: str, folder: Path, *, seed: int) -> pd.DataFrame:
-    """Forecast, and write forecasts, paths, examples and metrics into ``folder``; returns the rows of the forecasts."""
+def answer(curves: Curves, ask: Question, fitted: Fitted, name: str, folder: Path, *, seed: int) -> Answer:
+    """Forecast, and write forecasts, paths, examples and metrics into ``folder``."""
     now = {key: float(curve.step[-1]) for key, curve in ask.seen.by_key.items()}
     plan = ask.seen.runs["last_step"].astype(float).to_dict()
     share = [
@@ -122,7 +129,7 @@ def answer(curves: Curves, ask: Question, fitted: Fitted, name: str, folder: Pat
     path.to_parquet(folder / "paths.parquet", index=False)
     examples.to_parquet(folder / "examples.parquet", index=False)
     metrics_table(curves.metrics).to_csv(folder / "metrics.csv", index=False)
-    return rows
+    return Answer(forecast, rows)
 
 
 def _shown(target: pd.DataFrame, curves: Curves) -> pd.DataFrame:

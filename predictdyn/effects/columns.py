@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from predictdyn.covariates import Encoder
 from predictdyn.curves import Curves
@@ -72,7 +71,7 @@ def _left(curves: Curves, run: str, schedule: str, start: float, end: float) -> 
     curve = curves.by_key.get((run, schedule))
     if curve is None or len(curve.step) < 2:
         return np.nan
-    share = curve.step / float(curves.runs.at[run, "last_step"])
+    share = curve.step / float(curves.runs["last_step"][run])
     total = np.concatenate([[0.0], np.cumsum(np.diff(share) * (curve.value[1:] + curve.value[:-1]) / 2)])
     part = np.diff(np.interp([start, end], share, total))[0]
     return float(part / total[-1]) if total[-1] > 0 else np.nan

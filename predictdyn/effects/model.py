@@ -9,13 +9,14 @@ from scipy import stats
 
 from predictdyn.effects.columns import SIZE, Moment, standard
 from predictdyn.effects.pairs import Pairs
-from predictdyn.fitting.crossfit import Answers, crossfit, errors
+from predictdyn.fitting.crossfit import Answers, crossfit
 from predictdyn.fitting.shrunken import Shrunken
 from predictdyn.forecast import seed_for
 
 FOLDS = 10
 NEAR = 0.05  # of the run: an intervention that starts further from all that were seen is said to
 LEVEL = 0.9
+SMOOTH = 0.25  # a kernel's width in units of the spread of errors
 
 
 class Support(NamedTuple):
@@ -54,15 +55,28 @@ def expected(shown: Pairs, at: np.ndarray, *, seed: int) -> Answers:
 
 
 def drawn(effect: Answers, row: int, n: int, *, seed: int) -> np.ndarray:
-    """Draws (n,) of the latent effect on one of the runs that it was expected for."""
+    r"""Draws (n,) of the latent effect on one of the runs that it was expected for.
+
+    .. math:: \hat e + s \, (\sqrt{1 + 1/f} \; \epsilon_i + h \, \sigma t), \quad t \sim t_{f-1}
+
+    A smoothed bootstrap of the errors :math:`\epsilon`, of root mean square :math:`\sigma`, on the f families left out in
+    turn, every family counting alike. `fitting.crossfit.errors` gives one draw in f + 1 to a tail beyond the last error:
+    with a handful of families, of which each shows many arms, that is far too often.
+    """
     rng = np.random.default_rng(seed_for(seed, "effect"))
-    return effect.point[row] + effect.size[row] * errors(effect, rng.random(n), rng.random(n))
+    _, code, count = np.unique(effect.family, return_inverse=True, return_counts=True)
+    f = len(count)
+    chance = 1 / (f * count[code])
+    spread = np.sqrt(float(chance @ effect.error**2))
+    error = np.sqrt(1 + 1 / f) * rng.choice(effect.error, size=n, p=chance)
+    return effect.point[row] + effect.size[row] * (error + SMOOTH * spread * rng.standard_t(f - 1, size=n))
 
 
 def supported(shown: Pairs, moment: Moment) -> Support:
     """The mean change over families, each counting alike, with Student's interval; over arms where there is one family.
 
-    >>> shown = Pairs(np.zeros(4), np.array([0.1, 0.2, 0.1, 0.2]), np.zeros((4, 2)), np.arange(4), np.full(4, 0.5), True)
+    >>> change, half = np.array([0.1, 0.2, 0.1, 0.2]), np.full(4, 0.5)
+    >>> shown = Pairs(change, change, np.zeros((4, 2)), np.arange(4), half, True)
     >>> supported(shown, Moment(0.5, 0.5, 1.0)).words
     'paired runs support it: 4 pairs in 4 families, interval excludes zero'
     """
@@ -72,7 +86,8 @@ def supported(shown: Pairs, moment: Moment) -> Support:
     half = float(stats.t.ppf((1 + LEVEL) / 2, f - 1) * change.std(ddof=1) / np.sqrt(f))
     low, high = mean - half, mean + half
     n, families = len(shown.change), len(set(shown.family))
-    counted = f"{n} {'pairs' if shown.paired else 'runs with it'} in {families} {'family' if families == 1 else 'families'}"
+    what, homes = "pairs" if shown.paired else "runs with it", "family" if families == 1 else "families"
+    counted = f"{n} {what} in {families} {homes}"
     excludes = low > 0 or high < 0
     if not shown.paired:
         words = f"predicted, not causal: {counted}, none beside its baseline run"

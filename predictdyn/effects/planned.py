@@ -45,14 +45,14 @@ def intervened(without: Forecast, history: Curves, seen: Curves, planned: Interv
 
     on the latent scale: z are the draws without it, :math:`\hat e` a shrunken regression of the differences between
     arms and their baseline runs on what was known before (`effects.columns`), and :math:`s \epsilon` has the
-    distribution of its errors on families left out (`fitting.crossfit`). The effect is that from the step of the plan
-    to the step of the target; a target before it is left alone. A row whose effect is not known keeps its draws, has NaN
+    distribution of its errors on families left out (`effects.model`). The effect is that from the step of the plan to
+    the step of the target; a target before it is left alone. A row whose effect is not known keeps its draws, has NaN
     for its effect, and says so in its status. Arms of a run in question are not used.
 
     Raises ValueError where no run of the history has the intervention, a run in question is seen beyond its step or has
     an intervention of its own, or no row has a known effect.
     """
-    history = _usable(history, seen, planned)
+    history = check(history, seen, planned)
     target, draws = without.target, without.draws.copy()
     status, effect, latent = without.status.copy(), np.full(draws.shape, np.nan), np.full(draws.shape, np.nan)
     support = [NOTHING] * len(target)
@@ -85,8 +85,8 @@ def intervened(without: Forecast, history: Curves, seen: Curves, planned: Interv
     return Intervened(Forecast(target, draws, status), effect, latent, support)
 
 
-def _usable(history: Curves, seen: Curves, planned: Intervention) -> Curves:
-    """The history without arms of the runs in question; all that a plan can get wrong is told here."""
+def check(history: Curves, seen: Curves, planned: Intervention) -> Curves:
+    """The history without arms of the runs in question. Raises ValueError for a plan that cannot be forecast."""
     known = arms(history.runs)
     names = sorted(set(known["intervention"]))
     if planned.name not in names:
@@ -107,7 +107,8 @@ def _usable(history: Curves, seen: Curves, planned: Intervention) -> Curves:
         )
     early = seen.runs.index[seen.runs["last_step"] <= planned.step]
     if len(early):
-        raise ValueError(f"run {early[0]!r} ends at step {seen.runs.at[early[0], 'last_step']:g}, before the intervention")
+        end = int(seen.runs["last_step"][early[0]])
+        raise ValueError(f"run {early[0]!r} ends at step {end}, before the intervention at {planned.step:g}")
     own = known.index[known["baseline"].isin(seen.runs.index)]
     return history.of_runs(history.runs.index.difference(own))
 
@@ -128,7 +129,8 @@ def _tasks(history: Curves, seen: Curves, target: pd.DataFrame) -> tuple[dict[st
     wanted = dict.fromkeys([*target["metric"], *outcomes])
     end = seen.runs["last_step"]
     asked = [(run, name, float(end[run])) for name in wanted for run in dict.fromkeys(target["run"])]
-    of_metric = {task.metric: task for task in tasks(history, seen, pd.DataFrame(asked, columns=["run", "metric", "step"]))}
+    every = pd.DataFrame(asked, columns=["run", "metric", "step"])
+    of_metric = {task.metric: task for task in tasks(history, seen, every)}
     return of_metric, [of_metric[name] for name in outcomes]
 
 
@@ -137,8 +139,9 @@ def _alike(
 ) -> dict[tuple[str, Moment], list[int]]:
     """Rows of the target by metric and moment: they share what is learnt."""
     rows_of: dict[tuple[str, Moment], list[int]] = {}
+    planned_end = seen.runs["last_step"].astype(float).to_dict()
     for row, (run, metric, step) in enumerate(target[["run", "metric", "step"]].itertuples(index=False)):
-        last = float(seen.runs.at[run, "last_step"])
+        last = planned_end[run]
         lines = [task.seen[run] for task in of_metric.values()]
         shown = max((float(line.share[-1]) for line in lines if len(line.share)), default=0.0)
         moment = Moment(*(round(share, 9) for share in (shown, planned.step / last, float(step) / last)))

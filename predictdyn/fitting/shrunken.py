@@ -2,10 +2,10 @@ r"""A linear regression that is drawn to its mean, and its answers to zero, as f
 
 .. math:: \min_{a, b} \sum_i w_i (y_i - a - x_i' b)^2 + \lambda |b|^2, \qquad \hat y = c \, (a + x' b)
 
-The weights :math:`w_i` make every family count alike; :math:`\lambda` (infinite: the mean alone) and then :math:`c`, between
-0 and 1, are those with the smallest squared error when each family is answered by the others. A ridge regression (Hoerl and
-Kennard 1970, doi:10.1080/00401706.1970.10488634) with the shrinkage factor of van Houwelingen and le Cessie 1990
-(doi:10.1002/sim.4780091109).
+The weights :math:`w_i` make every family count alike; :math:`\lambda` (infinite: the mean alone) and then :math:`c`,
+between 0 and 1, are those with the smallest squared error when each family is answered by the others. A ridge
+regression (Hoerl and Kennard 1970, doi:10.1080/00401706.1970.10488634) with the shrinkage factor of van Houwelingen and
+le Cessie 1990 (doi:10.1002/sim.4780091109).
 """
 
 from __future__ import annotations
@@ -16,7 +16,13 @@ PENALTIES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, np.inf)  # for each family, 
 
 
 class Shrunken:
-    """A regressor for `crossfit`, made for rows of families (n,)."""
+    """A regressor for `crossfit`, made for rows of families (n,); with one family alone it answers zero.
+
+    >>> x, family = np.linspace(-1, 1, 40)[:, None], np.repeat(np.arange(10), 4)
+    >>> model = Shrunken(family).fit(x, 2 + 3 * x[:, 0])
+    >>> model.predict(np.array([[0.0], [1.0]])).round(1).tolist()
+    [2.0, 5.0]
+    """
 
     def __init__(self, family: np.ndarray) -> None:
         names, code, count = np.unique(family, return_inverse=True, return_counts=True)

@@ -34,7 +34,12 @@ BACKTEST_FILES = FORECAST_FILES | {
     "verdicts.csv": ["forecaster", "kind", "cutoff", "best_baseline", "n_families", "n_runs", "n", *_SKILL,
                      "coverage_90", "verdict"],
 }  # fmt: skip
+EFFECT_COLUMNS = [
+    "intervention", "intervention_step", "run", "metric", "kind", "status",
+    *(f"{what}_q{level}" for what in ("without", "with", "effect") for level in ("0.05", "0.5", "0.95")), "words",
+]  # fmt: skip
 _WORDS = {"forecaster", "fold", "run", "metric", "kind", "status", "best_baseline", "verdict", "better", "baseline"}
+_WORDS |= {"intervention", "words"}
 VERDICTS = ("predictable here", "not predictable here", "too few runs to say")
 
 
@@ -52,6 +57,7 @@ class Results:
     scores: pd.DataFrame = field(default_factory=pd.DataFrame)
     leaderboard: pd.DataFrame = field(default_factory=pd.DataFrame)
     verdicts: pd.DataFrame = field(default_factory=pd.DataFrame)
+    effects: pd.DataFrame = field(default_factory=pd.DataFrame)  # only where interventions were asked for
 
     @property
     def headline(self) -> str:
@@ -98,6 +104,8 @@ def read(folder: Path) -> Results:
     made = provenance["made"]
     wanted = BACKTEST_FILES if made == "backtest" else FORECAST_FILES
     tables = {name.split(".")[0]: _table(folder / name, columns, made) for name, columns in wanted.items()}
+    if made == "forecast" and (folder / "effects.csv").is_file():
+        tables["effects"] = _table(folder / "effects.csv", EFFECT_COLUMNS, made)
     if made == "backtest":
         board = tables["leaderboard"]
         board["baseline"] = board["baseline"].astype(str).str.lower().isin(["true", "1", "1.0"])
