@@ -59,9 +59,9 @@ def drawn(effect: Answers, row: int, n: int, *, seed: int) -> np.ndarray:
 
     .. math:: \hat e + s \, (\sqrt{1 + 1/f} \; \epsilon_i + h \, \sigma t), \quad t \sim t_{f-1}
 
-    A smoothed bootstrap of the errors :math:`\epsilon`, of root mean square :math:`\sigma`, on the f families left out in
-    turn, every family counting alike. `fitting.crossfit.errors` gives one draw in f + 1 to a tail beyond the last error:
-    with a handful of families, of which each shows many arms, that is far too often.
+    A smoothed bootstrap of the errors :math:`\epsilon`, of root mean square :math:`\sigma`, on the f families left out
+    in turn, every family counting alike. `fitting.crossfit.errors` gives one draw in f + 1 to a tail beyond the last
+    error: with a handful of families, of which each shows many arms, that is far too often.
     """
     rng = np.random.default_rng(seed_for(seed, "effect"))
     _, code, count = np.unique(effect.family, return_inverse=True, return_counts=True)
