@@ -1,4 +1,4 @@
-"""The shrunken regression: left-out answers against refits, families alike, drawn to zero where nothing is to be known."""
+"""The shrunken regression: left-out answers against refits, families alike, drawn to zero where nothing is known."""
 
 import numpy as np
 import pytest
