@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shlex
 import sys
@@ -16,6 +17,7 @@ from predictdyn.console import PATH, QUIET, bar, spinner, summary
 
 if TYPE_CHECKING:
     from predictdyn.curves import Curves
+    from predictdyn.effects import Intervention
 
 # Nothing heavy is imported here: `predictdyn --help` must answer at once. Each command imports what it uses.
 
@@ -97,6 +99,13 @@ def fit(
     metavar="TEXT",
     help="Joint event whose probability to tell, e.g. 'test_accuracy > 0.9 and accuracy_gap < 0.05'.",
 )
+@click.option(
+    "--intervene",
+    "interventions",
+    multiple=True,
+    metavar="NAME@STEP",
+    help="Also forecast what becomes of them with this intervention after STEP; may be given again for another.",
+)
 @METRICS
 @OUT
 @SOURCE
@@ -105,12 +114,14 @@ def fit(
 @QUIET
 def forecast(
     data: Path, model: Path | None, name: str | None, upto: float | None, cutoff: float | None, at: str, runs: str,
-    events: tuple[str, ...], metrics: str, out: Path, source: str | None, settings: tuple[str, ...], seed: int,
+    events: tuple[str, ...], interventions: tuple[str, ...], metrics: str, out: Path, source: str | None,
+    settings: tuple[str, ...], seed: int,
     quiet: bool,
 ) -> None:  # fmt: skip
     """Forecast the runs of DATA that have not ended, and publish a page."""
     from predictdyn.backtest.folder import check_new, new_folder, provenance, write_json
     from predictdyn.backtest.live import answer, question
+    from predictdyn.effects import check, comparison
     from predictdyn.events import parse
     from predictdyn.forecasters import DEFAULT, forecaster
     from predictdyn.forecasters import load as load_model
@@ -120,6 +131,7 @@ def forecast(
         raise ValueError("give --model or --forecaster, not both")
     check_new(out)
     step = None if at == "final" else _step(at)
+    planned = [_intervention(word) for word in interventions]
     if model is None:
         one = forecaster(name or DEFAULT)
     else:
@@ -127,13 +139,18 @@ def forecast(
     curves = _needed(_read(data, source, settings), _list(metrics))
     ask = question(curves, runs=_list(runs), metrics=_list(metrics), upto=upto, cutoff=cutoff, at=step)
     asked = [parse(text, set(ask.target["metric"])) for text in events]
+    for intervention in planned:
+        check(ask.history, ask.seen, intervention)
     with spinner(f"forecasting {ask.target['run'].nunique()} runs", quiet=quiet), new_folder(out) as folder:
         if model is None:
             name, fitted = one.name, one.fit(ask.history, seed=seed)
-        rows = answer(curves, ask, fitted, str(name), folder, events=asked, seed=seed)
+        forecast, rows = answer(curves, ask, fitted, str(name), folder, events=asked, seed=seed)
+        effects = comparison(forecast, ask.history, ask.seen, planned, seed=seed) if planned else None
+        if effects is not None:
+            effects.to_csv(folder / "effects.csv", index=False)
         plan = {
             "upto": upto, "cutoff": cutoff, "at": at, "runs": runs, "events": "; ".join(events),
-            "model": None if model is None else str(model),
+            "intervene": ", ".join(interventions), "model": None if model is None else str(model),
         }  # fmt: skip
         about = provenance(
             curves, made="forecast", title=_title(data), command=_command(), headline=str(name), seed=seed, plan=plan,
@@ -148,6 +165,12 @@ def forecast(
         click.echo(f"... and {len(rows) - 12} more in {out / 'forecasts.parquet'}")
     if events:
         click.echo(_probabilities(out))
+    for row in [] if effects is None else effects.head(12).to_dict("records"):
+        interval = f"[{row['effect_q0.05']:+.4g}, {row['effect_q0.95']:+.4g}] (90 %)"
+        what = f"{row['intervention']} after {row['intervention_step']:g}: {row['effect_q0.5']:+.4g}  {interval}"
+        click.echo(f"{row['run']}  {row['metric']}  {what}  {row['words']}")
+    if effects is not None and len(effects) > 12:
+        click.echo(f"... and {len(effects) - 12} more in {out / 'effects.csv'}")
     click.echo(str(out / "index.html"))
 
 
@@ -375,6 +398,19 @@ def _step(word: str) -> float:
         return float(word)
     except ValueError:
         raise ValueError(f"--at is a step or final, got {word!r}") from None
+
+
+def _intervention(word: str) -> Intervention:
+    from predictdyn.effects import Intervention
+
+    name, at, step = word.rpartition("@")
+    try:
+        number = float(step)
+    except ValueError:
+        number = math.nan
+    if not (name and at and 0 <= number < math.inf):
+        raise ValueError(f"--intervene takes NAME@STEP, a step from 0 on, got {word!r}")
+    return Intervention(name, number)
 
 
 def _title(data: Path) -> str:

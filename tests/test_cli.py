@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from predictdyn.curves import curves_from
 from predictdyn.loaders import tidy
 
 FORECAST_COLUMNS = [
@@ -159,6 +160,67 @@ def test_forecast_at_a_step_from_a_cutoff(call, data, tmp_path):
     assert call("forecast", data, "--out", tmp_path / "page", *words)[0] == 0
     (row,) = pd.read_parquet(tmp_path / "page" / "forecasts.parquet").to_dict("records")
     assert row["step"] == 500 and row["run"] == "f0-s0" and np.isfinite(row["q0.5"])
+
+
+@pytest.fixture(scope="module")
+def changed(small, tmp_path_factory):
+    """A tidy folder with the small curves and, for each run but one, an arm that loses its gap after half of it."""
+    plain = small.runs.assign(intervention="none", intervention_step=np.nan, baseline=small.runs.index)
+    bases = [run for run in small.runs.index if run != "f0-s0"]
+    arms = plain.loc[bases].assign(intervention="balanced", intervention_step=500).rename(index="{}-arm".format)
+    points = small.points[small.points["run"].isin(bases)].assign(run=lambda table: table["run"] + "-arm")
+    late = (points["step"] > 500) & (points["metric"] == "gap")
+    points["value"] = points["value"].where(~late, 0.1 * points["value"])
+    curves = curves_from(pd.concat([small.points, points]), pd.concat([plain, arms]), small.metrics)
+    folder = tmp_path_factory.mktemp("data") / "changed"
+    folder.mkdir()
+    tidy.save(curves.of_metrics({"gap", "accuracy", "rate"}), folder)
+    return folder
+
+
+def test_forecast_with_an_intervention(call, changed, tmp_path):
+    words = ("--forecaster", "drift", "--runs", "f0-s0", "--cutoff", 0.4, "--quiet", "--seed", 1)
+    asked = ("--intervene", "balanced@500", "--intervene", "balanced@600")
+    status, printed, err = call("forecast", changed, "--out", tmp_path / "page", *words, *asked)
+    assert status == 0, err
+    table = pd.read_csv(tmp_path / "page" / "effects.csv")
+    assert len(table) == 4 and set(table["intervention_step"]) == {500, 600}
+    gap = table[table["metric"] == "gap"].iloc[0]
+    assert gap["effect_q0.95"] < 0 and gap["mean_high"] < 0 and gap["n_pairs"] == 7 and gap["n_families"] == 4
+    assert gap["with_q0.5"] < gap["without_q0.5"]
+    assert gap["words"] == "paired runs support it: 7 pairs in 4 families, interval excludes zero"
+    assert (table.loc[table["metric"] == "accuracy", "effect_q0.5"].abs() < 0.02).all()
+    assert "balanced after 500:" in printed and "paired runs support it" in printed
+    page = (tmp_path / "page" / "index.html").read_text()
+    assert "If the training is changed" in page and "predicted, not causal" in page
+    # The usual forecast is the one without.
+    assert call("forecast", changed, "--out", tmp_path / "plain", *words)[0] == 0
+    pd.testing.assert_frame_equal(*(pd.read_parquet(tmp_path / n / "forecasts.parquet") for n in ("page", "plain")))
+    assert "If the training is changed" not in (tmp_path / "plain" / "index.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("plan", "said"),
+    [
+        ("balanced", "--intervene takes NAME@STEP, a step from 0 on, got 'balanced'"),
+        ("@500", "--intervene takes NAME@STEP"),
+        ("balanced@late", "--intervene takes NAME@STEP"),
+        ("balanced@nan", "--intervene takes NAME@STEP"),
+        ("swapped@500", "no finished run has the intervention 'swapped'; there are balanced"),
+        ("balanced@100", "beyond the intervention at 100"),
+        ("balanced@5000", "ends at step 1000, before the intervention at 5000"),
+    ],
+)
+def test_a_wrong_intervention_is_one_line(call, changed, tmp_path, plan, said):
+    words = ("--forecaster", "drift", "--runs", "f0-s0", "--cutoff", 0.4, "--quiet", "--intervene", plan)
+    check_one_line(*call("forecast", changed, "--out", tmp_path / "page", *words), said)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_intervention_that_no_run_knows(call, data, tmp_path):
+    words = ("--forecaster", "drift", "--runs", "f0-s0", "--cutoff", 0.4, "--quiet", "--intervene", "balanced@500")
+    status, out, err = call("forecast", data, "--out", tmp_path / "page", *words)
+    check_one_line(status, out, err, "runs need the columns intervention, intervention_step, baseline")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ LAYERS = [
     {"forecast"},
     {"fitting", "lines", "features", "events"},
     {"joint"},
-    {"loaders", "forecasters", "backtest"},
+    {"loaders", "forecasters", "backtest", "effects"},
     {"report", "registry", "console"},
     {"cli_datasets"},
     {"cli"},

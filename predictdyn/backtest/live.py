@@ -16,7 +16,7 @@ from predictdyn.backtest.plan import target_metrics
 from predictdyn.backtest.run import rows_of
 from predictdyn.curves import ENDED, Curves
 from predictdyn.events import JointEvent, probabilities
-from predictdyn.forecast import Fitted
+from predictdyn.forecast import Fitted, Forecast
 from predictdyn.joint import together
 
 
@@ -26,6 +26,13 @@ class Question(NamedTuple):
     history: Curves
     seen: Curves
     target: pd.DataFrame
+
+
+class Answer(NamedTuple):
+    """The forecast of every target, and its rows as the file of forecasts has them."""
+
+    forecast: Forecast
+    rows: pd.DataFrame
 
 
 def ended(curves: Curves) -> pd.Index:
@@ -90,8 +97,8 @@ def question(
 def answer(
     curves: Curves, ask: Question, fitted: Fitted, name: str, folder: Path, *, events: Sequence[JointEvent] = (),
     seed: int,
-) -> pd.DataFrame:  # fmt: skip
-    """Forecast, and write forecasts, paths, examples and metrics into ``folder``; returns the rows of the forecasts.
+) -> Answer:  # fmt: skip
+    """Forecast, and write forecasts, paths, examples and metrics into ``folder``.
 
     With ``events``, their probabilities as well; draws of a forecaster that are not joint are coupled by the history
     of the question.
@@ -134,7 +141,7 @@ def answer(
     path.to_parquet(folder / "paths.parquet", index=False)
     examples.to_parquet(folder / "examples.parquet", index=False)
     metrics_table(curves.metrics).to_csv(folder / "metrics.csv", index=False)
-    return rows
+    return Answer(forecast, rows)
 
 
 def _shown(target: pd.DataFrame, curves: Curves) -> pd.DataFrame:

@@ -6,7 +6,7 @@ import re
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from predictdyn.report import evidence, outlook, record, trust
+from predictdyn.report import evidence, outlook, planned, record, trust
 from predictdyn.report.blocks import Section, Shown
 from predictdyn.report.examples import examples, hero_of
 from predictdyn.report.figures import fan
@@ -25,7 +25,7 @@ def render(results: Results) -> dict[str, str]:
     hero = hero_of(fans, answer)
     wide = Shown(fan.draw(hero, "hero", wide=True, key=True), fan.title(hero), fan.caption(hero)) if hero else None
     proof = [evidence.ranking(results), evidence.reliability(results), evidence.skills(results)] if past else []
-    rest = [record.failures(results), record.plan(results), record.origin(results)]
+    rest = [planned.changes(results), record.failures(results), record.plan(results), record.origin(results)]
     events = outlook.probabilities(results)
     sections: list[Section] = [part for part in (events, examples(results, fans, hero), *proof, *rest) if part]
     content = {

@@ -35,19 +35,12 @@ BACKTEST_FILES = FORECAST_FILES | {
                      "coverage_90", "verdict"],
 }  # fmt: skip
 PROBABILITIES = "probabilities.csv"  # only where joint events were asked for
-_WORDS = {
-    "event",
-    "forecaster",
-    "fold",
-    "run",
-    "metric",
-    "kind",
-    "status",
-    "best_baseline",
-    "verdict",
-    "better",
-    "baseline",
-}
+EFFECT_COLUMNS = [
+    "intervention", "intervention_step", "run", "metric", "kind", "status",
+    *(f"{what}_q{level}" for what in ("without", "with", "effect") for level in ("0.05", "0.5", "0.95")), "words",
+]  # fmt: skip
+_WORDS = {"forecaster", "fold", "run", "metric", "kind", "status", "best_baseline", "verdict", "better", "baseline"}
+_WORDS |= {"event", "intervention", "words"}
 VERDICTS = ("predictable here", "not predictable here", "too few runs to say")
 
 
@@ -66,6 +59,7 @@ class Results:
     leaderboard: pd.DataFrame = field(default_factory=pd.DataFrame)
     verdicts: pd.DataFrame = field(default_factory=pd.DataFrame)
     probabilities: pd.DataFrame = field(default_factory=pd.DataFrame)
+    effects: pd.DataFrame = field(default_factory=pd.DataFrame)  # only where interventions were asked for
 
     @property
     def headline(self) -> str:
@@ -114,6 +108,8 @@ def read(folder: Path) -> Results:
     tables = {name.split(".")[0]: _table(folder / name, columns, made) for name, columns in wanted.items()}
     if made == "forecast" and (folder / PROBABILITIES).is_file():
         tables["probabilities"] = _table(folder / PROBABILITIES, ["run", "event", "probability", "status"], made)
+    if made == "forecast" and (folder / "effects.csv").is_file():
+        tables["effects"] = _table(folder / "effects.csv", EFFECT_COLUMNS, made)
     if made == "backtest":
         board = tables["leaderboard"]
         board["baseline"] = board["baseline"].astype(str).str.lower().isin(["true", "1", "1.0"])
