@@ -35,9 +35,9 @@ class Ensemble:
     CRPS of the mixture (a convex problem, every metric in units of its own), pulled towards ``lean`` with the weight
     of ``prior`` rows, since few families cannot tell members apart; those of a metric likewise, pulled towards its
     kind's by ``metric_prior``. Then factors for the spread make 90 % intervals hold 90 % of those truths; that of a
-    metric is pulled towards its kind's, that of a share without history towards that of all shares. The share at
-    which a run was cut stands for the ratio of origin to target, and a target takes the weights of the share that is
-    nearest. At most ``metrics_per_kind`` metrics and ``rows_per_kind`` rows a kind and share are replayed.
+    metric is pulled towards its kind's, that of a share without history towards that of all shares. A target takes
+    the weights of the share that is nearest to what was seen of its run; without history, to the ratio of origin to
+    target. At most ``metrics_per_kind`` metrics and ``rows_per_kind`` rows a kind and share are replayed.
     """
 
     name: str
@@ -101,10 +101,7 @@ class EnsembleFitted:
 
     def forecast(self, seen: Curves, target: pd.DataFrame, *, seed: int) -> Forecast:
         """Joint draws of the mixture; a row in which a member fell back leaves that member out unless all did."""
-        begun = {key: float(curve.step[-1]) for key, curve in seen.by_key.items()}
-        rows = list(zip(target["run"], target["metric"], target["step"].astype(float), strict=True))
-        ratio = np.array([begun.get((run, metric), 0.0) / max(step, 1e-300) for run, metric, step in rows])
-        weights, shares = self._weights(seen, ratio, seed)
+        weights, at = self._weights(seen, target, seed)
         names = self.settings.members
         answers = [
             one.forecast(seen, target, seed=seed_for(seed, n)) for n, one in zip(names, self.members, strict=True)
@@ -113,10 +110,9 @@ class EnsembleFitted:
         good = np.stack([answer.status == "ok" for answer in answers])
         status = np.where(good.any(axis=0), "ok", answers[0].status).astype(object)
         out = np.empty(draws.shape[1:])
-        for row, (_, name, _) in enumerate(rows):
+        for row, name in enumerate(target["metric"]):
             metric = seen.metrics[name]
-            of_share = weights[f"{_nearest(shares, ratio[row]):g}"]
-            weight, factor = self._weight(of_share, metric, good[:, row])
+            weight, factor = self._weight(weights[at[row]], metric, good[:, row])
             mixture = np.sort(mixed(weight, draws[:, row]))
             # Widened on a scale without end, a few draws would go where no member does.
             scale = scale_for(metric, mixture)
@@ -128,26 +124,38 @@ class EnsembleFitted:
         """Settings and the weights of all shares as JSON, and the history."""
         settings = {one.name: getattr(self.settings, one.name) for one in fields(self.settings)}
         if len(self.history.points):
-            self._weights(self.history, np.array(self.settings.shares), self.seed)
+            self._learnt(
+                self.history, set(self.settings.shares), self.weights, self.seed, alone=not _finished(self.history)
+            )
         about = {"settings": settings, "seed": self.seed, "weights": self.weights}
         (folder / WEIGHTS).write_text(json.dumps(about, indent=1) + "\n")
         write_history(self.history, folder)
 
-    def _weights(self, seen: Curves, ratio: np.ndarray, seed: int) -> tuple[Weights, tuple[float, ...]]:
-        """Weights for ratios (n,) of origin to target, learnt where they are not known, and the shares they stand at.
+    def _weights(self, seen: Curves, target: pd.DataFrame, seed: int) -> tuple[Weights, list[str]]:
+        """Weights by share, learnt where they are not known, and the share that is nearest to each row (n,).
 
-        Where no run has ended the spread of one share leans on all, so that all are learnt at once.
+        Rows of a run of which a share is seen go by that share, wherever their targets lie: a figure of the way there
+        costs no replay of its own. Where no run has ended they go by the ratio of origin to target, and as the spread
+        of one share leans on all, all are learnt at once.
         """
         known = len(self.history.points) > 0
         source, weights, seed = (self.history, self.weights, self.seed) if known else (seen, {}, seed)
         alone = not _finished(source)
+        begun = {key: float(curve.step[-1]) for key, curve in seen.by_key.items()}
+        now = np.array([begun.get(key, 0.0) for key in zip(target["run"], target["metric"], strict=True)])
+        whole = target["step"] if alone else target["run"].map(seen.runs["last_step"])
+        ratio = now / np.maximum(whole.to_numpy(dtype=float), 1e-300)
         shares = self.settings.own_shares if alone else self.settings.shares
-        wanted = set(shares) if alone else {_nearest(shares, one) for one in ratio}
+        nearest = [_nearest(shares, one) for one in ratio]
+        self._learnt(source, set(shares) if alone else set(nearest), weights, seed, alone=alone)
+        return weights, [f"{share:g}" for share in nearest]
+
+    def _learnt(self, curves: Curves, wanted: set[float], weights: Weights, seed: int, *, alone: bool) -> None:
+        """Fill in the weights of shares that are wanted and not known."""
         missing = tuple(sorted(share for share in wanted if f"{share:g}" not in weights))
         if missing:
-            learnt = self.settings.learn(source, missing, alone=alone, seed=seed)
+            learnt = self.settings.learn(curves, missing, alone=alone, seed=seed)
             weights.update({f"{share:g}": learnt.get(f"{share:g}", {}) for share in missing})
-        return weights, shares
 
     def _weight(self, of_share: KindWeights, metric: Metric, good: np.ndarray) -> tuple[np.ndarray, float]:
         """Weights (k,) of the members that did not fall back, and the factor."""

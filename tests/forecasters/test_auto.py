@@ -58,7 +58,9 @@ def test_weights_are_learnt_for_the_nearest_share_when_it_is_asked_for(fitted):
     one.forecast(run.upto(0.5), at(100), seed=0)
     assert set(one.weights) == {"0.1", "0.5"}
     both = CHEAP.fit(rising().of_runs(RUNS[1:]), seed=0)
-    both.forecast(run.upto(0.2), at(40, 100), seed=0)
+    both.forecast(run.upto(0.5), at(80, 100), seed=0)
+    assert set(both.weights) == {"0.5"}, "wherever the targets lie"
+    both.forecast(run.upto(0.1), at(40, 100), seed=0)
     assert both.weights == one.weights, "what is learnt does not depend on what was asked before"
     assert np.array_equal(both.forecast(run.upto(0.15), at(100), seed=0).draws, early.draws)
 
@@ -75,8 +77,8 @@ def test_draws_are_joint_by_what_the_history_says(fitted):
 
 def test_the_right_member_is_found(fitted):
     one, run = fitted
-    one.forecast(run.upto(0.2), at(40, 100), seed=0)
     for share in ("0.1", "0.5"):
+        one.forecast(run.upto(float(share)), at(100), seed=0)
         table = one.weights[share]["capability"]
         last, drift, chance, _ = table["m"]
         # Eleven rows stand against a prior of twenty for the weights of the kind.
