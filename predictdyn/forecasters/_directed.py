@@ -30,10 +30,11 @@ class Directed:
         """Directions, then the regression on them."""
         from sklearn.cross_decomposition import PLSRegression
 
-        self._directions = PLSRegression(max(min(DIRECTIONS, len(y) // ROWS_EACH, x.shape[1]), 1)).fit(x, y)
+        most = max(min(DIRECTIONS, len(y) // ROWS_EACH, x.shape[1]), 1)
         with warnings.catch_warnings():
-            # Of convergence, and of scales at a bound: what comes of it is scored on families that it has not seen.
+            # Of convergence, constant answers, scales at a bound: what comes of it is scored on families not seen.
             warnings.simplefilter("ignore")
+            self._directions = PLSRegression(most).fit(x, y)
             self.inner.fit(self._directions.transform(x), y)
         return self
 

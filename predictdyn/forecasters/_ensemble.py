@@ -21,7 +21,7 @@ from predictdyn.scales import scale_for
 WEIGHTS = "weights.json"
 # These have nothing to say before a run has ended.
 FROM_FINISHED = (
-    "drift", "climatology", "nearest", "pooled_change", "pooled_curves", "extra_trees", "gaussian_process",
+    "drift", "climatology", "nearest", "pooled_change", "pooled_curves", "extra_trees", "quantile_regression",
 )  # fmt: skip
 
 

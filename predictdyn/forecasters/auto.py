@@ -7,6 +7,6 @@ from predictdyn.forecasters._ensemble import Ensemble
 
 FORECASTER = Ensemble(
     "auto",
-    (*curve_ensemble.FORECASTER.members, "pooled_change", "pooled_curves", "extra_trees", "gaussian_process"),
+    (*curve_ensemble.FORECASTER.members, "pooled_change", "pooled_curves", "extra_trees", "quantile_regression"),
     (*curve_ensemble.FORECASTER.lean, 10.0, 10.0, 20.0, 5.0),
 )
