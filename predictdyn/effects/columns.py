@@ -62,8 +62,8 @@ def standard(columns: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def _last(line: Line | None, share: float) -> float:
-    before = line.upto(share).latent if line is not None else np.zeros(0)
-    return float(before[-1]) if len(before) else np.nan
+    n = 0 if line is None else int(np.searchsorted(line.share, share * (1 + 1e-9), side="right"))
+    return float(line.latent[n - 1]) if line is not None and n else np.nan
 
 
 def _left(curves: Curves, run: str, schedule: str, start: float, end: float) -> float:
