@@ -115,8 +115,7 @@ def fit(
 def forecast(
     data: Path, model: Path | None, name: str | None, upto: float | None, cutoff: float | None, at: str, runs: str,
     events: tuple[str, ...], interventions: tuple[str, ...], metrics: str, out: Path, source: str | None,
-    settings: tuple[str, ...], seed: int,
-    quiet: bool,
+    settings: tuple[str, ...], seed: int, quiet: bool,
 ) -> None:  # fmt: skip
     """Forecast the runs of DATA that have not ended, and publish a page."""
     from predictdyn.backtest.folder import check_new, new_folder, provenance, write_json

@@ -12,6 +12,8 @@ from predictdyn.curves import Curve, Curves
 from predictdyn.forecast import Forecast
 from predictdyn.scales import Scale, scale_for
 
+SLACK = 1.02  # how far beyond its last point a curve speaks
+
 
 class Line(NamedTuple):
     """One curve, ready to model. Arrays (t,): share of the planned run done, latent value, latent standard error."""
@@ -32,6 +34,15 @@ class Line(NamedTuple):
         if not len(self.share):
             return np.full(np.shape(share), np.nan)
         return np.interp(clock(share), clock(self.share), self.latent)
+
+    def reaches(self, share: np.ndarray | float) -> np.ndarray:
+        """Whether the curve was logged as far as a share (a number, or (m,)); one that ends less than 2 % before was.
+
+        >>> Line("a", "a", np.array([0.1, 0.99]), np.zeros(2), np.zeros(2)).reaches(np.array([0.5, 1.0, 1.1])).tolist()
+        [True, True, False]
+        """
+        end = self.share[-1] * SLACK + 1e-12 if len(self.share) else -1.0  # a tie is one whatever the rounding
+        return np.asarray(share <= end)
 
 
 class Task(NamedTuple):
@@ -62,6 +73,15 @@ def clock(share: np.ndarray) -> np.ndarray:
     [0.0, 1.0]
     """
     return np.log1p(1000.0 * np.asarray(share, dtype=float)) / np.log(1001.0)
+
+
+def share_at(clock: np.ndarray) -> np.ndarray:
+    """The share of the run at a number of `clock`.
+
+    >>> share_at(np.array([0.0, 1.0])).round(9).tolist()
+    [0.0, 1.0]
+    """
+    return np.expm1(np.asarray(clock, dtype=float) * np.log(1001.0)) / 1000.0
 
 
 def tasks(history: Curves, seen: Curves, target: pd.DataFrame) -> list[Task]:

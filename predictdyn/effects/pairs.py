@@ -15,7 +15,6 @@ from predictdyn.fitting.shrunken import Shrunken
 from predictdyn.lines import Line
 from predictdyn.scales import Scale
 
-SLACK = 1.02  # a curve that ends less than 2 % before a share of the run counts as having reached it
 FEWEST = 4  # runs without the intervention, for a regression on them
 
 
@@ -58,7 +57,7 @@ def pairs(
     ``lines`` are those of finished runs: each a metric's lines by run, the metric in question first.
     """
     changed = arms(history.runs)
-    end = {run: float(line.at(np.array([moment.end]))[0]) for run, line in lines[0].items() if _reaches(line, moment)}
+    end = {run: float(line.at(np.array([moment.end]))[0]) for run, line in lines[0].items() if line.reaches(moment.end)}
     plain = [run for run in end if run not in changed.index]
     mine = changed[(changed["intervention"] == name) & (changed["start"] < moment.end) & changed.index.isin(list(end))]
     beside = mine[mine["baseline"].isin(plain)]
@@ -81,7 +80,3 @@ def pairs(
         without = with_it
     family = history.runs.loc[runs, "family"].to_numpy(dtype=object)
     return Pairs(with_it - without, scale.value(with_it) - scale.value(without), found, family, start, paired)
-
-
-def _reaches(line: Line, moment: Moment) -> bool:
-    return len(line.share) > 0 and line.share[-1] * SLACK >= moment.end

@@ -1,4 +1,4 @@
-"""What forecasters that pool over finished runs and metrics share: metrics taken together, draws, the fallback."""
+"""What forecasters that pool over finished runs and metrics share: metrics taken together, and draws."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ CLEAR = 3.0  # variance between runs, in that of the noise, from which a metric 
 FEWEST_APART = 8
 FEWEST_FAMILIES = 2
 FEWEST_RUNS = 3  # finished, of a metric
-ENDED = 1.02  # how far beyond its last checkpoint a run speaks
 TAILS = (2.0, 5.0)
 
 

@@ -145,12 +145,11 @@ def _peers(task: Task, runs: list[str], grids: dict[str, np.ndarray], origin: fl
 
 def _reached(line: Line, share: np.ndarray) -> np.ndarray:
     """Values at shares (m,), NaN where the line ends more than 2 % before."""
-    last = line.share[-1] if len(line.share) else -1.0
-    return np.where(share <= last * 1.02 + 1e-12, line.at(share), np.nan)
+    return np.where(line.reaches(share), line.at(share), np.nan)
 
 
 def _on_grid(line: Line) -> np.ndarray:
-    inside = (line.share[0] <= GRID + 1e-12) & (line.share[-1] * 1.02 >= GRID)
+    inside = (line.share[0] <= GRID + 1e-12) & line.reaches(GRID)
     return np.where(inside, line.at(GRID), np.nan)
 
 

@@ -21,7 +21,7 @@ from predictdyn.forecasters._core import ends
 from predictdyn.forecasters._errors import smallest_spread
 from predictdyn.forecasters._fallback import answered
 from predictdyn.forecasters._history import read_history, write_history
-from predictdyn.lines import Asked, Task, clock, tasks
+from predictdyn.lines import Asked, Task, clock, share_at, tasks
 from predictdyn.scales import Scale
 
 FEWEST_RUNS = 20
@@ -118,8 +118,7 @@ class RegressedFitted:
     ) -> Answers | None:
         """The change of each run of a group from its last value to a share of the run; None where too few got there."""
         begun = {run: line.upto(origin) for run, line in task.past.items()}
-        lines = {run: task.past[run] for run, line in begun.items() if len(line.share)}
-        lines = {run: line for run, line in lines.items() if line.share[-1] * 1.02 >= end}
+        lines = {run: line for run, line in task.past.items() if len(begun[run].share) and line.reaches(end)}
         family = np.array([line.family for line in lines.values()])
         if len(lines) < FEWEST_RUNS or len(set(family)) < FEWEST_FAMILIES:
             return None
@@ -166,7 +165,7 @@ def _rough(x: np.ndarray, columns: Sequence[str], core: np.ndarray) -> np.ndarra
 
 
 def _share(place: int) -> float:
-    return float(np.expm1(place / PLACES * np.log(1001.0)) / 1000.0)
+    return float(share_at(np.array(place / PLACES)))
 
 
 def _about(share: float, origin: float) -> list[tuple[int, float]]:

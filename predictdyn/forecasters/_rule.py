@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from predictdyn.lines import Line
+from predictdyn.lines import Line, share_at
 
-GRID = np.expm1(np.linspace(0, 1, 33) * np.log(1001.0)) / 1000.0  # shares, even in `lines.clock`
+GRID = share_at(np.linspace(0, 1, 33))  # shares, even in `lines.clock`
 
 
 class Peers(NamedTuple):

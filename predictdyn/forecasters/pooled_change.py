@@ -14,7 +14,6 @@ from predictdyn.curves import Curves
 from predictdyn.fitting import change
 from predictdyn.forecast import Forecast
 from predictdyn.forecasters._crossed import (
-    ENDED,
     FEWEST_FAMILIES,
     FEWEST_RUNS,
     Together,
@@ -27,7 +26,7 @@ from predictdyn.forecasters._errors import smallest_spread
 from predictdyn.forecasters._fallback import answered
 from predictdyn.forecasters._history import read_history, write_history
 from predictdyn.forecasters._plans import in_turn, planned, spread_over
-from predictdyn.lines import Line, clock
+from predictdyn.lines import Line, clock, share_at
 
 MOST_NUMBERS = 1e7  # metrics x runs^3: what a forecast may cost
 LAST = 4  # checkpoints of the line through the end of what was seen
@@ -175,7 +174,7 @@ class _Group:
             for r, line in enumerate([*lines, task.seen[run]]):
                 if line is not None and len(line.share):
                     level[j, r], slope[j, r], stderr[j, r] = self._at(task.metric, line, origin, own=r == len(past))
-                    if r < len(past) and share <= line.share[-1] * ENDED:
+                    if r < len(past) and line.reaches(share):
                         end[j, r] = line.at(np.array([share]))[0]
             jitter[j] = scatter([line for line in lines if line is not None])
         known = np.isfinite(level) & np.isfinite(end)
@@ -216,7 +215,7 @@ def _when(share: float, origin: float) -> float:
 def _share(way: float, origin: float) -> float:
     """The share at which `_when` is a number."""
     now = float(clock(np.array(origin)))
-    return float(np.expm1((now + way * (1 - now)) * np.log(1001.0)) / 1000)
+    return float(share_at(np.array(now + way * (1 - now))))
 
 
 def _begun(line: Line) -> tuple[float, float, float]:

@@ -15,7 +15,6 @@ from predictdyn.fitting.change import Runs
 from predictdyn.fitting.crossed import Given
 from predictdyn.forecast import Forecast
 from predictdyn.forecasters._crossed import (
-    ENDED,
     FEWEST_FAMILIES,
     FEWEST_RUNS,
     Together,
@@ -28,7 +27,7 @@ from predictdyn.forecasters._errors import smallest_spread
 from predictdyn.forecasters._fallback import answered
 from predictdyn.forecasters._history import read_history, write_history
 from predictdyn.forecasters._plans import in_turn, planned, spread_over
-from predictdyn.lines import Line, Task
+from predictdyn.lines import Task
 
 EARLIEST = 0.005  # share of the run: what came before says little, and moves much
 BACK = 6.0  # how many times earlier than a run in question stands curves begin to count
@@ -126,7 +125,7 @@ class _Group:
     def reached(self, metric: str, run: str, share: float) -> bool:
         """Whether runs of enough families got as far."""
         task = next(task for task in self.group.tasks if task.metric == metric)
-        far = [line for name, line in task.past.items() if name != run and _reaches(line, share)]
+        far = [line for name, line in task.past.items() if name != run and line.reaches(share)]
         return len(far) >= FEWEST_RUNS and len({line.family for line in far}) >= FEWEST_FAMILIES
 
     def draws(self, run: str, seed: int) -> dict[str, np.ndarray]:
@@ -219,10 +218,6 @@ class _Group:
 def _at(share: float, places: np.ndarray) -> np.ndarray:
     """What makes a measurement (q + 1,) at a share out of the values at places, and the noise."""
     return np.r_[whole.weights(np.log([max(share, float(np.exp(places[0])))]), places)[0], 1.0]
-
-
-def _reaches(line: Line, share: float) -> bool:
-    return bool(len(line.share)) and share <= float(line.share[-1]) * ENDED
 
 
 FORECASTER = PooledCurves()
