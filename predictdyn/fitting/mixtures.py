@@ -16,7 +16,8 @@ from jax.nn import sigmoid
 from predictdyn.fitting.batches import in_double
 
 Array = Any
-COMPONENTS = 128  # quantiles are sought in a mixture merged to at most so many
+LEFT = 128  # mixtures of more components are merged before quantiles are sought in them ...
+COMPONENTS = 64  # ... to at most so many: each stands then for close neighbours
 _STEPS = 14  # halvings: to 1/16,000 of the bracket
 
 
@@ -45,11 +46,11 @@ def mean_sd(mixture: Mixture) -> tuple[Array, Array]:
 
 @in_double
 def merged(mixture: Mixture) -> Mixture:
-    """At most `COMPONENTS` components: neighbouring nodes become one that has their weight, mean and variance."""
+    """Of more than `LEFT` components `COMPONENTS`: neighbours become one that has their weight, mean and variance."""
     m = mixture.weight.shape[1]
-    each = -(-m // COMPONENTS)
-    if each == 1:
+    if m <= LEFT:
         return mixture
+    each = -(-m // COMPONENTS)
 
     def groups(part: Array) -> Array:
         wide = jnp.pad(part, [(0, 0)] * (part.ndim - 1) + [(0, -m % each)])

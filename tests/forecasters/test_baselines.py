@@ -39,11 +39,13 @@ def test_chance_is_the_stated_level():
     assert_allclose(median("chance"), 9.0, atol=0.5)
 
 
-def test_log_linear_follows_a_line_in_log_step():
+def test_straight_tails_follow_a_line_in_log_step_and_damped_ones_part_of_it():
     step = np.array([1, 3, 10, 30, 100])
     rows = [pd.DataFrame({"run": r, "metric": "m", "step": step, "value": 4 - 0.5 * np.log(step)}) for r in "abc"]
     curves = curves_from(pd.concat(rows), None, {"m": Metric("m", "signal")})
     assert_allclose(median("log_linear", curves, 0.3), 4 - 0.5 * np.log(100), atol=0.01)
+    damped = 4 - 0.5 * (np.log(30) + 0.6 * np.log(100 / 30))
+    assert_allclose(median("damped_slope", curves, 0.3), damped, atol=0.01)
 
 
 def test_pow3_finds_a_power_law():
