@@ -17,8 +17,8 @@ from predictdyn.fitting.batches import in_double
 
 Array = Any
 LEFT = 128  # mixtures of more components are merged before quantiles are sought in them ...
-COMPONENTS = 64  # ... to at most so many: each stands then for close neighbours
-_STEPS = 14  # halvings: to 1/16,000 of the bracket
+COMPONENTS = 96  # ... to at most so many: each stands then for close neighbours
+_STEPS = 12  # halvings: to 1/4,000 of the bracket
 
 
 class Mixture(NamedTuple):
