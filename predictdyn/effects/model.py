@@ -9,7 +9,7 @@ from scipy import stats
 
 from predictdyn.effects.columns import SIZE, Moment, standard
 from predictdyn.effects.pairs import Pairs
-from predictdyn.fitting.crossfit import Answers, crossfit
+from predictdyn.fitting.crossfit import Answers, Examples, crossfit
 from predictdyn.fitting.shrunken import Shrunken
 from predictdyn.forecast import seed_for
 
@@ -49,7 +49,7 @@ def expected(shown: Pairs, at: np.ndarray, *, seed: int) -> Answers:
     size = shown.columns[:, :SIZE], at[:, :SIZE]
     known = tuple(np.where(np.isfinite(part), part, np.nan_to_num(_mean(size[0]))) for part in size)
     return crossfit(
-        lambda family, _: Shrunken(family), made(shown.columns), shown.difference, _units(shown), made(at),
+        lambda family, _: Shrunken(family), Examples(made(shown.columns), shown.difference, _units(shown)), made(at),
         (known[0], known[1]), folds=FOLDS, seed=seed,
     )  # fmt: skip
 

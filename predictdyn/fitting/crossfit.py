@@ -9,7 +9,7 @@ error so far, and a tail stands for those.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -34,6 +34,18 @@ class Regressor(Protocol):
 Make = Callable[[np.ndarray, int], Regressor]  # families (n,) of the rows it will be fitted on, seed
 
 
+class Examples(NamedTuple):
+    """What is known x (n, p), what is answered y (n,), and the family (n,) of each row."""
+
+    x: np.ndarray
+    y: np.ndarray
+    family: np.ndarray
+
+    def of(self, keep: np.ndarray) -> Examples:
+        """The rows for which ``keep`` (n,) is true."""
+        return Examples(self.x[keep], self.y[keep], self.family[keep])
+
+
 class Answers(NamedTuple):
     """Answers (m,), their sizes of error (m,), the errors over their size (n,), and the families (n,) they are of."""
 
@@ -44,34 +56,42 @@ class Answers(NamedTuple):
 
 
 def crossfit(
-    make: Make, x: np.ndarray, y: np.ndarray, family: np.ndarray, at: np.ndarray, rough: tuple[np.ndarray, np.ndarray],
-    *, folds: int, seed: int,
+    make: Make, rows: Examples, at: np.ndarray, rough: tuple[np.ndarray, np.ndarray], *, more: Sequence[Examples] = (),
+    folds: int, seed: int,
 ) -> Answers:  # fmt: skip
-    """Answers at rows ``at`` (m, p) from rows x (n, p), y (n,) in families (n,).
+    """Answers at rows ``at`` (m, p) from n rows.
 
-    ``rough``: what the size of an error may depend on, (n, q) and (m, q).
+    ``rough``: what the size of an error may depend on, (n, q) and (m, q). ``more`` rows of the same families are learnt
+    from too, but not judged by.
 
     >>> from sklearn.linear_model import LinearRegression
     >>> rng = np.random.default_rng(0)
     >>> x = rng.standard_normal((200, 1))
     >>> y = 2 * x[:, 0] + 0.1 * rng.standard_normal(200)
     >>> nothing = np.zeros((200, 0)), np.zeros((1, 0))
-    >>> made = crossfit(lambda *_: LinearRegression(), x, y, np.arange(200), np.ones((1, 1)), nothing, folds=5, seed=0)
+    >>> rows = Examples(x, y, np.arange(200))
+    >>> made = crossfit(lambda *_: LinearRegression(), rows, np.ones((1, 1)), nothing, folds=5, seed=0)
     >>> float(made.point[0].round(1)), float(np.std(made.size * made.error).round(1))
     (2.0, 0.1)
     """
+    x, y, family = rows
+    every = Examples(*(np.concatenate(part) for part in zip(rows, *more, strict=True)))
     names = np.random.default_rng(seed).permutation(np.unique(family))
     out = np.empty(len(y))
     for fold in range(min(folds, len(names))):
-        test = np.isin(family, names[fold::folds])
-        one = make(family[~test], seed)
-        one.fit(x[~test], y[~test])
-        out[test] = one.predict(x[test])
-    final = make(family, seed)
-    final.fit(x, y)
+        test = names[fold::folds]
+        mine = np.isin(family, test)
+        out[mine] = _learnt(make, every.of(~np.isin(every.family, test)), seed).predict(x[mine])
+    final = _learnt(make, every, seed)
     off = y - out
     size, here = _sizes(np.abs(off), rough)
     return Answers(final.predict(at), here, off / size, family)
+
+
+def _learnt(make: Make, rows: Examples, seed: int) -> Regressor:
+    one = make(rows.family, seed)
+    one.fit(rows.x, rows.y)
+    return one
 
 
 def _sizes(off: np.ndarray, rough: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

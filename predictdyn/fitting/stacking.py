@@ -14,17 +14,31 @@ FACTORS = (0.25, 2.0)  # the spread of a mixture is never changed by more
 
 
 class Resolved(NamedTuple):
-    """One resolved forecast by k members: sorted draws (k, s) and the truth in the metric's units, scale and name."""
+    """One resolved forecast by k members: sorted draws (k, s) and the truth in the metric's units, scale and name.
+
+    ``family`` is that of the run: its rows are wrong together, so it is families that are counted.
+    """
 
     draws: np.ndarray
     truth: float
     scale: Scale
     metric: str
+    family: str
 
 
-def resolved(draws: np.ndarray, truth: float, metric: Metric) -> Resolved:
+def resolved(draws: np.ndarray, truth: float, metric: Metric, family: str) -> Resolved:
     """Draws (k, s) of one target and what then happened."""
-    return Resolved(np.sort(draws, axis=1), truth, scale_for(metric, draws.ravel()), metric.name)
+    return Resolved(np.sort(draws, axis=1), truth, scale_for(metric, draws.ravel()), metric.name, family)
+
+
+def voices(family: Sequence[str]) -> np.ndarray:
+    """Weights (n,) of rows that sum to one, every family counting alike.
+
+    >>> voices(["a", "b", "b"]).tolist()
+    [0.5, 0.25, 0.25]
+    """
+    _, code, count = np.unique(family, return_inverse=True, return_counts=True)
+    return 1 / (len(count) * count[code])
 
 
 def scaled(rows: Sequence[Resolved]) -> np.ndarray:
@@ -49,16 +63,19 @@ def stack(rows: Sequence[Resolved], lean: np.ndarray, *, prior: float) -> np.nda
 
     :math:`\mathrm{CRPS}(w) = \sum_i w_i E|X_i - y| - \frac12 \sum_{i,j} w_i w_j E|X_i - X_j|`, convex since
     E|X_i - X_j| is of negative type (Szekely and Rizzo 2013, doi:10.1016/j.jspi.2013.03.018). The pull is
-    :math:`\frac{\mathrm{prior}}{n} \lVert w - \mathrm{lean} \rVert^2` for n rows.
+    :math:`\frac{\mathrm{prior}}{f} \lVert w - \mathrm{lean} \rVert^2` for f families, which count alike.
     """
     from scipy.optimize import minimize
 
     off = scaled(rows)
-    n, k, s = off.shape
-    error = np.abs(off).mean(axis=(0, 2))
-    distance = np.mean([np.abs(row[:, None, :, None] - row[None, :, None, :]).mean(axis=(2, 3)) for row in off], axis=0)
+    _, k, s = off.shape
+    family = [row.family for row in rows]
+    voice = voices(family)
+    error = voice @ np.abs(off).mean(axis=2)
+    apart_of = [np.abs(row[:, None, :, None] - row[None, :, None, :]).mean(axis=(2, 3)) for row in off]
+    distance = np.tensordot(voice, apart_of, axes=1)
     distance[np.diag_indices(k)] *= s / (s - 1)  # fair: a draw is not its own partner
-    pull = prior / n
+    pull = prior / len(set(family))
 
     def loss(w: np.ndarray) -> tuple[float, np.ndarray]:
         apart = w - lean
@@ -107,20 +124,23 @@ def wanted(row: Resolved, weight: np.ndarray, *, level: float = 0.9) -> float:
     return abs(off) / half if half > 0 else 1.0
 
 
-def spread(factors: Sequence[float], *, prior: float, towards: float = 1.0, level: float = 0.9) -> float:
+def spread(
+    factors: Sequence[float], family: Sequence[str], *, prior: float, towards: float = 1.0, level: float = 0.9
+) -> float:
     r"""The factor for `widened` with which intervals hold ``level`` of the truths, from those `wanted` by n rows.
 
-    Split conformal: the factor is that of rank :math:`\lceil \mathrm{level}\,(n + 1) \rceil` of n (the largest, where
-    there is none; Vovk et al. 2005). Its logarithm counts n / (n + prior), that of ``towards`` the rest, and it stays
-    within `FACTORS`.
+    Split conformal: the factor below which :math:`\mathrm{level}\,(n + 1)/n` of the rows lie (the largest, where
+    there is none; Vovk et al. 2005), families counting alike. Its logarithm counts f / (f + prior) for f families,
+    that of ``towards`` the rest, and it stays within `FACTORS`.
 
-    >>> spread([1.0] * 80 + [1.5] * 20, prior=0.0)
+    >>> spread([1.0] * 80 + [1.5] * 20, list(map(str, range(100))), prior=0.0)
     1.5
     """
-    n = len(factors)
-    ranked = np.sort(np.clip(factors, *FACTORS))
-    best = ranked[min(int(np.ceil(level * (n + 1))), n) - 1]
-    return float(np.exp((n * np.log(best) + prior * np.log(towards)) / (n + prior)))
+    ranked = np.argsort(factors, kind="stable")
+    n, f = len(factors), len(set(family))
+    reached = np.cumsum(voices(family)[ranked]) >= level * (n + 1) / n - 1e-9
+    best = np.clip(np.asarray(factors)[ranked[int(np.argmax(reached)) if reached.any() else -1]], *FACTORS)
+    return float(np.exp((f * np.log(best) + prior * np.log(towards)) / (f + prior)))
 
 
 def _pairs(s: int) -> np.ndarray:

@@ -102,9 +102,12 @@ def _lots(rng: np.random.Generator, n: int, late: float) -> np.ndarray:
 
 
 def _root(covariance: np.ndarray) -> np.ndarray:
-    """Roots (..., n, n) of covariances, rounding below zero forgiven."""
+    """The symmetric roots (..., n, n) of covariances, rounding below zero forgiven.
+
+    Like covariances have like roots, so that the same lots give paths; eigenvectors alone have signs of their own.
+    """
     values, vectors = np.linalg.eigh(covariance)
-    return vectors * np.sqrt(np.maximum(values, 0.0))[..., None, :]
+    return (vectors * np.sqrt(np.maximum(values, 0.0))[..., None, :]) @ np.swapaxes(vectors, -1, -2)
 
 
 class Rows(NamedTuple):

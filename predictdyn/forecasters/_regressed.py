@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,20 +13,22 @@ import pandas as pd
 from predictdyn import features
 from predictdyn.covariates import encoder_for
 from predictdyn.curves import Curves
-from predictdyn.fitting.crossfit import Answers, Make, crossfit, errors
+from predictdyn.fitting.crossfit import Answers, Examples, Make, crossfit, errors
 from predictdyn.forecast import DRAWS, Forecast, seed_for
 from predictdyn.forecasters._columns import units
 from predictdyn.forecasters._core import ends
 from predictdyn.forecasters._errors import smallest_spread
 from predictdyn.forecasters._fallback import answered
 from predictdyn.forecasters._history import read_history, write_history
-from predictdyn.lines import Asked, Task, clock, share_at, tasks
+from predictdyn.lines import Asked, Line, Task, clock, share_at, tasks
 from predictdyn.scales import Scale
 
 FEWEST_RUNS = 20
 FEWEST_FAMILIES = 4
 FINENESS = 20  # origins are alike when the logarithms of their shares, times this, round to the same number
 PLACES = 24  # shares, even in `lines.clock`, at which regressions stand; targets lie between two of them
+APART = 1.25  # factor between the origins that are learnt from together
+MOST_ROWS = 1500  # to learn from: many runs need fewer origins
 OF_OTHERS = ("level", "slope")  # features of all other curves of a run
 
 
@@ -44,6 +45,7 @@ class Regressed:
     name: str
     make: Make = field(repr=False)  # the name says which
     own: bool = False
+    origins: int = 1
     folds: int = 5
 
     def fit(self, history: Curves, *, seed: int) -> RegressedFitted:
@@ -55,11 +57,8 @@ class Regressed:
         return RegressedFitted(self, read_history(folder), int((folder / "seed.txt").read_text()))
 
 
-class _Tables(NamedTuple):
-    """Features of the finished runs and of those in question, as they look at one share of the run."""
-
-    past: pd.DataFrame
-    seen: pd.DataFrame
+# Features (n, p) of the finished runs, or of those in question, as they look at a share of the run.
+Described = Callable[[float], pd.DataFrame]
 
 
 @dataclass(frozen=True)
@@ -75,16 +74,13 @@ class RegressedFitted:
         latent = np.zeros((len(target), DRAWS))
         status = np.full(len(target), f"fewer than {FEWEST_RUNS} finished runs: last value", dtype=object)
         scales: dict[str, Scale] = {}
-        of_features = features.scales_for(self.history, seen)
         encoder = encoder_for(self.history.runs) if len(self.history.runs) else None
-        tables: dict[float, _Tables] = {}
+        described = partial(features.table, scales=features.scales_for(self.history, seen), encoder=encoder)
+        past, now = cache(partial(described, self.history)), cache(partial(described, seen))
         for task in tasks(self.history, seen, target):
             scales[task.metric] = task.scale
             for origin, group in _alike(task).items():
-                if origin not in tables:
-                    described = partial(features.table, share=origin, scales=of_features, encoder=encoder)
-                    tables[origin] = _Tables(described(self.history), described(seen))
-                self._group(task, group, origin, tables[origin], latent, status, seed)
+                self._group(task, group, origin, past, now, latent, status, seed)
         return answered(self.history, seen, target, latent, scales, status, seed=seed)
 
     def save(self, folder: Path) -> None:
@@ -93,13 +89,13 @@ class RegressedFitted:
         (folder / "seed.txt").write_text(f"{self.seed}\n")
 
     def _group(
-        self, task: Task, group: Sequence[Asked], origin: float, tables: _Tables, latent: np.ndarray,
+        self, task: Task, group: Sequence[Asked], origin: float, past: Described, now: Described, latent: np.ndarray,
         status: np.ndarray, seed: int,
     ) -> None:  # fmt: skip
         """Latent draws and statuses of runs of which about the same share was seen."""
         # Each row is answered at the places about it alone: what else is asked moves nothing.
         places = {place for asked in group for share in asked.share for place, _ in _about(share, origin)}
-        answers = {place: self._answers(task, group, origin, tables, _share(place)) for place in sorted(places)}
+        answers = {place: self._answers(task, group, origin, past, now, _share(place)) for place in sorted(places)}
         known = np.concatenate([np.zeros(0), *(line.latent for line in task.past.values())])
         for i, asked in enumerate(group):
             rng = np.random.default_rng(seed_for(seed, asked.run, task.metric))
@@ -114,26 +110,48 @@ class RegressedFitted:
                     status[row] = "ok"
 
     def _answers(
-        self, task: Task, group: Sequence[Asked], origin: float, tables: _Tables, end: float
+        self, task: Task, group: Sequence[Asked], origin: float, past: Described, now: Described, end: float
     ) -> Answers | None:
         """The change of each run of a group from its last value to a share of the run; None where too few got there."""
-        begun = {run: line.upto(origin) for run, line in task.past.items()}
-        lines = {run: line for run, line in task.past.items() if len(begun[run].share) and line.reaches(end)}
-        family = np.array([line.family for line in lines.values()])
-        if len(lines) < FEWEST_RUNS or len(set(family)) < FEWEST_FAMILIES:
+        lines = _lines(task, origin, end)
+        if len(lines) < FEWEST_RUNS or len({line.family for line in lines}) < FEWEST_FAMILIES:
             return None
-        change = np.array([float(line.at(np.array([end]))[0]) - begun[run].latent[-1] for run, line in lines.items()])
-        columns = columns_for(tables.past, task.metric, own=self.settings.own)
-        core = ends([begun[run] for run in lines], end), ends([task.seen[asked.run] for asked in group], end)
-        past = tables.past.loc[list(lines), columns].to_numpy()
-        seen = tables.seen.reindex(index=[asked.run for asked in group], columns=columns).to_numpy()
-        x = np.concatenate([past, core[0]], axis=1)
-        made = units(x)
+        columns = columns_for(past(origin), task.metric, own=self.settings.own)
+        rows = _examples(lines, past(origin), columns, origin, end)
+        seen = now(origin).reindex(index=[asked.run for asked in group], columns=columns).to_numpy()
+        at = np.concatenate([seen, ends([task.seen[asked.run] for asked in group], end)], axis=1)
+        made = units(rows.x)
+        more = [
+            _examples(_lines(task, other, end), past(other), columns, other, end)
+            for other in _others(origin, end, min(self.settings.origins, max(MOST_ROWS // len(lines), 1)))
+        ]
         return crossfit(
-            self.settings.make, made.apply(x), change, family, made.apply(np.concatenate([seen, core[1]], axis=1)),
-            (_rough(past, columns, core[0]), _rough(seen, columns, core[1])), folds=self.settings.folds,
-            seed=seed_for(self.seed, task.metric),
+            self.settings.make, rows._replace(x=made.apply(rows.x)), made.apply(at),
+            (_rough(rows.x, columns), _rough(at, columns)), more=[one._replace(x=made.apply(one.x)) for one in more],
+            folds=self.settings.folds, seed=seed_for(self.seed, task.metric),
         )  # fmt: skip
+
+
+def _lines(task: Task, origin: float, end: float) -> list[Line]:
+    """The finished runs that began before a share of the run and got to another one."""
+    return [line for line in task.past.values() if len(line.upto(origin).share) and line.reaches(end)]
+
+
+def _examples(
+    lines: Sequence[Line], table: pd.DataFrame, columns: Sequence[str], origin: float, end: float
+) -> Examples:
+    """Features and what the curve's posterior says at a share of the run, and the change from there to another."""
+    begun = [line.upto(origin) for line in lines]
+    change = [float(line.at(np.array(end))) - b.latent[-1] for line, b in zip(lines, begun, strict=True)]
+    x = table.loc[[line.run for line in lines], list(columns)].to_numpy()
+    family = np.array([line.family for line in lines], dtype=object)
+    return Examples(np.concatenate([x, ends(begun, end)], axis=1), np.array(change), family)
+
+
+def _others(origin: float, end: float, count: int) -> list[float]:
+    """The shares next to an origin, on both sides in turn and before the end: with the origin ``count`` at most."""
+    powers = sorted(range(-(count // 2), (count - 1) // 2 + 1), key=abs)
+    return [share for share in (origin * APART**power for power in powers if power) if share < end / APART]
 
 
 def _alike(task: Task) -> dict[float, list[Asked]]:
@@ -157,11 +175,11 @@ def columns_for(table: pd.DataFrame, metric: str, *, own: bool) -> list[str]:
     return found
 
 
-def _rough(x: np.ndarray, columns: Sequence[str], core: np.ndarray) -> np.ndarray:
+def _rough(x: np.ndarray, columns: Sequence[str]) -> np.ndarray:
     """What the size of an error may depend on (n, 3): noise of the curve, what its posterior expects, how surely."""
     at = [i for i, column in enumerate(columns) if column.endswith(":noise")]
-    noise = x[:, at[0]] if at else np.zeros(len(x))
-    return np.log(np.nan_to_num(np.stack([noise, np.abs(core[:, 0]), core[:, 1]], axis=1), nan=0.0) + 1e-6)
+    noise, (expected, sd) = x[:, at[0]] if at else np.zeros(len(x)), x[:, -2:].T
+    return np.log(np.nan_to_num(np.stack([noise, np.abs(expected), sd], axis=1), nan=0.0) + 1e-6)
 
 
 def _share(place: int) -> float:

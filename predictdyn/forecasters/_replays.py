@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from itertools import chain
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ KindWeights = dict[str, dict[str, list[float]]]
 Weights = dict[str, KindWeights]  # by share
 WHOLE_KIND = "*"
 FEW_FAMILIES = 6
+ENOUGH_FAMILIES = 40  # to be replayed
 THINNED = 60  # draws per forecast from which weights are learnt
 
 
@@ -44,18 +46,22 @@ def learn(
 
     for kind, of_cut in table.items():
         weights = {cut: stack(rows, lean[part], prior=prior) for cut, rows in of_cut.items()}
-        needed = {cut: [wanted(row, weights[cut]) for row in rows] for cut, rows in of_cut.items()}
         # Few curves, seen in part, say little of the spread at one share. With a history shares are learnt one by one.
-        anywhere = spread([one for some in needed.values() for one in some], prior=prior) if alone else 1.0
+        every = [_needed(rows, weights[cut]) for cut, rows in of_cut.items()] if alone else []
+        anywhere = spread(*(list(chain(*part)) for part in zip(*every, strict=True)), prior=prior) if alone else 1.0
         for cut, rows in of_cut.items():
-            factor = spread(needed[cut], prior=prior, towards=anywhere)
+            factor = spread(*_needed(rows, weights[cut]), prior=prior, towards=anywhere)
             keep(kind, WHOLE_KIND, cut, weights[cut], factor)
             for metric in sorted({row.metric for row in rows}):
                 mine = [row for row in rows if row.metric == metric]
                 own = stack(mine, weights[cut], prior=metric_prior)
-                wants = [wanted(row, own) for row in mine]
-                keep(kind, metric, cut, own, spread(wants, prior=metric_prior, towards=factor))
+                keep(kind, metric, cut, own, spread(*_needed(mine, own), prior=metric_prior, towards=factor))
     return found
+
+
+def _needed(rows: list[Resolved], weight: np.ndarray) -> tuple[list[float], list[str]]:
+    """The factor of the spread that each row wants, and the family it is of."""
+    return [wanted(row, weight) for row in rows], [row.family for row in rows]
 
 
 def _replays(
@@ -66,13 +72,15 @@ def _replays(
     # Few families are left out one by one: a replay that learns from half of them would misjudge who learns from all.
     # A single family is replayed by itself, with nothing to learn from but its own beginning.
     folds = 1 if alone else len(families) if len(families) <= FEW_FAMILIES else inner_folds
-    for fold in range(folds):
+    # Of many families a part says enough, and each fold costs a fit of all members.
+    replayed = min(folds, -(-ENOUGH_FAMILIES * folds // max(len(families), 1)))
+    for fold in range(replayed):
         test = curves.runs["family"].isin(families[fold::folds])
         history, hidden = curves.of_runs(curves.runs.index[~test]), curves.of_runs(curves.runs.index[test])
         fitted = {name: way.fit(history, seed=seed_for(seed, name, fold)) for name, way in ways.items()}
         for share in shares:
             seen = hidden.upto(share)
-            target, truth = _asked(hidden, share, rows // folds, seed)
+            target, truth = _asked(hidden, share, rows // replayed, seed)
             if target.empty:
                 continue
             if alone:  # where no run has ended, none has in the replay either
@@ -83,9 +91,10 @@ def _replays(
                     for name, one in fitted.items()
                 ]
             )
+            family = target["run"].map(hidden.runs["family"])
             for row, name in enumerate(target["metric"]):
                 metric = curves.metrics[name]
-                yield metric.kind, share, resolved(draws[:, row], truth[row], metric)
+                yield metric.kind, share, resolved(draws[:, row], truth[row], metric, family[row])
 
 
 def _asked(hidden: Curves, share: float, most: int, seed: int) -> tuple[pd.DataFrame, np.ndarray]:

@@ -12,7 +12,7 @@ def make(family: np.ndarray, seed: int) -> Regressor:
     """Geurts et al. 2006, doi:10.1007/s10994-006-6226-1."""
     from sklearn.ensemble import ExtraTreesRegressor
 
-    return ExtraTreesRegressor(60, min_samples_leaf=3, max_features=0.3, random_state=seed)
+    return ExtraTreesRegressor(60, min_samples_leaf=6, max_features=0.5, random_state=seed)
 
 
-FORECASTER = Regressed("extra_trees", make)
+FORECASTER = Regressed("extra_trees", make, origins=5)

@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose
 from sklearn.linear_model import LinearRegression
 
-from predictdyn.fitting.crossfit import LARGEST, Answers, crossfit, errors
+from predictdyn.fitting.crossfit import LARGEST, Answers, Examples, crossfit, errors
 
 LOTS = (np.arange(2000) + 0.5) / 2000
 TAILS = np.random.default_rng(7).permutation(LOTS)
@@ -40,7 +40,7 @@ def test_errors_are_those_on_families_not_seen():
     family = np.repeat(np.arange(20), 3)
     x = np.repeat(np.arange(20.0), 3)[:, None]
     y = np.repeat(np.random.default_rng(1).standard_normal(20), 3)
-    made = crossfit(lambda *_: Memory(), x, y, family, x[:3], nothing(60, 3), folds=5, seed=0)
+    made = crossfit(lambda *_: Memory(), Examples(x, y, family), x[:3], nothing(60, 3), folds=5, seed=0)
     # Other seeds of a family would have given its answers away.
     assert_allclose(made.error * made.size[0], y)
     assert_allclose(made.point, y[:3])
@@ -49,7 +49,7 @@ def test_errors_are_those_on_families_not_seen():
 def test_intervals_hold_what_they_claim():
     x, y, family = rows(300)
     at, truth, _ = rows(2000, seed=1)
-    made = crossfit(linear, x, y, family, at, nothing(300, 2000), folds=5, seed=0)
+    made = crossfit(linear, Examples(x, y, family), at, nothing(300, 2000), folds=5, seed=0)
     draws = made.point[:, None] + made.size[:, None] * errors(made, LOTS, TAILS)
     low, high = np.quantile(draws, [0.05, 0.95], axis=1)
     assert abs(((low <= truth) & (truth <= high)).mean() - 0.9) < 0.03
@@ -61,7 +61,7 @@ def test_rows_that_are_harder_are_less_sure():
     hard = rng.integers(0, 2, 400)
     y = y + np.where(hard, 1.0, 0.1) * rng.standard_normal(400)
     rough = hard[:, None].astype(float), np.array([[0.0], [1.0]])
-    made = crossfit(linear, x, y, family, x[:2], rough, folds=5, seed=0)
+    made = crossfit(linear, Examples(x, y, family), x[:2], rough, folds=5, seed=0)
     assert 4 < made.size[1] / made.size[0] <= LARGEST**2
     assert abs(np.std(made.error[hard == 1]) / np.std(made.error[hard == 0]) - 1) < 0.6, "apart by ten before"
 
@@ -84,6 +84,6 @@ def test_few_families_make_wide_tails(n):
 
 def test_errors_that_are_all_nothing_stay_finite():
     x, y, family = rows(40, sd=0.0)
-    made = crossfit(linear, x, np.zeros(40), family, x[:3], nothing(40, 3), folds=4, seed=0)
+    made = crossfit(linear, Examples(x, np.zeros(40), family), x[:3], nothing(40, 3), folds=4, seed=0)
     assert np.isfinite(made.size).all() and np.abs(made.size[:, None] * errors(made, LOTS, TAILS)).max() < 1e-6
     assert np.isfinite(y).all()

@@ -16,13 +16,13 @@ def rows(n, spreads, biases, seed=0, s=60):
     """n resolved forecasts by members with a given error and spread; the truth has unit sd around zero."""
     rng = np.random.default_rng(seed)
     made = []
-    for _ in range(n):
+    for i in range(n):
         truth = rng.normal()
         draws = [
             bias + truth * (1 - wide) + wide * rng.normal() + wide * rng.standard_normal(s)
             for wide, bias in zip(spreads, biases, strict=True)
         ]
-        made.append(resolved(np.array(draws), truth, FREE))
+        made.append(resolved(np.array(draws), truth, FREE, str(i)))
     return made
 
 
@@ -40,6 +40,18 @@ def test_rows_outweigh_the_prior_as_they_grow_in_number():
     lean = np.array([0.0, 1.0])
     few, many = (stack(rows(n, (0.3, 1.0), (0.0, 0.0)), lean, prior=20.0)[0] for n in (4, 400))
     assert few < 0.3 < 0.8 < many
+
+
+def test_families_are_counted_not_rows():
+    lean = np.array([0.0, 1.0])
+    made = rows(400, (0.3, 1.0), (0.0, 0.0))
+    four = [row._replace(family=str(i % 4)) for i, row in enumerate(made)]
+    assert stack(four, lean, prior=20.0)[0] < 0.5 < 0.8 < stack(made, lean, prior=20.0)[0]
+    # One family of many runs has no more to say than one of few.
+    loud = rows(30, (0.3, 1.0), (0.0, 0.0)) + [row._replace(family="a") for row in rows(300, (1.0, 0.3), (0.0, 0.0))]
+    assert stack(loud, EVEN[:2] * 1.5, prior=0.0)[0] > 0.9
+    few = [str(i % 4) for i in range(100)]
+    assert 1 < spread([1.5] * 100, few, prior=8.0) < 1.2 < spread([1.5] * 100, list(map(str, range(100))), prior=8.0)
 
 
 def test_no_other_weights_have_a_lower_crps():
@@ -66,11 +78,11 @@ def test_a_mixture_takes_each_share_of_draws():
 def claims(claimed, n=400):
     """Forecasts whose spread is that of the truth times ``claimed``."""
     rng = np.random.default_rng(1)
-    return [resolved(claimed * rng.standard_normal((1, 200)), rng.normal(), FREE) for _ in range(n)]
+    return [resolved(claimed * rng.standard_normal((1, 200)), rng.normal(), FREE, str(i)) for i in range(n)]
 
 
 def factor_for(rows, prior=0.0, **rest):
-    return spread([wanted(row, np.ones(1)) for row in rows], prior=prior, **rest)
+    return spread([wanted(row, np.ones(1)) for row in rows], [row.family for row in rows], prior=prior, **rest)
 
 
 @pytest.mark.parametrize(("claimed", "factor"), [(0.6, 1 / 0.6), (1.0, 1.0), (1.6, 0.625)])
