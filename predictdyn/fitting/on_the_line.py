@@ -13,7 +13,7 @@ from scipy.special import log_expit, log_ndtr, ndtri_exp
 HUBER = 1.345  # sds beyond which a point counts less: 95 % efficient for normal errors
 STEPS = 25  # of reweighting at most
 SETTLED = 1e-9  # change of a weight that ends it
-PULL = 4.0  # families; chosen on runs that no benchmark reports, by forecasts from 6, 12 and 30 others
+PULL = 4.0  # families; chosen on the second seed of digits, by forecasts from 6, 12 and 30 runs
 FAR = -8.0  # below, ln(-ln(1 - p)) is ln p to double precision
 
 

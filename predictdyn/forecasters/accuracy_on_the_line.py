@@ -22,6 +22,7 @@ from predictdyn.lines import Line, Task, tasks
 
 ABOUT = "about.json"
 FEWEST_FAMILIES = 4
+FARTHEST = 0.5  # mean distance from a line, in that from no line, above which there is none
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,10 @@ class AccuracyOnTheLine:
     """A metric between two bounds as a line in another, its guide, which the forecaster ``of`` forecasts.
 
     Probits of finished runs lie about a line (`fitting.on_the_line`). The guide is the metric of `guides_for` from
-    whose lines families left out are nearest at ``shares`` of the run. A run's distance from the line, a mean over its
-    ``last`` checkpoints, persists in part. What that leaves at the end is learnt on families left out of all of it
-    (dealt into ``folds``), as in `fitting.crossfit`. Draws of the guide go through the line; errors are added.
+    whose lines families left out are nearest at ``shares`` of the run, and at most half as far as from no line. A
+    run's distance from the line, a mean over its ``last`` checkpoints, persists in part. What that leaves at the end is
+    learnt on families left out of all of it (dealt into ``folds``), as in `fitting.crossfit`. Draws of the guide go
+    through the line; errors are added.
     """
 
     of: str = "pooled_change"
@@ -73,11 +75,11 @@ class AccuracyOnTheLineFitted:
             rows.scales[task.metric] = task.scale
             ranked = self._ranked(task, of_guide[task.metric])
             for asked in task.asked:
-                guide = next((one for one in ranked if len(one.seen[asked.run].share)), None)
+                guide = next((one for one in ranked or [] if len(one.seen[asked.run].share)), None)
                 if guide is not None:
                     chosen[asked.run, task.metric] = guide
-                elif ranked or not of_guide[task.metric]:
-                    why = "nothing seen of a guide" if ranked else "no guide between the same bounds"
+                elif ranked is not None:
+                    why = "nothing seen of a guide" if ranked else "no guide on a line with it"
                     rows.status[asked.rows] = f"{why}: last value"
         ahead = self._ahead(seen, target, chosen, seed)
         for task in of_target:
@@ -109,20 +111,21 @@ class AccuracyOnTheLineFitted:
         of_metric = {task.metric: task for task in tasks(self.history, seen, pd.DataFrame(asked, columns=KEY))}
         return {name: [of_metric[guide] for guide in some] for name, some in names.items()}
 
-    def _ranked(self, task: Task, guides: list[Task]) -> list[Task]:
-        """The guides about whose lines a metric is, the nearest first."""
+    def _ranked(self, task: Task, guides: list[Task]) -> list[Task] | None:
+        """The guides about whose lines a metric is, the nearest first; None where too few runs could tell."""
         past = [(run, line) for run, line in task.past.items() if len(line.share)]
         at = np.array(self.settings.shares)
         y = np.concatenate([np.zeros(0), *(_reached(task, line, at) for _, line in past)])
         family = np.repeat(np.array([line.family for _, line in past]), len(at))
-        if not guides or not len(y):
-            return []
+        if len(np.unique(family[np.isfinite(y)])) < FEWEST_FAMILIES:
+            return None
         rows = [np.concatenate([_reached(guide, guide.past.get(run), at) for run, _ in past]) for guide in guides]
-        far = distances(
-            np.stack(rows), y, family, folds=self.settings.folds, fewest=FEWEST_FAMILIES,
+        # Beside them one that says nothing: its line is flat.
+        *far, flat = distances(
+            np.stack([*rows, np.zeros(len(y))]), y, family, folds=self.settings.folds, fewest=FEWEST_FAMILIES,
             seed=seed_for(self.seed, task.metric),
         )  # fmt: skip
-        return [guides[i] for i in np.argsort(far, kind="stable") if np.isfinite(far[i])]
+        return [guides[i] for i in np.argsort(far, kind="stable") if far[i] < FARTHEST * flat]
 
     def _ahead(
         self, seen: Curves, target: pd.DataFrame, chosen: Mapping[tuple[str, str], Task], seed: int
