@@ -119,6 +119,35 @@ def supercollapse(data: Path) -> Tables:
     return Tables(points, runs, _metrics([("test_loss", "loss", 0, None, "lower", None)]))
 
 
+def pythia_memorization(data: Path) -> Tables:
+    """Share of the training sequences that each size has memorized, by checkpoint; and how much of it is for good.
+
+    recall: of the sequences memorized at the end, the share that is memorized now; precision: of those memorized now,
+    the share that is at the end. Both need the end of their own run, which knows neither at any cutoff: a forecast may
+    learn from those of finished runs only, and a plain backtest of these two would leak (`memorization.py` hides them).
+    """
+    table = pd.read_csv(data / "pythia_memorization" / "early_vs_last.csv")
+    both = table["both_pct"]
+    values = {
+        "memorized_share": table["memorized_pct"] / 100,
+        "recall": both / (both + table["last_checkpoint_only_pct"]),
+        "precision": both / (both + table["this_only_pct"]),
+    }
+    parts = [table[["size", "step"]].assign(metric=name, value=value) for name, value in values.items()]
+    points = pd.concat(parts, ignore_index=True).rename(columns={"size": "run"})[["run", "metric", "step", "value"]]
+    ended = points["step"] == points["step"].max()
+    points = points[~ended | (points["metric"] == "memorized_share")]  # the others end at one by definition
+    unit = {"m": 1e6, "b": 1e9}
+    runs = _own_families(points)
+    runs["parameters"] = [round(float(size[:-1]) * unit[size[-1]]) for size in runs["run"]]
+    rows: list[tuple[object, ...]] = [
+        ("memorized_share", "memorization", 0, 1, "lower", 0),
+        ("recall", "memorization", 0, 1, "higher", None),
+        ("precision", "memorization", 0, 1, "higher", None),
+    ]
+    return Tables(points, runs, _metrics(rows))
+
+
 DATA_SETS: dict[str, Callable[[Path], Tables]] = {
     "revisiting_lang": revisiting_lang,
     "revisiting_inet_10": revisiting_inet_10,
@@ -126,6 +155,7 @@ DATA_SETS: dict[str, Callable[[Path], Tables]] = {
     "gemstones": gemstones,
     "modded_nanogpt": modded_nanogpt,
     "supercollapse": supercollapse,
+    "pythia_memorization": pythia_memorization,
 }
 # BIG-Bench errors are made from the preferred metric of a task and need not end at 1; a top-1 error does.
 REVISITING = {

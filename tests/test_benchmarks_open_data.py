@@ -47,6 +47,7 @@ STATED = {
     "gemstones": (11, 11, 11 * (175 + 2 * 35 + 18 * 35), ["width", "depth", "params"]),
     "modded_nanogpt": (22 + 40, 22 + 1, 705 + 40 * 13, ["track"]),
     "supercollapse": (8, 8, 8 * 906, ["num_params", "width", "lr"]),
+    "pythia_memorization": (8, 8, 8 * (7 + 6 + 6), ["parameters"]),
 }
 
 
@@ -96,6 +97,15 @@ def test_gemstones_state_chance_and_no_standard_error_of_one_subject(made):
     assert set(stated.index[stated > 0]) == {f"acc_{name}" for name in open_data.CHANCE} - {"acc_mmlu"}
     kinds = pd.Series({name: metric.kind for name, metric in curves.metrics.items()}).value_counts()
     assert kinds.to_dict() == {"capability": 9, "signal": 9, "robustness": 2, "loss": 1}
+
+
+def test_what_stays_memorized_is_what_both_checkpoints_have(made):
+    curves = made("pythia_memorization")
+    share, recall, precision = (curves.by_key["12b", name].value for name in ("memorized_share", "recall", "precision"))
+    # Two roads to the sequences that are memorized now and at the end.
+    assert_allclose(precision * share[:-1], recall * share[-1], rtol=1e-4)
+    assert_allclose([share[0], recall[0], precision[0]], [0.0084144, 0.77255 / 1.54564, 0.77255 / 0.84144], rtol=1e-5)
+    assert curves.runs["parameters"].loc[["70m", "1.4b"]].tolist() == [70_000_000, 1_400_000_000]
 
 
 def test_speed_runs_have_the_losses_of_their_index(made, real_data):
