@@ -4,8 +4,8 @@ python benchmarks/memorization.py
 
 PREDICTDYN_DATA names the folder with a copy of the data sets. From the checkpoints up to 63,000 and up to 83,000 steps
 of 143,000: the memorized share at the end, by forecasters; and recall and precision, at the end, of the sequences that
-are memorized now, by those of the other sizes at the same step. Recall and precision of the size in question need its end:
-they are hidden at every step, and no forecaster is given them. A size is a run and a family of its own.
+are memorized now, by those of the other sizes at the same step. Recall and precision of the size in question need its
+end: they are hidden at every step, and no forecaster is given them. A size is a run and a family of its own.
 """
 
 from __future__ import annotations
