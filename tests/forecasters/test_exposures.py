@@ -95,7 +95,7 @@ def test_a_run_that_the_history_has_is_not_counted_twice():
     both = forecaster("exposures").fit(whole, seed=0)
     seen = whole.of_runs(["r00"]).upto(0.3)
     draws = [one.forecast(seen, asked(["r00"]), seed=1).draws for one in (once, both)]
-    assert np.array_equal(*draws)
+    assert np.abs(draws[0] - draws[1]).max() < 1e-9
 
 
 def test_it_gives_up_in_words(fitted):
