@@ -74,24 +74,35 @@ def crossfit(
     >>> float(made.point[0].round(1)), float(np.std(made.size * made.error).round(1))
     (2.0, 0.1)
     """
-    x, y, family = rows
     every = Examples(*(np.concatenate(part) for part in zip(rows, *more, strict=True)))
-    names = np.random.default_rng(seed).permutation(np.unique(family))
-    out = np.empty(len(y))
+    off = rows.y - left_out(make, rows, every, folds=folds, seed=seed)
+    return with_errors(learnt(make, every, seed).predict(at), off, rows.family, rough)
+
+
+def left_out(make: Make, rows: Examples, every: Examples, *, folds: int, seed: int) -> np.ndarray:
+    """Answers to rows by regressions on what ``every`` row says of the other folds of families, shaped like rows.y."""
+    names = np.random.default_rng(seed).permutation(np.unique(rows.family))
+    out = np.empty(rows.y.shape)
     for fold in range(min(folds, len(names))):
         test = names[fold::folds]
-        mine = np.isin(family, test)
-        out[mine] = _learnt(make, every.of(~np.isin(every.family, test)), seed).predict(x[mine])
-    final = _learnt(make, every, seed)
-    off = y - out
-    size, here = _sizes(np.abs(off), rough)
-    return Answers(final.predict(at), here, off / size, family)
+        mine = np.isin(rows.family, test)
+        out[mine] = learnt(make, every.of(~np.isin(every.family, test)), seed).predict(rows.x[mine])
+    return out
 
 
-def _learnt(make: Make, rows: Examples, seed: int) -> Regressor:
+def learnt(make: Make, rows: Examples, seed: int) -> Regressor:
+    """A regression fitted on rows."""
     one = make(rows.family, seed)
     one.fit(rows.x, rows.y)
     return one
+
+
+def with_errors(
+    point: np.ndarray, off: np.ndarray, family: np.ndarray, rough: tuple[np.ndarray, np.ndarray]
+) -> Answers:
+    """Answers (m,) with what they were off (n,) on families (n,) left out; ``rough`` as in `crossfit`."""
+    size, here = _sizes(np.abs(off), rough)
+    return Answers(point, here, off / size, family)
 
 
 def _sizes(off: np.ndarray, rough: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

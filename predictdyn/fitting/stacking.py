@@ -16,7 +16,8 @@ FACTORS = (0.25, 2.0)  # the spread of a mixture is never changed by more
 class Resolved(NamedTuple):
     """One resolved forecast by k members: sorted draws (k, s) and the truth in the metric's units, scale and name.
 
-    ``family`` is that of the run: its rows are wrong together, so it is families that are counted.
+    ``good`` (k,): whether each member had an answer of its own. ``family`` is that of the run: its rows are wrong
+    together, so it is families that are counted.
     """
 
     draws: np.ndarray
@@ -24,11 +25,12 @@ class Resolved(NamedTuple):
     scale: Scale
     metric: str
     family: str
+    good: np.ndarray
 
 
-def resolved(draws: np.ndarray, truth: float, metric: Metric, family: str) -> Resolved:
+def resolved(draws: np.ndarray, truth: float, metric: Metric, family: str, good: np.ndarray) -> Resolved:
     """Draws (k, s) of one target and what then happened."""
-    return Resolved(np.sort(draws, axis=1), truth, scale_for(metric, draws.ravel()), metric.name, family)
+    return Resolved(np.sort(draws, axis=1), truth, scale_for(metric, draws.ravel()), metric.name, family, good)
 
 
 def voices(family: Sequence[str]) -> np.ndarray:
@@ -63,10 +65,15 @@ def stack(rows: Sequence[Resolved], lean: np.ndarray, *, prior: float) -> np.nda
 
     :math:`\mathrm{CRPS}(w) = \sum_i w_i E|X_i - y| - \frac12 \sum_{i,j} w_i w_j E|X_i - X_j|`, convex since
     E|X_i - X_j| is of negative type (Szekely and Rizzo 2013, doi:10.1016/j.jspi.2013.03.018). The pull is
-    :math:`\frac{\mathrm{prior}}{f} \lVert w - \mathrm{lean} \rVert^2` for f families, which count alike.
+    :math:`\frac{\mathrm{prior}}{f} \lVert w - \mathrm{lean} \rVert^2` for f families, which count alike. Members that
+    never had an answer of their own get none.
     """
     from scipy.optimize import minimize
 
+    answered = np.any([row.good for row in rows], axis=0)
+    answered = answered if answered.any() else ~answered
+    lean = np.where(answered, lean, 0.0)
+    lean = lean / lean.sum() if lean.any() else answered / answered.sum()
     off = scaled(rows)
     _, k, s = off.shape
     family = [row.family for row in rows]
@@ -84,7 +91,7 @@ def stack(rows: Sequence[Resolved], lean: np.ndarray, *, prior: float) -> np.nda
 
     start = np.asarray(lean, dtype=float)
     solved = minimize(
-        loss, start, jac=True, method="SLSQP", bounds=[(0, 1)] * k, options={"maxiter": 200},
+        loss, start, jac=True, method="SLSQP", bounds=[(0, float(one)) for one in answered], options={"maxiter": 200},
         constraints={"type": "eq", "fun": lambda w: w.sum() - 1, "jac": lambda w: np.ones(k)},
     )  # fmt: skip
     better = np.isfinite(solved.x).all() and loss(solved.x)[0] <= loss(start)[0]

@@ -22,6 +22,7 @@ WEIGHTS = "weights.json"
 # These have nothing to say before a run has ended.
 FROM_FINISHED = (
     "drift", "climatology", "nearest", "pooled_change", "pooled_curves", "extra_trees", "quantile_regression",
+    "exposures",
 )  # fmt: skip
 
 

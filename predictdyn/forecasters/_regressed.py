@@ -20,13 +20,12 @@ from predictdyn.forecasters._core import ends
 from predictdyn.forecasters._errors import smallest_spread
 from predictdyn.forecasters._fallback import answered
 from predictdyn.forecasters._history import read_history, write_history
-from predictdyn.lines import Asked, Line, Task, clock, share_at, tasks
+from predictdyn.forecasters._places import about, alike, share_of
+from predictdyn.lines import Asked, Line, Task, tasks
 from predictdyn.scales import Scale
 
 FEWEST_RUNS = 20
 FEWEST_FAMILIES = 4
-FINENESS = 20  # origins are alike when the logarithms of their shares, times this, round to the same number
-PLACES = 24  # shares, even in `lines.clock`, at which regressions stand; targets lie between two of them
 APART = 1.25  # factor between the origins that are learnt from together
 MOST_ROWS = 1500  # to learn from: many runs need fewer origins
 OF_OTHERS = ("level", "slope")  # features of all other curves of a run
@@ -79,7 +78,8 @@ class RegressedFitted:
         past, now = cache(partial(described, self.history)), cache(partial(described, seen))
         for task in tasks(self.history, seen, target):
             scales[task.metric] = task.scale
-            for origin, group in _alike(task).items():
+            last = {run: float(line.share[-1]) for run, line in task.seen.items() if len(line.share)}
+            for origin, group in alike(task.asked, last).items():
                 self._group(task, group, origin, past, now, latent, status, seed)
         return answered(self.history, seen, target, latent, scales, status, seed=seed)
 
@@ -94,8 +94,8 @@ class RegressedFitted:
     ) -> None:  # fmt: skip
         """Latent draws and statuses of runs of which about the same share was seen."""
         # Each row is answered at the places about it alone: what else is asked moves nothing.
-        places = {place for asked in group for share in asked.share for place, _ in _about(share, origin)}
-        answers = {place: self._answers(task, group, origin, past, now, _share(place)) for place in sorted(places)}
+        places = {place for asked in group for share in asked.share for place, _ in about(share, origin)}
+        answers = {place: self._answers(task, group, origin, past, now, share_of(place)) for place in sorted(places)}
         known = np.concatenate([np.zeros(0), *(line.latent for line in task.past.values())])
         for i, asked in enumerate(group):
             rng = np.random.default_rng(seed_for(seed, asked.run, task.metric))
@@ -103,9 +103,9 @@ class RegressedFitted:
             line = task.seen[asked.run]
             floor = smallest_spread(np.concatenate([known, line.latent]), bounded=task.scale.bounded)
             for row, share in zip(asked.rows, asked.share, strict=True):
-                about = [(weight, answers[place]) for place, weight in _about(share, origin)]
-                parts = [w * (one.point[i] + one.size[i] * errors(one, lots, tails)) for w, one in about if one]
-                if len(parts) == len(about):
+                beside = [(weight, answers[place]) for place, weight in about(share, origin)]
+                parts = [w * (one.point[i] + one.size[i] * errors(one, lots, tails)) for w, one in beside if one]
+                if len(parts) == len(beside):
                     latent[row] = line.latent[-1] + sum(parts) + floor * jitter
                     status[row] = "ok"
 
@@ -127,7 +127,7 @@ class RegressedFitted:
         ]
         return crossfit(
             self.settings.make, rows._replace(x=made.apply(rows.x)), made.apply(at),
-            (_rough(rows.x, columns), _rough(at, columns)), more=[one._replace(x=made.apply(one.x)) for one in more],
+            (rough(rows.x, columns), rough(at, columns)), more=[one._replace(x=made.apply(one.x)) for one in more],
             folds=self.settings.folds, seed=seed_for(self.seed, task.metric),
         )  # fmt: skip
 
@@ -154,17 +154,6 @@ def _others(origin: float, end: float, count: int) -> list[float]:
     return [share for share in (origin * APART**power for power in powers if power) if share < end / APART]
 
 
-def _alike(task: Task) -> dict[float, list[Asked]]:
-    """Runs by the share of the run up to which their curve is seen; those of which nothing is are left out."""
-    groups: dict[float, list[Asked]] = {}
-    for asked in task.asked:
-        line = task.seen[asked.run]
-        if len(line.share) and line.share[-1] > 0:
-            origin = float(np.exp(np.ceil(FINENESS * np.log(line.share[-1])) / FINENESS))
-            groups.setdefault(min(origin, 1.0), []).append(asked)
-    return groups
-
-
 def columns_for(table: pd.DataFrame, metric: str, *, own: bool) -> list[str]:
     """Columns that a metric is regressed on."""
     found = []
@@ -175,21 +164,11 @@ def columns_for(table: pd.DataFrame, metric: str, *, own: bool) -> list[str]:
     return found
 
 
-def _rough(x: np.ndarray, columns: Sequence[str]) -> np.ndarray:
-    """What the size of an error may depend on (n, 3): noise of the curve, what its posterior expects, how surely."""
+def rough(x: np.ndarray, columns: Sequence[str]) -> np.ndarray:
+    """What the size of an error may depend on (n, 3): noise of the curve, what its posterior expects, how surely.
+
+    Of rows x (n, p + 2) that end with what `ends` says.
+    """
     at = [i for i, column in enumerate(columns) if column.endswith(":noise")]
     noise, (expected, sd) = x[:, at[0]] if at else np.zeros(len(x)), x[:, -2:].T
     return np.log(np.nan_to_num(np.stack([noise, np.abs(expected), sd], axis=1), nan=0.0) + 1e-6)
-
-
-def _share(place: int) -> float:
-    return float(share_at(np.array(place / PLACES)))
-
-
-def _about(share: float, origin: float) -> list[tuple[int, float]]:
-    """The places before and after a share, with their weights: after the origin, the last one the end of the run."""
-    first = min(int(np.floor(clock(np.array(origin)) * PLACES)) + 1, PLACES)
-    at = float(np.clip(clock(np.array(share)) * PLACES, first, PLACES))
-    low = int(np.floor(at + 1e-9))
-    part = max(at - low, 0.0)
-    return [(low, 1.0)] if part < 1e-6 else [(low, 1 - part), (low + 1, part)]

@@ -85,16 +85,13 @@ def _replays(
                 continue
             if alone:  # where no run has ended, none has in the replay either
                 fitted = {name: way.fit(seen, seed=seed_for(seed, name, fold)) for name, way in ways.items()}
-            draws = np.stack(
-                [
-                    one.forecast(seen, target, seed=seed_for(seed, name, fold)).draws[:, :: DRAWS // THINNED]
-                    for name, one in fitted.items()
-                ]
-            )
+            answers = [one.forecast(seen, target, seed=seed_for(seed, name, fold)) for name, one in fitted.items()]
+            draws = np.stack([answer.draws[:, :: DRAWS // THINNED] for answer in answers])
+            good = np.stack([answer.status == "ok" for answer in answers])
             family = target["run"].map(hidden.runs["family"])
             for row, name in enumerate(target["metric"]):
                 metric = curves.metrics[name]
-                yield metric.kind, share, resolved(draws[:, row], truth[row], metric, family[row])
+                yield metric.kind, share, resolved(draws[:, row], truth[row], metric, family[row], good[:, row])
 
 
 def _asked(hidden: Curves, share: float, most: int, seed: int) -> tuple[pd.DataFrame, np.ndarray]:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from predictdyn.curves import KEY, Curves, Metric
-from predictdyn.fitting.crossfit import crossfit, errors
+from predictdyn.fitting.crossfit import Examples, crossfit, errors
 from predictdyn.fitting.on_the_line import OnTheLine, distances, latent, probit
 from predictdyn.forecast import DRAWS, Fitted, Forecast, seed_for
 from predictdyn.forecasters._crossed import rows_for
@@ -167,7 +167,7 @@ class AccuracyOnTheLineFitted:
         here = np.column_stack([ahead, np.tile(now, (len(ahead), 1))])
         nothing = np.zeros((len(x), 0)), np.zeros((len(here), 0))
         learnt = crossfit(
-            lambda of, _: OnTheLine(of), np.array(x), np.array(y), np.array(family), here, nothing,
+            lambda of, _: OnTheLine(of), Examples(np.array(x), np.array(y), np.array(family)), here, nothing,
             folds=self.settings.folds, seed=seed_for(self.seed, task.metric),
         )  # fmt: skip
         rng = np.random.default_rng(seed_for(seed, run, task.metric))

@@ -22,7 +22,7 @@ def rows(n, spreads, biases, seed=0, s=60):
             bias + truth * (1 - wide) + wide * rng.normal() + wide * rng.standard_normal(s)
             for wide, bias in zip(spreads, biases, strict=True)
         ]
-        made.append(resolved(np.array(draws), truth, FREE, str(i)))
+        made.append(resolved(np.array(draws), truth, FREE, str(i), np.ones(len(draws), dtype=bool)))
     return made
 
 
@@ -54,6 +54,12 @@ def test_families_are_counted_not_rows():
     assert 1 < spread([1.5] * 100, few, prior=8.0) < 1.2 < spread([1.5] * 100, list(map(str, range(100))), prior=8.0)
 
 
+def test_a_member_without_answers_gets_no_weight():
+    made = [row._replace(good=np.array([False, True, True])) for row in rows(150, (0.2, 1.0, 1.0), (0.0, 0.0, 4.0))]
+    weight = stack(made, EVEN, prior=1.0)
+    assert weight[0] == 0 and weight.sum() == pytest.approx(1) and weight[1] > 0.9
+
+
 def test_no_other_weights_have_a_lower_crps():
     off = scaled(made := rows(60, (0.5, 0.5), (0.7, -0.7)))
 
@@ -78,7 +84,10 @@ def test_a_mixture_takes_each_share_of_draws():
 def claims(claimed, n=400):
     """Forecasts whose spread is that of the truth times ``claimed``."""
     rng = np.random.default_rng(1)
-    return [resolved(claimed * rng.standard_normal((1, 200)), rng.normal(), FREE, str(i)) for i in range(n)]
+    return [
+        resolved(claimed * rng.standard_normal((1, 200)), rng.normal(), FREE, str(i), np.ones(1, dtype=bool))
+        for i in range(n)
+    ]
 
 
 def factor_for(rows, prior=0.0, **rest):

@@ -9,7 +9,7 @@ import pytest
 from predictdyn.curves import Metric, curves_from
 from predictdyn.forecasters import forecaster
 from predictdyn.forecasters._columns import units
-from predictdyn.forecasters._regressed import PLACES, _about, _share
+from predictdyn.forecasters._places import PLACES, about, share_of
 from predictdyn.lines import clock
 from predictdyn.scores import crps
 
@@ -119,12 +119,12 @@ def test_runs_without_a_signal_or_a_plan_are_answered(split):
 
 def test_places_are_those_about_a_share():
     for share in (0.02, 0.3, 0.999, 1.0):
-        about = _about(share, 0.01)
-        assert sum(weight for _, weight in about) == pytest.approx(1)
-        middle = sum(weight * place for place, weight in about) / PLACES
+        beside = about(share, 0.01)
+        assert sum(weight for _, weight in beside) == pytest.approx(1)
+        middle = sum(weight * place for place, weight in beside) / PLACES
         assert middle == pytest.approx(float(clock(np.array(share))), abs=1e-6)
-    assert _about(1.0, 0.99) == [(PLACES, 1.0)] and _share(PLACES) == pytest.approx(1.0)
-    assert _share(_about(0.5, 0.5)[0][0]) > 0.5, "a place lies after the origin"
+    assert about(1.0, 0.99) == [(PLACES, 1.0)] and share_of(PLACES) == pytest.approx(1.0)
+    assert share_of(about(0.5, 0.5)[0][0]) > 0.5, "a place lies after the origin"
 
 
 def test_columns_are_in_robust_units_without_gaps():
