@@ -148,6 +148,38 @@ def pythia_memorization(data: Path) -> Tables:
     return Tables(points, runs, _metrics(rows))
 
 
+def pythia_bias(data: Path) -> Tables:
+    """Unchanged runs of the gender-bias evaluations: the WinoBias gap (second release), CrowS-Pairs (first).
+
+    The gap is pro less anti, over both types of sentence and both prompts. Two runs of the first release had batches
+    twice as large: their steps are doubled.
+    """
+    table = pd.read_csv(data / "pythia_bias" / "bias_tidy.csv.gz")
+    table = table[table["arm"] == "baseline"].assign(run=lambda rows: rows["generation"] + "-" + rows["size"])
+    key = ["run", "step"]
+    wino = table[table["suite"] == "winobias_v1"]
+    side = wino["task"].str.extract("_(pro|anti)/")[0]
+    sides = wino.assign(side=side).pivot_table(index=key, columns="side", values="value", aggfunc="mean").dropna()
+    wanted = table["task"].str.startswith("crows_pairs_english") & (table["metric"] == "pct_stereotype")
+    crows = table[wanted & (table["suite"] == "crows_v0")]
+    parts = [
+        (sides["pro"] - sides["anti"]).rename("value").reset_index().assign(metric="winobias_gap"),
+        *(sides[one].rename("value").reset_index().assign(metric=f"winobias_{one}") for one in ("pro", "anti")),
+        crows[[*key, "task", "value", "stderr"]].rename(columns={"task": "metric"}),
+    ]
+    points = pd.concat(parts, ignore_index=True)[["run", "metric", "step", "value", "stderr"]]
+    points.loc[points["run"].isin(["v0-350m", "v0-1.3b"]), "step"] *= 2
+    runs = _own_families(points)
+    unit, size = {"m": 1e6, "b": 1e9}, runs["run"].str.partition("-")[2]
+    runs["parameters"] = [round(float(one[:-1]) * unit[one[-1]]) for one in size]
+    rows: list[tuple[object, ...]] = [
+        ("winobias_gap", "bias", -1, 1, "zero", 0),
+        *((f"winobias_{one}", "signal", 0, 1, None, None) for one in ("pro", "anti")),
+        *((name, "bias", 0, 1, None, 0.5) for name in sorted(set(crows["task"]))),
+    ]
+    return Tables(points, runs, _metrics(rows))
+
+
 DATA_SETS: dict[str, Callable[[Path], Tables]] = {
     "revisiting_lang": revisiting_lang,
     "revisiting_inet_10": revisiting_inet_10,
@@ -156,6 +188,7 @@ DATA_SETS: dict[str, Callable[[Path], Tables]] = {
     "modded_nanogpt": modded_nanogpt,
     "supercollapse": supercollapse,
     "pythia_memorization": pythia_memorization,
+    "pythia_bias": pythia_bias,
 }
 # BIG-Bench errors are made from the preferred metric of a task and need not end at 1; a top-1 error does.
 REVISITING = {
