@@ -4,8 +4,8 @@ python benchmarks/noise_floor.py BACKTEST DATA [--forecasters auto,extra_trees]
 
 BACKTEST is a folder of `predictdyn backtest` over all seeds of a suite, whole recipes held out; DATA the suite. "Other
 seeds" is an oracle: the mean of the latent ends of the run's other seeds, with what the same guess misses on the other
-recipes as its error. It sees nothing of the run itself. A forecaster that has seen part of the run may pass it, but what
-is left then is mostly the luck of the seed. Skill is over the best baseline of the cell, as in verdicts.csv.
+recipes as its error. It sees nothing of the run itself. A forecaster that has seen part of the run may pass it, but
+what is left then is mostly the luck of the seed. Skill is over the best baseline of the cell, as in verdicts.csv.
 """
 
 from __future__ import annotations

@@ -34,9 +34,10 @@ class Ensemble:
     turn, cut at one of ``shares`` of what its runs logged, and forecast by every member fitted on the rest. Without a
     history the curves that are seen are replayed themselves, at ``own_shares``. The weights of a kind minimise the
     CRPS of the mixture (a convex problem, every metric in units of its own), pulled towards ``lean`` with the weight
-    of ``prior`` rows, since few families cannot tell members apart; those of a metric likewise, pulled towards its
-    kind's by ``metric_prior``. Then factors for the spread make 90 % intervals hold 90 % of those truths; that of a
-    metric is pulled towards its kind's, that of a share without history towards that of all shares. A target takes
+    of ``prior`` families, since few cannot tell members apart; those of a metric likewise, pulled towards its kind's by
+    ``metric_prior``. Then factors for the spread make 90 % intervals hold 90 % of those truths: that of a kind pulled
+    towards one by ``spread_prior``, that of a metric towards its kind's, that of a share without history towards that
+    of all shares. A target takes
     the weights of the share that is nearest to what was seen of its run; without history, to the ratio of origin to
     target. At most ``metrics_per_kind`` metrics and ``rows_per_kind`` rows a kind and share are replayed.
     """
@@ -51,6 +52,7 @@ class Ensemble:
     rows_per_kind: int = 120
     prior: float = 8.0
     metric_prior: float = 20.0
+    spread_prior: float = 2.0
 
     def fit(self, history: Curves, *, seed: int) -> EnsembleFitted:
         """Fit every member on the history; weights are learnt in it for the shares that are asked for."""
@@ -86,7 +88,7 @@ class Ensemble:
         return learn(
             curves, self.ways(), lean=self.leaning(alone=alone), shares=shares, inner_folds=self.inner_folds,
             metrics_per_kind=self.metrics_per_kind, rows_per_kind=self.rows_per_kind, prior=self.prior,
-            metric_prior=self.metric_prior, alone=alone, seed=seed,
+            metric_prior=self.metric_prior, spread_prior=self.spread_prior, alone=alone, seed=seed,
         )  # fmt: skip
 
 

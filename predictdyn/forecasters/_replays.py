@@ -24,7 +24,8 @@ THINNED = 60  # draws per forecast from which weights are learnt
 
 def learn(
     curves: Curves, ways: Mapping[str, Forecaster], *, lean: np.ndarray, shares: tuple[float, ...], inner_folds: int,
-    metrics_per_kind: int, rows_per_kind: int, prior: float, metric_prior: float, alone: bool, seed: int,
+    metrics_per_kind: int, rows_per_kind: int, prior: float, metric_prior: float, spread_prior: float, alone: bool,
+    seed: int,
 ) -> Weights:  # fmt: skip
     """Weights of the members and a factor of the spread, per share, kind and metric; see `_ensemble.Ensemble`.
 
@@ -48,9 +49,11 @@ def learn(
         weights = {cut: stack(rows, lean[part], prior=prior) for cut, rows in of_cut.items()}
         # Few curves, seen in part, say little of the spread at one share. With a history shares are learnt one by one.
         every = [_needed(rows, weights[cut]) for cut, rows in of_cut.items()] if alone else []
-        anywhere = spread(*(list(chain(*part)) for part in zip(*every, strict=True)), prior=prior) if alone else 1.0
+        anywhere = (
+            spread(*(list(chain(*part)) for part in zip(*every, strict=True)), prior=spread_prior) if alone else 1.0
+        )
         for cut, rows in of_cut.items():
-            factor = spread(*_needed(rows, weights[cut]), prior=prior, towards=anywhere)
+            factor = spread(*_needed(rows, weights[cut]), prior=spread_prior, towards=anywhere)
             keep(kind, WHOLE_KIND, cut, weights[cut], factor)
             for metric in sorted({row.metric for row in rows}):
                 mine = [row for row in rows if row.metric == metric]
