@@ -54,9 +54,10 @@ def question(
     """Split the data into what may be learnt from and what is to be forecast.
 
     Forecast are the runs that match ``runs``, else those that have not ended, else (all have) every run, each from its
-    beginning alone; history is every other run that has ended. ``upto`` (a step) or ``cutoff`` (a share of the planned
-    run) hides later points; ``at`` is the step to forecast (default: the planned last step). Raises ValueError when
-    nothing is left to forecast.
+    beginning alone; history is every other run that has ended, but for those that share steps with a finished run that
+    is forecast (runs.csv says so by ``baseline``): they hold what is hidden. ``upto`` (a step) or ``cutoff`` (a share
+    of the planned run) hides later points; ``at`` is the step to forecast (default: the planned last step). Raises
+    ValueError when nothing is left to forecast.
     """
     if upto is not None and cutoff is not None:
         raise ValueError("give --upto or --cutoff, not both")
@@ -74,7 +75,8 @@ def question(
             "every run has reached its planned last_step, so nothing is left to forecast; "
             "set last_step in runs.csv, or hide the end with --cutoff or --upto"
         )
-    history = curves.of_runs([run for run in finished if run not in set(chosen)])
+    known = set(chosen) | _twins(curves, [run for run in chosen if run in finished])
+    history = curves.of_runs([run for run in finished if run not in known])
     begun = curves.of_runs(chosen)
     if cutoff is not None:
         begun = begun.upto(cutoff)
@@ -92,6 +94,14 @@ def question(
     if target.empty:
         raise ValueError("nothing to forecast: the step asked for lies within what was already seen")
     return Question(history, begun, target)
+
+
+def _twins(curves: Curves, runs: Sequence[str]) -> set[str]:
+    """Runs that branched off from the same run as one of these did, or from it."""
+    if "baseline" not in curves.runs:
+        return set()
+    baseline = curves.runs["baseline"].fillna(curves.runs.index.to_series())
+    return set(curves.runs.index[baseline.isin(baseline.loc[list(runs)])])
 
 
 def answer(
