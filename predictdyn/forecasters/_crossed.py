@@ -23,7 +23,7 @@ FEWEST_RUNS = 3  # finished, of a metric
 TAILS = (2.0, 5.0)
 
 
-class Together(NamedTuple):
+class Pooled(NamedTuple):
     """Metrics of one kind that are modelled at once, a task of each; every run of which something may be seen."""
 
     name: str
@@ -36,7 +36,7 @@ class Together(NamedTuple):
         return sorted({run for task in self.tasks for run in task.past})
 
 
-def together(history: Curves, seen: Curves, target: pd.DataFrame) -> Iterator[Together]:
+def pooled(history: Curves, seen: Curves, target: pd.DataFrame) -> Iterator[Pooled]:
     """All metrics of each kind that is asked for, whichever of them are asked: no row moves another."""
     known = {**history.metrics, **seen.metrics}
     unknown = [name for name in target["metric"] if name not in known]
@@ -51,7 +51,7 @@ def together(history: Curves, seen: Curves, target: pd.DataFrame) -> Iterator[To
         mine = [of_metric[name] for name in names if known[name].kind == kind]
         for first, some in enumerate(_apart(mine)):
             shares = sum(known[t.metric].lower is not None and known[t.metric].upper is not None for t in some)
-            yield Together(f"{kind}{first}", 2 * shares < len(some), some, runs)
+            yield Pooled(f"{kind}{first}", 2 * shares < len(some), some, runs)
 
 
 def _apart(mine: list[Task]) -> list[list[Task]]:

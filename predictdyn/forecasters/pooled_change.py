@@ -16,11 +16,11 @@ from predictdyn.forecast import Forecast
 from predictdyn.forecasters._crossed import (
     FEWEST_FAMILIES,
     FEWEST_RUNS,
-    Together,
+    Pooled,
+    pooled,
     rows_for,
     sampled,
     scatter,
-    together,
 )
 from predictdyn.forecasters._errors import smallest_spread
 from predictdyn.forecasters._fallback import answered
@@ -68,7 +68,7 @@ class PooledChangeFitted:
         rows = rows_for(target)
         share = target["step"].to_numpy(dtype=float) / target["run"].map(seen.runs["last_step"]).to_numpy(dtype=float)
         place = {key: i for i, key in enumerate(zip(target["run"], target["metric"], share, strict=True))}
-        for group in together(self.history, seen, target):
+        for group in pooled(self.history, seen, target):
             rows.scales.update({task.metric: task.scale for task in group.tasks})
             names = {task.metric for task in group.tasks}
             one = _Group(self.settings, self.history.runs, seen.runs, group, {}, {})
@@ -106,7 +106,7 @@ class _Group:
     settings: PooledChange
     history: pd.DataFrame
     seen: pd.DataFrame
-    group: Together
+    group: Pooled
     learnt: dict[tuple[int | None, float], np.ndarray]
     begun: dict[tuple[str, str, float], tuple[float, float, float]]
 

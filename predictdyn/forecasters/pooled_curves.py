@@ -17,11 +17,11 @@ from predictdyn.forecast import Forecast
 from predictdyn.forecasters._crossed import (
     FEWEST_FAMILIES,
     FEWEST_RUNS,
-    Together,
+    Pooled,
+    pooled,
     rows_for,
     sampled,
     scatter,
-    together,
 )
 from predictdyn.forecasters._errors import smallest_spread
 from predictdyn.forecasters._fallback import answered
@@ -71,7 +71,7 @@ class PooledCurvesFitted:
         rows = rows_for(target)
         share = target["step"].to_numpy(dtype=float) / target["run"].map(seen.runs["last_step"]).to_numpy(dtype=float)
         pairs = list(zip(target["run"], target["metric"], strict=True))
-        for group in together(self.history, seen, target):
+        for group in pooled(self.history, seen, target):
             rows.scales.update({task.metric: task.scale for task in group.tasks})
             one = _Group(self.settings, self.history.runs, seen.runs, group, {})
             names = {task.metric for task in group.tasks}
@@ -110,7 +110,7 @@ class _Group:
     settings: PooledCurves
     history: pd.DataFrame
     seen: pd.DataFrame
-    group: Together
+    group: Pooled
     learnt: dict[float, np.ndarray]
 
     def places(self, run: str) -> np.ndarray:

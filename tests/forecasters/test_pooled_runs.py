@@ -6,7 +6,7 @@ import pytest
 
 from predictdyn.curves import KEY, Curves, Metric, curves_from
 from predictdyn.forecasters import forecaster
-from predictdyn.forecasters._crossed import together
+from predictdyn.forecasters._crossed import pooled
 from predictdyn.forecasters._plans import in_turn, planned, spread_over
 
 BOTH = ("pooled_change", "pooled_curves")
@@ -199,6 +199,6 @@ def test_metrics_that_tell_runs_apart_are_taken_apart():
     metrics = {f"m{i}": Metric(f"m{i}", "capability", 0.0, 1.0) for i in range(20)}
     curves = curves_from(pd.DataFrame(rows, columns=["run", "metric", "step", "value"]), None, metrics)
     target = pd.DataFrame([("r0", "m3", 1000)], columns=KEY)
-    clear, faint = together(curves, curves.of_runs(["r0"]).upto(0.1), target)
+    clear, faint = pooled(curves, curves.of_runs(["r0"]).upto(0.1), target)
     assert {task.metric for task in clear.tasks} == {f"m{i}" for i in range(9)}
     assert len(faint.tasks) == 11 and not clear.smooth
