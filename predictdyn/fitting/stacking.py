@@ -11,6 +11,9 @@ from predictdyn.curves import Metric
 from predictdyn.scales import Scale, scale_for
 
 FACTORS = (0.25, 2.0)  # the spread of a mixture is never changed by more
+THINNED = 60  # draws of a forecast from which weights are learnt
+MANY_FAMILIES = 30  # from so many on, a mixture must be surely better than its main member
+SURELY = 2.0  # standard errors
 
 
 class Resolved(NamedTuple):
@@ -46,9 +49,10 @@ def voices(family: Sequence[str]) -> np.ndarray:
 def scaled(rows: Sequence[Resolved]) -> np.ndarray:
     """Draws less truth (n, k, s) in units of their metric: mean over its rows of the lower quartile of members' CRPS.
 
+    Of many draws `THINNED` are taken, evenly: their distances are a table of pairs.
     The quartile keeps one absurd member from setting the unit; no draw counts for more than 50 units.
     """
-    ordered = np.stack([row.draws - row.truth for row in rows])
+    ordered = np.stack([_thinned(row.draws) - row.truth for row in rows])
     score = np.abs(ordered).mean(axis=2) - ordered @ _pairs(ordered.shape[2])
     metric = np.array([row.metric for row in rows])
     unit = np.empty(len(rows))
@@ -60,6 +64,11 @@ def scaled(rows: Sequence[Resolved]) -> np.ndarray:
         return np.clip(ordered / np.maximum(unit, 1e-200)[:, None, None], -50.0, 50.0)
 
 
+def _thinned(draws: np.ndarray) -> np.ndarray:
+    s = draws.shape[1]
+    return draws[:, ((np.arange(THINNED) + 0.5) * s / THINNED).astype(int)] if s > THINNED else draws
+
+
 def stack(rows: Sequence[Resolved], lean: np.ndarray, *, prior: float) -> np.ndarray:
     r"""Weights (k,) on the simplex that minimise the mean CRPS of the mixture, pulled towards weights ``lean`` (k,).
 
@@ -67,6 +76,10 @@ def stack(rows: Sequence[Resolved], lean: np.ndarray, *, prior: float) -> np.nda
     E|X_i - X_j| is of negative type (Szekely and Rizzo 2013, doi:10.1016/j.jspi.2013.03.018). The pull is
     :math:`\frac{\mathrm{prior}}{f} \lVert w - \mathrm{lean} \rVert^2` for f families, which count alike. Members that
     never had an answer of their own get none.
+
+    From `MANY_FAMILIES` on the member with the most weight takes all, unless the mixture is better than it by
+    `SURELY` standard errors over families: what a mixture gains by weights that were fitted to the same rows is luck
+    in part, while it is always wider than its members, and a member that is right by itself knows how wrong it is.
     """
     from scipy.optimize import minimize
 
@@ -78,10 +91,10 @@ def stack(rows: Sequence[Resolved], lean: np.ndarray, *, prior: float) -> np.nda
     _, k, s = off.shape
     family = [row.family for row in rows]
     voice = voices(family)
-    error = voice @ np.abs(off).mean(axis=2)
-    apart_of = [np.abs(row[:, None, :, None] - row[None, :, None, :]).mean(axis=(2, 3)) for row in off]
-    distance = np.tensordot(voice, apart_of, axes=1)
-    distance[np.diag_indices(k)] *= s / (s - 1)  # fair: a draw is not its own partner
+    errors = np.abs(off).mean(axis=2)
+    distances = np.stack([np.abs(row[:, None, :, None] - row[None, :, None, :]).mean(axis=(2, 3)) for row in off])
+    distances[:, np.arange(k), np.arange(k)] *= s / (s - 1)  # fair: a draw is not its own partner
+    error, distance = voice @ errors, np.tensordot(voice, distances, axes=1)
     pull = prior / len(set(family))
 
     def loss(w: np.ndarray) -> tuple[float, np.ndarray]:
@@ -96,7 +109,20 @@ def stack(rows: Sequence[Resolved], lean: np.ndarray, *, prior: float) -> np.nda
     )  # fmt: skip
     better = np.isfinite(solved.x).all() and loss(solved.x)[0] <= loss(start)[0]
     weight = np.clip(solved.x if better else start, 0, None)
-    return weight / weight.sum()
+    weight = weight / weight.sum()
+    main = int(np.argmax(weight))
+    alone = errors[:, main] - distances[:, main, main] / 2
+    gain = alone - (errors @ weight - np.einsum("i,nij,j->n", weight, distances, weight) / 2)
+    return weight if _is_sure(gain, family) else np.eye(k)[main]
+
+
+def _is_sure(gain: np.ndarray, family: Sequence[str]) -> bool:
+    """Whether gains (n,) have a mean over families that is surely above none; of few families it is taken to be."""
+    names, code, count = np.unique(family, return_inverse=True, return_counts=True)
+    if len(names) < MANY_FAMILIES:
+        return True
+    of_family = np.bincount(code, weights=gain) / count
+    return bool(of_family.mean() > SURELY * of_family.std(ddof=1) / np.sqrt(len(names)))
 
 
 def mixed(weight: np.ndarray, draws: np.ndarray) -> np.ndarray:

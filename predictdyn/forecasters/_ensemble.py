@@ -12,7 +12,7 @@ import pandas as pd
 
 from predictdyn.curves import Curves, Metric
 from predictdyn.fitting.stacking import mixed, widened
-from predictdyn.forecast import Fitted, Forecast, Forecaster, seed_for
+from predictdyn.forecast import DRAWS, Fitted, Forecast, Forecaster, seed_for
 from predictdyn.forecasters._history import read_history, write_history
 from predictdyn.forecasters._replays import WHOLE_KIND, KindWeights, Weights, learn
 from predictdyn.joint import together
@@ -105,16 +105,21 @@ class EnsembleFitted:
     def forecast(self, seen: Curves, target: pd.DataFrame, *, seed: int) -> Forecast:
         """Joint draws of the mixture; a row in which a member fell back leaves that member out unless all did."""
         weights, at = self._weights(seen, target, seed)
-        names = self.settings.members
-        answers = [
-            one.forecast(seen, target, seed=seed_for(seed, n)) for n, one in zip(names, self.members, strict=True)
-        ]
-        draws = np.sort(np.stack([answer.draws for answer in answers]), axis=2)
-        good = np.stack([answer.status == "ok" for answer in answers])
-        status = np.where(good.any(axis=0), "ok", answers[0].status).astype(object)
+        metrics = [seen.metrics[name] for name in target["metric"]]
+        n, every = len(self.members), np.ones(len(self.members), dtype=bool)
+        said = [self._weight(weights[share], metric, every)[0] for share, metric in zip(at, metrics, strict=True)]
+        weighty = np.any(said, axis=0) if said else every
+        draws, good = np.zeros((n, len(target), DRAWS)), np.zeros((n, len(target)), dtype=bool)
+        why = np.full(len(target), "ok", dtype=object)
+        # Members without weight are asked only where those with some have no answer of their own.
+        for asked in (weighty, ~weighty):
+            for i in np.flatnonzero(asked & ~good.any(axis=0).all()):
+                answer = self.members[i].forecast(seen, target, seed=seed_for(seed, self.settings.members[i]))
+                draws[i], good[i] = np.sort(answer.draws, axis=1), answer.status == "ok"
+                why = answer.status if i == 0 else why
+        status = np.where(good.any(axis=0), "ok", why).astype(object)
         out = np.empty(draws.shape[1:])
-        for row, name in enumerate(target["metric"]):
-            metric = seen.metrics[name]
+        for row, metric in enumerate(metrics):
             weight, factor = self._weight(weights[at[row]], metric, good[:, row])
             mixture = np.sort(mixed(weight, draws[:, row]))
             # Widened on a scale without end, a few draws would go where no member does.

@@ -11,7 +11,7 @@ import pandas as pd
 
 from predictdyn.curves import OUTCOMES, Curves
 from predictdyn.fitting.stacking import Resolved, resolved, spread, stack, wanted
-from predictdyn.forecast import DRAWS, Forecaster, seed_for
+from predictdyn.forecast import Forecaster, seed_for
 
 # kind -> metric, or WHOLE_KIND -> one weight per member, then the factor of the spread
 KindWeights = dict[str, dict[str, list[float]]]
@@ -19,7 +19,7 @@ Weights = dict[str, KindWeights]  # by share
 WHOLE_KIND = "*"
 FEW_FAMILIES = 6
 ENOUGH_FAMILIES = 40  # to be replayed
-THINNED = 60  # draws per forecast from which weights are learnt
+CALMER = 3.0  # the spread of one metric leans so many times more on its kind than its weights do
 
 
 def learn(
@@ -53,13 +53,18 @@ def learn(
             spread(*(list(chain(*part)) for part in zip(*every, strict=True)), prior=spread_prior) if alone else 1.0
         )
         for cut, rows in of_cut.items():
-            factor = spread(*_needed(rows, weights[cut]), prior=spread_prior, towards=anywhere)
+            factor = _spread(rows, weights[cut], spread_prior, anywhere)
             keep(kind, WHOLE_KIND, cut, weights[cut], factor)
             for metric in sorted({row.metric for row in rows}):
                 mine = [row for row in rows if row.metric == metric]
                 own = stack(mine, weights[cut], prior=metric_prior)
-                keep(kind, metric, cut, own, spread(*_needed(mine, own), prior=metric_prior, towards=factor))
+                keep(kind, metric, cut, own, _spread(mine, own, CALMER * metric_prior, factor))
     return found
+
+
+def _spread(rows: list[Resolved], weight: np.ndarray, prior: float, towards: float) -> float:
+    """The factor of the spread; a member alone keeps its own, which rests on more families than are replayed."""
+    return 1.0 if weight.max() == 1.0 else spread(*_needed(rows, weight), prior=prior, towards=towards)
 
 
 def _needed(rows: list[Resolved], weight: np.ndarray) -> tuple[list[float], list[str]]:
@@ -89,7 +94,7 @@ def _replays(
             if alone:  # where no run has ended, none has in the replay either
                 fitted = {name: way.fit(seen, seed=seed_for(seed, name, fold)) for name, way in ways.items()}
             answers = [one.forecast(seen, target, seed=seed_for(seed, name, fold)) for name, one in fitted.items()]
-            draws = np.stack([answer.draws[:, :: DRAWS // THINNED] for answer in answers])
+            draws = np.stack([answer.draws for answer in answers])
             good = np.stack([answer.status == "ok" for answer in answers])
             family = target["run"].map(hidden.runs["family"])
             for row, name in enumerate(target["metric"]):
