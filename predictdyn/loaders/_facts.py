@@ -64,6 +64,24 @@ CHANCE = (
 )
 
 
+# Clocks, not metrics: left out unless chosen. The name as for `LOG`.
+CLOCKS = (
+    "step", "global_step", "trainer_global_step", "steps", "iteration", "iter", "epoch", "tokens", "time", "timestamp",
+    "runtime", "wall_time", "elapsed", "eta",
+)  # fmt: skip
+
+
+def is_clock(name: str) -> bool:
+    """Whether a metric says how far a run has come, and nothing of how it does.
+
+    >>> is_clock("train/epoch"), is_clock("_runtime"), is_clock("step_time")
+    (True, True, False)
+    """
+    plain = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+    part, _, rest = plain.partition("_")
+    return plain in CLOCKS or (part in PARTS and rest in CLOCKS)
+
+
 def log_metric(name: str) -> Metric:
     """What is known of a metric of a training log, by the table `LOG`.
 
