@@ -41,19 +41,29 @@ cli.add_command(datasets)
 
 
 @cli.command()
-@click.argument("source")
-@click.argument("path", type=PATH)
+@click.argument("words", nargs=-1, required=True, metavar="[SOURCE] PATH")
 @OUT
+@SOURCE
 @SET
-def load(source: str, path: Path, out: Path, settings: tuple[str, ...]) -> None:
-    """Read any log at PATH with the loader SOURCE ("auto": found out) into a tidy folder."""
+@click.option("--workers", default=1, show_default=True, help="Processes that read runs side by side.")
+def load(words: tuple[str, ...], out: Path, source: str | None, settings: tuple[str, ...], workers: int) -> None:
+    """Read any log at PATH into a tidy folder, and say on stderr what was found, merged and dropped."""
+    from predictdyn import loaders
     from predictdyn.backtest.folder import new_folder
-    from predictdyn.loaders import tidy
+    from predictdyn.loaders._write import write
 
-    curves = _read(path, None if source == "auto" else source, settings)
+    if len(words) > 2 or (len(words) == 2 and source is not None):
+        raise ValueError(f"load takes a PATH, or a SOURCE and a PATH, got {' '.join(words)}")
+    path = Path(words[-1])
+    name = _source(path, words[0] if len(words) == 2 and words[0] != "auto" else source)
+    options = _options(settings)
+    if workers != 1 and loaders.shared(name):
+        options["workers"] = str(workers)
     with new_folder(out) as folder:
-        tidy.save(curves, folder)
-    click.echo(f"{summary(curves)} -> {out}")
+        done = write(path, name, folder, options)
+    for line in done.lines:
+        click.echo(line, err=True)
+    click.echo(f"{summary(done.curves, done.points)} -> {out}")
 
 
 @cli.command()
@@ -345,17 +355,41 @@ def _probabilities(out: Path, top: int = 12) -> str:
 
 
 def _read(path: Path, source: str | None, settings: tuple[str, ...]) -> Curves:
+    """Load a path; what the loader has to say goes to stderr."""
+    import warnings
+
     from predictdyn import loaders
 
-    if source is not None and source not in loaders.sources():
-        raise ValueError(f"no source {source!r}; known are {', '.join(loaders.sources())}")
+    name = _source(path, source)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        curves = loaders.load(path, name, **_options(settings))
+    for warning in caught:
+        click.echo(str(warning.message), err=True)
+    return curves
+
+
+def _source(path: Path, source: str | None) -> str:
+    """The source that was named, else what the path looks like: said on stderr, unless it is our own format."""
+    from predictdyn import loaders
+
+    if source is not None:
+        loaders.module(source)
+        return source
+    found = loaders.found(path)
+    if found.source != "tidy":
+        click.echo(f"{path}: {found.words} (--source {found.source})", err=True)
+    return found.source
+
+
+def _options(settings: tuple[str, ...]) -> dict[str, str]:
     options = {}
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals:
             raise ValueError(f"--set takes KEY=VALUE, got {setting!r}")
         options[key] = value
-    return loaders.load(path, source, **options)
+    return options
 
 
 def _needed(curves: Curves, metrics: tuple[str, ...]) -> Curves:

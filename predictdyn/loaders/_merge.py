@@ -158,11 +158,11 @@ def _restarts(curves: Mapping[str, np.ndarray], step: np.ndarray, segment: np.nd
         back = np.flatnonzero((change < 0) | again)
         found += [(int(rows[i + 1]), int(rows[i])) for i in back]
     groups: list[list[int]] = []
-    for place, before in sorted(found):
+    for row, before in sorted(found):
         if not groups or before >= groups[-1][0]:
-            groups.append([place])
+            groups.append([row])
         else:
-            groups[-1].append(place)
+            groups[-1].append(row)
     restarts = [Restart(rows[0], float(np.sort(step[rows])[len(rows) // 2])) for rows in groups]
     place, low = np.array([r.place for r in restarts], dtype=int), np.array([r.step for r in restarts])
     beyond, agree = np.zeros(len(place)), np.zeros(len(place))

@@ -110,7 +110,7 @@ def _last_steps(
             unplanned.append(run)
         elif end < logged:
             beyond.append(f"{run} (planned {end:g}, logged {logged:g})")
-        plan[run] = max(logged, end or 0)
+        plan[run] = max(logged, end or 0) or 1.0  # an end must be > 0, though nothing was logged after step 0
     if unplanned:
         lines.append(
             f"the planned length of {len(unplanned)} of {len(plan)} run(s) is not known, taken to be the largest "

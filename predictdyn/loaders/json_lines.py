@@ -17,6 +17,15 @@ from predictdyn.loaders._tables import Table, place, read_bytes
 ENDINGS = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
 
 
+def looks(path: Path) -> str | None:
+    """How many files of JSON lines there are, in words, or None."""
+    try:
+        files = [file for file in log_files(path, ENDINGS) if file.name.lower().endswith(ENDINGS)]
+    except ValueError:
+        return None
+    return f"JSON lines: {len(files)} file{'s'[: len(files) > 1]}" if files else None
+
+
 def load(
     path: Path | str,
     *,

@@ -6,10 +6,25 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from predictdyn.curves import Curves
-from predictdyn.loaders._logs import Options, curves_of_logs, log_files
-from predictdyn.loaders._tables import TABLES, read_table
+from predictdyn.loaders._logs import STEP_NAMES, Options, curves_of_logs, log_files
+from predictdyn.loaders._tables import TABLES, header, is_table, read_table
 
 COMPANIONS = ("runs.csv", "runs.parquet", "events.csv")
+ASKED = 20  # files of a folder whose first lines are looked at
+
+
+def looks(path: Path) -> str | None:
+    """How many tables there are with a column for the step, in words, or None; a single table need not have one."""
+    from predictdyn.loaders.tidy import NEEDED
+
+    try:
+        files = log_files(path, TABLES, COMPANIONS)
+        columns = [{name.lower() for name in header(file)} for file in files[:ASKED]] if is_table(files[0]) else []
+    except ValueError:
+        return None
+    tables = [names for names in columns if not set(NEEDED) <= names and (names & set(STEP_NAMES) or not path.is_dir())]
+    more = f" (or more: {len(files)} files)" if len(files) > ASKED else ""
+    return f"tables of a training log: {len(tables)}{more}" if tables else None
 
 
 def load(
