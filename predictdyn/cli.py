@@ -46,10 +46,15 @@ cli.add_command(datasets)
 @SOURCE
 @SET
 @click.option("--workers", default=1, show_default=True, help="Processes that read runs side by side.")
-def load(words: tuple[str, ...], out: Path, source: str | None, settings: tuple[str, ...], workers: int) -> None:
+@click.option(
+    "--update", is_flag=True, help="Write --out anew if it exists; runs that did not change are not read again."
+)
+def load(
+    words: tuple[str, ...], out: Path, source: str | None, settings: tuple[str, ...], workers: int, update: bool
+) -> None:
     """Read any log at PATH into a tidy folder, and say on stderr what was found, merged and dropped."""
     from predictdyn import loaders
-    from predictdyn.backtest.folder import new_folder
+    from predictdyn.backtest.folder import folder_again, new_folder
     from predictdyn.loaders._write import write
 
     if len(words) > 2 or (len(words) == 2 and source is not None):
@@ -59,8 +64,9 @@ def load(words: tuple[str, ...], out: Path, source: str | None, settings: tuple[
     options = _options(settings)
     if workers != 1 and loaders.shared(name):
         options["workers"] = str(workers)
-    with new_folder(out) as folder:
-        done = write(path, name, folder, options)
+    before = out if update and out.exists() else None
+    with folder_again(out) if before else new_folder(out) as folder:
+        done = write(path, name, folder, options, before)
     for line in done.lines:
         click.echo(line, err=True)
     click.echo(f"{summary(done.curves, done.points)} -> {out}")

@@ -96,11 +96,16 @@ def gathered(
 
 
 def tidied(
-    path: Path | str, scan: Callable[..., list[Item]], read: Callable[..., RunLog], options: Mapping[str, object]
+    path: Path | str,
+    scan: Callable[..., list[Item]],
+    read: Callable[..., RunLog],
+    options: Mapping[str, object],
+    known: Callable[[Item], Tidy | None] = lambda item: None,
 ) -> Iterator[Tidy]:
     """The runs of a path one after the other, sorted by name: no more than a few (2 a worker) are held at a time.
 
-    Options are those of `gathered`. A run that cannot be read comes without points, and says why.
+    Options are those of `gathered`. A run that cannot be read comes without points, and says why. What is ``known`` of
+    a run already is not read again.
     """
     own = {name: value for name, value in options.items() if name not in OPTIONS}
     takes = [dict(getattr(function, "__kwdefaults__", None) or {}) for function in (scan, read)]
@@ -114,13 +119,17 @@ def tidied(
         raise ValueError(f"{path}: no such file or folder")
     items = iter(_apart(sorted(scan(path, **for_scan), key=lambda item: item.run)))
     if workers == 1:
-        yield from (_tidied(item, read, for_read, rules) for item in items)
+        for item in items:
+            yield known(item) or _tidied(item, read, for_read, rules)
         return
     from joblib import Parallel, delayed
 
     with Parallel(n_jobs=workers) as parallel:
         while few := list(islice(items, 2 * workers)):
-            yield from parallel(delayed(_tidied)(item, read, for_read, rules) for item in few)
+            before = {item.run: known(item) for item in few}
+            new = [item for item in few if before[item.run] is None]
+            done = dict(zip(new, parallel(delayed(_tidied)(item, read, for_read, rules) for item in new), strict=True))
+            yield from (before[item.run] or done[item] for item in few)
 
 
 def head_of(tidy: Tidy) -> Head:

@@ -14,6 +14,8 @@ from predictdyn.curves import Curves, curves_from
 from predictdyn.loaders import tidy
 from predictdyn.loaders._gather import Head, head_of, tables_of, tidied
 from predictdyn.loaders._merge import Tidy
+from predictdyn.loaders._runlog import Item
+from predictdyn.loaders._state import Marks, State, about, known, made_by, marks, read_state, write_state
 
 ROWS = 1 << 18  # points of a group of rows: short runs share one
 
@@ -26,12 +28,13 @@ class Written(NamedTuple):
     lines: Sequence[str]
 
 
-def write(path: Path, source: str, folder: Path, options: Mapping[str, object]) -> Written:
+def write(path: Path, source: str, folder: Path, options: Mapping[str, object], before: Path | None = None) -> Written:
     """Read a path by a source into a folder that exists and is empty, as `tidy.save` would write what `load` gives.
 
     Sources that give their runs one by one (`loaders.shared`) are never in memory as a whole; of the others all is
-    loaded first. Steps are written as floats: `tidy.load` makes them whole again where all of them are.
-    Raises ValueError as `loaders.load` does.
+    loaded first. Steps are written as floats: `tidy.load` makes them whole again where all of them are. ``before`` is
+    such a folder that was written earlier: runs whose files have kept size, time and first bytes since are taken from
+    it, all others are read whole. Raises ValueError as `loaders.load` does.
     """
     loaders.check(source, options)
     one = loaders.module(source)
@@ -41,14 +44,38 @@ def write(path: Path, source: str, folder: Path, options: Mapping[str, object]) 
             curves = one.load(path, **options)
         tidy.save(curves, folder)
         return Written(curves, len(curves.points), [str(warning.message) for warning in caught])
-    heads = list(_points_written(tidied(path, one.scan, one.read, options), folder / "points.parquet"))
+    return _run_by_run(path, source, folder, options, before)
+
+
+def _run_by_run(path: Path, source: str, folder: Path, options: Mapping[str, object], before: Path | None) -> Written:
+    one, made = loaders.module(source), made_by(source, path, options)
+    old, new = State(made, {}) if before is None else read_state(before, made), State(made, {})
+    now: dict[str, tuple[str, Marks]] = {}
+
+    def before_or_none(item: Item) -> Tidy | None:
+        now[item.run] = (item.key, marks(item))  # before it is read: what is written meanwhile is new next time
+        return known(old, item, now[item.run][1])
+
+    def noted() -> Iterator[Tidy]:
+        for run in tidied(path, one.scan, one.read, options, before_or_none):
+            new.runs[run.run] = about(run, *now[run.run])
+            yield run
+
+    heads = list(_points_written(noted(), folder / "points.parquet"))
     tables = tables_of(path, heads, options)
     try:
         curves = curves_from(_witnesses(heads), tables.runs, tables.metrics, tables.events)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     tidy.save_tables(curves, folder)
-    return Written(curves, sum(head.size for head in heads), tables.lines)
+    write_state(folder, new)
+    same = sum(bool(entry["marks"]) and entry["marks"] == _marks(old, run) for run, entry in new.runs.items())
+    lines = [f"{same} of {len(heads)} run(s) unchanged since the last time, not read again"] if before else []
+    return Written(curves, sum(head.size for head in heads), [*lines, *tables.lines])
+
+
+def _marks(state: State, run: str) -> object:
+    return state.runs.get(run, {}).get("marks")
 
 
 def _points_written(runs: Iterator[Tidy], file: Path) -> Iterator[Head]:

@@ -74,3 +74,49 @@ def test_a_source_that_loads_whole_is_written_too(tmp_path: Path, same: Same) ->
         warnings.simplefilter("ignore")
         same(tidy.load(tmp_path / "out"), loaders.load(tmp_path / "log.jsonl"))
     assert ["without step" in line for line in done.lines] == [True]
+
+
+def test_only_runs_that_changed_are_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, same: Same) -> None:
+    """A source of one number a line, in a file a run; every way in which a file can change, and a run come or go."""
+    folder, done = tmp_path / "logs", []
+    folder.mkdir()
+
+    def scan(path: Path) -> list[Item]:
+        return [Item(file.stem, (file,)) for file in path.glob("*.txt")]
+
+    def read(item: Item) -> RunLog:
+        done.append(item.run)
+        value = np.array(item.files[0].read_text().split(), float)
+        blank = np.full(len(value), np.nan)
+        names = np.array(["loss"] * len(value), object)
+        return RunLog(item.run, names, np.arange(1.0, len(value) + 1), value, blank, blank * 0, {"lr": 0.1}, 9.0)
+
+    def load(path: Path, **options: object) -> Curves:
+        return gathered(path, scan, read, options)
+
+    monkeypatch.setattr(loaders, "module", lambda name: SimpleNamespace(scan=scan, read=read, load=load))
+    for run in "abcde":
+        (folder / f"{run}.txt").write_text("3 nan 2.5")
+
+    def written(name: str, before: str | None, **options: object) -> tuple[list[str], list[str]]:
+        (tmp_path / name).mkdir()
+        done.clear()
+        one = _write.write(folder, "fake", tmp_path / name, options, tmp_path / before if before else None)
+        return sorted(done), list(one.lines)
+
+    assert written("0", None)[0] == list("abcde")
+    (folder / "a.txt").write_text("3 nan 2.5 1")  # grew
+    (folder / "b.txt").write_text("3")  # shrank
+    (folder / "c.txt").write_text("4 nan 2.5")  # another beginning
+    (folder / "d.txt").unlink()
+    (folder / "f.txt").write_text("7")
+    read_again, lines = written("1", "0")
+    assert read_again == ["a", "b", "c", "f"]
+    assert lines[0] == "1 of 5 run(s) unchanged since the last time, not read again"
+    with pytest.warns(UserWarning, match="NaN"):
+        same(tidy.load(tmp_path / "1"), load(folder))
+    assert written("2", "1", workers="1")[0] == []
+    same(tidy.load(tmp_path / "2"), tidy.load(tmp_path / "1"))
+    assert written("3", "2", thin="4")[0] == list("abcef")  # what was read with other options is of no use
+    (tmp_path / "2" / ".state.json").write_text("{")
+    assert written("4", "2")[0] == list("abcef")
