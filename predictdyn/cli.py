@@ -60,14 +60,14 @@ def load(
     if len(words) > 2 or (len(words) == 2 and source is not None):
         raise ValueError(f"load takes a PATH, or a SOURCE and a PATH, got {' '.join(words)}")
     path = Path(words[-1])
-    name = _source(path, words[0] if len(words) == 2 and words[0] != "auto" else source)
+    name, found = _source(path, words[0] if len(words) == 2 and words[0] != "auto" else source)
     options = _options(settings)
     if workers != 1 and loaders.shared(name):
         options["workers"] = str(workers)
     before = out if update and out.exists() else None
     with folder_again(out) if before else new_folder(out) as folder:
         done = write(path, name, folder, options, before)
-    for line in done.lines:
+    for line in (*found, *done.lines):
         click.echo(line, err=True)
     click.echo(f"{summary(done.curves, done.points)} -> {out}")
 
@@ -366,26 +366,25 @@ def _read(path: Path, source: str | None, settings: tuple[str, ...]) -> Curves:
 
     from predictdyn import loaders
 
-    name = _source(path, source)
+    name, found = _source(path, source)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         curves = loaders.load(path, name, **_options(settings))
-    for warning in caught:
-        click.echo(str(warning.message), err=True)
+    for line in (*found, *(str(warning.message) for warning in caught)):
+        click.echo(line, err=True)
     return curves
 
 
-def _source(path: Path, source: str | None) -> str:
-    """The source that was named, else what the path looks like: said on stderr, unless it is our own format."""
+def _source(path: Path, source: str | None) -> tuple[str, list[str]]:
+    """The source that was named, else what the path looks like, and a line on it, unless it is our own format."""
     from predictdyn import loaders
 
     if source is not None:
         loaders.module(source)
-        return source
+        return source, []
     found = loaders.found(path)
-    if found.source != "tidy":
-        click.echo(f"{path}: {found.words} (--source {found.source})", err=True)
-    return found.source
+    line = f"{path}: {found.words} (--source {found.source})"
+    return found.source, [line] if found.source != "tidy" else []
 
 
 def _options(settings: tuple[str, ...]) -> dict[str, str]:

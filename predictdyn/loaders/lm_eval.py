@@ -82,21 +82,23 @@ def load(
 
 
 def looks(path: Path) -> str | None:
-    """How many files of results there are, in words, or None: one of the first must be one.
+    """How many JSON files there are, in words, or None: one of the first must hold results.
 
-    A single JSON file that cannot be read counts, since its loader will say what is wrong with it.
+    Where none of these can be read they count, since the loader will say what is wrong with them.
     """
     files = result_files(path) if path.is_dir() else [path] if path.suffix.lower() == ".json" else []
-    if not any(_may_be_result(file, only=not path.is_dir()) for file in files[:ASKED]):
+    asked = [_is_result(file) for file in files[:ASKED]]
+    if not asked or not (any(asked) or all(one is None for one in asked)):
         return None
     return f"lm-evaluation-harness: {len(files)} JSON file{'s'[: len(files) > 1]}"
 
 
-def _may_be_result(file: Path, *, only: bool) -> bool:
+def _is_result(file: Path) -> bool | None:
+    """Whether a file holds results, None where it cannot be read."""
     try:
         return _harness.is_result(json.loads(file.read_bytes()))
     except (ValueError, OSError, RecursionError):
-        return only
+        return None
 
 
 def result_files(root: Path, files: str = "**/*.json") -> list[Path]:
