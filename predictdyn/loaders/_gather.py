@@ -16,8 +16,8 @@ from predictdyn.loaders import is_address
 from predictdyn.loaders._companions import beside, metrics_beside, read_runs, unique_runs
 from predictdyn.loaders._facts import log_metric
 from predictdyn.loaders._logs import listed
-from predictdyn.loaders._merge import Rules, Tidy, matches, tidy_run
-from predictdyn.loaders._plans import planned_runs, some
+from predictdyn.loaders._merge import Rules, Tidy, lines_of, matches, some, tidy_run
+from predictdyn.loaders._plans import planned_runs
 from predictdyn.loaders._runlog import Item, RunLog
 
 # What holds if an option is not given.
@@ -153,7 +153,10 @@ def tables_of(path: Path, heads: Sequence[Head], options: Mapping[str, object]) 
             raise ValueError(f"{path}: metrics={pattern!r} matches no metric; logged were {some(logged, 12)}")
     full = [head for head in heads if head.size]
     if not full:
-        raise ValueError(f"{path}: no points found" + "".join(f"; {line}" for line in _dropped(heads)[:1]))
+        raise ValueError(
+            f"{path}: no points found"
+            + "".join(f"; {line}" for line in lines_of({head.run: head.said for head in heads})[:1])
+        )
     folder, log = (path, None) if path.is_dir() else (path.parent, path)
     stated = metrics_beside(folder, options.get("metrics_file"), log=log)  # type: ignore[arg-type]
     metrics, wide = _metrics(full, stated)
@@ -167,7 +170,10 @@ def tables_of(path: Path, heads: Sequence[Head], options: Mapping[str, object]) 
     )
     events = [(head.run, step, what) for head in full for step, what in head.events]
     empty = [head.run for head in heads if not head.size]
-    lines = [*_dropped(heads), *([f"{len(empty)} run(s) without points left out: {some(empty)}"] if empty else [])]
+    lines = [
+        *lines_of({head.run: head.said for head in heads}),
+        *([f"{len(empty)} run(s) without points left out: {some(empty)}"] if empty else []),
+    ]
     return Tables(runs, metrics, pd.DataFrame(events, columns=["run", "step", "what"]), [*lines, *wide, *assumed])
 
 
@@ -234,13 +240,3 @@ def _metrics(heads: Sequence[Head], stated: Mapping[str, Metric]) -> tuple[dict[
                 )
         metrics[name] = known
     return metrics, lines
-
-
-def _dropped(heads: Sequence[Head]) -> list[str]:
-    """One line a reason: how often, and in which runs."""
-    reasons = dict.fromkeys(reason for head in heads for reason in head.said)
-    lines = []
-    for reason in sorted(reasons):
-        runs = [head.run for head in heads if head.said.get(reason)]
-        lines.append(f"{sum(head.said.get(reason, 0) for head in heads):,} {reason}, in {some(runs)}")
-    return lines

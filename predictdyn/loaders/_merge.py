@@ -63,6 +63,29 @@ def matches(name: str, patterns: Iterable[str]) -> bool:
     return any(name == pattern or fnmatchcase(name, pattern) for pattern in patterns)
 
 
+def some(names: Sequence[str], most: int = 4) -> str:
+    """The first few names, and how many more there are.
+
+    >>> some(["a", "b", "c"], 2)
+    'a, b and 1 more'
+    """
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def lines_of(said: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """What was counted in runs, one line a reason.
+
+    >>> lines_of({"a": {"point(s) lost": 2}, "b": {"point(s) lost": 1}})
+    ['3 point(s) lost, in a, b']
+    """
+    lines = []
+    for reason in sorted({reason for counts in said.values() for reason in counts}):
+        runs = [run for run, counts in said.items() if counts.get(reason)]
+        lines.append(f"{sum(said[run][reason] for run in runs):,} {reason}, in {some(runs)}")
+    return lines
+
+
 def tidy_run(log: RunLog, rules: Rules) -> Tidy:
     """The curves of one run, by the rules that `_gather.gathered` states.
 

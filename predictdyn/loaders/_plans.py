@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from predictdyn.loaders._logs import listed, planned_end
-from predictdyn.loaders._merge import matches
+from predictdyn.loaders._merge import matches, some
 from predictdyn.loaders._names import families_by, families_of
 
 # Keys of a configuration that tell copies of one recipe apart, and say nothing of what it does.
@@ -156,13 +156,3 @@ def _column(cells: Iterable[object], runs: Sequence[str]) -> pd.Series:
         column = column.where(np.isfinite(column))
         return column.astype("int64") if (column % 1 == 0).all() and (column.abs() < 2**53).all() else column
     return pd.Series([None if value is None else str(value) for value in values], index=index, dtype="str")
-
-
-def some(names: Sequence[str], most: int = 4) -> str:
-    """The first few names, and how many more there are.
-
-    >>> some(["a", "b", "c"], 2)
-    'a, b and 1 more'
-    """
-    rest = len(names) - most
-    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")

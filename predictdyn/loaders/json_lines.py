@@ -37,6 +37,7 @@ def load(
     last_step: str | float | None = None,
     metrics_file: Path | str | None = None,
     runs_file: Path | str | None = None,
+    merge: bool | str = False,
 ) -> Curves:
     """Read one .jsonl or .ndjson file (or .gz), or all of a folder; the options are those of `wide.load`.
 
@@ -55,7 +56,7 @@ def load(
     [['eval/loss', 1, 3.5], ['eval/loss', 2, 3.0]]
     """
     path = Path(path)
-    options = Options(run, step, family, metrics, covariates, last_step, metrics_file, runs_file)
+    options = Options(run, step, family, metrics, covariates, last_step, metrics_file, runs_file, merge)
     tables = [_with_steps(_read(file), step) for file in log_files(path, ENDINGS)]
     return curves_of_logs(path, tables, options)
 

@@ -38,6 +38,7 @@ def load(
     last_step: str | float | None = None,
     metrics_file: Path | str | None = None,
     runs_file: Path | str | None = None,
+    merge: bool | str = False,
 ) -> Curves:
     """Read one file, or all such files of a folder (each a run of its own, unless a column says which run it is).
 
@@ -54,6 +55,10 @@ def load(
       and runs.csv (if it has a column run) beside the data. What metrics.csv does not name is looked up in a short
       table of common names (loss, accuracy, learning_rate, ...), anything else is a signal.
 
+    * ``merge``: yes reads the rows of a run as a tool's log, by the rules of `_gather.gathered`: where steps come again
+      or go back the run restarted and the later value wins, NaN and infinity are events, and a UserWarning says what
+      was dropped. By itself these are errors.
+
     A blank cell (in parquet also NaN) was not logged at that step. Several rows may share a step as long as no metric
     stands in two of them. Raises ValueError, one line with file and line, for anything else that is no number.
 
@@ -64,5 +69,5 @@ def load(
     [['loss', 1, 3.5], ['loss', 2, 3.25], ['val_loss', 2, 3.75]]
     """
     path = Path(path)
-    options = Options(run, step, family, metrics, covariates, last_step, metrics_file, runs_file)
+    options = Options(run, step, family, metrics, covariates, last_step, metrics_file, runs_file, merge)
     return curves_of_logs(path, [read_table(file) for file in log_files(path, TABLES, COMPANIONS)], options)
