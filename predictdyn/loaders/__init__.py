@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -79,24 +79,29 @@ def detect(path: Path | str) -> str:
 def found(path: Path | str) -> Found:
     """What a path holds, by asking the ``looks`` of every source: the tidy folder first, then all others.
 
-    Where none of them sees anything, the general ones are asked, in the order of `GENERAL`. Raises ValueError where
-    nothing is known, or where several see something: then the source must be named.
+    Where none of them sees anything, the general ones are asked: the first of `GENERAL` that sees something, and the
+    words name what others see. Raises ValueError where nothing is known, or where several that are not general see
+    something: then the source must be named.
     """
     path = Path(path)
     if not path.exists() and not is_address(path):
         raise ValueError(f"{path}: no such file or folder")
-    names = [name for name in sources() if name not in ("tidy", *GENERAL)]
-    for some in (["tidy"], names, *([name] for name in GENERAL if name in sources())):
-        seen = [Found(name, words) for name in some if (words := module(name).looks(path)) is not None]
-        if len(seen) == 1:
-            return seen[0]
+    special = [name for name in sources() if name not in ("tidy", *GENERAL)]
+    for names in (["tidy"], special, [name for name in GENERAL if name in sources()]):
+        seen = [Found(name, words) for name in names if (words := module(name).looks(path)) is not None]
+        if len(seen) > 1 and names is special:
+            raise ValueError(f"{path}: more than one source sees something: {_named(seen)}; name one with --source")
         if seen:
-            what = "; ".join(f"{name} ({words})" for name, words in seen)
-            raise ValueError(f"{path}: more than one source sees something here: {what}; name one with --source")
+            more = f"; also here, but not read: {_named(seen[1:])}" if len(seen) > 1 else ""
+            return seen[0]._replace(words=seen[0].words + more)
     raise ValueError(
         f"{path}: cannot tell what this is; expected a folder or file of one of the known tools, or a table with a "
         f"column step (.csv, .csv.gz, .parquet); name what it is made of, or name the source: {', '.join(sources())}"
     )
+
+
+def _named(seen: Sequence[Found]) -> str:
+    return "; ".join(f"{name} ({words})" for name, words in seen)
 
 
 def is_address(path: Path | str) -> bool:

@@ -15,6 +15,7 @@ from predictdyn.curves import Curves
 from predictdyn.loaders._as_logged import as_logged
 from predictdyn.loaders._companions import beside, metrics_beside, read_runs, unique_runs
 from predictdyn.loaders._facts import log_metric
+from predictdyn.loaders._merge import some
 from predictdyn.loaders._names import families_by
 from predictdyn.loaders._points import curves_at
 from predictdyn.loaders._tables import Numbers, Table, numbers, stem, text, typed
@@ -88,6 +89,7 @@ def curves_of_logs(root: Path, tables: list[Table], options: Options) -> Curves:
     """All tables of a log, each with its own clock, as one set of curves."""
     folder = root if root.is_dir() else root.parent
     only = None if root.is_dir() else root
+    tables = _with_clock(root, tables, options)
     names = run_names(root, [table.path for table in tables])
     keys = [_Keys.of(table, name, options) for table, name in zip(tables, names, strict=True)]
     chosen = _metrics(root, tables, keys, options)
@@ -109,6 +111,17 @@ def curves_of_logs(root: Path, tables: list[Table], options: Options) -> Curves:
         metrics={name: log_metric(name) for name in pd.unique(points["metric"])} | stated,
         events=events,
     )
+
+
+def _with_clock(root: Path, tables: list[Table], options: Options) -> list[Table]:
+    """Of the tables of a folder those that have a step, if any has; what is passed over is said."""
+    has = [_column(table, None, STEP_NAMES, "step") is not None for table in tables]
+    if options.step is not None or all(has) or not any(has):
+        return tables
+    without = [table.path.name for table, one in zip(tables, has, strict=True) if not one]
+    line = f"{root}: {len(without)} file(s) without a step passed over: {some(without)}; name their step with step=..."
+    warnings.warn(line, UserWarning, stacklevel=4)
+    return [table for table, one in zip(tables, has, strict=True) if one]
 
 
 class _Keys(NamedTuple):

@@ -110,7 +110,9 @@ def test_what_several_sources_see_must_be_named(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(
         loaders, "module", lambda name: SimpleNamespace(looks=lambda path: name * (name in "xy") or None)
     )
-    with pytest.raises(ValueError, match=r"more than one source .*: x \(x\); y \(y\); name one with --source"):
+    with pytest.raises(
+        ValueError, match=r"more than one source sees something: x \(x\); y \(y\); name one with --source"
+    ):
         loaders.detect(tmp_path)
 
 
@@ -174,3 +176,10 @@ def test_importing_the_registry_is_light() -> None:
     code += f"; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_general_sources_are_chosen_in_order_and_the_others_named(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("step,loss\n1,2\n")
+    (tmp_path / "b.jsonl").write_text('{"step": 1, "loss": 2}\n')
+    words = "JSON lines: 1 file; also here, but not read: wide (tables of a training log: 1)"
+    assert loaders.found(tmp_path) == ("json_lines", words)

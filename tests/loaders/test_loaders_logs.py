@@ -147,3 +147,12 @@ def test_merge_reads_restarts_and_nan_as_a_tools_log(tmp_path: Path, form: str) 
     assert curves.events.to_numpy().tolist() == [["a", 2.0, "restart"]]
     said = [str(one.message) for one in caught]
     assert "1 restart(s) merged, later wins, in a" in said and len(said) == 3
+
+
+def test_tables_of_a_folder_that_are_no_logs_are_passed_over_and_said(tmp_path: Path) -> None:
+    (tmp_path / "index.csv").write_text("model,width\na,64\n")
+    (tmp_path / "a.csv").write_text("step,loss\n1,2\n")
+    with pytest.warns(UserWarning, match=r"1 file\(s\) without a step passed over: index.csv; name their step with"):
+        assert rows(tmp_path) == [["a", "loss", 1, 2.0]]
+    with pytest.raises(ValueError, match=r"index.csv: no step column"):
+        load(tmp_path / "index.csv")
