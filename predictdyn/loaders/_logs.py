@@ -285,7 +285,7 @@ def planned_end(last_step: str | float, source: str = "") -> float:
     """``last_step`` as a number of steps; ValueError where it is none."""
     try:
         number = float(last_step)
-    except ValueError:
+    except (ValueError, TypeError):
         number = float("nan")
     if not 0 < number < float("inf"):
         raise ValueError(f"{source}last_step must be a number > 0 (or name a column of it), found {last_step!r}")

@@ -40,6 +40,9 @@ class Tidy(NamedTuple):
     said: Mapping[str, int]
 
 
+MOST = 30  # lines
+
+
 class Restart(NamedTuple):
     """Where in the log a run went back, and to which step."""
 
@@ -53,6 +56,7 @@ REPLACED = "value(s) replaced by what was logged again at the same step"
 ABANDONED = "value(s) dropped beyond a step that was gone back to"
 NOT_FINITE = "value(s) NaN or infinite, kept as events"
 NO_STEP = "value(s) without a step (or with a negative one) dropped"
+NO_STEP_EVENT = "event(s) without a step dropped"
 NO_CLOCK = "value(s) dropped where the clock was not logged"
 SAME_CLOCK = "value(s) dropped that share their place on the clock with a later one"
 THINNED = "value(s) thinned out, the extremes of each bin in ln step kept"
@@ -74,7 +78,7 @@ def some(names: Sequence[str], most: int = 4) -> str:
 
 
 def lines_of(said: Mapping[str, Mapping[str, int]]) -> list[str]:
-    """What was counted in runs, one line a reason.
+    """What was counted in runs, one line a reason (at most `MOST`: a thousand runs may fail for a thousand reasons).
 
     >>> lines_of({"a": {"point(s) lost": 2}, "b": {"point(s) lost": 1}})
     ['3 point(s) lost, in a, b']
@@ -83,7 +87,7 @@ def lines_of(said: Mapping[str, Mapping[str, int]]) -> list[str]:
     for reason in sorted({reason for counts in said.values() for reason in counts}):
         runs = [run for run, counts in said.items() if counts.get(reason)]
         lines.append(f"{sum(said[run][reason] for run in runs):,} {reason}, in {some(runs)}")
-    return lines
+    return [*lines[:MOST], *([f"and {len(lines) - MOST} more such lines"] if len(lines) > MOST else [])]
 
 
 def tidy_run(log: RunLog, rules: Rules) -> Tidy:
@@ -106,7 +110,9 @@ def tidy_run(log: RunLog, rules: Rules) -> Tidy:
             curves[str(uniques[codes[rows[0]]])] = rows[usable[rows]]
     standing, restarts = _merged(curves, step, np.asarray(log.segment), said)
     kept: Lines = {name: (step[rows], value[rows]) for name, rows in standing.items()}
-    events = [*log.events, *((restart.step, "restart") for restart in restarts)]
+    events = [(float(at), what) for at, what in log.events if np.isfinite(at)]
+    said[NO_STEP_EVENT] += len(log.events) - len(events)
+    events += [(restart.step, "restart") for restart in restarts]
     planned = log.planned
     names = list(kept)
     if rules.clock != "step":

@@ -139,7 +139,9 @@ def _covariates(
         elif not _COPY.search(key) and len(set(map(str, cells.values()))) > 1:
             scalar = all(value is None or isinstance(value, bool | int | float | str) for value in cells.values())
             # A word that is another in every run is a name.
-            name = any(isinstance(v, str) for v in cells.values()) and len(set(cells.values())) == len(cells) > 2
+            name = (
+                any(isinstance(v, str) for v in cells.values()) and len(set(map(str, cells.values()))) == len(cells) > 2
+            )
             if scalar and not name:
                 columns[key] = _column(cells.values(), list(cells))
     return columns

@@ -234,6 +234,24 @@ def test_runs_that_cannot_be_read_or_are_empty_are_left_out_and_said(tmp_path: P
         gathered(tmp_path, lambda path: items[3:], read, {})
 
 
+def test_settings_and_events_of_any_kind_are_no_traceback(tmp_path: Path) -> None:
+    configs = [{"x": [1], "n": None}, {"x": "a", "n": float("inf")}, {"x": {}, "n": 2}]
+    logs = [
+        log_of(train([0]), run=f"r{i}", config=config, events=[(float("nan"), "lost"), (0, "began")])
+        for i, config in enumerate(configs)
+    ]
+    curves, lines = gather(logs, tmp_path)
+    assert curves.runs["last_step"].tolist() == [1, 1, 1]  # nothing was logged after step 0
+    assert curves.runs["n"].fillna(-1).tolist() == [-1, -1, 2]
+    assert curves.events["what"].tolist() == ["began"] * 3
+    assert lines[0] == "3 event(s) without a step dropped, in r0, r1, r2"
+    with pytest.raises(ValueError, match=r"last_step must be a number > 0 .* found \[1\]"):
+        gather(logs, tmp_path, last_step="x")
+    reasons = [log_of(train([1]), run=f"r{i:02}", planned=1.0, dropped={f"{i} lost": 1}) for i in range(40)]
+    lines = gather(reasons, tmp_path)[1]
+    assert (len(lines), lines[-1]) == (31, "and 10 more such lines")
+
+
 def test_workers_change_nothing(tmp_path: Path, same: Callable[[Curves, Curves], None]) -> None:
     logs = [log_of(train(range(1, 5), float(i)), run=f"r{i}", planned=9.0) for i in range(5)]
     one = gather(logs, tmp_path)[0]
