@@ -41,19 +41,35 @@ cli.add_command(datasets)
 
 
 @cli.command()
-@click.argument("source")
-@click.argument("path", type=PATH)
+@click.argument("words", nargs=-1, required=True, metavar="[SOURCE] PATH")
 @OUT
+@SOURCE
 @SET
-def load(source: str, path: Path, out: Path, settings: tuple[str, ...]) -> None:
-    """Read any log at PATH with the loader SOURCE ("auto": found out) into a tidy folder."""
-    from predictdyn.backtest.folder import new_folder
-    from predictdyn.loaders import tidy
+@click.option("--workers", default=1, show_default=True, help="Processes that read runs side by side.")
+@click.option(
+    "--update", is_flag=True, help="Write --out anew if it exists; runs that did not change are not read again."
+)
+def load(
+    words: tuple[str, ...], out: Path, source: str | None, settings: tuple[str, ...], workers: int, update: bool
+) -> None:
+    """Read any log at PATH into a tidy folder, and say on stderr what was found, merged and dropped."""
+    from predictdyn import loaders
+    from predictdyn.backtest.folder import folder_again, new_folder
+    from predictdyn.loaders._write import write
 
-    curves = _read(path, None if source == "auto" else source, settings)
-    with new_folder(out) as folder:
-        tidy.save(curves, folder)
-    click.echo(f"{summary(curves)} -> {out}")
+    if len(words) > 2 or (len(words) == 2 and source is not None):
+        raise ValueError(f"load takes a PATH, or a SOURCE and a PATH, got {' '.join(words)}")
+    path = Path(words[-1])
+    name, found = _source(path, words[0] if len(words) == 2 and words[0] != "auto" else source)
+    options = _options(settings)
+    if workers != 1 and loaders.shared(name):
+        options["workers"] = str(workers)
+    before = out if update and out.exists() else None
+    with folder_again(out) if before else new_folder(out) as folder:
+        done = write(path, name, folder, options, before)
+    for line in (*found, *done.lines):
+        click.echo(line, err=True)
+    click.echo(f"{summary(done.curves, done.points)} -> {out}")
 
 
 @cli.command()
@@ -345,17 +361,40 @@ def _probabilities(out: Path, top: int = 12) -> str:
 
 
 def _read(path: Path, source: str | None, settings: tuple[str, ...]) -> Curves:
+    """Load a path; what the loader has to say goes to stderr."""
+    import warnings
+
     from predictdyn import loaders
 
-    if source is not None and source not in loaders.sources():
-        raise ValueError(f"no source {source!r}; known are {', '.join(loaders.sources())}")
+    name, found = _source(path, source)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        curves = loaders.load(path, name, **_options(settings))
+    for line in (*found, *(str(warning.message) for warning in caught)):
+        click.echo(line, err=True)
+    return curves
+
+
+def _source(path: Path, source: str | None) -> tuple[str, list[str]]:
+    """The source that was named, else what the path looks like, and a line on it, unless it is our own format."""
+    from predictdyn import loaders
+
+    if source is not None:
+        loaders.module(source)
+        return source, []
+    found = loaders.found(path)
+    line = f"{path}: {found.words} (--source {found.source})"
+    return found.source, [line] if found.source != "tidy" else []
+
+
+def _options(settings: tuple[str, ...]) -> dict[str, str]:
     options = {}
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals:
             raise ValueError(f"--set takes KEY=VALUE, got {setting!r}")
         options[key] = value
-    return loaders.load(path, source, **options)
+    return options
 
 
 def _needed(curves: Curves, metrics: tuple[str, ...]) -> Curves:

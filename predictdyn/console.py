@@ -16,11 +16,12 @@ PATH = click.Path(path_type=Path)
 QUIET = click.option("--quiet", is_flag=True, help="No progress on stderr.")
 
 
-def summary(curves: Curves) -> str:
-    """Runs, metrics with their kinds, and points, as one line."""
+def summary(curves: Curves, points: int | None = None) -> str:
+    """Runs, metrics with their kinds, and points (as many as said, else those of the table), as one line."""
     kinds = ", ".join(sorted({metric.kind for metric in curves.metrics.values()}))
     metrics = curves.points["metric"].nunique()
-    return f"{len(curves.runs)} runs, {metrics} metrics ({kinds}), {len(curves.points)} points"
+    points = len(curves.points) if points is None else points
+    return f"{len(curves.runs)} runs, {metrics} metrics ({kinds}), {points} points"
 
 
 @contextmanager

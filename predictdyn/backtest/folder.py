@@ -40,6 +40,24 @@ def new_folder(out: Path) -> Iterator[Path]:
             shutil.rmtree(aside)
 
 
+@contextmanager
+def folder_again(out: Path) -> Iterator[Path]:
+    """A folder to write in that takes the place of ``out``, a tidy folder of before, when all went well.
+
+    Raises ValueError where ``out`` holds anything but such a folder.
+    """
+    if not (out / "points.parquet").is_file():
+        raise ValueError(
+            f"{out} is no folder that load wrote, so it cannot be brought up to date; choose another --out"
+        )
+    before = out.parent / f".{out.name}.before"
+    with new_folder(out.parent / f".{out.name}.new") as folder:
+        yield folder
+    out.replace(before)
+    (out.parent / f".{out.name}.new").replace(out)
+    shutil.rmtree(before)
+
+
 def check_new(out: Path) -> None:
     """Raises ValueError when ``out`` is in the way of new results."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
 from predictdyn.curves import Curves
+
+# Asked last, in this order: formats so general that the files of other tools look like them, too.
+GENERAL = ("json_lines", "wide", "text_log")
+
+
+class Found(NamedTuple):
+    """A source, and what it found at a path, in words."""
+
+    source: str
+    words: str
 
 
 def sources() -> list[str]:
     """The names of all sources, read off the folder: nothing is imported.
 
-    >>> sources()
-    ['json_lines', 'lm_eval', 'tidy', 'wide']
+    >>> [name for name in sources() if name in ("lm_eval", "tidy", "wide")]
+    ['lm_eval', 'tidy', 'wide']
     """
     return sorted(file.stem for file in Path(__file__).parent.glob("*.py") if not file.name.startswith("_"))
 
@@ -23,14 +34,12 @@ def sources() -> list[str]:
 def load(path: Path | str, source: str | None = None, **options: object) -> Curves:
     """Read any log: with ``source``, or with the one that `detect` sees; ``options`` are those of the source's load.
 
-    Raises ValueError, one line: what was expected, what was found and where, what is allowed.
+    What was merged, dropped or assumed is said in a UserWarning each. Raises ValueError, one line: what was expected,
+    what was found and where, what is allowed.
     """
     name = detect(path) if source is None else source
-    known = options_of(name)
-    for option in options:
-        if option not in known:
-            raise ValueError(f"the source {name} has no option {option!r}; it has {', '.join(known)}")
-    curves: Curves = _module(name).load(Path(path), **options)
+    check(name, options)
+    curves: Curves = module(name).load(Path(path), **options)
     return curves
 
 
@@ -40,61 +49,72 @@ def options_of(source: str) -> Mapping[str, object]:
     >>> list(options_of("tidy"))
     ['runs_file', 'metrics_file', 'events_file']
     """
-    return dict(_module(source).load.__kwdefaults__)
+    one = module(source)
+    own = [getattr(one, name).__kwdefaults__ or {} for name in ("scan", "read", "load") if hasattr(one, name)]
+    if not shared(source):
+        return dict(own[-1])
+    from predictdyn.loaders._gather import OPTIONS
+
+    return {name: value for defaults in (*own, OPTIONS) for name, value in defaults.items()}
+
+
+def check(source: str, options: Mapping[str, object]) -> None:
+    """Raises ValueError for the first option that the source does not have."""
+    known = options_of(source)
+    for option in options:
+        if option not in known:
+            raise ValueError(f"the source {source} has no option {option!r}; it has {', '.join(known)}")
+
+
+def shared(source: str) -> bool:
+    """Whether a source gives what runs logged (``scan``, ``read``) and leaves the rest to `_gather`."""
+    return hasattr(module(source), "scan")
 
 
 def detect(path: Path | str) -> str:
-    """The source that a file or folder looks like.
+    """The source that a file or folder looks like, see `found`."""
+    return found(path).source
 
-    A folder with points.* is tidy; else one with harness results (JSON) below is lm_eval, with .jsonl or .ndjson
-    json_lines, with CSV or parquet wide. A table with the columns run, metric, step and value is tidy, any other is
-    wide. Raises ValueError for anything else.
+
+def found(path: Path | str) -> Found:
+    """What a path holds, by asking the ``looks`` of every source: the tidy folder first, then all others.
+
+    Where none of them sees anything, the general ones are asked: the first of `GENERAL` that sees something, and the
+    words name what others see. Raises ValueError where nothing is known, or where several that are not general see
+    something: then the source must be named.
     """
-    from predictdyn.loaders import json_lines
-    from predictdyn.loaders._tables import TABLES, header, is_table
-    from predictdyn.loaders.tidy import NEEDED
-
     path = Path(path)
-    if not path.exists():
+    if not path.exists() and not is_address(path):
         raise ValueError(f"{path}: no such file or folder")
-    name = path.name.lower()
-    if path.is_dir():
-        if any((path / f"points{ending}").is_file() for ending in TABLES):
-            return "tidy"
-        if _has_results(path):
-            return "lm_eval"
-        for source, endings in (("json_lines", json_lines.ENDINGS), ("wide", TABLES)):
-            if any(file.name.lower().endswith(endings) for file in path.rglob("*")):
-                return source
-    elif is_table(path):
-        return "tidy" if set(NEEDED) <= set(header(path)) else "wide"
-    elif name.endswith(json_lines.ENDINGS):
-        return "json_lines"
-    elif name.endswith(".json"):
-        return "lm_eval"
+    special = [name for name in sources() if name not in ("tidy", *GENERAL)]
+    for names in (["tidy"], special, [name for name in GENERAL if name in sources()]):
+        seen = [Found(name, words) for name in names if (words := module(name).looks(path)) is not None]
+        if len(seen) > 1 and names is special:
+            raise ValueError(f"{path}: more than one source sees something: {_named(seen)}; name one with --source")
+        if seen:
+            more = f"; also here, but not read: {_named(seen[1:])}" if len(seen) > 1 else ""
+            return seen[0]._replace(words=seen[0].words + more)
     raise ValueError(
-        f"{path}: cannot tell what this is; expected a folder with points.csv or points.parquet (tidy), a table "
-        f"({', '.join(TABLES)}), a .jsonl or .ndjson log, or a folder of harness results (.json); "
-        f"or name the source: {', '.join(sources())}"
+        f"{path}: cannot tell what this is; expected a folder or file of one of the known tools, or a table with a "
+        f"column step (.csv, .csv.gz, .parquet); name what it is made of, or name the source: {', '.join(sources())}"
     )
 
 
-def _has_results(folder: Path) -> bool:
-    """Whether a harness result is among the first JSON files (one that cannot be read counts: its loader will say)."""
-    from predictdyn.loaders._harness import is_result
-    from predictdyn.loaders.lm_eval import result_files
-
-    for file in result_files(folder)[:20]:
-        try:
-            content = json.loads(file.read_bytes())
-        except (ValueError, OSError):
-            return True
-        if is_result(content):
-            return True
-    return False
+def _named(seen: Sequence[Found]) -> str:
+    return "; ".join(f"{name} ({words})" for name, words in seen)
 
 
-def _module(source: str) -> ModuleType:
+def is_address(path: Path | str) -> bool:
+    """Whether a path is the address of a server (of which a Path has lost one of two slashes).
+
+    >>> is_address("https://mlflow.example.org"), is_address("runs/a")
+    (True, False)
+    """
+    return re.match(r"[a-z]+:/", str(path)) is not None
+
+
+def module(source: str) -> ModuleType:
+    """The module of a source; ValueError where there is none of that name."""
     if source not in sources():
         raise ValueError(f"no source {source!r}; known are {', '.join(sources())}")
     return import_module(f"predictdyn.loaders.{source}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -11,8 +12,10 @@ import numpy as np
 import pandas as pd
 
 from predictdyn.curves import Curves
+from predictdyn.loaders._as_logged import as_logged
 from predictdyn.loaders._companions import beside, metrics_beside, read_runs, unique_runs
 from predictdyn.loaders._facts import log_metric
+from predictdyn.loaders._merge import some
 from predictdyn.loaders._names import families_by
 from predictdyn.loaders._points import curves_at
 from predictdyn.loaders._tables import Numbers, Table, numbers, stem, text, typed
@@ -26,6 +29,9 @@ STEP_NAMES = (
 CLOCKS = (*STEP_NAMES, "train/epoch", "time", "timestamp", "_timestamp", "_runtime", "wall_time", "elapsed", "eta")
 
 
+YES, NO = ("yes", "true", "1"), ("no", "false", "0")
+
+
 class Options(NamedTuple):
     """The choices of a user, as `wide.load` documents them."""
 
@@ -37,6 +43,15 @@ class Options(NamedTuple):
     last_step: str | float | None
     metrics_file: Path | str | None
     runs_file: Path | str | None
+    merge: bool | str = False
+
+    @property
+    def merging(self) -> bool:
+        """Whether faults are merged; ValueError where that is not yes or no."""
+        word = str(self.merge).lower()
+        if word not in (*YES, *NO):
+            raise ValueError(f"merge must be yes or no, found {self.merge!r}")
+        return word in YES
 
 
 def log_files(path: Path, endings: tuple[str, ...], aside: tuple[str, ...] = ()) -> list[Path]:
@@ -74,6 +89,7 @@ def curves_of_logs(root: Path, tables: list[Table], options: Options) -> Curves:
     """All tables of a log, each with its own clock, as one set of curves."""
     folder = root if root.is_dir() else root.parent
     only = None if root.is_dir() else root
+    tables = _with_clock(root, tables, options)
     names = run_names(root, [table.path for table in tables])
     keys = [_Keys.of(table, name, options) for table, name in zip(tables, names, strict=True)]
     chosen = _metrics(root, tables, keys, options)
@@ -81,6 +97,11 @@ def curves_of_logs(root: Path, tables: list[Table], options: Options) -> Curves:
     points = pd.concat(parts, ignore_index=True)
     if points.empty:
         raise ValueError(f"{root}: the metrics have no values")
+    events = None
+    if options.merging:
+        points, events, lines = as_logged(points)
+        for line in lines:
+            warnings.warn(line, UserWarning, stacklevel=3)
     stated = metrics_beside(folder, options.metrics_file, log=only)
     return curves_at(
         points,
@@ -88,7 +109,19 @@ def curves_of_logs(root: Path, tables: list[Table], options: Options) -> Curves:
         source=root,
         runs=_runs(folder, tables, keys, set(points["run"]), options, only),
         metrics={name: log_metric(name) for name in pd.unique(points["metric"])} | stated,
+        events=events,
     )
+
+
+def _with_clock(root: Path, tables: list[Table], options: Options) -> list[Table]:
+    """Of the tables of a folder those that have a step, if any has; what is passed over is said."""
+    has = [_column(table, None, STEP_NAMES, "step") is not None for table in tables]
+    if options.step is not None or all(has) or not any(has):
+        return tables
+    without = [table.path.name for table, one in zip(tables, has, strict=True) if not one]
+    line = f"{root}: {len(without)} file(s) without a step passed over: {some(without)}; name their step with step=..."
+    warnings.warn(line, UserWarning, stacklevel=4)
+    return [table for table, one in zip(tables, has, strict=True) if one]
 
 
 class _Keys(NamedTuple):
@@ -166,7 +199,7 @@ def _metrics(
         with_error: dict[str, tuple[Numbers, Numbers | None]] = {}
         for name in (name for name in columns if name in numeric):
             error = numbers(table.cells[f"{name}_stderr"]) if f"{name}_stderr" in table.cells else None
-            _check(table, name, columns[name])
+            _check(table, name, columns[name], finite=not options.merging)
             if error is not None:
                 _check(table, f"{name}_stderr", error._replace(blank=error.blank | np.isnan(error.value)), low=0.0)
             with_error[name] = (columns[name], error)
@@ -174,8 +207,8 @@ def _metrics(
     return chosen
 
 
-def _check(table: Table, name: str, column: Numbers, low: float = -np.inf) -> None:
-    bad = column.wrong | (~np.isfinite(column.value) & ~column.blank) | (column.value < low)
+def _check(table: Table, name: str, column: Numbers, low: float = -np.inf, *, finite: bool = True) -> None:
+    bad = column.wrong | (~np.isfinite(column.value) & ~column.blank & finite) | (column.value < low)
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
         found = table.cells[name].iloc[row]
@@ -183,6 +216,8 @@ def _check(table: Table, name: str, column: Numbers, low: float = -np.inf) -> No
         raise ValueError(
             f"{table.where(row)}: {name} must be a finite number{least} or blank, found {found!r}; "
             "choose other columns with metrics=..., or leave the cell blank"
+            + " (merge=yes makes it an event)"
+            * (not column.wrong[row])
         )
 
 
@@ -250,7 +285,7 @@ def planned_end(last_step: str | float, source: str = "") -> float:
     """``last_step`` as a number of steps; ValueError where it is none."""
     try:
         number = float(last_step)
-    except ValueError:
+    except (ValueError, TypeError):
         number = float("nan")
     if not 0 < number < float("inf"):
         raise ValueError(f"{source}last_step must be a number > 0 (or name a column of it), found {last_step!r}")

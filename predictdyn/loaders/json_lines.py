@@ -17,6 +17,15 @@ from predictdyn.loaders._tables import Table, place, read_bytes
 ENDINGS = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
 
 
+def looks(path: Path) -> str | None:
+    """How many files of JSON lines there are, in words, or None."""
+    try:
+        files = [file for file in log_files(path, ENDINGS) if file.name.lower().endswith(ENDINGS)]
+    except ValueError:
+        return None
+    return f"JSON lines: {len(files)} file{'s'[: len(files) > 1]}" if files else None
+
+
 def load(
     path: Path | str,
     *,
@@ -28,6 +37,7 @@ def load(
     last_step: str | float | None = None,
     metrics_file: Path | str | None = None,
     runs_file: Path | str | None = None,
+    merge: bool | str = False,
 ) -> Curves:
     """Read one .jsonl or .ndjson file (or .gz), or all of a folder; the options are those of `wide.load`.
 
@@ -46,7 +56,7 @@ def load(
     [['eval/loss', 1, 3.5], ['eval/loss', 2, 3.0]]
     """
     path = Path(path)
-    options = Options(run, step, family, metrics, covariates, last_step, metrics_file, runs_file)
+    options = Options(run, step, family, metrics, covariates, last_step, metrics_file, runs_file, merge)
     tables = [_with_steps(_read(file), step) for file in log_files(path, ENDINGS)]
     return curves_of_logs(path, tables, options)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from predictdyn.loaders._names import families_by, families_of, params_of
 from predictdyn.loaders._points import curves_at
 from predictdyn.loaders._tables import header
 
+ASKED = 20  # files of a folder that are opened to see whether they are results
 RUN_KEYS = ("run", "model")
 # Columns of a table of runs that say what was logged: not known before the run, so no covariates.
 OF_THE_LOG = ["n_checkpoints", "first_step", "last_step"]
@@ -77,6 +79,26 @@ def load(
         runs=_runs(base, shots, table, family, last_step, root),
         metrics=known | stated,
     )
+
+
+def looks(path: Path) -> str | None:
+    """How many JSON files there are, in words, or None: one of the first must hold results.
+
+    Where none of these can be read they count, since the loader will say what is wrong with them.
+    """
+    files = result_files(path) if path.is_dir() else [path] if path.suffix.lower() == ".json" else []
+    asked = [_is_result(file) for file in files[:ASKED]]
+    if not asked or not (any(asked) or all(one is None for one in asked)):
+        return None
+    return f"lm-evaluation-harness: {len(files)} JSON file{'s'[: len(files) > 1]}"
+
+
+def _is_result(file: Path) -> bool | None:
+    """Whether a file holds results, None where it cannot be read."""
+    try:
+        return _harness.is_result(json.loads(file.read_bytes()))
+    except (ValueError, OSError, RecursionError):
+        return None
 
 
 def result_files(root: Path, files: str = "**/*.json") -> list[Path]:

@@ -14,10 +14,22 @@ import pandas as pd
 from predictdyn.curves import KEY, Curves
 from predictdyn.loaders._companions import beside, metrics_beside, read_events, read_runs, unique_runs
 from predictdyn.loaders._points import curves_at
-from predictdyn.loaders._tables import TABLES, Table, numbers, read_table, text
+from predictdyn.loaders._tables import TABLES, Table, header, is_table, numbers, read_table, text
 
 NEEDED = [*KEY, "value"]
+POINTS = tuple(f"points{ending}" for ending in TABLES)
 METRIC_COLUMNS = ["metric", "kind", "lower", "upper", "better", "chance"]
+
+
+def looks(path: Path) -> str | None:
+    """The file of points of a folder, or a table that has the columns of one, in words, or None."""
+    if path.is_dir():
+        name = next((name for name in POINTS if (path / name).is_file()), None)
+        return f"a tidy folder ({name})" if name else None
+    try:
+        return "a tidy table of points" if is_table(path) and set(NEEDED) <= set(header(path)) else None
+    except ValueError:
+        return None
 
 
 def load(
@@ -93,6 +105,11 @@ def save(curves: Curves, folder: Path | str) -> None:
 
 def _write(curves: Curves, folder: Path) -> None:
     curves.points.to_parquet(folder / "points.parquet", index=False)
+    save_tables(curves, folder)
+
+
+def save_tables(curves: Curves, folder: Path) -> None:
+    """Write the tables of a tidy folder but for its points."""
     runs = curves.runs.reset_index()
     _write_csv(runs, folder / "runs.csv")
     if not _same(curves.runs, folder / "runs.csv"):
@@ -123,7 +140,7 @@ def _points_file(path: Path) -> Path:
         raise ValueError(f"{path}: no such file or folder")
     if not path.is_dir():
         return path
-    found = [name for ending in TABLES if (path / (name := f"points{ending}")).is_file()]
+    found = [name for name in POINTS if (path / name).is_file()]
     if len(found) > 1:
         raise ValueError(f"{path}: holds {' and '.join(found)}; keep one file of points")
     if not found:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pandas as pd
@@ -44,11 +45,24 @@ def sample_lm_eval(folder: Path) -> Path:
     return folder
 
 
+def samples_beside() -> dict[str, Callable[[Path], Path]]:
+    """The samples of sources that have a file of their own here: ``sample(folder)`` of sample_<source>.py."""
+    found = {}
+    for file in sorted(Path(__file__).parent.glob("sample_*.py")):
+        spec = spec_from_file_location(file.stem, file)
+        assert spec is not None and spec.loader is not None
+        module = module_from_spec(spec)
+        spec.loader.exec_module(module)
+        found[file.stem.removeprefix("sample_")] = module.sample
+    return found
+
+
 SAMPLES: dict[str, Callable[[Path], Path]] = {
     "tidy": sample_tidy,
     "wide": sample_wide,
     "json_lines": sample_json_lines,
     "lm_eval": sample_lm_eval,
+    **samples_beside(),
 }
 
 

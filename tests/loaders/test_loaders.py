@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -13,6 +15,7 @@ import pytest
 
 from predictdyn import loaders
 from predictdyn.curves import KEY, Curves
+from predictdyn.loaders._write import write
 from predictdyn.loaders.tidy import save
 
 Samples = dict[str, Callable[[Path], Path]]
@@ -21,6 +24,11 @@ Samples = dict[str, Callable[[Path], Path]]
 @pytest.fixture(params=loaders.sources())
 def source(request: pytest.FixtureRequest) -> str:
     return str(request.param)
+
+
+# What a loader says of a sample (no plan, a restart) is tested where its rule is.
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+CONTRACT = {"load": ["path"], "looks": ["path"], "scan": ["path"], "read": ["item"]}
 
 
 @pytest.fixture
@@ -49,7 +57,63 @@ def test_save_and_load_is_exact(curves: Curves, same: Callable[[Curves, Curves],
 
 
 def test_the_source_is_detected(source: str, samples: Samples, tmp_path: Path) -> None:
-    assert loaders.detect(samples[source](tmp_path)) == source
+    found = loaders.found(samples[source](tmp_path))
+    assert found.source == source
+    assert found.words and "\n" not in found.words
+
+
+def test_a_source_sees_nothing_in_the_samples_of_others(source: str, samples: Samples, tmp_path: Path) -> None:
+    """The general ones may: they are asked when no other sees anything."""
+    for name in samples if source not in loaders.GENERAL else ():
+        (tmp_path / name).mkdir()
+        assert (loaders.module(source).looks(samples[name](tmp_path / name)) is None) == (name != source)
+
+
+def test_a_source_has_the_functions_of_the_contract(source: str) -> None:
+    """load and looks; with scan also read, and then load takes no options but those that it hands on."""
+    one = loaders.module(source)
+    names = [name for name in CONTRACT if hasattr(one, name)]
+    assert names in (["load", "looks"], list(CONTRACT))
+    for name in names:
+        parameters = inspect.signature(getattr(one, name)).parameters.values()
+        assert [p.name for p in parameters if p.kind == p.POSITIONAL_OR_KEYWORD] == CONTRACT[name]
+    if loaders.shared(source):
+        assert one.load.__kwdefaults__ is None
+        assert {"metrics", "thin", "clock", "last_step"} <= set(loaders.options_of(source))
+
+
+def test_items_are_unique_and_a_log_says_its_run(source: str, samples: Samples, tmp_path: Path) -> None:
+    if not loaders.shared(source):
+        pytest.skip("loads whole")
+    one = loaders.module(source)
+    items = one.scan(samples[source](tmp_path))
+    assert items
+    assert len({item.run for item in items}) == len(items)
+    for item in items:
+        log = one.read(item)
+        assert log.run == item.run
+        assert {len(column) for column in log[1:6]} == {len(log.metric)}
+
+
+def test_written_run_by_run_is_loaded_whole(
+    source: str, samples: Samples, same: Callable[[Curves, Curves], None], tmp_path: Path
+) -> None:
+    path = samples[source](tmp_path)
+    whole = loaders.load(path, source)
+    (tmp_path / "out").mkdir()
+    assert write(path, source, tmp_path / "out", {}).points == len(whole.points)
+    same(loaders.load(tmp_path / "out"), whole)
+
+
+def test_what_several_sources_see_must_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loaders, "sources", lambda: ["tidy", "wide", "x", "y"])
+    monkeypatch.setattr(
+        loaders, "module", lambda name: SimpleNamespace(looks=lambda path: name * (name in "xy") or None)
+    )
+    with pytest.raises(
+        ValueError, match=r"more than one source sees something: x \(x\); y \(y\); name one with --source"
+    ):
+        loaders.detect(tmp_path)
 
 
 def test_an_unknown_option_is_named_with_those_allowed(source: str, samples: Samples, tmp_path: Path) -> None:
@@ -86,7 +150,7 @@ def test_an_empty_folder_is_a_value_error(source: str, tmp_path: Path) -> None:
 
 
 def test_unknown_source_and_unknown_files() -> None:
-    with pytest.raises(ValueError, match="no source 'csv'; known are json_lines, lm_eval, tidy, wide"):
+    with pytest.raises(ValueError, match=f"no source 'csv'; known are {', '.join(loaders.sources())}"):
         loaders.load("x", "csv")
 
 
@@ -94,7 +158,7 @@ def test_unknown_source_and_unknown_files() -> None:
 def test_what_is_not_detected_is_said_with_what_is_allowed(name: str, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "log.txt").write_text("loss 3")
-    with pytest.raises(ValueError, match=r"cannot tell .* or name the source: json_lines, lm_eval, tidy, wide"):
+    with pytest.raises(ValueError, match=f"cannot tell .* or name the source: {', '.join(loaders.sources())}"):
         loaders.load(tmp_path / name)
 
 
@@ -112,3 +176,10 @@ def test_importing_the_registry_is_light() -> None:
     code += f"; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_general_sources_are_chosen_in_order_and_the_others_named(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("step,loss\n1,2\n")
+    (tmp_path / "b.jsonl").write_text('{"step": 1, "loss": 2}\n')
+    words = "JSON lines: 1 file; also here, but not read: wide (tables of a training log: 1)"
+    assert loaders.found(tmp_path) == ("json_lines", words)

@@ -117,3 +117,42 @@ def test_a_header_line_without_a_step_is_passed_over_and_said(tmp_path: Path) ->
     (tmp_path / "log.jsonl").write_text('{"config": {"lr": 0.1}}\n{"step": 1, "loss": 3}\n')
     with pytest.warns(UserWarning, match=r"line 1: 1 line\(s\) without step were passed over"):
         assert rows(tmp_path / "log.jsonl") == [["log", "loss", 1, 3.0]]
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_merge_reads_restarts_and_nan_as_a_tools_log(tmp_path: Path, form: str) -> None:
+    logged = [
+        ("a", 1, 3.0, 0.5),
+        ("b", 1, 9.0, 0.5),
+        ("a", 2, float("nan"), 0.5),
+        ("a", 3, 8.0, 0.5),
+        ("a", 2, 2.5, 0.25),
+    ]
+    names = ["run", "step", "loss", "loss_stderr"]
+    if form == "csv":
+        pd.DataFrame(logged, columns=names).to_csv(tmp_path / "log.csv", index=False, na_rep="nan")
+    else:
+        lines = [json.dumps(dict(zip(names, row, strict=True))) for row in logged]
+        (tmp_path / "log.jsonl").write_text("\n".join(lines))
+    path = tmp_path / f"log.{form}"
+    with pytest.raises(ValueError, match=r"loss must be a finite number.*merge=yes makes it an event"):
+        load(path)
+    with pytest.raises(ValueError, match="merge must be yes or no, found 'maybe'"):
+        load(path, merge="maybe")
+    with pytest.warns(UserWarning) as caught:
+        curves = load(path, merge="yes")
+    assert curves.points[["run", "step", "value", "stderr"]].to_numpy().tolist() == [
+        ["a", 1, 3.0, 0.5], ["a", 2, 2.5, 0.25], ["b", 1, 9.0, 0.5],
+    ]  # fmt: skip
+    assert curves.events.to_numpy().tolist() == [["a", 2.0, "restart"]]
+    said = [str(one.message) for one in caught]
+    assert "1 restart(s) merged, later wins, in a" in said and len(said) == 3
+
+
+def test_tables_of_a_folder_that_are_no_logs_are_passed_over_and_said(tmp_path: Path) -> None:
+    (tmp_path / "index.csv").write_text("model,width\na,64\n")
+    (tmp_path / "a.csv").write_text("step,loss\n1,2\n")
+    with pytest.warns(UserWarning, match=r"1 file\(s\) without a step passed over: index.csv; name their step with"):
+        assert rows(tmp_path) == [["a", "loss", 1, 2.0]]
+    with pytest.raises(ValueError, match=r"index.csv: no step column"):
+        load(tmp_path / "index.csv")

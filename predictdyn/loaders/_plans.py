@@ -1,0 +1,160 @@
+"""What was known of runs before they began: family, planned end and covariates, from configurations and names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from predictdyn.loaders._logs import listed, planned_end
+from predictdyn.loaders._merge import matches, some
+from predictdyn.loaders._names import families_by, families_of
+
+# Keys of a configuration that tell copies of one recipe apart, and say nothing of what it does.
+_COPY = re.compile(
+    r"(^|[/_.])(seed|rng|random_state|run_?(id|name)|(exp|experiment|trial|project|job)_?(id|name)?|names?|notes|tags?|group|host(name)?|"
+    r"user|(output|logging|log|save|checkpoint|ckpt|work|cache|hub)_?(dir|path|folder|root|model_id|token)|resume_from\w*|.*_?seed|"
+    r"dir|path|device|local_rank|world_rank|pid|git|commit|date|time(stamp)?|start_?time|created)($|[/.])",
+    re.IGNORECASE,
+)
+
+
+def planned_runs(
+    configs: Mapping[str, Mapping[str, object]],
+    ends: Mapping[str, tuple[float | None, float]],
+    table: pd.DataFrame | None,
+    *,
+    family: str | None = None,
+    covariates: str | Sequence[str] | None = None,
+    last_step: str | float | None = None,
+) -> tuple[pd.DataFrame, list[str]]:
+    """The table of runs (index run: family, last_step, covariates) and lines on what had to be assumed.
+
+    ``ends`` are (planned, last logged step) of every run, ``table`` is the user's own, whose columns win. The other
+    arguments are options of `_gather.gathered`.
+    """
+    index = pd.Index(sorted(configs), name="run", dtype="str")
+    runs = pd.DataFrame(index=index)
+    lines = []
+    stated = pd.DataFrame(index=index) if table is None else table.reindex(index)
+    if table is not None and (missing := [run for run in index if run not in table.index]):
+        lines.append(f"{len(missing)} run(s) have no row in the table of runs: {some(missing)}")
+    runs["family"] = pd.Series(_families(configs, family), dtype="str")
+    if "family" in stated:
+        runs["family"] = stated["family"].where(stated["family"].notna(), runs["family"])
+    runs["last_step"], more = _last_steps(configs, ends, stated, last_step)
+    own = _covariates(configs, covariates)
+    for name, cells in own.items():
+        runs[name if name not in ("run", "family", "last_step") else f"config/{name}"] = cells
+    for column in stated.columns.difference(["family", "last_step"], sort=False):
+        runs[column] = stated[column]
+    return runs, [*lines, *more]
+
+
+def _families(configs: Mapping[str, Mapping[str, object]], family: str | None) -> dict[str, str]:
+    if family is None:
+        return _together(families_of(configs), configs)
+    if "{family}" in family:
+        parts = re.split(r"(\{family\}|\*)", family)
+        found = {"{family}": "(.+?)", "*": ".*"}
+        return families_by("^" + "".join(found.get(part, re.escape(part)) for part in parts) + "$", configs)
+    keys = listed(family)
+    if any(key in config for key in keys for config in configs.values()):
+        return {run: ", ".join(f"{key}={config.get(key)}" for key in keys) for run, config in configs.items()}
+    if "(" not in family:
+        known = sorted({key for config in configs.values() for key in config})
+        raise ValueError(
+            f"family={family!r} is no pattern with {{family}}, no regular expression with one group, and no key of "
+            f"the configuration; keys are {some(known, 12) or 'none'}"
+        )
+    return families_by(family, configs)
+
+
+def _together(family: dict[str, str], configs: Mapping[str, Mapping[str, object]]) -> dict[str, str]:
+    """Families by name, joined where two configurations say the same of the recipe."""
+    recipes: dict[tuple[str, ...], str] = {}
+    joined: dict[str, str] = {}
+
+    def first(name: str) -> str:
+        while name in joined:
+            name = joined[name]
+        return name
+
+    for run, config in configs.items():
+        recipe = tuple(sorted(f"{key}={value}" for key, value in config.items() if not _COPY.search(key)))
+        if recipe:
+            twin, own = first(recipes.setdefault(recipe, family[run])), first(family[run])
+            if twin != own:
+                joined[own] = twin
+    return {run: first(name) for run, name in family.items()}
+
+
+def _last_steps(
+    configs: Mapping[str, Mapping[str, object]],
+    ends: Mapping[str, tuple[float | None, float]],
+    stated: pd.DataFrame,
+    last_step: str | float | None,
+) -> tuple[pd.Series, list[str]]:
+    """The planned end of every run: the option, else the user's table, else the configuration, else as logged."""
+    keyed = any(str(last_step) in config for config in configs.values())
+    number = None if last_step is None or keyed else planned_end(last_step)
+    plan, lines, unplanned, beyond = {}, [], [], []
+    for run, config in configs.items():
+        planned, logged = ends[run]
+        said = stated["last_step"].get(run) if "last_step" in stated else None
+        chosen = planned_end(config[str(last_step)]) if keyed and str(last_step) in config else number  # type: ignore[arg-type]
+        end = next((float(e) for e in (chosen, said, planned) if e is not None and np.isfinite(e) and e > 0), None)
+        if end is None:
+            unplanned.append(run)
+        elif end < logged:
+            beyond.append(f"{run} (planned {end:g}, logged {logged:g})")
+        plan[run] = max(logged, end or 0) or 1.0  # an end must be > 0, though nothing was logged after step 0
+    if unplanned:
+        lines.append(
+            f"the planned length of {len(unplanned)} of {len(plan)} run(s) is not known, taken to be the largest "
+            f"logged step: {some(unplanned)}; state it with last_step=... (a number, or a key of the configuration)"
+        )
+    if beyond:
+        lines.append(f"{len(beyond)} run(s) logged beyond their planned end, which is moved: {some(beyond)}")
+    return pd.Series(plan, dtype=float), lines
+
+
+def _covariates(
+    configs: Mapping[str, Mapping[str, object]], chosen: str | Sequence[str] | None
+) -> dict[str, pd.Series]:
+    """Columns of the configuration: those chosen, else the scalars that vary and are no mark of a copy."""
+    keys = sorted({key for config in configs.values() for key in config})
+    patterns = listed(chosen)
+    for pattern in patterns:
+        if not any(matches(key, [pattern]) for key in keys):
+            raise ValueError(f"covariates={pattern!r} matches no key of the configuration; keys are {some(keys, 12)}")
+    columns = {}
+    for key in keys:
+        cells = {run: config.get(key) for run, config in configs.items()}
+        if chosen is not None:
+            if matches(key, patterns):
+                columns[key] = _column(cells.values(), list(cells))
+        elif not _COPY.search(key) and len(set(map(str, cells.values()))) > 1:
+            scalar = all(value is None or isinstance(value, bool | int | float | str) for value in cells.values())
+            # A word that is another in every run is a name.
+            name = (
+                any(isinstance(v, str) for v in cells.values()) and len(set(map(str, cells.values()))) == len(cells) > 2
+            )
+            if scalar and not name:
+                columns[key] = _column(cells.values(), list(cells))
+    return columns
+
+
+def _column(cells: Iterable[object], runs: Sequence[str]) -> pd.Series:
+    """Truth values or numbers where all cells are (None: blank), else text."""
+    values = list(cells)
+    index = pd.Index(list(runs), name="run", dtype="str")
+    if all(isinstance(value, bool) for value in values):
+        return pd.Series(values, index=index, dtype=bool)
+    if all(value is None or (isinstance(value, int | float) and not isinstance(value, bool)) for value in values):
+        column = pd.Series([np.nan if value is None else float(str(value)) for value in values], index=index)
+        column = column.where(np.isfinite(column))
+        return column.astype("int64") if (column % 1 == 0).all() and (column.abs() < 2**53).all() else column
+    return pd.Series([None if value is None else str(value) for value in values], index=index, dtype="str")

@@ -1,0 +1,92 @@
+"""What a tidy folder was made of, so that the next time only runs whose files have changed are read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow.parquet as pq
+
+from predictdyn import __version__
+from predictdyn.loaders._merge import Tidy
+from predictdyn.loaders._runlog import Item
+
+NAME = ".state.json"
+HEAD = 4096  # bytes of which the hash is kept
+
+
+Marks = list[list[object]]  # of each file of a run: name, size, time of the last change, hash of its first bytes
+
+
+class State(NamedTuple):
+    """``made``: version, source, path and options; ``runs``: what of each run is no point, and the marks of its files.
+
+    ``folder`` holds the points. Without one, nothing is known.
+    """
+
+    made: Mapping[str, object]
+    runs: dict[str, dict[str, Any]]
+    folder: Path | None = None
+
+
+def made_by(source: str, path: Path, options: Mapping[str, object]) -> dict[str, object]:
+    """All that decides, beside the files, what a folder holds, as it comes back from JSON."""
+    chosen = {name: value for name, value in options.items() if name != "workers"}
+    said = {"version": __version__, "source": source, "path": str(path.absolute()), "options": chosen}
+    plain: dict[str, object] = json.loads(json.dumps(said, default=str))
+    return plain
+
+
+def read_state(folder: Path, made: Mapping[str, object]) -> State:
+    """The state that a folder was left in; an empty one where it is missing, broken or of another source or options."""
+    try:
+        said = json.loads((folder / NAME).read_bytes())
+        return State(made, said["runs"], folder) if said["made"] == made else State(made, {})
+    except (OSError, ValueError, KeyError, TypeError):
+        return State(made, {})
+
+
+def write_state(folder: Path, state: State) -> None:
+    """Leave the state beside the points."""
+    said = {"made": state.made, "runs": state.runs}
+    (folder / NAME).write_text(json.dumps(said, default=_plain), encoding="utf-8")
+
+
+def marks(item: Item) -> Marks:
+    """The marks of a run's files; none where there are no files, or one cannot be opened."""
+    found: Marks = []
+    for file in item.files:
+        try:
+            about = file.stat()
+            with file.open("rb") as content:
+                head = hashlib.sha256(content.read(HEAD)).hexdigest()
+            found.append([str(file), about.st_size, about.st_mtime_ns, head])
+        except OSError:
+            return []
+    return found
+
+
+def known(state: State, item: Item, now: Marks) -> Tidy | None:
+    """A run as it was read before; None where it is new, or its files are no longer as they were (or no files)."""
+    before = state.runs.get(item.run)
+    if state.folder is None or before is None or not now or before["marks"] != now or before["key"] != item.key:
+        return None
+    file = state.folder / "points.parquet"
+    columns = ["metric", "step", "value", "stderr"]
+    points = pq.read_table(file, columns=columns, filters=[("run", "==", item.run)]).to_pandas()
+    events = [(float(step), str(what)) for step, what in before["events"]]
+    return Tidy(item.run, points, before["names"], events, before["config"], before["planned"], before["said"])
+
+
+def about(tidy: Tidy, key: str, now: Marks) -> dict[str, Any]:
+    """What of a run is kept in the state."""
+    rest = {name: value for name, value in tidy._asdict().items() if name not in ("run", "points")}
+    return {**rest, "key": key, "marks": now}
+
+
+def _plain(value: object) -> object:
+    """Numbers of NumPy as numbers, anything else that JSON does not know as text."""
+    return value.item() if hasattr(value, "item") else str(value)
