@@ -135,7 +135,8 @@ def test_metrics_file_overrides_what_is_known(source: str, samples: Samples, tmp
 def test_a_metrics_csv_beside_the_data_is_used(source: str, samples: Samples, tmp_path: Path) -> None:
     path = samples[source](tmp_path)
     name = next(iter(loaders.load(path, source).points["metric"]))
-    (tmp_path / "metrics.csv").write_text(f"metric,kind\n{name},robustness\n")
+    folder = path if path.is_dir() else path.parent
+    (folder / "metrics.csv").write_text(f"metric,kind\n{name},robustness\n")
     assert loaders.load(path, source).metrics[name].kind == "robustness"
 
 
