@@ -7,11 +7,18 @@ from pathlib import Path
 
 import numpy as np
 
+from predictdyn.curves import Curves
+from predictdyn.loaders._gather import gathered
 from predictdyn.loaders._runlog import Item, RunLog
 from predictdyn.loaders._tables import read_bytes
 from predictdyn.loaders._tensorboard_file import read_events
 
 MARK = "tfevents"  # what TensorBoard knows its files by
+
+
+def load(path: Path | str, **options: object) -> Curves:
+    """All runs whose event files lie below a path; options and rules are those of `_gather.gathered`."""
+    return gathered(path, scan, read, options)
 
 
 def scan(path: Path) -> list[Item]:
