@@ -127,8 +127,7 @@ def _alike(data: np.ndarray, found: _tfrecord.Records, block: np.ndarray) -> Ite
     timed = (head[:, 0] == 0x09) & (length >= STEP_AT)
     stepped = head[:, STEP_AT - 1] == 0x10
     width = np.where(stepped, bytes_of_step, 0)
-    # Ten bytes hold a negative number.
-    width[~timed | (width == 10) | (stepped & (STEP_AT + width > length))] = -1
+    width[~timed | (stepped & (STEP_AT + width > length))] = -1
     order = np.lexsort((width, length))
     edges = np.flatnonzero(np.diff(length[order]) | np.diff(width[order])) + 1
     for places in np.split(order, edges):
@@ -140,7 +139,7 @@ def _table(raw: bytes, group: np.ndarray, start: np.ndarray, rows: np.ndarray, w
     length = rows.shape[1]
     wall = _as(rows, 1, "<f8")
     seven = (rows[:, STEP_AT : STEP_AT + width] & 0x7F).astype(np.int64)
-    step = (seven << (7 * np.arange(width))).sum(axis=1)
+    step = (seven << (7 * np.arange(width))).sum(axis=1)  # of ten bytes the last holds the sign, as int64 does
 
     def layout(row: int) -> tuple[Event, list[tuple[int, str]]] | None:
         """The event of a row, and where its numbers lie; None if it is not to be read as a table."""

@@ -18,7 +18,7 @@ from tensorboardX.proto.tensor_pb2 import TensorProto
 from tensorboardX.proto.tensor_shape_pb2 import TensorShapeProto
 from tensorboardX.record_writer import RecordWriter
 
-from predictdyn.loaders import _tensorboard_file, tensorboard
+from predictdyn.loaders import _tensorboard_event, _tensorboard_file, tensorboard
 from predictdyn.loaders._crc32c import masked
 from predictdyn.loaders._runlog import RunLog
 from predictdyn.loaders._tensorboard_file import CUT, DAMAGED, LOST, NO_EVENT
@@ -192,6 +192,45 @@ def test_files_of_a_run_follow_each_other_by_their_first_record(tmp_path: Path) 
     assert log.segment.tolist() == [0, 0, 0, 1, 1]  # another metric in another file is no restart
 
 
+def test_a_file_that_logs_again_what_was_logged_begins_a_segment(tmp_path: Path) -> None:
+    write(tmp_path / "1.tfevents", [scalar("a", 1, 1.0, wall=1.0), scalar("a", 2, 2.0, wall=1.0)])
+    write(tmp_path / "2.tfevents", [scalar("a", 2, 3.0, wall=2.0)])
+    assert only(tmp_path).segment.tolist() == [0, 0, 1]
+
+
+def test_alike_records_of_restarts_and_settings_are_not_overlooked(tmp_path: Path) -> None:
+    starts = [event for i in range(20) for event in (scalar("a", i, i), start(i))]
+    assert only(write(tmp_path / "starts" / NAME, starts)).segment.tolist() == [*range(20)]
+    writer = SummaryWriter(str(tmp_path / "hparams"))
+    for _ in range(20):
+        writer.add_hparams({"lr": 0.5}, {}, name=".")
+    writer.close()
+    assert only(tmp_path / "hparams").config == {"lr": 0.5}
+
+
+def test_a_field_that_comes_twice_counts_the_last_time(tmp_path: Path) -> None:
+    writer = RecordWriter(str(tmp_path / NAME))
+    for i in range(20):
+        writer.write(scalar("a", i + 1, i).SerializeToString() + Event(step=100 + i).SerializeToString())
+    writer.close()
+    assert only(tmp_path).step.tolist() == [*range(100, 120)]
+
+
+def test_alike_records_are_read_as_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only one of each tag and length is read by itself."""
+    calls = []
+
+    def counted(*place: object) -> object:
+        calls.append(place)
+        return _tensorboard_event.event(*place)
+
+    monkeypatch.setattr(_tensorboard_file, "event", counted)
+    events = [scalar(tag, 128 * i, i / 7, i) for i in range(1, 101) for tag in ("loss", "lr")]
+    log = only(write(tmp_path / NAME, events))
+    assert rows(log) == told(events)
+    assert len(calls) < 10
+
+
 def test_folders_are_runs(tmp_path: Path) -> None:
     for name in ("a/x", "b", ".hidden", "."):
         write(tmp_path / name / NAME, [scalar("loss", 1, 1.0)])
@@ -280,6 +319,12 @@ def framed(data: bytes) -> bytes:
 
     size = struct.pack("<Q", len(data))
     return size + crc(size) + data + crc(data)
+
+
+@pytest.mark.parametrize("step", [b"\x10", b"\x10\x80", b"\x10" + b"\x80" * 10, b"\x10\x80\x80"])
+def test_a_step_without_an_end_is_no_event(step: bytes) -> None:
+    file = _tensorboard_file.read_events(framed(b"\x09" + bytes(8) + step) * 20)
+    assert file.dropped == {NO_EVENT: 20} and len(file.scalars.value) == 0
 
 
 @given(st.binary(max_size=300), st.booleans())
