@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from predictdyn.loaders._runlog import Item, RunLog
-from predictdyn.loaders._wandb_values import OWN, leaves, row_of, run_log_of
+from predictdyn.loaders._wandb_values import OWN, leaves, logged, row_of, run_log_of
 
 
 def parts(path: Path | str) -> list[str]:
@@ -43,7 +43,7 @@ def read(item: Item) -> RunLog:
     dropped: Counter[str] = Counter()
     try:
         run = client().run(item.key)
-        rows = [row_of(row.items(), dropped) for row in run.scan_history()]
+        rows = [row_of(logged(row), dropped) for row in run.scan_history()]
         settings = dict(run.config)
         state = str(run.state)
     except Exception as error:

@@ -58,6 +58,11 @@ def number(value: object) -> float | str:
     return str(value[TYPE]) if isinstance(value, Mapping) else "list"
 
 
+def logged(row: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    """The cells of a row of a table: null stands there for what was not logged at that step."""
+    return ((name, value) for name, value in row.items() if value is not None)
+
+
 def row_of(cells: Iterable[tuple[str, object]], dropped: Counter[str]) -> Row:
     """A row of history as (name, value); a step that is no number is NaN; what is no number is counted."""
     names, values = [], []

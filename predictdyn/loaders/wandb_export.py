@@ -19,7 +19,7 @@ from predictdyn.loaders._gather import gathered
 from predictdyn.loaders._logs import log_files, run_names
 from predictdyn.loaders._runlog import Item, RunLog
 from predictdyn.loaders._tables import Table, header, numbers, open_binary, read_bytes, read_table
-from predictdyn.loaders._wandb_values import OWN, STEP, WALL, Row, row_of, run_log_of
+from predictdyn.loaders._wandb_values import OWN, STEP, WALL, Row, logged, row_of, run_log_of
 
 TABLES, LINES = (".csv", ".csv.gz"), (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz")
 CLOCKS = ("_runtime", WALL)  # one of them is in every history
@@ -81,8 +81,9 @@ def read(item: Item) -> RunLog:
 
 def _columns(file: Path) -> list[str]:
     """The column names of an export, as far as the first line tells."""
-    if not file.name.lower().endswith(LINES):
-        return header(file)
+    name = file.name.lower()
+    if not name.endswith(LINES):
+        return header(file) if name.endswith(TABLES) else []
     with open_binary(file) as lines:
         try:
             first = json.loads(lines.readline())
@@ -120,10 +121,10 @@ def _history_rows(table: Table, dropped: Counter[str]) -> list[Row]:
     }
     dropped[TEXT] += sum(int(column.wrong.sum()) for column in metrics.values())
     values = {name: column.value.tolist() for name, column in metrics.items()}
-    logged = {name: (~column.blank & ~column.wrong).tolist() for name, column in metrics.items()}
+    full = {name: (~column.blank & ~column.wrong).tolist() for name, column in metrics.items()}
     rows = []
     for i in range(len(step)):
-        names = [name for name in values if logged[name][i]]
+        names = [name for name in values if full[name][i]]
         rows.append(Row(float(step[i]), float(wall[i]), names, [values[name][i] for name in names]))
     return rows
 
@@ -142,9 +143,9 @@ def _chart_rows(table: Table, run: str, dropped: Counter[str]) -> list[Row]:
         if metric == STEP:
             continue
         dropped[TEXT] += int(column.wrong.sum())
-        logged = ~column.blank & ~column.wrong
-        dropped[AVERAGED] += int((logged & (low.value < high.value)).sum())
-        rows += [Row(float(step.value[i]), np.nan, [metric], [float(column.value[i])]) for i in np.flatnonzero(logged)]
+        full = ~column.blank & ~column.wrong
+        dropped[AVERAGED] += int((full & (low.value < high.value)).sum())
+        rows += [Row(float(step.value[i]), np.nan, [metric], [float(column.value[i])]) for i in np.flatnonzero(full)]
     return rows
 
 
@@ -158,7 +159,7 @@ def _lines(file: Path, dropped: Counter[str]) -> list[Row]:
             cells = json.loads(line)
             if not isinstance(cells, dict):
                 raise ValueError("no object")
-            rows.append(row_of(cells.items(), dropped))
+            rows.append(row_of(logged(cells), dropped))
         except (ValueError, RecursionError):
             dropped[WHERE_CUT if i == len(lines) - 1 else NO_ROW] += 1
     return rows

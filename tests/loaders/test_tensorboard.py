@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -19,9 +18,7 @@ from tensorboardX.proto.tensor_shape_pb2 import TensorShapeProto
 from tensorboardX.record_writer import RecordWriter
 
 from predictdyn.loaders import _tensorboard_event, _tensorboard_file, tensorboard
-from predictdyn.loaders._crc32c import masked
 from predictdyn.loaders._runlog import RunLog
-from predictdyn.loaders._tensorboard_file import CUT, DAMAGED, LOST, NO_EVENT
 
 NAME = "events.out.tfevents.1700000000.host"
 
@@ -248,55 +245,6 @@ def test_a_path_without_event_files_is_one_line(tmp_path: Path) -> None:
         tensorboard.scan(tmp_path / "nowhere")
 
 
-def sample() -> list[Event]:
-    return [Event(wall_time=1.0, file_version="brain.Event:2"), *(scalar("ab"[i % 2], i, i / 3) for i in range(20))]
-
-
-def test_cut_at_every_byte_it_keeps_all_whole_records(tmp_path: Path) -> None:
-    events = sample()
-    raw = write(tmp_path / NAME, events).read_bytes()
-    ends = np.cumsum([16 + event.ByteSize() for event in events])
-    assert ends[-1] == len(raw)
-    expected = told(events)
-    for cut in range(len(raw) + 1):
-        file = _tensorboard_file.read_events(raw[:cut])
-        whole = int((ends <= cut).sum())
-        assert len(file.scalars.value) == max(whole - 1, 0)
-        assert file.dropped == ({} if cut in (0, *ends) else {CUT: 1})
-    (tmp_path / NAME).write_bytes(raw[:-3])
-    assert rows(only(tmp_path)) == expected[:-1]
-
-
-def test_every_changed_byte_is_noticed(tmp_path: Path) -> None:
-    events = sample()
-    raw = bytearray(write(tmp_path / NAME, events).read_bytes())
-    expected = {event[0:3] for event in told(events)}
-    for place in range(24 + 16, len(raw)):
-        raw[place] ^= 0x55
-        file = _tensorboard_file.read_events(bytes(raw))
-        raw[place] ^= 0x55
-        bits = zip(file.scalars.tag, *(c.view("<u8").tolist() for c in file.scalars[2:4]), strict=True)
-        assert set(bits) <= expected
-        assert sum(file.dropped.values()) >= 1 and len(file.scalars.value) < 20
-        assert set(file.dropped) <= {DAMAGED, LOST}
-
-
-def test_a_record_that_is_no_event_is_counted(tmp_path: Path) -> None:
-    writer = RecordWriter(str(tmp_path / NAME))
-    for data in [b"\xff" * 30] * 20 + [scalar("a", 1, 2.0).SerializeToString()]:
-        writer.write(data)
-    writer.close()
-    log = only(tmp_path)
-    assert log.value.tolist() == [2.0] and log.dropped == {NO_EVENT: 20}
-
-
-def test_empty_and_garbage_files(tmp_path: Path) -> None:
-    (tmp_path / NAME).write_bytes(b"")
-    assert len(only(tmp_path).value) == 0 and not only(tmp_path).dropped
-    (tmp_path / NAME).write_bytes(b"no event file at all")
-    assert len(only(tmp_path).value) == 0 and only(tmp_path).dropped == {LOST: 20}
-
-
 @given(st.data())
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_mixture_of_events_is_read_as_the_classes_tell_it(tmp_path: Path, data: st.DataObject) -> None:
@@ -309,47 +257,6 @@ def test_any_mixture_of_events_is_read_as_the_classes_tell_it(tmp_path: Path, da
     events = [some[i] for i in data.draw(st.lists(st.integers(0, len(some) - 1), max_size=60))] if some else []
     log = only(write(tmp_path / NAME, events))
     assert rows(log) == told(events) and not log.dropped
-
-
-def framed(data: bytes) -> bytes:
-    """A record with the right sums."""
-
-    def crc(part: bytes) -> bytes:
-        return struct.pack("<I", int(masked(np.frombuffer(part, np.uint8)[None])[0]))
-
-    size = struct.pack("<Q", len(data))
-    return size + crc(size) + data + crc(data)
-
-
-@pytest.mark.parametrize("step", [b"\x10", b"\x10\x80", b"\x10" + b"\x80" * 10, b"\x10\x80\x80"])
-def test_a_step_without_an_end_is_no_event(step: bytes) -> None:
-    file = _tensorboard_file.read_events(framed(b"\x09" + bytes(8) + step) * 20)
-    assert file.dropped == {NO_EVENT: 20} and len(file.scalars.value) == 0
-
-
-@given(st.binary(max_size=300), st.booleans())
-@settings(max_examples=100, deadline=None)
-def test_any_bytes_as_a_record_raise_nothing(junk: bytes, many: bool) -> None:
-    file = _tensorboard_file.read_events(framed(junk) * (20 if many else 1) + junk)
-    assert Counter(file.dropped)[DAMAGED] == 0
-
-
-@given(st.data())
-@settings(max_examples=100, deadline=None)
-def test_mutations_of_events_raise_nothing_and_both_ways_agree(data: st.DataObject) -> None:
-    """Records whose sums are right but whose content is not: alone or in a table, the same is read."""
-
-    good = data.draw(
-        st.sampled_from([*sample(), tensor("t", 3, dtype=1, float_val=[1.0]), start(4)])
-    ).SerializeToString()
-    bad = bytearray(good)
-    for _ in range(data.draw(st.integers(0, 3))):
-        bad[data.draw(st.integers(0, len(bad) - 1))] = data.draw(st.integers(0, 255))
-    record = framed(bytes(bad))
-    alone, table = _tensorboard_file.read_events(record), _tensorboard_file.read_events(record * 20)
-    assert table.dropped == {reason: 20 * count for reason, count in alone.dropped.items()}
-    for one, twenty in zip(alone.scalars[1:], table.scalars[1:], strict=True):
-        assert [*map(repr, one.tolist())] * 20 == [*map(repr, twenty.tolist())]
 
 
 def test_it_is_what_tensorboard_reads(tmp_path: Path) -> None:

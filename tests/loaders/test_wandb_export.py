@@ -64,7 +64,7 @@ def test_the_history_of_a_run(tmp_path: Path) -> None:
     )
     (tmp_path / "two.jsonl").write_text(
         '{"_step": 1, "_timestamp": 1e9, "eval": {"acc": 0.1}, "plot": {"_type": "image-file", "size": 3}}\n'
-        '\n[1]\n{"_step": 2, "loss": "NaN", "_timestamp": 2e9}\n{"loss": 3.0}\n{"_step": 3, "lo'
+        '\n[1]\n{"_step": 2, "loss": "NaN", "lr": null, "_timestamp": 2e9}\n{"loss": 3.0}\n{"_step": 3, "lo'
     )
     logs = read(tmp_path)
     assert cells(logs["one"]) == [
@@ -82,6 +82,8 @@ def test_other_tables_are_none_of_these(tmp_path: Path) -> None:
     (tmp_path / "log.csv").write_text("step,loss\n1,2\n")
     (tmp_path / "log.jsonl").write_text('{"step": 1, "loss": 2}\n')
     (tmp_path / "bad.jsonl").write_text("[\n")
+    (tmp_path / "one line.json").write_text("1" * 200_000)
+    assert wandb_export.looks(tmp_path / "one line.json") is None
     assert wandb_export.looks(tmp_path) is None
     with pytest.raises(ValueError, match="no export of W&B, neither a history"):
         wandb_export.scan(tmp_path)
