@@ -7,6 +7,7 @@ charts of several metrics, a file each, are put together by the names of the run
 
 from __future__ import annotations
 
+import csv
 import json
 from collections import Counter
 from functools import lru_cache
@@ -83,7 +84,10 @@ def _columns(file: Path) -> list[str]:
     """The column names of an export, as far as the first line tells."""
     name = file.name.lower()
     if not name.endswith(LINES):
-        return header(file) if name.endswith(TABLES) else []
+        try:
+            return header(file) if name.endswith(TABLES) else []
+        except csv.Error:
+            return []
     with open_binary(file) as lines:
         try:
             first = json.loads(lines.readline())

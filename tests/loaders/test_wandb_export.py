@@ -84,6 +84,7 @@ def test_other_tables_are_none_of_these(tmp_path: Path) -> None:
     (tmp_path / "bad.jsonl").write_text("[\n")
     (tmp_path / "one line.json").write_text("1" * 200_000)
     assert wandb_export.looks(tmp_path / "one line.json") is None
+    (tmp_path / "bad.csv").write_text('"Step",\r"r - loss"')
     assert wandb_export.looks(tmp_path) is None
     with pytest.raises(ValueError, match="no export of W&B, neither a history"):
         wandb_export.scan(tmp_path)
