@@ -1,0 +1,85 @@
+"""Weights & Biases: the `.wandb` files that a run leaves, offline or not, and runs of a server (``wandb://...``).
+
+A server is asked where the path is ``wandb://entity/project`` or ``wandb://entity/project/run``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from predictdyn.curves import Curves
+from predictdyn.loaders import _wandb_server
+from predictdyn.loaders._gather import gathered
+from predictdyn.loaders._runlog import Item, RunLog
+from predictdyn.loaders._tables import open_binary, read_bytes
+from predictdyn.loaders._wandb_file import Run, read_file, run_in
+from predictdyn.loaders._wandb_values import run_log_of
+
+ENDING = ".wandb"
+BEGINNING = 1 << 18  # bytes of a file that are read to know the run
+
+
+def load(path: Path | str, **options: object) -> Curves:
+    """All runs at a path, or of a project on a server; options and rules are those of `_gather.gathered`."""
+    return gathered(path, scan, read, options)
+
+
+def scan(path: Path) -> list[Item]:
+    """The runs at a path, by name; by name and id where two have one name. Files of one id are one run, resumed."""
+    if _wandb_server.parts(path):
+        return _wandb_server.scan(path)
+    if not path.exists():
+        raise ValueError(f"{path}: no such file or folder")
+    runs: dict[tuple[str, str], list[tuple[Run, Path]]] = {}
+    for file in _files(path):
+        with open_binary(file) as opened:
+            run = run_in(opened.read(BEGINNING))
+        name = run.id or file.stem.removeprefix("run-")
+        runs.setdefault((run.project, name), []).append((run, file))
+    if not runs:
+        raise ValueError(f"{path}: no file of W&B ({ENDING})")
+    named = []
+    for (_, key), found in runs.items():
+        found.sort(key=lambda one: (one[0].started, one[1].name))
+        named.append((found[-1][0].name or key, key, tuple(file for _, file in found)))
+    times = Counter(name for name, _, _ in named)
+    return sorted(Item(name if times[name] == 1 else f"{name} {key}", files, key) for name, key, files in named)
+
+
+def _files(path: Path) -> list[Path]:
+    files = sorted(path.rglob(f"*{ENDING}")) if path.is_dir() else [path]
+    # `latest-run` is a link to the folder of another run.
+    return [file for file in dict.fromkeys(file.resolve() for file in files) if file.is_file()]
+
+
+def looks(path: Path) -> str | None:
+    """What a path holds, in words; None if no file there is one of W&B."""
+    if _wandb_server.parts(path):
+        return f"runs of a W&B server: {'/'.join(_wandb_server.parts(path))}"
+    if path.is_file() and path.suffix != ENDING:
+        return None
+    files = _files(path)
+    return f"W&B: {len(files)} {ENDING} file{'s'[: len(files) > 1]}" if files else None
+
+
+def read(item: Item) -> RunLog:
+    """All of a run. Each file is a segment, in the order in which they were begun; settings of later ones count.
+
+    A run that ended with an exit code other than zero has an event that says so.
+    """
+    if not item.files:
+        return _wandb_server.read(item)
+    files = []
+    for path in item.files:
+        try:
+            files.append(read_file(read_bytes(path)))
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+    dropped = sum((file.dropped for file in files), Counter[str]())
+    config = {name: value for file in files for name, value in file.config.items()}
+    log = run_log_of(item.run, [file.rows for file in files], config, [], dropped)
+    ends = [(file, file.rows[-1].step) for file in files if file.rows and np.isfinite(file.rows[-1].step)]
+    return log._replace(events=[(step, f"ended with exit code {file.code}") for file, step in ends if file.code])

@@ -1,0 +1,169 @@
+"""What W&B exports as CSV or JSON lines: the history of a run, or the chart of a metric over many runs.
+
+A history has columns ``_step`` and ``_runtime`` or ``_timestamp``; the file is named like the run. A chart has a clock
+in its first column and then, for every run, ``name - metric`` with ``name - metric__MIN`` and ``__MAX`` beside it;
+charts of several metrics, a file each, are put together by the names of the runs.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import Counter
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from predictdyn.curves import Curves
+from predictdyn.loaders._gather import gathered
+from predictdyn.loaders._logs import log_files, run_names
+from predictdyn.loaders._runlog import Item, RunLog
+from predictdyn.loaders._tables import Table, header, numbers, open_binary, read_bytes, read_table
+from predictdyn.loaders._wandb_values import OWN, STEP, WALL, Row, logged, row_of, run_log_of
+
+TABLES, LINES = (".csv", ".csv.gz"), (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz")
+CLOCKS = ("_runtime", WALL)  # one of them is in every history
+LOW, HIGH, BETWEEN = "__MIN", "__MAX", " - "
+TIMES = ("Relative Time", "Wall Time")  # clocks of a chart that are no steps
+WHERE_CUT = "line(s) cut short at the end of a file"
+NO_ROW = "line(s) that are no row of history"
+TEXT = "text value(s)"
+AVERAGED = "value(s) that W&B has averaged over several steps (kept)"
+
+
+def load(path: Path | str, **options: object) -> Curves:
+    """All runs of exports at a path; options and rules are those of `_gather.gathered`."""
+    return gathered(path, scan, read, options)
+
+
+def scan(path: Path) -> list[Item]:
+    """The runs of all exports at a path; charts of one run are together."""
+    histories, charts = [], dict[str, list[Path]]()
+    for file in log_files(path, (*TABLES, *LINES)):
+        names = _columns(file)
+        if _is_history(names):
+            histories.append(file)
+        for run, _ in _charted(names):
+            charts.setdefault(run, []).append(file)
+    if not histories and not charts:
+        raise ValueError(
+            f"{path}: no export of W&B, neither a history (columns {STEP} and {' or '.join(CLOCKS)}) nor a chart "
+            f"(columns 'run{BETWEEN}metric' with {LOW} and {HIGH})"
+        )
+    root = path if path.is_dir() else path.parent
+    items = [Item(run, (file,)) for run, file in zip(run_names(root, histories), histories, strict=True)]
+    return sorted([*items, *(Item(run, tuple(dict.fromkeys(files)), run) for run, files in charts.items())])
+
+
+def looks(path: Path) -> str | None:
+    """What a path holds, in words; None if no table there is an export of W&B."""
+    try:
+        items = scan(path)
+    except ValueError:
+        return None
+    files = {file for item in items for file in item.files}
+    return f"exports of W&B: {len(files)} file{'s'[: len(files) > 1]}, {len(items)} run{'s'[: len(items) > 1]}"
+
+
+def read(item: Item) -> RunLog:
+    """All of a run that is in its files."""
+    dropped: Counter[str] = Counter()
+    if item.key:
+        rows = [
+            row for file in item.files for row in _chart_rows(_chart(file, file.stat().st_mtime_ns), item.key, dropped)
+        ]
+    elif item.files[0].name.lower().endswith(LINES):
+        rows = _lines(item.files[0], dropped)
+    else:
+        rows = _history_rows(read_table(item.files[0]), dropped)
+    return run_log_of(item.run, [rows], {}, [], dropped)
+
+
+def _columns(file: Path) -> list[str]:
+    """The column names of an export, as far as the first line tells."""
+    name = file.name.lower()
+    if not name.endswith(LINES):
+        try:
+            return header(file) if name.endswith(TABLES) else []
+        except csv.Error:
+            return []
+    with open_binary(file) as lines:
+        try:
+            first = json.loads(lines.readline())
+        except (ValueError, RecursionError, OSError, EOFError):
+            return []
+    return [*first] if isinstance(first, dict) else []
+
+
+def _is_history(names: list[str]) -> bool:
+    return STEP in names and any(clock in names for clock in CLOCKS)
+
+
+def _charted(names: list[str]) -> list[tuple[str, str]]:
+    """The runs and metrics of a chart. A metric has no " - " in its name, or it would be taken for part of the run's.
+
+    >>> _charted(["Step", "a - b - loss", "a - b - loss__MIN", "a - b - loss__MAX"])
+    [('a - b', 'loss')]
+    """
+    known = set(names)
+    both = [name for name in names if {name + LOW, name + HIGH} <= known]
+    return [(run, metric) for run, between, metric in (name.rpartition(BETWEEN) for name in both) if between]
+
+
+@lru_cache(maxsize=64)
+def _chart(file: Path, _changed: int) -> Table:
+    """A chart, kept: every run in it asks for it. It is read again when the file has changed."""
+    return read_table(file)
+
+
+def _history_rows(table: Table, dropped: Counter[str]) -> list[Row]:
+    columns = {name: numbers(table.cells[name]) for name in map(str, table.cells) if name}
+    step, wall = columns[STEP].value, columns[WALL].value if WALL in columns else np.full(len(table.cells), np.nan)
+    metrics = {
+        name: column for name, column in columns.items() if name not in (STEP, WALL) and not name.startswith(OWN)
+    }
+    dropped[TEXT] += sum(int(column.wrong.sum()) for column in metrics.values())
+    values = {name: column.value.tolist() for name, column in metrics.items()}
+    full = {name: (~column.blank & ~column.wrong).tolist() for name, column in metrics.items()}
+    rows = []
+    for i in range(len(step)):
+        names = [name for name in values if full[name][i]]
+        rows.append(Row(float(step[i]), float(wall[i]), names, [values[name][i] for name in names]))
+    return rows
+
+
+def _chart_rows(table: Table, run: str, dropped: Counter[str]) -> list[Row]:
+    """The rows of one run in a chart; its own column of steps counts, if there is one."""
+    names = [str(name) for name in table.cells]
+    metrics = [metric for one, metric in _charted(names) if one == run]
+    own = f"{run}{BETWEEN}{STEP}"
+    if own not in names and names[0].startswith(TIMES):
+        raise ValueError(f"{table.path}: this chart is over {names[0]!r}; export it over Step")
+    step = numbers(table.cells[own if own in names else names[0]])
+    rows = []
+    for metric in metrics:
+        column, low, high = (numbers(table.cells[f"{run}{BETWEEN}{metric}{end}"]) for end in ("", LOW, HIGH))
+        if metric == STEP:
+            continue
+        dropped[TEXT] += int(column.wrong.sum())
+        full = ~column.blank & ~column.wrong
+        dropped[AVERAGED] += int((full & (low.value < high.value)).sum())
+        rows += [Row(float(step.value[i]), np.nan, [metric], [float(column.value[i])]) for i in np.flatnonzero(full)]
+    return rows
+
+
+def _lines(file: Path, dropped: Counter[str]) -> list[Row]:
+    rows = []
+    lines = read_bytes(file).split(b"\n")
+    for i, line in enumerate(lines):
+        if not line.strip():
+            continue
+        try:
+            cells = json.loads(line)
+            if not isinstance(cells, dict):
+                raise ValueError("no object")
+            rows.append(row_of(logged(cells), dropped))
+        except (ValueError, RecursionError):
+            dropped[WHERE_CUT if i == len(lines) - 1 else NO_ROW] += 1
+    return rows
