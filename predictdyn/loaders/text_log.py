@@ -25,7 +25,7 @@ NOTHING = "file(s) without lines that count steps and have numbers"
 UNMATCHED = "number(s) found by the pattern that are no numbers"
 
 
-def load(path: Path | str, *, pattern: str | None = None, **options: object) -> Curves:
+def load(path: Path | str, **options: object) -> Curves:
     r"""Read a text log, or every .txt, .log, .out and .err file of a folder (or .gz), each a run.
 
     **Lines.** A line counts if it has a step (``step``, ``iter``, ``iteration``, ``update``; ``s:``) or a nameless i/N
@@ -52,7 +52,7 @@ def load(path: Path | str, *, pattern: str | None = None, **options: object) -> 
     >>> curves.points[["metric", "step", "value"]].values.tolist(), curves.runs["last_step"].tolist()
     ([['loss', 1, 3.5], ['loss', 2, 3.25]], [9])
     """
-    return gathered(path, scan, read, {"pattern": pattern, **options})
+    return gathered(path, scan, read, options)
 
 
 def scan(path: Path) -> list[Item]:
