@@ -1,4 +1,4 @@
-"""Three epochs as CSVLogger of Keras 3.15 wrote them, and by hand two more without validation, which it writes as NA."""
+"""Three epochs as CSVLogger of Keras 3.15 wrote them, and by hand two without validation, which it writes as NA."""
 
 from pathlib import Path
 
