@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -11,9 +11,21 @@ import numpy as np
 from predictdyn.loaders._text_log_forms import NUMBER, SLOT, Form, form_of
 
 CHUNK = 1 << 22  # characters that are split at a time: what is held beside the text stays small
+MOST_EXACT = 8  # lines that differ in digits of words (acc1, acc5) only; more than these are file names and the like
 MOST_KNOWN = 100_000  # lines without numbers that are remembered, for logs in which no two are alike
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _BAR = re.compile(r"(?<=%)\|[^|\n]*\|")  # what tqdm draws between its percent and its i/N
+
+
+_NUMBER = r"(?>[-+]?(?:(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?)"
+
+
+class Matcher(NamedTuple):
+    """What finds the numbers of a form in a line: ``column`` says in which group of ``regex`` a slot is."""
+
+    regex: re.Pattern[str]
+    form: Form
+    column: dict[int, int]
 
 
 class Rows(NamedTuple):
@@ -37,21 +49,17 @@ def rows_of(text: str) -> tuple[list[Rows], int]:
     [([0, 1], [[0.0, 9.5], [1.0, 8.5]])]
     """
     found: dict[Form, list[tuple[np.ndarray, np.ndarray]]] = {}
-    known: dict[str, Form | None] = {}
+    known: dict[bytes, list[Matcher] | None] = {}
     first, cut = 0, 0
     for chunk, ends in _chunks(_plain(text)):
-        parts = NUMBER.split(chunk)
-        numbers = parts[1::2]
-        skeletons = SLOT.join(parts[::2]).split("\n")
-        slots = np.fromiter((line.count(SLOT) for line in skeletons), int, len(skeletons))
-        starts = np.cumsum(slots) - slots
-        if ends and skeletons[-1] and _is_cut(skeletons, numbers, starts):
-            skeletons[-1] = ""
+        lines = chunk.split("\n")
+        if ends and lines[-1] and _is_cut(lines):
+            lines[-1] = ""
             cut = 1
-        for form, lines in _by_form(skeletons, known).items():
-            found.setdefault(form, []).append((lines + first, _numbers(form, starts[lines], numbers)))
+        for form, places, numbers in _matched(lines, known):
+            found.setdefault(form, []).append((places + first, numbers))
         first += chunk.count("\n")
-    return [Rows(form, *map(np.concatenate, zip(*parts, strict=True))) for form, parts in found.items()], cut
+    return [_in_order(form, parts) for form, parts in found.items()], cut
 
 
 def number(text: str, scale: str = "") -> float:
@@ -85,55 +93,116 @@ def _chunks(text: str) -> Iterator[tuple[str, bool]]:
     yield text[start:], True
 
 
-def _is_cut(skeletons: list[str], numbers: list[str], starts: np.ndarray) -> bool:
-    last = skeletons[-1]
-    if form_of(last) is None:
+def _in_order(form: Form, parts: list[tuple[np.ndarray, np.ndarray]]) -> Rows:
+    line, numbers = (np.concatenate(column) for column in zip(*parts, strict=True))
+    order = np.argsort(line, kind="stable")
+    return Rows(form, line[order], numbers[order])
+
+
+def _split(line: str) -> tuple[str, list[str]]:
+    """A line without its numbers, and these."""
+    parts = NUMBER.split(line)
+    return SLOT.join(parts[::2]), parts[1::2]
+
+
+def _is_cut(lines: list[str]) -> bool:
+    """Whether the last line, which has no end, may lack something."""
+    skeleton, numbers = _split(lines[-1])
+    if form_of(skeleton) is None:
         return False
-    before = next((i for i in range(len(skeletons) - 2, -1, -1) if skeletons[i] == last), -1)
-    if before < 0:
+    last = _key(lines[-1])
+    before = (_split(line) for line in reversed(lines[:-1]) if _key(line) == last)
+    twin = next((other for rest, other in before if rest == skeleton), None)
+    if twin is None:
         return True
-    twin = starts[before] + last.count(SLOT) - 1
-    return last.endswith(SLOT) and len(numbers[-1].partition(".")[2]) < len(numbers[twin].partition(".")[2])
+    return skeleton.endswith(SLOT) and len(numbers[-1].partition(".")[2]) < len(twin[-1].partition(".")[2])
 
 
-def _by_form(skeletons: list[str], known: dict[str, Form | None]) -> dict[Form, np.ndarray]:
-    """The lines (n,) of each form in a chunk."""
-    lines: dict[str, list[int]] = {}
-    for i, skeleton in enumerate(skeletons):
-        lines.setdefault(skeleton, []).append(i)
-    by_form: dict[Form, list[int]] = {}
+def _key(text: str) -> bytes:
+    return text.encode().translate(None, b"0123456789")
+
+
+def _matched(
+    lines: list[str], known: dict[bytes, list[Matcher] | None]
+) -> Iterator[tuple[Form, np.ndarray, np.ndarray]]:
+    """The lines of each form (n,) and their numbers (n, 4 + fields).
+
+    Lines without their digits are compared first, since that is quick: those that are the same then have the same form,
+    but for digits in words (acc1, acc5), which the expression of the form tells apart.
+    """
+    groups: dict[bytes, list[int]] = {}
+    for i, key in enumerate(_key("\n".join(lines)).split(b"\n")):
+        groups.setdefault(key, []).append(i)
     if len(known) > MOST_KNOWN:
         known.clear()
-    for skeleton, found in lines.items():
-        if SLOT not in skeleton:
-            continue
-        if skeleton not in known:
-            known[skeleton] = form_of(skeleton)
-        form = known[skeleton]
-        if form is not None:
-            by_form.setdefault(form, []).extend(found)
-    return {form: np.sort(np.array(found)) for form, found in by_form.items()}
+    for key, rest in groups.items():
+        matchers = known.setdefault(key, [])
+        while rest and matchers is not None:
+            for matcher in matchers:
+                rest = yield from _by_matcher(matcher, lines, rest)
+            if rest:
+                new = _matcher(lines[rest[0]], exact=len(matchers) < MOST_EXACT)
+                # What has the form of no log has none with other digits, either.
+                known[key] = matchers = None if new is None else [*matchers, new]
 
 
-def _numbers(form: Form, starts: np.ndarray, numbers: list[str]) -> np.ndarray:
-    """The numbers of the lines of one form (n, 4 + fields); ``starts`` (n,) are the places of their first ones."""
-    table = np.full((len(starts), 4 + len(form.fields)), np.nan)
+def _by_matcher(
+    matcher: Matcher, lines: list[str], places: list[int]
+) -> Generator[tuple[Form, np.ndarray, np.ndarray], None, list[int]]:
+    """Gives the lines that an expression matches, if any, and returns the others."""
+    chosen = [lines[place] for place in places]
+    cells = matcher.regex.findall("\n".join(chosen))
+    rest: list[int] = []
+    if len(cells) < len(places):
+        fits = [matcher.regex.match(line) is not None for line in chosen]
+        rest = [place for place, fit in zip(places, fits, strict=True) if not fit]
+        places = [place for place, fit in zip(places, fits, strict=True) if fit]
+    if places:
+        columns = list(zip(*cells, strict=True))
+        yield matcher.form, np.array(places), _numbers(matcher, columns)
+    return rest
+
+
+def _matcher(line: str, *, exact: bool) -> Matcher | None:
+    """What finds the numbers of a line and its like; ``exact``: digits within words are the same, too."""
+    skeleton, numbers = _split(line)
+    form = form_of(skeleton) if numbers else None
+    if form is None:
+        return None
+    clocks = [form.step, form.last, form.epoch, form.epochs]
+    wanted = sorted({slot for slot in (*clocks, *(i for f in form.fields for i in (f.slot, f.over))) if slot >= 0})
+    pieces = [re.escape(piece) for piece in skeleton.split(SLOT)]
+    if not exact:
+        pieces = [re.sub(r"\d+", r"\\d+", piece) for piece in pieces]
+    expression = pieces[0]
+    for slot, text in enumerate(numbers):
+        # nan and inf are letters, so all lines alike have them here. Atomic: a number is taken whole or not at all.
+        number = re.escape(text) if text.lstrip("+-").isalpha() else _NUMBER
+        expression += (f"({number})" if slot in wanted else number) + pieces[slot + 1]
+    # An empty group at the end: with two groups or more, findall gives tuples.
+    regex = re.compile(f"^{expression}()$", re.MULTILINE | re.ASCII)
+    return Matcher(regex, form, {slot: i for i, slot in enumerate(wanted)}) if regex.match(line) else None
+
+
+def _numbers(matcher: Matcher, columns: list[tuple[str, ...]]) -> np.ndarray:
+    """The numbers of the lines of one form (n, 4 + fields) from the texts of its slots, each (n,)."""
+    form, column = matcher.form, matcher.column
+    table = np.full((len(columns[0]), 4 + len(form.fields)), np.nan)
     clocks = [(slot, "") for slot in (form.step, form.last, form.epoch, form.epochs)]
-    for column, (slot, scale) in enumerate([*clocks, *((field.slot, field.scale) for field in form.fields)]):
+    for i, (slot, scale) in enumerate([*clocks, *((field.slot, field.scale) for field in form.fields)]):
         if slot >= 0:
-            table[:, column] = _column(starts + slot, numbers, scale)
-    for column, field in enumerate(form.fields, 4):
+            table[:, i] = _column(columns[column[slot]], scale)
+    for i, field in enumerate(form.fields, 4):
         if field.over >= 0:
             with np.errstate(divide="ignore", invalid="ignore"):
-                table[:, column] /= _column(starts + field.over, numbers, "")
+                table[:, i] /= _column(columns[column[field.over]], "")
     return table
 
 
-def _column(places: np.ndarray, numbers: list[str], scale: str) -> np.ndarray:
-    chosen = [numbers[place] for place in places.tolist()]
+def _column(texts: tuple[str, ...], scale: str) -> np.ndarray:
     try:
         if not scale.startswith("*"):
-            return np.fromiter((float(text + scale) for text in chosen) if scale else map(float, chosen), float)
+            return np.fromiter((float(text + scale) for text in texts) if scale else map(float, texts), float)
     except ValueError:
         pass  # one has commas, or an exponent and a unit: slowly, then
-    return np.fromiter((number(text, scale) for text in chosen), float, len(chosen))
+    return np.fromiter((number(text, scale) for text in texts), float, len(texts))

@@ -179,6 +179,13 @@ def test_source_code_alone_holds_nothing(tmp_path: Path) -> None:
         text_log.load(tmp_path)
 
 
+def test_digits_of_words_tell_metrics_apart_unless_there_are_too_many(tmp_path: Path) -> None:
+    two = "".join(f"step {i} acc{1 + 4 * (i % 2)}: 0.{i}\n" for i in range(1, 5))
+    assert rows(read(tmp_path, two)) == [("acc5", 1, 0.1), ("acc1", 2, 0.2), ("acc5", 3, 0.3), ("acc1", 4, 0.4)]
+    many = "".join(f"out/ckpt_{i}.pt at node{i % 7} step {i} loss 0.{i}\n" for i in range(1, 3000))
+    assert rows(read(tmp_path, many)) == [("loss", i, float(f"0.{i}")) for i in range(1, 3000)]
+
+
 def test_nan_and_infinity_are_kept(tmp_path: Path) -> None:
     log = read(tmp_path, "step:1 loss:nan step_avg:nanms\nstep:2 loss:inf step_avg:-infms\nstep:3 loss:-Infinity\n")
     assert log.metric.tolist() == ["loss", "step_avg", "loss", "step_avg", "loss"]
