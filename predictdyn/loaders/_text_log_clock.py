@@ -46,10 +46,12 @@ def clocked(found: Sequence[Rows]) -> Clocked:
       else.
     * A line that has only an epoch has the step of the last line before it; in a log without steps the epoch is the
       step.
+    * Indented lines of one name and number right below a line with a step have its step.
     * The planned length is the N of the last line (times the number of epochs, where steps are counted within them).
     """
     dropped: Counter[str] = Counter()
-    rows = _whole(_of_the_log(found, dropped), dropped)
+    blocks = [rows for rows in found if rows.form.kind == "block"]
+    rows = _whole(_of_the_log([rows for rows in found if rows.form.kind != "block"], dropped), dropped)
     first = 0.0 if any((r.numbers[:, EPOCH] == 0).any() or _epochs_from_0(r) for r in rows) else 1.0
     timed: list[Timed] = []
     plans: list[tuple[int, float]] = []
@@ -60,8 +62,10 @@ def clocked(found: Sequence[Rows]) -> Clocked:
             plans += ends
     epochs = [r for r in rows if r.form.kind == "epoch"]
     timed, plans = _with_epochs(timed, plans, epochs, dropped)
+    below, heads = _below(timed, blocks)
     named = [t for t in timed if t.rows.form.kind != "pair" and not t.rows.form.fields]
-    dropped[EMPTY] += sum(len(t.step) for t in named)
+    dropped[EMPTY] += sum(int((~np.isin(t.rows.line, heads)).sum()) for t in named)
+    timed += below
     planned = max(plans)[1] if plans else None
     return Clocked([t for t in timed if t.rows.form.fields], planned, +dropped)
 
@@ -202,6 +206,26 @@ def _with_epochs(
             numbers[:, [EPOCH, EPOCHS]] = numbers[:, [STEP, LAST]]
             timed.append(Timed(Rows(form, rows.line[known], numbers), step[place[known]]))
     return timed, plans
+
+
+def _below(timed: list[Timed], blocks: list[Rows]) -> tuple[list[Timed], np.ndarray]:
+    """Lines of blocks with the step of the line above their block, and the lines that have a block below."""
+    if not timed or not blocks:
+        return [], np.empty(0)
+    line, _ = _in_order(blocks)
+    begins = np.diff(line, prepend=-2) != 1
+    head = np.maximum.accumulate(np.where(begins, line - 1, -1))
+    clock = np.concatenate([t.rows.line for t in timed])
+    order = np.argsort(clock, kind="stable")
+    clock, step = clock[order], np.concatenate([t.step for t in timed])[order]
+    place = np.minimum(np.searchsorted(clock, head), len(clock) - 1)
+    known = clock[place] == head
+    below = []
+    for rows in blocks:
+        own = np.searchsorted(line, rows.line)
+        if known[own].any():
+            below.append(Timed(_only(rows, known[own]), step[place[own][known[own]]]))
+    return below, head[known]
 
 
 def _never_back(timed: list[Timed]) -> bool:

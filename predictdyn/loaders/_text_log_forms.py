@@ -43,6 +43,7 @@ _ENDS = re.compile(r"$|[\s,;|)\]}\"'>:<]|\.(?!\w)")
 _PAIR = re.compile(r"\s*(?:/|of)\s*")
 _LEVELS = {"INFO", "DEBUG", "WARNING", "WARN", "ERROR", "CRITICAL", "NOTICE"}
 _PHASE = re.compile(rf"(?<![\w./-])(?i:({'|'.join(PHASES)}))(?![\w./-])")
+_BLOCK = re.compile(r"[ \t]+([A-Za-z_][^\0=:]*?) *[=:] *\0([A-Za-zµ%]*)\s*")
 _CLOCKISH = re.compile(r"step|iter|it[:= ]|update|tokens|ep|batch|\0\s*(?:/|of)\s*\0|(?:^|\W)s:\0", re.IGNORECASE)
 
 
@@ -59,7 +60,7 @@ class Form(NamedTuple):
     """Which slot holds what, -1 for none: the step, the last step, the epoch, the last epoch, and the fields.
 
     ``clock`` is the name before the step, ``kind`` what counts: "step", "batch" (within an epoch), "pair" (a nameless
-    i/N) or "epoch".
+    i/N), "epoch", or "block": nothing does, the line goes with the one above.
     """
 
     clock: str
@@ -72,13 +73,29 @@ class Form(NamedTuple):
 
 
 def form_of(skeleton: str) -> Form | None:
-    r"""The form of a line without its numbers; None where no step, batch or epoch is counted on it.
+    r"""The form of a line without its numbers; None where it counts no step, batch or epoch, and is not in a block.
 
     >>> form = form_of("step:\0/\0 val_loss:\0 train_time:\0ms")
     >>> form.clock, form.step, form.last, [(field.name, field.slot, field.scale) for field in form.fields]
     ('step:#', 0, 1, [('val_loss', 2, ''), ('train_time', 3, 'e-3')])
     """
-    if not _CLOCKISH.search(skeleton) or skeleton.lstrip().startswith(("#", "//")):
+    if skeleton.lstrip().startswith(("#", "//")):
+        return None
+    return _counting(skeleton) or _in_block(skeleton)
+
+
+def _in_block(skeleton: str) -> Form | None:
+    """The form of an indented line with one name and one number, as stand below a line that counts steps."""
+    found = _BLOCK.fullmatch(skeleton)
+    if not found:
+        return None
+    first, _, rest = found[1].strip().partition(" ")
+    said = rest if first.lower() in PHASES and "/" in rest else found[1].strip()  # Train metrics/train/loss
+    return Form("", "block", -1, -1, -1, -1, (Field(said.replace(" ", "_"), 0, -1, UNITS.get(found[2], "")),))
+
+
+def _counting(skeleton: str) -> Form | None:
+    if not _CLOCKISH.search(skeleton):
         return None
     pieces = skeleton.split(SLOT)
     slots = range(len(pieces) - 1)
@@ -96,10 +113,16 @@ def form_of(skeleton: str) -> Form | None:
     if step < 0:
         step, kind, epoch = epoch, "epoch", -1
     used = {step, epoch}
-    fields = _fields(pieces, names, [i for i in free if i not in used], over)
+    places = {i for i in free if i < step and _is_place(names[i] or "", pieces[i + 1])}
+    fields = _fields(pieces, names, [i for i in free if i not in used | places], over)
     sign = next((sign for sign in "=:" if sign in pieces[step][-4:]), "")
     clock = f"{names[step] or ''}{sign}#"
     return Form(clock, kind, step, over.get(step, -1), epoch, over.get(epoch, -1), fields)
+
+
+def _is_place(name: str, after: str) -> bool:
+    """Whether a number before the step is a place in the code: [host:0], olmo.train:967, train:967 INFO."""
+    return "." in name or after[:1] in (":", "]") or after.split()[:1] in [[level] for level in _LEVELS]
 
 
 def _counter(pieces: list[str], plain: list[str], free: list[int], over: dict[int, int], epoch: int) -> tuple[int, str]:

@@ -36,6 +36,7 @@ def load(path: Path | str, **options: object) -> Curves:
     **Metrics.** A number belongs to the name before it: up to four words and ``:`` or ``=``, or one word and a blank.
     The last word such as train or validation before it on the line goes in front (``val/loss``) unless the name says
     it.
+    Indented lines of one name and number below a line with a step belong to it (OLMo, Composer).
     ``loss 2.1 (2.3)`` is loss and loss_avg; ``9832/10000`` is a share. Percent are fractions, times are seconds, bytes
     are bytes whatever their units (ms, MiB, ...), and 120k is 120,000; other units are passed over.
 

@@ -148,6 +148,25 @@ FORMS: dict[str, tuple[str, list[tuple[str, float, float]], float | None]] = {
         ],
         500,
     ),
+    "OLMo": (
+        "2024-05-01 12:00:01.123\t[host:0]:train:967\tINFO\t[step=1/200,epoch=0]\n    train/CrossEntropyLoss=11.25\n"
+        "    throughput/total_tokens=4,194,304\n    System/Peak GPU Memory (MB)=45,123\n    lr = 5\nnote\n    lost=1\n"
+        "2024-05-01 12:00:03.123\t[host:0]:train:967\tINFO\t[step=3/200,epoch=0]\n    train/CrossEntropyLoss=9.5\n",
+        [
+            ("train/CrossEntropyLoss", 1, 11.25), ("throughput/total_tokens", 1, 4194304),
+            ("System/Peak_GPU_Memory_(MB)", 1, 45123), ("lr", 1, 5), ("train/CrossEntropyLoss", 3, 9.5),
+        ],
+        200,
+    ),
+    "Composer": (
+        "[batch=1/4800]:\n\t Train time/epoch: 0\n\t Train metrics/train/LanguageCrossEntropy: 10.5\n"
+        "[batch=2/4800]:\n\t Train time/epoch: 0\n\t Train metrics/train/LanguageCrossEntropy: 9.5\n",
+        [
+            ("time/epoch", 1, 0), ("metrics/train/LanguageCrossEntropy", 1, 10.5),
+            ("time/epoch", 2, 0), ("metrics/train/LanguageCrossEntropy", 2, 9.5),
+        ],
+        4800,
+    ),
     "units": (
         "step: 1 mem: 2.5GB used: 1 MiB rate: 120k tok/s t: 3 us\n"
         "step: 2 mem: 2.5GB used: 2 MiB rate: 99k tok/s t: 3 us\n",
