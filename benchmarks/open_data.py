@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
+from predictdyn.loaders import text_log
+
 METRIC = ["metric", "kind", "lower", "upper", "better", "chance"]
-VALIDATION = re.compile(r"^(?:step:(\d+)/\d+ val_loss|s:(\d+) tel):(\S+)")
 FEWEST_VALIDATIONS = 6
 # Answers to choose from; commonsense_qa has five, siqa three.
 CHANCE = {
@@ -89,11 +90,13 @@ def modded_nanogpt(data: Path) -> Tables:
     """Validation losses of speed runs: one log of each record, and 40 repeats of one script, which are one family."""
     folder = data / "modded_nanogpt"
     index = pd.read_csv(folder / "index.csv", dtype={"record": "str", "track": "str"})
-    parts = []
-    for log in index.itertuples():
-        curve = _validations((folder / log.file).read_text(), restarted=log.restarts > 0)
-        if len(curve) >= FEWEST_VALIDATIONS:
-            parts.append(curve.assign(run=Path(log.file).stem, family=log.record, track=log.track))
+    with warnings.catch_warnings():
+        # Times of training are logged twice a step, and the baseline does not say its length: neither is used here.
+        warnings.simplefilter("ignore", UserWarning)
+        logs = text_log.load(folder, metrics="val_loss,tel").points  # tel is what llm.c calls its validation loss
+    logs = logs.groupby("run").filter(lambda curve: len(curve) >= FEWEST_VALIDATIONS)
+    index["run"] = [Path(file).stem for file in index["file"]]
+    parts = [logs.merge(index[["run", "record", "track"]], on="run").rename(columns={"record": "family"})]
     repeats = pd.read_csv(folder / "replicates_val_loss.csv", dtype={"run": "str"})
     parts.append(
         repeats.assign(run=repeats["record"] + "__" + repeats["run"], family=repeats["record"], track="track_1_short")
@@ -237,15 +240,6 @@ def _revisiting(file: Path) -> Tables:
     )
     rows = [REVISITING[domain] for domain in sorted(table["Domain"].unique())]
     return Tables(points, _own_families(points), _metrics(rows))
-
-
-def _validations(log: str, *, restarted: bool) -> pd.DataFrame:
-    """Steps and validation losses of a log, in both forms of its lines; after a restart only the last attempt."""
-    found = [match for line in log.splitlines() if (match := VALIDATION.match(line))]
-    step = [int(match[1] or match[2]) for match in found]
-    back = [i for i in range(1, len(step)) if step[i] <= step[i - 1]]
-    first = back[-1] if restarted and back else 0
-    return pd.DataFrame({"step": step[first:], "value": [float(match[3]) for match in found[first:]]})
 
 
 def _own_families(points: pd.DataFrame) -> pd.DataFrame:

@@ -120,14 +120,6 @@ def test_speed_runs_have_the_losses_of_their_index(made, real_data):
     assert curves.runs["family"].value_counts().iloc[:2].tolist() == [40, 1]
 
 
-def test_a_log_is_read_in_both_forms_and_after_a_restart_from_its_last_start():
-    new = "step:0/9 val_loss:4.5 train_time:1ms\nstep:1/9 train_loss:3.0\nstep:5/9 val_loss:3.5 step_avg:nanms\n"
-    old = "s:0 tel:4.0\ns:0 trl:9.0\ns:3 tel:3.0\n"
-    read = open_data._validations
-    assert read(new, restarted=False).to_numpy().tolist() == [[0, 4.5], [5, 3.5]]
-    assert read(new + old, restarted=True).to_numpy().tolist() == [[0, 4.0], [3, 3.0]]
-
-
 def test_a_wrong_call_says_what_is_known_or_missing(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="no data set 'bnls'; known are revisiting_lang"):
         open_data.make(["bnls"], tmp_path)

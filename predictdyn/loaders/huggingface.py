@@ -1,0 +1,228 @@
+"""Runs of the Hugging Face Trainer: trainer_state.json, in a folder of its own or in checkpoint-* folders."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from predictdyn.curves import Curves
+from predictdyn.loaders._gather import gathered
+from predictdyn.loaders._runlog import Item, RunLog
+from predictdyn.loaders._tables import read_text
+
+STATE = "trainer_state.json"
+CHECKPOINT = re.compile(r"checkpoint-(\d+)$")
+# What of a state was known before the run; the rest (global_step, best_metric, total_flos, ...) is how it went.
+PLAN = ("max_steps", "num_train_epochs", "train_batch_size", "logging_steps", "eval_steps", "save_steps")
+BESIDE = ("config.json", "training_args.json")
+CUT = "trainer_state.json cut short, read as far as it goes"
+UNREAD = "trainer_state.json that could not be read"
+NO_STEP = "row(s) of log_history without a step dropped"
+NO_NUMBER = "value(s) of log_history that are no numbers dropped"
+
+
+class State(NamedTuple):
+    """One trainer_state.json: the rows of its log_history, each a JSON text, and the plan of the run."""
+
+    rows: tuple[str, ...]
+    plan: Mapping[str, object]
+    cut: bool
+
+
+def load(path: Path | str, **options: object) -> Curves:
+    """Read a trainer_state.json, or all below a folder: a run is the folder that has one, or has checkpoint-* with one.
+
+    A checkpoint holds the history of those before it, so the longest one counts. Where histories disagree (the run went
+    back to a checkpoint and on from there), the branch that was written last (by the time of the file, then by step) is
+    a new start of the run, and the rules of restarts apply. ``max_steps`` is the planned length; what was known before
+    the run (batch size, epochs, config.json and training_args.json beside) is its configuration. Results that stand
+    beside (all_results.json) are not: they are known only at the end. Options are those of `_gather.gathered`.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     history = [{"step": 5, "epoch": 0.5, "loss": 2.5}, {"step": 10, "epoch": 1.0, "eval_loss": 2.25}]
+    ...     _ = Path(folder, "trainer_state.json").write_text(json.dumps({"log_history": history, "max_steps": 20}))
+    ...     curves = load(folder)
+    >>> curves.points[["metric", "step", "value"]].values.tolist(), curves.runs["last_step"].tolist()
+    ([['eval_loss', 10, 2.25], ['loss', 5, 2.5]], [20])
+    """
+    return gathered(path, scan, read, options)
+
+
+def scan(path: Path) -> list[Item]:
+    """The runs of a folder, each with all its states by step, the one outside of checkpoints last."""
+    if not path.is_dir():
+        if not path.is_file():
+            raise ValueError(f"{path}: no such file or folder")
+        return [Item(_name(_home(path), path), (path,))]
+    runs: dict[Path, list[Path]] = {}
+    for file in sorted(path.rglob(STATE)):
+        if not any(part.startswith(".") for part in file.relative_to(path).parts):
+            runs.setdefault(_home(file), []).append(file)
+    if not runs:
+        raise ValueError(f"{path}: no {STATE} in this folder")
+    return [Item(_name(home, path), tuple(sorted(files, key=_number))) for home, files in runs.items()]
+
+
+def read(item: Item) -> RunLog:
+    """One run, its checkpoints merged; ValueError where none of its states can be read."""
+    dropped: Counter[str] = Counter()
+    states: list[tuple[Path, State]] = []
+    problem = ""
+    for file in item.files:
+        try:
+            states.append((file, state_of(read_text(file), file)))
+            dropped[CUT] += states[-1][1].cut
+        except ValueError as error:
+            problem = str(error)
+            dropped[UNREAD] += 1
+    if not states:
+        raise ValueError(problem)
+    metric, step, value, segment = [], [], [], []
+    before: tuple[str, ...] = ()
+    for number, branch in enumerate(_branches(states)):
+        for row in map(json.loads, branch[_shared(before, branch) :]):
+            at = _finite(row.pop("step", None))
+            if at is None:
+                dropped[NO_STEP] += 1
+                continue
+            for name, cell in row.items():
+                logged = _float(cell)
+                if logged is None:
+                    dropped[NO_NUMBER] += cell is not None
+                    continue
+                metric.append(name)
+                step.append(at)
+                value.append(logged)
+                segment.append(number)
+        before = branch
+    config = {**_beside(item.files[-1]), **next(state.plan for _, state in reversed(states))}
+    plans = [_finite(state.plan.get("max_steps")) for _, state in states]
+    planned = next((plan for plan in reversed(plans) if plan), None)
+    wall = np.full(len(metric), np.nan)
+    columns = (np.array(metric, dtype=object), np.array(step, dtype=float), np.array(value, dtype=float), wall)
+    return RunLog(item.run, *columns, np.array(segment, dtype=int), config, planned, dropped=+dropped)
+
+
+def looks(path: Path) -> str | None:
+    """How many runs of the Trainer are here, in words, or None."""
+    if path.is_file():
+        return f"Hugging Face Trainer: one {STATE}" if path.name == STATE else None
+    try:
+        items = scan(path)
+    except ValueError:
+        return None
+    files = sum(len(item.files) for item in items)
+    return f"Hugging Face Trainer: {len(items)} run{'s' * (len(items) > 1)}, {files} {STATE}"
+
+
+def state_of(text: str, file: Path) -> State:
+    """The content of a trainer_state.json, as far as it goes; ValueError where it has no log_history."""
+    try:
+        content, cut = json.loads(text), False
+    except (ValueError, RecursionError):
+        content, cut = _as_far_as_it_goes(text), True
+    history = content.get("log_history") if isinstance(content, dict) else None
+    if not isinstance(history, list):
+        raise ValueError(f"{file}: expected an object with a list log_history (a trainer state), found {text[:40]!r}")
+    rows = tuple(json.dumps(row, sort_keys=True) for row in history if isinstance(row, dict))
+    return State(rows, {key: content[key] for key in PLAN if _scalar(content.get(key))}, cut)
+
+
+def _as_far_as_it_goes(text: str) -> dict[str, Any]:
+    """What can be read of a state that is cut short: whole rows of the history, and numbers beside it."""
+    found = re.search(r'"log_history"\s*:\s*\[', text)
+    if not found:
+        return {}
+    content: dict[str, Any] = {"log_history": list(_objects(text, found.end()))}
+    for key, number in re.findall(r'^  "(\w+)": (-?\d+),$', text, re.MULTILINE):
+        content[key] = int(number) if len(number) < 19 else float(number)
+    return content
+
+
+def _objects(text: str, start: int) -> Iterator[object]:
+    decoder = json.JSONDecoder()
+    while found := re.compile(r"[\s,]*(?=\{)").match(text, start):
+        try:
+            row, start = decoder.raw_decode(text, found.end())
+        except (ValueError, RecursionError):
+            return
+        yield row
+
+
+def _branches(states: list[tuple[Path, State]]) -> list[tuple[str, ...]]:
+    """The histories that are not the beginning of another one, in the order in which they were written."""
+    ordered = sorted(states, key=lambda pair: len(pair[1].rows), reverse=True)
+    longest: list[tuple[Path, State]] = []
+    for file, state in ordered:
+        if not any(_shared(state.rows, other.rows) == len(state.rows) for _, other in longest):
+            longest.append((file, state))
+    if len(longest) > 1:
+        longest.sort(key=lambda pair: (pair[0].stat().st_mtime, _number(pair[0])))
+    return [state.rows for _, state in longest]
+
+
+def _shared(one: tuple[str, ...], other: tuple[str, ...]) -> int:
+    """How many rows two histories share from the beginning."""
+    return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+
+
+def _home(file: Path) -> Path:
+    """The folder of a run: that of the state, or the one above where it lies in a checkpoint."""
+    return file.parent.parent if CHECKPOINT.match(file.parent.name) else file.parent
+
+
+def _name(home: Path, root: Path) -> str:
+    return home.relative_to(root).as_posix() if root in home.parents else home.resolve().name
+
+
+def _number(file: Path) -> float:
+    found = CHECKPOINT.match(file.parent.name)
+    return float(found[1]) if found else float("inf")
+
+
+def _beside(file: Path) -> dict[str, object]:
+    """The settings that lie beside a state, or above its checkpoint, flat; what is no JSON is passed over."""
+    config: dict[str, object] = {}
+    for folder in dict.fromkeys((_home(file), file.parent)):
+        for name in BESIDE:
+            try:
+                content = json.loads(read_text(folder / name))
+            except (ValueError, RecursionError):
+                continue
+            if isinstance(content, dict):
+                config.update(_flat(content))
+    return config
+
+
+def _flat(content: Mapping[str, object], front: str = "") -> Iterator[tuple[str, object]]:
+    for name, cell in content.items():
+        if isinstance(cell, dict):
+            yield from _flat(cell, f"{front}{name}/")
+        elif _scalar(cell):
+            yield f"{front}{name}", cell
+
+
+def _scalar(cell: object) -> bool:
+    return isinstance(cell, str | bool | int | float)
+
+
+def _float(cell: object) -> float | None:
+    """A number of JSON (NaN and infinity are some, true is not), else None."""
+    if isinstance(cell, bool) or not isinstance(cell, int | float):
+        return None
+    try:
+        return float(cell)
+    except OverflowError:
+        return None
+
+
+def _finite(cell: object) -> float | None:
+    number = _float(cell)
+    return number if number is not None and 0 <= number < float("inf") else None

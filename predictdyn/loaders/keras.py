@@ -1,0 +1,164 @@
+"""Logs of Keras: the CSVLogger (a row an epoch), and the history that ``fit`` returns, written as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from predictdyn.curves import Curves
+from predictdyn.loaders._gather import gathered
+from predictdyn.loaders._logger_csv import NO_NUMBER, csv_rows, run_of
+from predictdyn.loaders._runlog import Item, RunLog
+from predictdyn.loaders._tables import open_binary, read_bytes, read_text
+
+ASKED = 1 << 20  # a JSON file larger than this is no history
+
+
+def load(path: Path | str, **options: object) -> Curves:
+    """Read a CSVLogger's CSV, a history (``{"history": {...}}`` or ``{"loss": [...], ...}``), or all of a folder.
+
+    The clock is the epoch as Keras counts it, from 0. A history that knows its epochs (``"epoch": [...]``) has these,
+    and ``"params": {"epochs": n}`` states the planned length, n - 1. Options are those of `_gather.gathered`.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     history = {"history": {"loss": [2.5, 2.25], "val_loss": [2.75, 2.5]}, "params": {"epochs": 10}}
+    ...     _ = Path(folder, "run.json").write_text(json.dumps(history))
+    ...     curves = load(folder)
+    >>> curves.points[["metric", "step", "value"]].values.tolist()[:2], curves.runs["last_step"].tolist()
+    ([['loss', 0, 2.5], ['loss', 1, 2.25]], [9])
+    """
+    return gathered(path, scan, read, options)
+
+
+def scan(path: Path) -> list[Item]:
+    """One run a file; in a folder only files that are of Keras."""
+    if path.is_file():
+        return [Item(path.stem, (path,))]
+    files = [file for file in sorted(path.rglob("*")) if file.suffix.lower() in (".csv", ".log", ".json", ".tsv")]
+    found = [file for file in files if _is_csv(file) or _is_history(file)]
+    if not found:
+        raise ValueError(
+            f"{path}: no CSV with the columns epoch, then metrics by name, and no history of Keras (.json)"
+        )
+    names = [file.stem for file in found]
+    if len(set(names)) < len(names):
+        names = [file.relative_to(path).with_suffix("").as_posix() for file in found]
+    return [Item(name, (file,)) for file, name in zip(found, names, strict=True)]
+
+
+def read(item: Item) -> RunLog:
+    """One run; ValueError where the file is neither a CSV with a column epoch nor a history."""
+    file = item.files[0]
+    if file.suffix.lower() == ".json":
+        content = _content(read_text(file))
+        if content is None:
+            raise ValueError(f"{file}: expected a history of Keras, an object of lists of numbers; is it cut short?")
+        return _of_history(item.run, content)
+    rows = csv_rows(_commas(read_bytes(file)))
+    if "epoch" not in rows.names:
+        raise ValueError(f"{file}: no column epoch; found {', '.join(rows.names[:12]) or 'nothing'}")
+    return run_of(item.run, rows, "epoch", {}, None)
+
+
+def looks(path: Path) -> str | None:
+    """How many logs of Keras are here, in words, or None."""
+    if path.is_file() and not (_is_csv(path) or _is_history(path)):
+        return None
+    try:
+        items = scan(path)
+    except ValueError:
+        return None
+    return f"Keras: {len(items)} log{'s' * (len(items) > 1)} by epoch"
+
+
+def _is_csv(file: Path) -> bool:
+    """Whether the header is one of CSVLogger: epoch, then at least a loss, and all names in order."""
+    if file.suffix.lower() == ".json" or not file.is_file():
+        return False
+    try:
+        with open_binary(file) as opened:
+            first = _commas(opened.readline(1 << 16)).decode("utf-8-sig", errors="replace")
+    except (OSError, EOFError, ValueError):
+        return False
+    epoch, *names = first.strip().split(",")
+    return epoch == "epoch" and "loss" in names and names == sorted(names) and "step" not in names
+
+
+def _commas(raw: bytes) -> bytes:
+    """A table with the separator that its header shows: CSVLogger takes any, comma, semicolon and tab are read."""
+    head = raw.partition(b"\n")[0]
+    sign = next((sign for sign in (b",", b";", b"\t") if sign in head), b",")
+    return raw if sign == b"," else raw.replace(sign, b",")
+
+
+def _is_history(file: Path) -> bool:
+    if file.suffix.lower() != ".json" or not file.is_file() or file.stat().st_size > ASKED:
+        return False
+    try:
+        return _content(read_text(file)) is not None
+    except ValueError:
+        return False
+
+
+def _content(text: str) -> dict[str, Any] | None:
+    """A history as {"history": ..., ...}, or None where the text is none."""
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(content, dict):
+        return None
+    content = content if isinstance(content.get("history"), dict) else {"history": content}
+    lists = content["history"].values()
+    return content if lists and all(isinstance(cells, list) for cells in lists) and _has_numbers(content) else None
+
+
+def _has_numbers(content: Mapping[str, Any]) -> bool:
+    loss = [cells for name, cells in content["history"].items() if name.endswith("loss")]
+    return any(cells and _number(cells[0]) is not None for cells in loss)
+
+
+def _of_history(run: str, content: Mapping[str, Any]) -> RunLog:
+    dropped: Counter[str] = Counter()
+    history = dict(content["history"])
+    epochs = content.get("epoch", history.pop("epoch", None))
+    epochs = [_number(cell) for cell in epochs] if isinstance(epochs, list) else []
+    metric, step, value = [], [], []
+    for name, cells in history.items():
+        # What is logged only now and then has fewer values than there are epochs, and no place of its own.
+        for place, cell in enumerate(cells):
+            number = _number(cell)
+            at = epochs[place] if place < len(epochs) else float(place)
+            if number is None or at is None:
+                dropped[NO_NUMBER] += 1
+                continue
+            metric.append(name)
+            step.append(at)
+            value.append(number)
+    params = content.get("params")
+    config = (
+        {key: cell for key, cell in params.items() if isinstance(cell, str | bool | int | float)}
+        if isinstance(params, dict)
+        else {}
+    )
+    count = config.get("epochs")
+    planned = float(count) - 1 if isinstance(count, int) and count > 1 else None
+    wall, segment = np.full(len(metric), np.nan), np.zeros(len(metric), dtype=int)
+    names = np.array(metric, dtype=object)
+    return RunLog(run, names, np.array(step), np.array(value), wall, segment, config, planned, dropped=+dropped)
+
+
+def _number(cell: object) -> float | None:
+    """A number, also as text: what is no number for JSON (a numpy float) is often written so."""
+    if isinstance(cell, bool) or not isinstance(cell, int | float | str):
+        return None
+    try:
+        return float(cell)
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,128 @@
+"""Folders of Lightning's CSVLogger: version_0/metrics.csv, with hparams.yaml beside."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+
+from predictdyn.curves import Curves
+from predictdyn.loaders._gather import gathered
+from predictdyn.loaders._logger_csv import csv_rows, run_of
+from predictdyn.loaders._runlog import Item, RunLog
+from predictdyn.loaders._tables import open_binary, read_bytes, read_text
+
+METRICS, SETTINGS = "metrics.csv", "hparams.yaml"
+LENGTHS = ("max_steps", "total_steps", "num_training_steps")
+UNREAD = "line(s) of hparams.yaml passed over (lists and tags are not read)"
+_LINE = re.compile(r"( *)([^\s:#][^:#]*):(?: +(.*?))? *(?:#.*)?$")
+_WORDS = {"true": True, "false": False, "null": None, "~": None, "": None}
+
+
+def load(path: Path | str, **options: object) -> Curves:
+    """Read every metrics.csv with a column step that lies in a folder version_* or beside hparams.yaml: each is a run.
+
+    The clock is the global step, and the column epoch is kept as a metric. hparams.yaml is read as far as it is plain
+    (``name: value``, nested by indentation); its max_steps, at any depth, is the planned length. Options are those of
+    `_gather.gathered`.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     run = Path(folder, "version_0")
+    ...     run.mkdir()
+    ...     _ = (run / "hparams.yaml").write_text("lr: 0.001\\nmax_steps: 40\\n")
+    ...     _ = (run / "metrics.csv").write_text("epoch,step,train_loss,val_loss\\n0,9,2.5,\\n0,19,,2.25\\n")
+    ...     curves = load(folder)
+    >>> curves.points[["metric", "step", "value"]].values.tolist(), curves.runs["last_step"].tolist()
+    ([['train_loss', 9, 2.5], ['val_loss', 19, 2.25]], [40])
+    """
+    return gathered(path, scan, read, options)
+
+
+def scan(path: Path) -> list[Item]:
+    """One run a metrics.csv, called by its folders below ``path``."""
+    files = [path] if path.is_file() else sorted(path.rglob(METRICS))
+    found = [file for file in files if path.is_file() or _is_log(file)]
+    if not found:
+        raise ValueError(f"{path}: no {METRICS} with a column step in a folder version_* or beside {SETTINGS}")
+    return [Item(_name(file.parent, path), (file,)) for file in found]
+
+
+def read(item: Item) -> RunLog:
+    """One run with its settings; ValueError where its table has no column step."""
+    rows = csv_rows(read_bytes(item.files[0]))
+    if "step" not in rows.names:
+        raise ValueError(f"{item.files[0]}: no column step; found {', '.join(rows.names[:12]) or 'nothing'}")
+    beside = item.files[0].parent / SETTINGS
+    config, passed = settings(read_text(beside)) if beside.is_file() else ({}, 0)
+    lengths = [config[key] for key in config if key.rpartition("/")[2] in LENGTHS]
+    planned = next((float(n) for n in lengths if isinstance(n, int | float) and 0 < n < float("inf")), None)
+    log = run_of(item.run, rows, "step", config, planned)
+    return log._replace(dropped=+Counter({**log.dropped, UNREAD: passed}))
+
+
+def looks(path: Path) -> str | None:
+    """How many runs of Lightning are here, in words, or None."""
+    if path.is_file() and not (path.name == METRICS and _is_log(path)):
+        return None
+    try:
+        items = scan(path)
+    except ValueError:
+        return None
+    return f"Lightning's CSVLogger: {len(items)} run{'s' * (len(items) > 1)}"
+
+
+def settings(text: str) -> tuple[dict[str, object], int]:
+    r"""The plain lines of a YAML file, flat, and how many others there are.
+
+    >>> settings("lr: 1e-3\nmodel:\n  depth: 2\n  act: 'gelu'\nlayers:\n- 64\n")
+    ({'lr': 0.001, 'model/depth': 2, 'model/act': 'gelu'}, 1)
+    """
+    found: dict[str, object] = {}
+    above: list[tuple[int, str]] = []  # indentation and name of the levels that a line is in
+    passed = 0
+    for line in text.splitlines():
+        if not line.strip() or line.lstrip().startswith(("#", "---")) or line.strip() == "{}":
+            continue
+        parts = _LINE.match(line)
+        if not parts or parts[2].startswith(("-", "?", "!", "{", "[")):
+            passed += 1
+            continue
+        depth, name = len(parts[1]), parts[2].strip().strip("'\"")
+        while above and above[-1][0] >= depth:
+            above.pop()
+        value = parts[3]
+        if value is None:
+            above.append((depth, name))
+        elif value.startswith(("!", "&", "*", "[", "{", "|", ">")):
+            passed += 1
+        else:
+            found["/".join([*(level for _, level in above), name])] = _value(value)
+    return found, passed
+
+
+def _value(text: str) -> object:
+    if text[:1] in "'\"" and text[-1:] == text[:1] and len(text) > 1:
+        return text[1:-1]
+    if text.lower() in _WORDS:
+        return _WORDS[text.lower()]
+    for kind in (int, float):
+        try:
+            return kind(text.replace(".inf", "inf").replace(".nan", "nan")) if "_" not in text else text
+        except ValueError:
+            continue
+    return text
+
+
+def _is_log(file: Path) -> bool:
+    if not (re.fullmatch(r"version_\d+", file.parent.resolve().name) or (file.parent / SETTINGS).is_file()):
+        return False
+    try:
+        with open_binary(file) as opened:
+            return "step" in opened.readline().decode("utf-8-sig", errors="replace").strip().split(",")
+    except (OSError, ValueError):
+        return False
+
+
+def _name(folder: Path, root: Path) -> str:
+    return folder.relative_to(root).as_posix() if root in folder.parents else folder.resolve().name

@@ -1,0 +1,162 @@
+"""Logs as people print them: ``step 100/1000 | loss: 2.3``, ``iter 100: loss 2.3, time 12ms``, progress bars."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from predictdyn.curves import Curves
+from predictdyn.loaders._gather import gathered
+from predictdyn.loaders._logs import log_files
+from predictdyn.loaders._runlog import Item, RunLog
+from predictdyn.loaders._tables import open_binary, read_bytes
+from predictdyn.loaders._text_log_clock import EPOCH, clocked
+from predictdyn.loaders._text_log_rows import number, rows_of
+
+ENDINGS = tuple(
+    f"{end}{zipped}" for end in (".txt", ".log", ".out", ".err", ".stdout", ".stderr") for zipped in ("", ".gz")
+)
+GLANCE = 1 << 19  # bytes of a file that are looked at to tell what it is
+CUT = "last line cut short, dropped"
+NOTHING = "file(s) without lines that count steps and have numbers"
+UNMATCHED = "number(s) found by the pattern that are no numbers"
+
+
+def load(path: Path | str, **options: object) -> Curves:
+    r"""Read a text log, or every .txt, .log, .out and .err file of a folder (or .gz), each a run.
+
+    **Lines.** A line counts if it has a step (``step``, ``iter``, ``iteration``, ``update``; ``s:``) or a nameless i/N
+    in brackets or behind a progress bar, or a batch or an epoch. The log begins with the first line whose form recurs
+    with another step: source code in front of it has no clock that goes on. How steps, batches and epochs become one
+    clock is said in `_text_log_clock.clocked`. ``step 100/1000`` states the planned length.
+
+    **Metrics.** A number belongs to the name before it: up to four words and ``:`` or ``=``, or one word and a blank.
+    The last word such as train or validation before it on the line goes in front (``val/loss``) unless the name says
+    it.
+    Indented lines of one name and number below a line with a step belong to it (OLMo, Composer).
+    ``loss 2.1 (2.3)`` is loss and loss_avg; ``9832/10000`` is a share. Percent are fractions, times are seconds, bytes
+    are bytes whatever their units (ms, MiB, ...), and 120k is 120,000; other units are passed over.
+
+    **What is left out** is counted: a last line that is cut short, lines of a second progress bar, and lines with a
+    step but no number. Lines that have no clock are passed over: they are no part of the log's table.
+
+    ``pattern``, a regular expression with named groups, overrides all of this: ``step`` (or ``epoch``), optionally
+    ``last_step``, and metrics by their names. Further options are those of `_gather.gathered`.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "log.txt").write_text("step:1/9 loss:3.5 time:12ms\nstep:2/9 loss:3.25 time:11ms\n")
+    ...     curves = load(Path(folder, "log.txt"))
+    >>> curves.points[["metric", "step", "value"]].values.tolist(), curves.runs["last_step"].tolist()
+    ([['loss', 1, 3.5], ['loss', 2, 3.25]], [9])
+    """
+    return gathered(path, scan, read, options)
+
+
+def scan(path: Path) -> list[Item]:
+    """One run a file; ValueError where a folder has no text file."""
+    files = log_files(path, ENDINGS)
+    names = [re.sub(r"\.gz$", "", file.name).rpartition(".")[0] or file.name for file in files]
+    if len(set(names)) < len(names):
+        names = [(file.relative_to(path).parent / name).as_posix() for file, name in zip(files, names, strict=True)]
+    return [Item(name, (file,)) for file, name in zip(files, names, strict=True)]
+
+
+def read(item: Item, *, pattern: str | None = None) -> RunLog:
+    """All numbers of one text log, in the order in which they were written; ValueError for a pattern that is none."""
+    text = _decoded(read_bytes(item.files[0]))
+    return _by_pattern(item.run, text, pattern) if pattern else _by_form(item.run, text)
+
+
+def looks(path: Path) -> str | None:
+    """What text logs are here, in words, or None."""
+    try:
+        items = scan(path)
+    except ValueError:
+        return None
+    for item in items[:5]:
+        try:
+            with open_binary(item.files[0]) as file:
+                begin = file.read(GLANCE)
+        except (OSError, EOFError, ValueError):
+            continue
+        log = _by_form(item.run, _decoded(begin))
+        if len(log.value):
+            names = ", ".join(dict.fromkeys(log.metric[:50].tolist()))
+            return f"text log: {len(items)} file{'s' * (len(items) > 1)}, with {names}"
+    return None
+
+
+def _decoded(raw: bytes) -> str:
+    if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):  # what PowerShell writes for ">"
+        return raw.decode("utf-16", errors="replace")
+    return raw.removeprefix(b"\xef\xbb\xbf").decode("utf-8", errors="replace")
+
+
+def _by_form(run: str, text: str) -> RunLog:
+    found, cut = rows_of(text)
+    clock = clocked(found)
+    dropped = {**clock.dropped, **({CUT: cut} if cut else {})}
+    names: dict[str, int] = {}
+    parts: list[tuple[np.ndarray, ...]] = []
+    for rows, at in clock.timed:
+        columns = [(i, field.name) for i, field in enumerate(rows.form.fields, 4)]
+        if rows.form.epoch >= 0:
+            columns.append((EPOCH, "epoch"))
+        for place, (column, name) in enumerate(columns):
+            code = np.full(len(at), names.setdefault(name, len(names)))
+            parts.append((code, rows.line, np.full(len(at), place), at, rows.numbers[:, column]))
+    if not parts:
+        return _log(run, [], np.empty(0), np.empty(0), None, {NOTHING: 1, **dropped})
+    codes, line, order, step, value = (np.concatenate(column) for column in zip(*parts, strict=True))
+    order = np.lexsort((order, line))
+    metric = np.array(list(names), dtype=object)[codes[order]]
+    return _log(run, metric, step[order], value[order], clock.planned, dropped)
+
+
+def _by_pattern(run: str, text: str, pattern: str) -> RunLog:
+    try:
+        regex = re.compile(pattern, re.MULTILINE)
+    except re.error as error:
+        raise ValueError(f"pattern={pattern!r} is not a regular expression ({error})") from None
+    metrics = [name for name in regex.groupindex if name not in ("step", "last_step")]
+    clock = "step" if "step" in regex.groupindex else "epoch"
+    if clock not in regex.groupindex or not set(metrics) - {clock}:
+        raise ValueError(f"pattern={pattern!r} must have the named groups step (or epoch) and a metric: (?P<step>\\d+)")
+    rows, planned, wrong = [], None, 0
+    for found in regex.finditer(text.replace("\r", "\n")):
+        numbers = {name: _number(cell) for name, cell in found.groupdict().items() if cell is not None}
+        wrong += sum(cell is None for cell in numbers.values())
+        step = numbers.get(clock)
+        if step is not None:
+            planned = numbers.get("last_step") or planned
+            rows += [
+                (name, step, cell) for name in metrics if name != clock and (cell := numbers.get(name)) is not None
+            ]
+    if not rows:
+        return _log(run, [], np.empty(0), np.empty(0), None, {NOTHING: 1})
+    metric, at, value = zip(*rows, strict=True)
+    return _log(run, metric, np.array(at), np.array(value), planned, {UNMATCHED: wrong} if wrong else {})
+
+
+def _number(cell: str) -> float | None:
+    try:
+        return number(cell)
+    except ValueError:
+        return None
+
+
+def _log(
+    run: str,
+    metric: Sequence[str] | np.ndarray,
+    step: np.ndarray,
+    value: np.ndarray,
+    planned: float | None,
+    dropped: Mapping[str, int],
+) -> RunLog:
+    names = np.array(metric, dtype=object)
+    wall, segment = np.full(len(names), np.nan), np.zeros(len(names), dtype=int)
+    return RunLog(run, names, step, value, wall, segment, planned=planned, dropped=dropped)

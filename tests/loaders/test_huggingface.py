@@ -1,0 +1,188 @@
+"""States of the Hugging Face Trainer: resumed, branched, cut short; by the Trainer's own class where it is installed.
+
+Without transformers the states are written by hand, with the fields and the layout (two blanks, sorted keys) of
+``TrainerState.save_to_json`` of transformers 5.23.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import warnings
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from predictdyn.loaders import huggingface
+from predictdyn.loaders._runlog import Item, RunLog
+
+FIELDS = {
+    "best_global_step": None, "best_metric": None, "epoch": 1.0, "eval_steps": 500, "is_local_process_zero": True,
+    "logging_steps": 5, "num_train_epochs": 2, "save_steps": 10, "stateful_callbacks": {}, "total_flos": 0,
+    "train_batch_size": 8, "trial_params": None,
+}  # fmt: skip
+
+
+def loss(step: int, value: float) -> dict[str, float]:
+    return {"epoch": step / 10, "grad_norm": 1.5, "learning_rate": 1e-4 / step, "loss": value, "step": step}
+
+
+def write(folder: Path, history: list, at: int, max_steps: int = 20, mtime: int | None = None) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {**FIELDS, "global_step": at, "log_history": history, "max_steps": max_steps}
+    file = folder / "trainer_state.json"
+    file.write_text(json.dumps(state, indent=2, sort_keys=True) + "\n")
+    if mtime is not None:
+        os.utime(file, (mtime, mtime))
+    return file
+
+
+def only(path: Path) -> RunLog:
+    (item,) = huggingface.scan(path)
+    return huggingface.read(item)
+
+
+def losses(log: RunLog) -> list[tuple[float, float, int]]:
+    chosen = log.metric == "loss"
+    return list(zip(log.step[chosen].tolist(), log.value[chosen].tolist(), log.segment[chosen].tolist(), strict=True))
+
+
+def test_a_resumed_run_is_read_once_and_its_plan_is_known(tmp_path: Path) -> None:
+    history = [loss(5, 2.5), {"eval_loss": 2.75, "epoch": 0.5, "step": 5}, loss(10, math.nan)]
+    write(tmp_path / "out" / "checkpoint-5", history[:2], 5)
+    write(tmp_path / "out" / "checkpoint-10", history, 10)
+    summary = {"epoch": 1.0, "step": 12, "total_flos": 1e12, "train_loss": 2.25, "train_runtime": 60.5}
+    write(tmp_path / "out", [*history, summary], 12)
+    (tmp_path / "out" / "config.json").write_text('{"hidden_size": 64, "rope": {"theta": 1e4}, "architectures": ["X"]}')
+    (tmp_path / "out" / "all_results.json").write_text('{"eval_loss": 1.0}')
+    (item,) = huggingface.scan(tmp_path)
+    assert item.run == "out" and [file.parent.name for file in item.files] == ["checkpoint-5", "checkpoint-10", "out"]
+    log = huggingface.read(item)
+    expected = [(name, row["step"], row[name]) for row in [*history, summary] for name in sorted(row) if name != "step"]
+    got = list(zip(log.metric.tolist(), log.step.tolist(), log.value.tolist(), strict=True))
+    assert repr(got) == repr([(name, float(step), float(value)) for name, step, value in expected])
+    assert set(log.segment) == {0} and log.planned == 20 and not log.dropped
+    assert log.config["hidden_size"] == 64 and log.config["rope/theta"] == 1e4 and log.config["num_train_epochs"] == 2
+    assert not {"global_step", "best_metric", "total_flos", "eval_loss", "architectures"} & set(log.config)
+
+
+@pytest.mark.parametrize("later", ["by time", "by step"])
+def test_a_branch_that_was_written_later_is_a_new_start(later: str, tmp_path: Path) -> None:
+    old = [loss(5, 2.5), loss(10, 9.5), loss(15, 9.0)]
+    new = [loss(5, 2.5), loss(10, 2.0)]
+    first, second = (1000, 2000) if later == "by time" else (1000, 1000)
+    write(tmp_path / "run" / "checkpoint-5", old[:1], 5, mtime=500)
+    write(tmp_path / "run" / "checkpoint-15", old, 15, mtime=first)
+    if later == "by time":
+        write(tmp_path / "run" / "checkpoint-10", new, 10, mtime=second)
+        expected = [(5, 2.5, 0), (10, 9.5, 0), (15, 9.0, 0), (10, 2.0, 1)]
+    else:
+        write(tmp_path / "run" / "checkpoint-20", [*new, loss(20, 1.5)], 20, mtime=second)
+        expected = [(5, 2.5, 0), (10, 9.5, 0), (15, 9.0, 0), (10, 2.0, 1), (20, 1.5, 1)]
+    assert losses(only(tmp_path)) == expected
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        curves = huggingface.load(tmp_path)
+    assert "1 restart(s) merged, later wins, in run" in [str(line.message) for line in said]
+    points = curves.points[curves.points["metric"] == "loss"]
+    assert points[["step", "value"]].to_numpy().tolist() == [[5, 2.5], [10, 2.0], *([[20, 1.5]] * (later == "by step"))]
+
+
+def test_runs_are_named_by_their_folders(tmp_path: Path) -> None:
+    write(tmp_path / "a" / "x" / "checkpoint-5", [loss(5, 1)], 5)
+    write(tmp_path / "b", [loss(5, 1)], 5)
+    write(tmp_path / ".cache", [loss(5, 1)], 5)
+    assert [item.run for item in huggingface.scan(tmp_path)] == ["a/x", "b"]
+    for path in (tmp_path / "a" / "x", tmp_path / "a" / "x" / "checkpoint-5"):
+        assert [item.run for item in huggingface.scan(path)] == ["x"]
+        assert [item.run for item in huggingface.scan(next(path.rglob("*.json")))] == ["x"]
+    assert huggingface.looks(tmp_path) == "Hugging Face Trainer: 2 runs, 2 trainer_state.json"
+    assert (
+        huggingface.looks(tmp_path / "b" / "trainer_state.json")
+        and huggingface.looks(tmp_path / ".cache" / "x") is None
+    )
+
+
+def test_a_state_cut_anywhere_gives_its_whole_rows(tmp_path: Path) -> None:
+    history = [loss(5, 2.5), loss(10, 2.25), {"eval_loss": math.nan, "step": 10}]
+    file = write(tmp_path, history, 10)
+    text = file.read_text()
+    begin = text.index('"log_history": [')
+    ends = [i for i, sign in enumerate(text) if sign == "}" and i > begin][:3]
+    for end in range(len(text.rstrip())):
+        file.write_text(text[:end])
+        if end < begin + len('"log_history": ['):
+            with pytest.raises(ValueError, match="trainer state"):
+                only(tmp_path)
+        else:
+            log = only(tmp_path)
+            assert len(log.value) == sum(n for n, stop in zip((4, 4, 1), ends, strict=True) if stop < end)
+            assert log.dropped == {huggingface.CUT: 1}
+
+
+def test_a_checkpoint_that_was_killed_costs_no_more_than_itself(tmp_path: Path) -> None:
+    write(tmp_path / "checkpoint-5", [loss(5, 2.5)], 5)
+    for number, raw in ((10, b""), (15, b"\xff\x00")):
+        (tmp_path / f"checkpoint-{number}").mkdir()
+        (tmp_path / f"checkpoint-{number}" / "trainer_state.json").write_bytes(raw)
+    log = only(tmp_path)
+    assert losses(log) == [(5, 2.5, 0)] and log.planned == 20 and log.dropped == {huggingface.UNREAD: 2}
+
+
+def test_what_is_no_number_or_has_no_step_is_counted(tmp_path: Path) -> None:
+    write(
+        tmp_path, [{"loss": 1}, {"step": 5, "loss": "2.5", "ok": True, "none": None, "a": [1], "b": 10**400}, 7], 5, -1
+    )
+    log = only(tmp_path)
+    assert not len(log.value) and log.planned is None
+    assert log.dropped == {huggingface.NO_STEP: 1, huggingface.NO_NUMBER: 4}
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_any_change_of_a_state_is_read_or_said_in_one_line(tmp_path_factory: pytest.TempPathFactory, data) -> None:
+    folder = tmp_path_factory.getbasetemp() / "fuzz"
+    file = write(folder, [loss(5, 2.5), loss(10, 2.25)], 10)
+    raw = bytearray(file.read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.integers(0, len(raw) - 1))
+        raw[place : place + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=4))
+    file.write_bytes(raw)
+    try:
+        log = only(folder)
+    except ValueError as error:
+        assert "\n" not in str(error)
+    else:
+        assert len(log.metric) == len(log.step) == len(log.value)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("transformers") is None, reason="transformers is not installed")
+@pytest.mark.filterwarnings("ignore")
+def test_the_class_of_the_trainer_writes_what_is_read(tmp_path: Path) -> None:
+    from transformers.trainer_callback import TrainerState
+
+    state = TrainerState(max_steps=40, num_train_epochs=3, train_batch_size=16)
+    for step in range(1, 31):
+        state.log_history.append({"loss": 3 / step, "grad_norm": math.nan if step == 7 else 1 / 3, "step": step})
+        state.global_step = step
+        if step % 10 == 0:
+            (tmp_path / f"checkpoint-{step}").mkdir()
+            state.save_to_json(str(tmp_path / f"checkpoint-{step}" / "trainer_state.json"))
+    log = only(tmp_path)
+    assert losses(log) == [(step, 3 / step, 0) for step in range(1, 31)]
+    assert log.planned == 40 and log.config["train_batch_size"] == 16 and not log.dropped
+
+
+def test_nothing_here_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"no trainer_state\.json"):
+        huggingface.scan(tmp_path)
+    with pytest.raises(ValueError, match="no such file"):
+        huggingface.scan(tmp_path / "absent")
+    (tmp_path / "trainer_state.json").write_text("[1]")
+    with pytest.raises(ValueError, match="log_history"):
+        huggingface.read(Item("x", (tmp_path / "trainer_state.json",)))

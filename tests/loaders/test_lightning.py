@@ -1,0 +1,96 @@
+"""Folders of Lightning's CSVLogger. Lightning needs torch: rows are written as its source does, by csv.DictWriter."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from predictdyn.loaders import lightning
+from predictdyn.loaders._logger_csv import CUT
+from predictdyn.loaders._runlog import Item, RunLog
+
+Samples = dict[str, Callable[[Path], Path]]
+
+
+def rows(log: RunLog) -> list[tuple[str, float, float]]:
+    return list(zip(log.metric.tolist(), log.step.tolist(), log.value.tolist(), strict=True))
+
+
+def test_sparse_rows_are_read_exactly(samples: Samples, tmp_path: Path) -> None:
+    (item,) = lightning.scan(samples["lightning"](tmp_path))
+    log = lightning.read(item)
+    assert item.run == "version_0"
+    assert rows(log) == [
+        ("epoch", 9, 0), ("lr", 9, 0.001), ("train_loss", 9, 2.5),
+        ("epoch", 19, 0), ("lr", 19, 0.0005), ("train_loss", 19, 2.25),
+        ("epoch", 19, 0), ("val_loss", 19, 2.75),
+    ]  # fmt: skip
+    assert log.planned == 100 and dict(log.config) == {"lr": 0.001, "width": 64, "max_steps": 100} and not log.dropped
+
+
+def test_versions_are_runs_and_other_tables_are_not(samples: Samples, tmp_path: Path) -> None:
+    samples["lightning"](tmp_path / "a")
+    samples["lightning"](tmp_path / "b")
+    (tmp_path / "metrics.csv").write_text("metric,kind\nloss,loss\n")
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "metrics.csv").write_text("step,loss\n1,2\n")
+    assert [item.run for item in lightning.scan(tmp_path)] == ["a/version_0", "b/version_0"]
+    assert [item.run for item in lightning.scan(tmp_path / "a" / "version_0")] == ["version_0"]
+    assert lightning.looks(tmp_path) == "Lightning's CSVLogger: 2 runs"
+    assert lightning.looks(tmp_path / "a" / "version_0" / "metrics.csv") == "Lightning's CSVLogger: 1 run"
+    assert lightning.looks(tmp_path / "c") is None and lightning.looks(tmp_path / "metrics.csv") is None
+    with pytest.raises(ValueError, match=r"no metrics\.csv"):
+        lightning.scan(tmp_path / "c")
+
+
+def test_settings_are_read_as_far_as_they_are_plain() -> None:
+    text = (
+        "# made by hand\nlr: 1e-3\nsteps: 12\non: true\nnothing: null\nname: 'a: b'\n"
+        'quoted: "x"\nplain: some words  # why\n'
+        "optim:\n  betas:\n  - 0.9\n  - 0.99\n  inner:\n    eps: 1.0e-08\n  last: -.inf\nafter: 007x\nlist: [1, 2]\n"
+        "kind: !!python/object:x.Y {}\n"
+    )
+    found, passed = lightning.settings(text)
+    assert found == {
+        "lr": 0.001, "steps": 12, "on": True, "nothing": None, "name": "a: b", "quoted": "x", "plain": "some words",
+        "optim/inner/eps": 1e-8, "optim/last": -math.inf, "after": "007x",
+    }  # fmt: skip
+    assert passed == 4
+
+
+def test_a_log_cut_anywhere_gives_its_whole_lines(samples: Samples, tmp_path: Path) -> None:
+    (item,) = lightning.scan(samples["lightning"](tmp_path))
+    raw = item.files[0].read_bytes()
+    whole = rows(lightning.read(item))
+    header = raw.index(b"\n") + 1
+    for end in range(header, len(raw)):
+        item.files[0].write_bytes(raw[:end])
+        log = lightning.read(item)
+        assert rows(log) == whole[: (0, 3, 6, 8)[raw[:end].count(b"\n") - 1]]
+        assert log.dropped == ({} if raw[end - 1 : end] == b"\n" else {CUT: 1})
+    item.files[0].write_bytes(raw[: header - 3])
+    with pytest.raises(ValueError, match="no column step"):
+        lightning.read(item)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.sampled_from([b"step", b"a", b",", b"\n", b"1", b'"', b"\x00", b"\xff", b"nan", b"\r"]), max_size=40)
+)
+def test_any_bytes_are_read_or_said_in_one_line(tmp_path_factory: pytest.TempPathFactory, parts: list[bytes]) -> None:
+    file = tmp_path_factory.getbasetemp() / "metrics.csv"
+    file.write_bytes(b"step,a\n" + b"".join(parts))
+    log = lightning.read(Item("x", (file,)))
+    assert len(log.metric) == len(log.step) == len(log.value)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(alphabet="ab: -'\"\n#!{}[]1.e_", max_size=60))
+def test_any_text_of_settings_is_read(text: str) -> None:
+    found, passed = lightning.settings(text)
+    assert passed >= 0 and all(isinstance(name, str) for name in found)
