@@ -20,8 +20,8 @@ def csv_rows(raw: bytes) -> Rows:
     dropped: Counter[str] = Counter()
     if rest.strip(b" \t\r\0"):
         dropped[CUT] += 1
-    # A CSV reader must see the line ends: a cell in quotes may hold some.
-    reader = csv.reader(f"{line.decode('utf-8', errors='replace')}\n" for line in lines)
+    # A CSV reader must see the line ends: a cell in quotes may hold some. Strict, or an open quote swallows the rest.
+    reader = csv.reader((f"{line.decode('utf-8', errors='replace')}\n" for line in lines), strict=True)
     names: list[str] | None = None
     rows: list[dict[str, object]] = []
     while True:

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from predictdyn.curves import Curves
 from predictdyn.loaders import _mlflow_files, _mlflow_server, _mlflow_sqlite
+from predictdyn.loaders._gather import gathered
 from predictdyn.loaders._mlflow_parts import Found, names
 from predictdyn.loaders._runlog import Item, RunLog
 from predictdyn.loaders._sqlite import databases, is_sqlite
+
+
+def load(path: Path | str, **options: object) -> Curves:
+    """Runs of MLflow become curves: a store as `scan` finds it, each run as `read` says.
+
+    Options are those of `_gather.gathered`. Raises ValueError, one line, where there is no run with points.
+    """
+    return gathered(path, scan, read, options)
 
 
 def scan(path: Path) -> list[Item]:

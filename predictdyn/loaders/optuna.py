@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from predictdyn.curves import Curves
 from predictdyn.loaders import _optuna_journal, _optuna_sqlite
+from predictdyn.loaders._gather import gathered
 from predictdyn.loaders._optuna_trials import as_run_log
 from predictdyn.loaders._runlog import Item, RunLog
 from predictdyn.loaders._sqlite import databases, is_sqlite, with_journal
 
 JOURNALS = (".log", ".journal", ".jsonl")  # looked into where a folder is given
+
+
+def load(path: Path | str, **options: object) -> Curves:
+    """Trials of Optuna become curves: a store as `scan` finds it, each trial as `read` says.
+
+    Options are those of `_gather.gathered`. Raises ValueError, one line, where no trial reported a value on its way.
+    """
+    return gathered(path, scan, read, options)
 
 
 def scan(path: Path) -> list[Item]:

@@ -6,8 +6,10 @@ import json
 from collections import Counter
 from pathlib import Path
 
+from predictdyn.curves import Curves
 from predictdyn.loaders._csv_rows import csv_rows
 from predictdyn.loaders._folders import files_named, first_line, read_bytes, run_names
+from predictdyn.loaders._gather import gathered
 from predictdyn.loaders._json_rows import flat, json_rows
 from predictdyn.loaders._rows import run_log
 from predictdyn.loaders._runlog import Item, RunLog
@@ -24,6 +26,15 @@ OWN = {
 }  # fmt: skip
 NOT_ONE = "value(s) dropped that are lists or text"
 NO_STEP = f"row(s) dropped without {' or '.join(CLOCKS)}"
+
+
+def load(path: Path | str, **options: object) -> Curves:
+    """Trials of Ray Tune become curves: folders as `scan` finds them, each trial as `read` says.
+
+    Options are those of `_gather.gathered`; ``clock="timesteps_total"`` puts points at environment steps or samples.
+    Raises ValueError, one line, where there is no trial with points.
+    """
+    return gathered(path, scan, read, options)
 
 
 def scan(path: Path) -> list[Item]:

@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from predictdyn.curves import Curves
 from predictdyn.loaders._csv_rows import csv_rows
 from predictdyn.loaders._folders import files_named, first_line, read_bytes, run_names
+from predictdyn.loaders._gather import gathered
 from predictdyn.loaders._json_rows import flat, json_rows
 from predictdyn.loaders._rows import run_log
 from predictdyn.loaders._runlog import Item, RunLog
@@ -37,6 +39,14 @@ class Episode(NamedTuple):
     wall: float
     length: float
     cells: dict[str, object]
+
+
+def load(path: Path | str, **options: object) -> Curves:
+    """Runs of Stable-Baselines3 become curves: folders as `scan` finds them, each run as `read` says.
+
+    Options are those of `_gather.gathered`. Raises ValueError, one line, where there is no run with points.
+    """
+    return gathered(path, scan, read, options)
 
 
 def scan(path: Path) -> list[Item]:
