@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from predictdyn.loaders._rows import run_log, setting
+from predictdyn.loaders._rows import Column, run_log, setting
 from predictdyn.loaders._runlog import RunLog
 
 PARENT = "mlflow.parentRunId"
@@ -27,10 +27,10 @@ class Found(NamedTuple):
 class Cells(NamedTuple):
     """Rows as they are stored, each a sequence of n cells; ``time`` in milliseconds since 1970."""
 
-    metric: Sequence[str]
-    step: Sequence[object]
-    value: Sequence[object]
-    time: Sequence[object]
+    metric: Column
+    step: Column
+    value: Column
+    time: Column
 
 
 def as_run_log(

@@ -13,6 +13,15 @@ from predictdyn.loaders._runlog import RunLog
 from predictdyn.loaders._sqlite import reading, with_journal
 
 TABLES = ("experiments", "runs", "metrics", "params", "tags")
+NAN, WRONG = 1, 2
+# Cells as numbers, whatever is in them; those that are none are marked.
+METRICS = (
+    "SELECT CAST(key AS TEXT), coalesce(CAST(step AS REAL), 0), coalesce(CAST(value AS REAL), 0), "
+    "coalesce(CAST(timestamp AS REAL), 0), "
+    "CASE WHEN typeof(step) IN ('integer', 'real') AND typeof(value) IN ('integer', 'real') "
+    f"THEN is_nan IS TRUE ELSE {WRONG} END FROM metrics WHERE run_uuid = ? ORDER BY rowid"
+)
+ROW = np.dtype([("key", "O"), ("step", "f8"), ("value", "f8"), ("time", "f8"), ("mark", "i1")])
 DELETED = "(r.lifecycle_stage = 'deleted' OR e.lifecycle_stage = 'deleted')"
 
 
@@ -31,32 +40,25 @@ def found(path: Path) -> list[Found]:
 
 def logged(path: Path, run: str, name: str) -> RunLog:
     """What one run logged, in the order in which it was written."""
-    metrics = "SELECT key, step, value, timestamp, is_nan FROM metrics WHERE run_uuid = ? ORDER BY rowid"
     state = f"SELECT r.status, {DELETED} FROM runs r JOIN experiments e USING (experiment_id) WHERE r.run_uuid = ?"
     with reading(path) as connection:
         about = connection.execute(state, (run,)).fetchone()
         if about is None:
             raise ValueError(f"{path}: has no run {run}")
-        rows = [] if about[1] else connection.execute(metrics, (run,)).fetchall()
+        rows = np.fromiter(() if about[1] else connection.execute(METRICS, (run,)), ROW)
         params = connection.execute("SELECT key, value FROM params WHERE run_uuid = ?", (run,)).fetchall()
         parents = _parents(connection, run)
-    key, step, value, time, nan = zip(*rows, strict=True) if rows else ((),) * 5
+    # The store keeps NaN as 0 with a mark, and infinity as the largest number.
+    value = np.where(np.abs(rows["value"]) == sys.float_info.max, np.copysign(np.inf, rows["value"]), rows["value"])
+    value[rows["mark"] == NAN] = np.nan
     return as_run_log(
         name,
-        Cells(key, step, _restored(value, nan), time),
+        Cells(rows["key"], np.where(rows["mark"] == WRONG, np.nan, rows["step"]), value, rows["time"]),
         status=str(about[0]),
         deleted=bool(about[1]),
         params={str(key): str(value) for key, value in params},
         parents=parents,
     )
-
-
-def _restored(value: tuple[object, ...], nan: tuple[object, ...]) -> tuple[object, ...]:
-    """Values as they were logged: the store keeps NaN as 0 with a mark, and infinity as the largest number."""
-    largest: dict[object, object] = {sys.float_info.max: np.inf, -sys.float_info.max: -np.inf}
-    if not any(nan) and largest.keys().isdisjoint(value):
-        return value
-    return tuple(np.nan if mark else largest.get(number, number) for number, mark in zip(value, nan, strict=True))
 
 
 def _parents(connection: sqlite3.Connection, run: str) -> list[str]:

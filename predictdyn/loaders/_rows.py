@@ -6,19 +6,21 @@ from collections.abc import Mapping, Sequence
 from typing import SupportsFloat, cast
 
 import numpy as np
+import pandas as pd
 
 from predictdyn.loaders._runlog import RunLog
 
+Column = Sequence[object] | np.ndarray
 WRONG = "value(s) dropped that are no number, or whose step is none"
 
 
 def run_log(
     run: str,
-    metric: Sequence[str],
-    step: Sequence[object],
-    value: Sequence[object],
+    metric: Column,
+    step: Column,
+    value: Column,
     *,
-    wall: Sequence[object] | None = None,
+    wall: Column | None = None,
     segment: Sequence[int] | None = None,
     config: Mapping[str, object] | None = None,
     events: Sequence[tuple[float, str]] = (),
@@ -35,8 +37,8 @@ def run_log(
     walls = np.full(len(metric), np.nan) if wall is None else _numbers(wall)[0]
     segments = np.zeros(len(metric), dtype=int) if segment is None else np.array(segment, dtype=int)
     # One copy of each name: there are as many rows as points, but few names.
-    names = {name: name for name in metric}
-    metrics = np.array([names[name] for name in metric], dtype=object)
+    code, names = pd.factorize(np.array(metric, dtype=object))
+    metrics = np.asarray(names, dtype=object)[code]
     wrong = no_step | no_value | ~np.isfinite(steps)
     counts = dict(dropped or {}) | ({WRONG: int(wrong.sum())} if wrong.any() else {})
     log = RunLog(run, metrics, steps, values, walls, segments, config or {}, None, tuple(events), counts)
@@ -65,15 +67,13 @@ def setting(text: str) -> object:
         return text if wrong[0] or "_" in text else float(number[0])
 
 
-def _numbers(cells: Sequence[object]) -> tuple[np.ndarray, np.ndarray]:
+def _numbers(cells: Column) -> tuple[np.ndarray, np.ndarray]:
     """Cells as numbers (n,), and where they are none (n,)."""
-    try:
-        return np.fromiter(map(float, cast(Sequence[SupportsFloat], cells)), float, len(cells)), np.zeros(
-            len(cells), bool
-        )
-    except (TypeError, ValueError, OverflowError):
-        found = [_number(cell) for cell in cells]
-        return np.array([np.nan if x is None else x for x in found], float), np.array([x is None for x in found])
+    found = np.array(cells)
+    if found.dtype.kind in "iuf" or not len(found):
+        return found.astype(float), np.zeros(len(found), dtype=bool)
+    each = [_number(cell) for cell in cells]
+    return np.array([np.nan if x is None else x for x in each], float), np.array([x is None for x in each], bool)
 
 
 def _number(cell: object) -> float | None:

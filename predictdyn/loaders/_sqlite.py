@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import threading
+import weakref
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 ENDINGS = (".db", ".sqlite", ".sqlite3")
@@ -28,11 +32,32 @@ def reading(path: Path, wait: float = WAIT) -> Iterator[sqlite3.Connection]:
     seconds, a table or column that is not there.
     """
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=wait)) as connection:
-            connection.execute("BEGIN")
+        about = path.stat()
+        key = (about.st_ino, about.st_size, about.st_mtime_ns, os.getpid(), threading.get_ident())
+        connection = _opened(path.absolute(), wait, key).connection
+        connection.execute("BEGIN")
+        try:
             yield connection
-    except sqlite3.Error as error:
+        finally:
+            connection.rollback()
+    except (sqlite3.Error, OSError) as error:
+        _opened.cache_clear()
         raise ValueError(f"{path}: cannot be read as SQLite ({' '.join(str(error).split())})") from None
+
+
+class _Open:
+    """A connection that is closed when nobody has it any more."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+        weakref.finalize(self, connection.close)
+
+
+# To open a database costs as much as to read a run of it: the last one stays open. The key changes with the file.
+@lru_cache(maxsize=1)
+def _opened(path: Path, wait: float, key: tuple[int, ...]) -> _Open:
+    uri = f"{path.as_uri()}?mode=ro"
+    return _Open(sqlite3.connect(uri, uri=True, timeout=wait, check_same_thread=False))
 
 
 def has_tables(path: Path, names: tuple[str, ...]) -> bool:

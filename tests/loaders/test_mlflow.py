@@ -257,6 +257,18 @@ def test_old_lines_and_lines_with_a_data_set(stores: dict[str, tuple[Path, Any]]
     assert log.dropped[WRONG] == 1
 
 
+def test_cells_that_are_no_numbers_are_counted(stores: dict[str, tuple[Path, Any]], tmp_path: Path) -> None:
+    path = Path(shutil.copy(stores["mlflow.db"][0], tmp_path))
+    whole = rows(logs(path)["inner"], "loss")
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE metrics SET value = 'text' WHERE key = 'loss' AND timestamp = 1700000000123")
+        database.execute("UPDATE metrics SET step = x'00' WHERE key = 'loss' AND timestamp = 1700000000130")
+    database.close()
+    log = logs(path)["inner"]
+    assert log.dropped == {WRONG: 2}
+    assert rows(log, "loss") == [row for row in whole if row[2] not in (1_700_000_000_123, 1_700_000_000_130)]
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_damaged_stores_end_in_one_line(stores: dict[str, tuple[Path, Any]], data: st.DataObject) -> None:
