@@ -18,4 +18,4 @@ def sample(folder: Path) -> Path:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text)
     (store / "0" / "meta.yaml").write_text("artifact_location: x\nexperiment_id: '0'\nname: Default\n")
-    return store
+    return folder
