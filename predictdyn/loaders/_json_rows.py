@@ -1,0 +1,50 @@
+"""Lines of JSON objects that trainers append to a file, as flat rows."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
+
+CUT = "last line(s) cut short, dropped"
+WRONG_LINES = "line(s) dropped that are no JSON object"
+
+
+class Rows(NamedTuple):
+    """One mapping a line, nested names joined by /, and what was dropped: reason and count."""
+
+    rows: list[dict[str, object]]
+    dropped: Counter[str]
+
+
+def json_rows(raw: bytes) -> Rows:
+    """The objects of a file; a last line without an end that is no object yet was being written.
+
+    >>> json_rows(b'{"a": 1, "b": {"c": NaN}}' + bytes([10]) + b'{"a": 2')
+    Rows(rows=[{'a': 1, 'b/c': nan}], dropped=Counter({'last line(s) cut short, dropped': 1}))
+    """
+    lines = raw.removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    rows: list[dict[str, object]] = []
+    dropped: Counter[str] = Counter()
+    for i, line in enumerate(lines):
+        if line.strip(b" \t\r\0"):  # a crash of the machine may leave zeros behind
+            try:
+                record = json.loads(line)
+                rows.append(dict(flat(record)))
+            except (ValueError, AttributeError, RecursionError):
+                dropped[CUT if i == len(lines) - 1 else WRONG_LINES] += 1
+    return Rows(rows, dropped)
+
+
+def flat(record: dict[str, object], front: str = "") -> Iterator[tuple[str, object]]:
+    """The values of nested mappings with names joined by /; AttributeError for what is no mapping.
+
+    >>> dict(flat({"lr": 0.1, "model": {"depth": 2}}))
+    {'lr': 0.1, 'model/depth': 2}
+    """
+    for name, value in record.items():
+        if isinstance(value, dict):
+            yield from flat(value, f"{front}{name}/")
+        else:
+            yield f"{front}{name}", value

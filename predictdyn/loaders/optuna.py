@@ -1,0 +1,74 @@
+"""Optuna: the trials of studies in SQLite or in a journal file, read directly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from predictdyn.curves import Curves
+from predictdyn.loaders import _optuna_journal, _optuna_sqlite
+from predictdyn.loaders._gather import gathered
+from predictdyn.loaders._optuna_trials import as_run_log
+from predictdyn.loaders._runlog import Item, RunLog
+from predictdyn.loaders._sqlite import databases, is_sqlite, with_journal
+
+JOURNALS = (".log", ".journal", ".jsonl")  # looked into where a folder is given
+
+
+def load(path: Path | str, **options: object) -> Curves:
+    """Trials of Optuna become curves: a store as `scan` finds it, each trial as `read` says.
+
+    Options are those of `_gather.gathered`. Raises ValueError, one line, where no trial reported a value on its way.
+    """
+    return gathered(path, scan, read, options)
+
+
+def scan(path: Path) -> list[Item]:
+    """The trials of a database or a journal, or of those in a folder; called trial-3, with the study in front where
+    there are several. Trials that wait to begin are not there. ValueError where there is no trial.
+    """
+    found: list[tuple[str, int, tuple[Path, ...], str]] = []
+    for file in databases(path, _optuna_sqlite.TABLES):
+        found += [(t.study, t.number, with_journal(file), t.id) for t in _optuna_sqlite.listed(file)]
+    for file in _journals(path):
+        trials = _optuna_journal.replayed(file).trials
+        found += [(trial.study, trial.number, (file,), str(i)) for i, trial in enumerate(trials)]
+    if not found:
+        raise ValueError(f"{path}: no trial of Optuna here; expected studies in SQLite or in a journal file")
+    one = len({(study, files) for study, _, files, _ in found}) == 1
+    return [
+        Item(f"trial-{number}" if one else f"{study}/trial-{number}", files, key) for study, number, files, key in found
+    ]
+
+
+def read(item: Item) -> RunLog:
+    """One trial: values reported on its way, under the name of the study's first objective ("objective" if it has
+    none); parameters as settings; failed and pruned as events.
+
+    The value that a trial ended with is not taken, as it has no step; it is counted unless it is the last one that was
+    reported. Attributes that users set are no settings: many are set when the outcome is known.
+    """
+    file = item.files[0]
+    if is_sqlite(file):
+        return as_run_log(_optuna_sqlite.trial(file, item.key), item.run)
+    found = _optuna_journal.replayed(file)
+    if int(item.key) >= len(found.trials):
+        raise ValueError(f"{file}: has no trial {item.key} any more")
+    # What is wrong with the file is said once.
+    return as_run_log(found.trials[int(item.key)], item.run, found.dropped if item.key == "0" else None)
+
+
+def looks(path: Path) -> str | None:
+    """What of Optuna is here, in words, or None."""
+    try:
+        items = scan(path)
+    except ValueError:
+        return None
+    kinds = sorted({"SQLite" if is_sqlite(item.files[0]) else "journal" for item in items})
+    return f"Optuna: {len(items)} trials ({' and '.join(kinds)})"
+
+
+def _journals(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path] if _optuna_journal.is_journal(path) else []
+    files = sorted(file for file in path.iterdir() if file.name.lower().endswith(JOURNALS))
+    return [file for file in files if _optuna_journal.is_journal(file)]
