@@ -55,7 +55,9 @@ def planned_runs(
 
 def _families(configs: Mapping[str, Mapping[str, object]], family: str | None) -> dict[str, str]:
     if family is None:
-        return _together(families_of(configs), configs)
+        # Some tools say themselves which runs belong together: nested ones, say.
+        said = {run: str(configs[run].get("family", name)) for run, name in families_of(configs).items()}
+        return _together(said, configs)
     if "{family}" in family:
         parts = re.split(r"(\{family\}|\*)", family)
         found = {"{family}": "(.+?)", "*": ".*"}

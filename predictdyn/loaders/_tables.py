@@ -116,7 +116,10 @@ def header(path: Path) -> list[str]:
             first = file.readline().decode("utf-8-sig")
         except (OSError, EOFError, UnicodeDecodeError):
             return []  # reading the whole file will say what is wrong, and where
-    return next(csv.reader([first]), [])
+    try:
+        return next(csv.reader([first]), [])
+    except csv.Error:
+        return []
 
 
 def _check_header(path: Path, names: Sequence[str]) -> None:
