@@ -3,7 +3,8 @@
 python benchmarks/as_tensorboard.py DATA --runs GLOB [--metrics GLOB,...] [--growing RUN@SHARE,...] --out LOGS
 
 A folder of its own for every run, written by tensorboardX. A growing run ends at a share of its plan, in the middle of
-a record, as the log of a run that goes on may. For trying the loader and the story in the README.
+a record, as the log of a run that goes on may. LOGS/runs.csv says what event files do not: families and planned ends.
+For trying the loader, and the example in the README.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ def main() -> None:
     chosen = [run for run in curves.runs.index if fnmatchcase(run, called.runs) or run in growing]
     for run in chosen:
         write(curves, run, float(growing.get(run, 1.0)), called.out / run)
+    curves.runs.loc[chosen, ["family", "last_step"]].to_csv(called.out / "runs.csv")
     print(f"{len(chosen)} runs -> {called.out}")
 
 
