@@ -92,7 +92,8 @@ def found(path: Path | str) -> Found:
         if len(seen) > 1 and names is special:
             raise ValueError(f"{path}: more than one source sees something: {_named(seen)}; name one with --source")
         if seen:
-            more = f"; also here, but not read: {_named(seen[1:])}" if len(seen) > 1 else ""
+            # A folder may hold logs of several forms; a file that several can read is one log.
+            more = f"; also here, but not read: {_named(seen[1:])}" if len(seen) > 1 and path.is_dir() else ""
             return seen[0]._replace(words=seen[0].words + more)
     raise ValueError(
         f"{path}: cannot tell what this is; expected a folder or file of one of the known tools, or a table with a "
