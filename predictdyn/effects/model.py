@@ -11,6 +11,7 @@ from predictdyn.effects.columns import SIZE, Moment, standard
 from predictdyn.effects.pairs import Pairs
 from predictdyn.fitting.crossfit import Answers, Examples, crossfit
 from predictdyn.fitting.shrunken import Shrunken
+from predictdyn.fitting.voices import voices
 from predictdyn.forecast import seed_for
 
 FOLDS = 10
@@ -64,9 +65,7 @@ def drawn(effect: Answers, row: int, n: int, *, seed: int) -> np.ndarray:
     error: with a handful of families, of which each shows many arms, that is far too often.
     """
     rng = np.random.default_rng(seed_for(seed, "effect"))
-    _, code, count = np.unique(effect.family, return_inverse=True, return_counts=True)
-    f = len(count)
-    chance = 1 / (f * count[code])
+    chance, f = voices(effect.family), len(np.unique(effect.family))
     spread = np.sqrt(float(chance @ effect.error**2))
     error = np.sqrt(1 + 1 / f) * rng.choice(effect.error, size=n, p=chance)
     return effect.point[row] + effect.size[row] * (error + SMOOTH * spread * rng.standard_t(f - 1, size=n))

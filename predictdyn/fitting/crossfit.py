@@ -14,6 +14,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from predictdyn.fitting.voices import voices
+
 LARGEST = 4.0  # an answer is at most so many times as unsure as the typical one, or as sure
 PULL = 0.1  # of the regression of sizes towards none, in units of its rows
 TAIL = 3.0  # degrees of freedom beyond the largest error
@@ -127,9 +129,7 @@ def errors(answers: Answers, lots: np.ndarray, tails: np.ndarray) -> np.ndarray:
     from scipy import stats
 
     order = np.argsort(answers.error, kind="stable")
-    error, (_, code, count) = answers.error[order], np.unique(answers.family, return_inverse=True, return_counts=True)
-    f = len(count)
-    weight = (1 / (f * count[code]))[order]
+    error, weight, f = answers.error[order], voices(answers.family)[order], len(np.unique(answers.family))
     beyond = 0.5 / (f + 1)
     middle = beyond + (1 - 2 * beyond) * (np.cumsum(weight) - weight / 2)
     found = np.interp(lots, middle, error)

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from predictdyn.fitting.crossfit import Answers, Examples, Make, learnt, left_out, with_errors
+from predictdyn.fitting.voices import voices
 
 BLENDS = (0.0, 0.5, 1.0)  # shares of the second regression
 
@@ -42,7 +43,7 @@ def paired(
     y, family = rows.y, rows.family
     unit = np.maximum(y.std(axis=0), 1e-12)
     scaled = rows._replace(y=y / unit)
-    _, code, count = np.unique(family, return_inverse=True, return_counts=True)
+    voice = voices(family)
     outs, points = [], []
     for make in makes:
         outs.append(left_out(make, scaled, scaled, folds=folds, seed=seed))
@@ -50,7 +51,7 @@ def paired(
     answers = []
     for k in range(y.shape[1]):
         tried = [(1 - part) * outs[0][:, k] + part * outs[1][:, k] for part in BLENDS]
-        best = int(np.argmin([np.sum(np.abs(y[:, k] / unit[k] - out) / count[code]) for out in tried]))
+        best = int(np.argmin([voice @ np.abs(y[:, k] / unit[k] - out) for out in tried]))
         point = (1 - BLENDS[best]) * points[0][:, k] + BLENDS[best] * points[1][:, k]
         answers.append(with_errors(unit[k] * point, y[:, k] - unit[k] * tried[best], family, rough[k]))
     return tuple(answers)
@@ -64,8 +65,7 @@ def paired_lots(answers: Sequence[Answers], rows: np.ndarray, within: np.ndarray
     >>> paired_lots([one, two], np.array([0.1, 0.9]), np.full((2, 2), 0.5)).round(2).tolist()
     [[0.17, 0.83], [0.83, 0.17]]
     """
-    _, code, count = np.unique(answers[0].family, return_inverse=True, return_counts=True)
-    weight = 1 / (len(count) * count[code])
+    weight = voices(answers[0].family)
     drawn = np.minimum(np.searchsorted(np.cumsum(weight), rows), len(weight) - 1)
     found = []
     for one, inside in zip(answers, within, strict=True):

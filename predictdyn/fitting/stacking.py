@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from predictdyn.curves import Metric
+from predictdyn.fitting.voices import voices
 from predictdyn.scales import Scale, scale_for
 
 FACTORS = (0.25, 2.0)  # the spread of a mixture is never changed by more
@@ -34,16 +35,6 @@ class Resolved(NamedTuple):
 def resolved(draws: np.ndarray, truth: float, metric: Metric, family: str, good: np.ndarray) -> Resolved:
     """Draws (k, s) of one target and what then happened."""
     return Resolved(np.sort(draws, axis=1), truth, scale_for(metric, draws.ravel()), metric.name, family, good)
-
-
-def voices(family: Sequence[str]) -> np.ndarray:
-    """Weights (n,) of rows that sum to one, every family counting alike.
-
-    >>> voices(["a", "b", "b"]).tolist()
-    [0.5, 0.25, 0.25]
-    """
-    _, code, count = np.unique(family, return_inverse=True, return_counts=True)
-    return 1 / (len(count) * count[code])
 
 
 def scaled(rows: Sequence[Resolved]) -> np.ndarray:

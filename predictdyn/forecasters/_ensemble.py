@@ -37,9 +37,9 @@ class Ensemble:
     of ``prior`` families, since few cannot tell members apart; those of a metric likewise, pulled towards its kind's by
     ``metric_prior``. Then factors for the spread make 90 % intervals hold 90 % of those truths: that of a kind pulled
     towards one by ``spread_prior``, that of a metric towards its kind's, that of a share without history towards that
-    of all shares. A target takes
-    the weights of the share that is nearest to what was seen of its run; without history, to the ratio of origin to
-    target. At most ``metrics_per_kind`` metrics and ``rows_per_kind`` rows a kind and share are replayed.
+    of all shares. A target takes the weights of the share that is nearest to what was seen of its run; without history,
+    to the ratio of origin to target. At most ``metrics_per_kind`` metrics and ``rows_per_kind`` rows a kind and share
+    are replayed.
     """
 
     name: str

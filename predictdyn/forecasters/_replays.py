@@ -47,11 +47,11 @@ def learn(
 
     for kind, of_cut in table.items():
         weights = {cut: stack(rows, lean[part], prior=prior) for cut, rows in of_cut.items()}
-        # Few curves, seen in part, say little of the spread at one share. With a history shares are learnt one by one.
-        every = [_needed(rows, weights[cut]) for cut, rows in of_cut.items()] if alone else []
-        anywhere = (
-            spread(*(list(chain(*part)) for part in zip(*every, strict=True)), prior=spread_prior) if alone else 1.0
-        )
+        anywhere = 1.0
+        if alone:
+            # Few curves, seen in part, say little of the spread at one share; with a history each share is learnt alone.
+            wants, family = zip(*(_needed(rows, weights[cut]) for cut, rows in of_cut.items()), strict=True)
+            anywhere = spread(list(chain(*wants)), list(chain(*family)), prior=spread_prior)
         for cut, rows in of_cut.items():
             factor = _spread(rows, weights[cut], spread_prior, anywhere)
             keep(kind, WHOLE_KIND, cut, weights[cut], factor)

@@ -28,14 +28,6 @@ def run_names(path: Path, folders: Iterable[Path]) -> dict[Path, str]:
     }
 
 
-def read_bytes(file: Path) -> bytes:
-    """All bytes of a file; ValueError where it cannot be read."""
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise ValueError(f"{file}: cannot be read ({error.strerror})") from None
-
-
 def first_line(file: Path, most: int = 1 << 20) -> bytes:
     """The first line of a file, at most so many bytes of it; nothing where it cannot be read."""
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 CUT = "last line(s) cut short, dropped"
@@ -37,7 +37,21 @@ def json_rows(raw: bytes) -> Rows:
     return Rows(rows, dropped)
 
 
-def flat(record: dict[str, object], front: str = "") -> Iterator[tuple[str, object]]:
+def json_number(cell: object) -> float | None:
+    """A number of JSON (NaN and infinity are some, true is not), else None.
+
+    >>> json_number(2), json_number(True), json_number("2")
+    (2.0, None, None)
+    """
+    if isinstance(cell, bool) or not isinstance(cell, int | float):
+        return None
+    try:
+        return float(cell)
+    except OverflowError:
+        return None
+
+
+def flat(record: Mapping[str, object], front: str = "") -> Iterator[tuple[str, object]]:
     """The values of nested mappings with names joined by /; AttributeError for what is no mapping.
 
     >>> dict(flat({"lr": 0.1, "model": {"depth": 2}}))

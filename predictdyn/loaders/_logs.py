@@ -15,6 +15,7 @@ from predictdyn.curves import Curves
 from predictdyn.loaders._as_logged import as_logged
 from predictdyn.loaders._companions import beside, metrics_beside, read_runs, unique_runs
 from predictdyn.loaders._facts import log_metric
+from predictdyn.loaders._folders import files_named
 from predictdyn.loaders._merge import some
 from predictdyn.loaders._names import families_by
 from predictdyn.loaders._points import curves_at
@@ -60,12 +61,7 @@ def log_files(path: Path, endings: tuple[str, ...], aside: tuple[str, ...] = ())
         raise ValueError(f"{path}: no such file or folder")
     if not path.is_dir():
         return [path]
-    files = [
-        file
-        for file in sorted(path.rglob("*"))
-        if file.name.lower().endswith(endings) and file.is_file() and file.name not in aside
-    ]
-    files = [file for file in files if not any(part.startswith(".") for part in file.relative_to(path).parts)]
+    files = files_named(path, lambda name: name.lower().endswith(endings) and name not in aside)
     if not files:
         raise ValueError(f"{path}: no {', '.join(endings)} file in this folder")
     return files

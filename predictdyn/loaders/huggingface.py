@@ -13,6 +13,7 @@ import numpy as np
 
 from predictdyn.curves import Curves
 from predictdyn.loaders._gather import gathered
+from predictdyn.loaders._json_rows import flat, json_number
 from predictdyn.loaders._runlog import Item, RunLog
 from predictdyn.loaders._tables import read_text
 
@@ -93,7 +94,7 @@ def read(item: Item) -> RunLog:
                 dropped[NO_STEP] += 1
                 continue
             for name, cell in row.items():
-                logged = _float(cell)
+                logged = json_number(cell)
                 if logged is None:
                     dropped[NO_NUMBER] += cell is not None
                     continue
@@ -197,32 +198,14 @@ def _beside(file: Path) -> dict[str, object]:
             except (ValueError, RecursionError):
                 continue
             if isinstance(content, dict):
-                config.update(_flat(content))
+                config.update((name, cell) for name, cell in flat(content) if _scalar(cell))
     return config
-
-
-def _flat(content: Mapping[str, object], front: str = "") -> Iterator[tuple[str, object]]:
-    for name, cell in content.items():
-        if isinstance(cell, dict):
-            yield from _flat(cell, f"{front}{name}/")
-        elif _scalar(cell):
-            yield f"{front}{name}", cell
 
 
 def _scalar(cell: object) -> bool:
     return isinstance(cell, str | bool | int | float)
 
 
-def _float(cell: object) -> float | None:
-    """A number of JSON (NaN and infinity are some, true is not), else None."""
-    if isinstance(cell, bool) or not isinstance(cell, int | float):
-        return None
-    try:
-        return float(cell)
-    except OverflowError:
-        return None
-
-
 def _finite(cell: object) -> float | None:
-    number = _float(cell)
-    return number if number is not None and 0 <= number < float("inf") else None
+    found = json_number(cell)
+    return found if found is not None and 0 <= found < float("inf") else None

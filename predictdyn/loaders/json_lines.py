@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from predictdyn.curves import Curves
+from predictdyn.loaders._json_rows import flat
 from predictdyn.loaders._logs import STEP_NAMES, Options, curves_of_logs, log_files
 from predictdyn.loaders._tables import Table, place, read_bytes
 
@@ -88,7 +89,7 @@ def _read(path: Path) -> Table:
                 f'{place(path, number)}: expected a JSON object such as {{"step": 1, "loss": 2.5}}, '
                 f"the line begins with {_begin(line)}"
             )
-        records.append((number, dict(_flat(record))))
+        records.append((number, dict(flat(record))))
     names = list(dict.fromkeys(name for _, record in records for name in record))
     columns = {name: pd.Series([record.get(name) for _, record in records], dtype=object) for name in names}
     line_numbers = np.array([number for number, _ in records], dtype=int)
@@ -111,14 +112,6 @@ def _is_cut(line: bytes) -> bool:
         rest = text[error.pos :]
         return not rest.strip() or rest.startswith('"') or "Unterminated" in error.msg or rest.isalnum() or rest in "-,"
     return True
-
-
-def _flat(record: dict[str, object], front: str = "") -> Iterator[tuple[str, object]]:
-    for name, value in record.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{front}{name}/")
-        else:
-            yield f"{front}{name}", value
 
 
 def _with_steps(table: Table, step: str | None) -> Table:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from predictdyn.curves import Curves
 from predictdyn.loaders._gather import gathered
+from predictdyn.loaders._json_rows import flat, json_number
 from predictdyn.loaders._logs import log_files, run_names
 from predictdyn.loaders._runlog import Item, RunLog
 from predictdyn.loaders._tables import open_binary, read_bytes
@@ -70,18 +71,18 @@ def read(item: Item) -> RunLog:
         if record is None:
             dropped[CUT if number == len(lines) - 1 else NO_OBJECT] += 1
             continue
-        flat = dict(_flat(record))
-        clock = next((name for name in CLOCKS if _number(flat.get(name)) is not None), None)
+        cells = dict(flat(record))
+        clock = next((name for name in CLOCKS if json_number(cells.get(name)) is not None), None)
         if clock is None:
             settings = record.get("config")
             if isinstance(settings, dict) and not metric:
-                config.update(_flat(settings))
+                config.update(flat(settings))
             else:
                 dropped[NO_STEP] += 1
             continue
-        at = _number(flat.pop(clock))
-        for name, cell in flat.items():
-            logged = _number(cell)
+        at = json_number(cells.pop(clock))
+        for name, cell in cells.items():
+            logged = json_number(cell)
             if logged is not None:
                 metric.append(name)
                 step.append(at)
@@ -110,7 +111,7 @@ def _is_log(file: Path) -> bool:
             lines = [opened.readline(1 << 20) for _ in range(ASKED)]
     except (OSError, EOFError, ValueError):
         return False
-    records = [dict(_flat(record)) for line in lines if (record := _object(line)) is not None]
+    records = [dict(flat(record)) for line in lines if (record := _object(line)) is not None]
     return any(
         set(CLOCKS) & set(record) and any(NAMES.match(name) for name in record if name not in CLOCKS)
         for record in records
@@ -125,28 +126,11 @@ def _object(line: bytes) -> dict[str, object] | None:
     return record if isinstance(record, dict) else None
 
 
-def _flat(record: Mapping[str, object], front: str = "") -> Iterator[tuple[str, object]]:
-    for name, cell in record.items():
-        if isinstance(cell, dict):
-            yield from _flat(cell, f"{front}{name}/")
-        else:
-            yield f"{front}{name}", cell
-
-
-def _number(cell: object) -> float | None:
-    if isinstance(cell, bool) or not isinstance(cell, int | float):
-        return None
-    try:
-        return float(cell)
-    except OverflowError:
-        return None
-
-
 def _planned(config: Mapping[str, object]) -> float | None:
     """max_steps, or the n of LLM-foundry's max_duration: "4800ba" (batches)."""
     for key, cell in config.items():
         name = key.rpartition("/")[2]
-        if name == "max_steps" and (steps := _number(cell)) is not None and 0 < steps < float("inf"):
+        if name == "max_steps" and (steps := json_number(cell)) is not None and 0 < steps < float("inf"):
             return steps
         if name == "max_duration" and isinstance(cell, str) and (batches := re.fullmatch(r"(\d+)ba", cell)):
             return float(batches[1])

@@ -10,11 +10,12 @@ from typing import NamedTuple
 
 from predictdyn.curves import Curves
 from predictdyn.loaders._csv_rows import csv_rows
-from predictdyn.loaders._folders import files_named, first_line, read_bytes, run_names
+from predictdyn.loaders._folders import files_named, first_line, run_names
 from predictdyn.loaders._gather import gathered
 from predictdyn.loaders._json_rows import flat, json_rows
 from predictdyn.loaders._rows import run_log
 from predictdyn.loaders._runlog import Item, RunLog
+from predictdyn.loaders._tables import read_bytes
 
 CLOCKS = ("time/total_timesteps", "time/total timesteps", "total_timesteps")  # newest versions first
 LOGS = ("progress.csv", "progress.json")  # the same rows, if both are there
