@@ -49,7 +49,7 @@ def learn(
         weights = {cut: stack(rows, lean[part], prior=prior) for cut, rows in of_cut.items()}
         anywhere = 1.0
         if alone:
-            # Few curves, seen in part, say little of the spread at one share; with a history each share is learnt alone.
+            # Few curves, seen in part, say little of the spread at one share; with a history each is learnt alone.
             wants, family = zip(*(_needed(rows, weights[cut]) for cut, rows in of_cut.items()), strict=True)
             anywhere = spread(list(chain(*wants)), list(chain(*family)), prior=spread_prior)
         for cut, rows in of_cut.items():
