@@ -12,7 +12,7 @@ from typing import NamedTuple
 from predictdyn.curves import Curves
 
 # Asked last, in this order: formats so general that the files of other tools look like them, too.
-GENERAL = ("json_lines", "wide", "text_log")
+GENERAL = ("long", "json_lines", "wide", "text_log")
 
 
 class Found(NamedTuple):

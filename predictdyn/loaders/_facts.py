@@ -24,8 +24,8 @@ _RULES = (
     "4. `<task> <metric>` or `<task>/<metric>` with a metric of the lm-evaluation-harness: `lambada_openai acc`.",
     "",
     "Anything else is a signal without range or direction. Fractions are fractions: where values lie outside a range",
-    "of these tables (an accuracy of 75), the bound is given up, and that is said (the sources wide, json_lines and",
-    "lm_eval refuse such values); state it in metrics.csv. A blank bound means that there is none.",
+    "of these tables (an accuracy of 75), the bound is given up, and that is said (the sources wide, long, json_lines",
+    "and lm_eval refuse such values); state it in metrics.csv. A blank bound means that there is none.",
 )
 
 # Harness results: the metric without its filter. Chance is that of the task, below.

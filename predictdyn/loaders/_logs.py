@@ -1,4 +1,4 @@
-"""Training logs, one row a step and one column a metric, become Curves: the shared part of wide and json_lines."""
+"""Tables of training logs become Curves: the shared part of wide, json_lines and long."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ YES, NO = ("yes", "true", "1"), ("no", "false", "0")
 class Options(NamedTuple):
     """The choices of a user, as `wide.load` documents them."""
 
-    run: str | None
+    run: str | Sequence[str] | None
     step: str | None
     family: str | None
     metrics: str | Sequence[str] | None
@@ -82,22 +82,25 @@ def listed(chosen: str | Sequence[str] | None) -> list[str]:
 
 
 def curves_of_logs(root: Path, tables: list[Table], options: Options) -> Curves:
-    """All tables of a log, each with its own clock, as one set of curves."""
-    folder = root if root.is_dir() else root.parent
-    only = None if root.is_dir() else root
+    """All tables of a log, one row a step and one column a metric, each with its own clock, as one set of curves."""
     tables = _with_clock(root, tables, options)
     names = run_names(root, [table.path for table in tables])
-    keys = [_Keys.of(table, name, options) for table, name in zip(tables, names, strict=True)]
+    keys = [Keys.of(table, name, options) for table, name in zip(tables, names, strict=True)]
     chosen = _metrics(root, tables, keys, options)
     parts = [_melt(i, table, key, chosen[i]) for i, (table, key) in enumerate(zip(tables, keys, strict=True))]
-    points = pd.concat(parts, ignore_index=True)
+    return as_curves(root, tables, keys, pd.concat(parts, ignore_index=True), options)
+
+
+def as_curves(root: Path, tables: list[Table], keys: list[Keys], points: pd.DataFrame, options: Options) -> Curves:
+    """Points (run, metric, step, value, stderr, file, line) with what tables and companions say of runs and metrics."""
+    folder, only = (root, None) if root.is_dir() else (root.parent, root)
     if points.empty:
         raise ValueError(f"{root}: the metrics have no values")
     events = None
     if options.merging:
         points, events, lines = as_logged(points)
         for line in lines:
-            warnings.warn(line, UserWarning, stacklevel=3)
+            warnings.warn(line, UserWarning, stacklevel=4)
     stated = metrics_beside(folder, options.metrics_file, log=only)
     return curves_at(
         points,
@@ -111,7 +114,7 @@ def curves_of_logs(root: Path, tables: list[Table], options: Options) -> Curves:
 
 def _with_clock(root: Path, tables: list[Table], options: Options) -> list[Table]:
     """Of the tables of a folder those that have a step, if any has; what is passed over is said."""
-    has = [_column(table, None, STEP_NAMES, "step") is not None for table in tables]
+    has = [named(table, STEP_NAMES) is not None for table in tables]
     if options.step is not None or all(has) or not any(has):
         return tables
     without = [table.path.name for table, one in zip(tables, has, strict=True) if not one]
@@ -120,35 +123,59 @@ def _with_clock(root: Path, tables: list[Table], options: Options) -> list[Table
     return [table for table, one in zip(tables, has, strict=True) if one]
 
 
-class _Keys(NamedTuple):
-    """Which column of a table is which, its run of every row and its step of every row, each (rows,)."""
+class Keys(NamedTuple):
+    """Which columns of a table name run and step, its run of every row and its step of every row, each (rows,)."""
 
-    run_column: str | None
+    run_columns: list[str]
     step_column: str
     run: np.ndarray
     step: np.ndarray
 
     @classmethod
-    def of(cls, table: Table, name: str, options: Options) -> _Keys:
+    def of(cls, table: Table, name: str, options: Options) -> Keys:
+        """``name`` is that of the run where no column says it; of several columns the cells are joined with /."""
         if table.cells.empty:
             raise ValueError(f"{table.path}: no rows")
-        run_column = _column(table, options.run, RUN_NAMES, "run")
-        step_column = _column(table, options.step, STEP_NAMES, "step")
+        run_columns = chosen_columns(table, options.run, "run") or [one for one in [named(table, RUN_NAMES)] if one]
+        step_column = options.step or named(table, STEP_NAMES)
+        if options.step is not None:
+            need_column(table, options.step, f"step={options.step!r}")
         if step_column is None:
             raise ValueError(
                 f"{table.path}: no step column; found {_few(table.cells.columns)}; name it with step=..., "
                 f"known by themselves are {', '.join(STEP_NAMES)}"
             )
-        runs = pd.Series(name, index=table.cells.index) if run_column is None else text(table.cells[run_column])
-        if runs.isna().any():
-            raise ValueError(f"{table.where(int(np.flatnonzero(runs.isna())[0]))}: {run_column} (the run) is blank")
+        runs = joined(table, run_columns, "/", "the run") if run_columns else np.full(len(table.cells), name, object)
         step = numbers(table.cells[step_column])
         bad = ~np.isfinite(step.value)
         if bad.any():
             row = int(np.flatnonzero(bad)[0])
             found = table.cells[step_column].iloc[row]
             raise ValueError(f"{table.where(row)}: {step_column} (the step) must be a finite number, found {found!r}")
-        return cls(run_column, step_column, runs.to_numpy(dtype=object), step.value)
+        return cls(run_columns, step_column, runs, step.value)
+
+
+def joined(table: Table, names: Sequence[str], between: str, word: str) -> np.ndarray:
+    """The cells of some columns (rows,) as one text each; ValueError for the first that is blank."""
+    cells = [text(table.cells[name]) for name in names]
+    for name, column in zip(names, cells, strict=True):
+        if column.isna().any():
+            raise ValueError(f"{table.where(int(np.flatnonzero(column.isna())[0]))}: {name} ({word}) is blank")
+    return np.array([between.join(row) for row in zip(*cells, strict=True)], dtype=object)
+
+
+def chosen_columns(table: Table, wanted: str | Sequence[str] | None, word: str) -> list[str]:
+    """The columns that an option names, several between commas; ValueError for one that is not there."""
+    names = [wanted] if isinstance(wanted, str) and wanted in table.cells else listed(wanted)
+    for name in names:
+        need_column(table, name, f"{word}={wanted!r}")
+    return names
+
+
+def named(table: Table, known: tuple[str, ...]) -> str | None:
+    """The column of a table that has the first of some names, in whatever case."""
+    lower = {str(name).lower(): str(name) for name in reversed(list(table.cells))}
+    return next((lower[name] for name in known if name in lower), None)
 
 
 def _few(names: Iterable[str]) -> str:
@@ -156,21 +183,14 @@ def _few(names: Iterable[str]) -> str:
     return ", ".join(first[:12]) + (", ..." if len(first) > 12 else "")
 
 
-def _column(table: Table, wanted: str | None, known: tuple[str, ...], word: str) -> str | None:
-    if wanted is not None:
-        _need(table, wanted, f"{word}={wanted!r}")
-        return wanted
-    lower = {str(name).lower(): str(name) for name in reversed(list(table.cells))}
-    return next((lower[name] for name in known if name in lower), None)
-
-
-def _need(table: Table, name: str, said: str) -> None:
+def need_column(table: Table, name: str, said: str) -> None:
+    """Raises ValueError where a table has no such column; ``said`` is what asked for it."""
     if name not in table.cells:
         raise ValueError(f"{table.path}: {said} names no column; found {_few(table.cells.columns)}")
 
 
 def _metrics(
-    root: Path, tables: list[Table], keys: list[_Keys], options: Options
+    root: Path, tables: list[Table], keys: list[Keys], options: Options
 ) -> list[dict[str, tuple[Numbers, Numbers | None]]]:
     """For every table the numbers (and standard errors) of the columns that are metrics."""
     everything = list(dict.fromkeys(str(name) for table in tables for name in table.cells))
@@ -179,7 +199,7 @@ def _metrics(
         if not any(name == pattern or fnmatchcase(name, pattern) for name in everything):
             raise ValueError(f"{root}: metrics={pattern!r} matches no column; found {_few(everything)}")
     taken = {options.family, options.last_step, *listed(options.covariates)}
-    taken |= {name for key in keys for name in (key.run_column, key.step_column)}
+    taken |= {name for key in keys for name in (*key.run_columns, key.step_column)}
     if patterns:
         names = [n for n in everything if any(n == p or fnmatchcase(n, p) for p in patterns) and n not in taken]
     else:
@@ -195,15 +215,18 @@ def _metrics(
         with_error: dict[str, tuple[Numbers, Numbers | None]] = {}
         for name in (name for name in columns if name in numeric):
             error = numbers(table.cells[f"{name}_stderr"]) if f"{name}_stderr" in table.cells else None
-            _check(table, name, columns[name], finite=not options.merging)
+            check_column(table, name, columns[name], finite=not options.merging)
             if error is not None:
-                _check(table, f"{name}_stderr", error._replace(blank=error.blank | np.isnan(error.value)), low=0.0)
+                check_column(
+                    table, f"{name}_stderr", error._replace(blank=error.blank | np.isnan(error.value)), low=0.0
+                )
             with_error[name] = (columns[name], error)
         chosen.append(with_error)
     return chosen
 
 
-def _check(table: Table, name: str, column: Numbers, low: float = -np.inf, *, finite: bool = True) -> None:
+def check_column(table: Table, name: str, column: Numbers, low: float = -np.inf, *, finite: bool = True) -> None:
+    """Raises ValueError for the first cell that is neither a number (``finite``, of at least ``low``) nor blank."""
     bad = column.wrong | (~np.isfinite(column.value) & ~column.blank & finite) | (column.value < low)
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
@@ -217,7 +240,7 @@ def _check(table: Table, name: str, column: Numbers, low: float = -np.inf, *, fi
         )
 
 
-def _melt(i: int, table: Table, key: _Keys, chosen: dict[str, tuple[Numbers, Numbers | None]]) -> pd.DataFrame:
+def _melt(i: int, table: Table, key: Keys, chosen: dict[str, tuple[Numbers, Numbers | None]]) -> pd.DataFrame:
     """One row a logged value: a blank cell was not logged at that step."""
     parts = []
     for name, (column, error) in chosen.items():
@@ -228,11 +251,11 @@ def _melt(i: int, table: Table, key: _Keys, chosen: dict[str, tuple[Numbers, Num
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
-def _constant(tables: list[Table], keys: list[_Keys], name: str, said: str) -> dict[str, object]:
+def _constant(tables: list[Table], keys: list[Keys], name: str, said: str) -> dict[str, object]:
     """The one value of a column in every run; ValueError where a run has two."""
     value: dict[str, object] = {}
     if not any(name in table.cells for table in tables):
-        _need(tables[0], name, said)
+        need_column(tables[0], name, said)
     for table, key in zip(tables, keys, strict=True):
         if name not in table.cells:
             continue
@@ -248,7 +271,7 @@ def _constant(tables: list[Table], keys: list[_Keys], name: str, said: str) -> d
 
 
 def _runs(
-    folder: Path, tables: list[Table], keys: list[_Keys], names: set[str], options: Options, only: Path | None
+    folder: Path, tables: list[Table], keys: list[Keys], names: set[str], options: Options, only: Path | None
 ) -> pd.DataFrame:
     path = Path(options.runs_file) if options.runs_file else beside(folder, "runs", ["run"], log=only)
     index = pd.Index(sorted(names), name="run", dtype="str")

@@ -20,10 +20,13 @@ ENDINGS = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
 
 def looks(path: Path) -> str | None:
     """How many files of JSON lines there are, in words, or None."""
+    from predictdyn.loaders.long import is_long, names_in
+
     try:
         files = [file for file in log_files(path, ENDINGS) if file.name.lower().endswith(ENDINGS)]
     except ValueError:
         return None
+    files = [file for file in files if not is_long(names_in(file))]
     return f"JSON lines: {len(files)} file{'s'[: len(files) > 1]}" if files else None
 
 
@@ -58,8 +61,13 @@ def load(
     """
     path = Path(path)
     options = Options(run, step, family, metrics, covariates, last_step, metrics_file, runs_file, merge)
-    tables = [_with_steps(_read(file), step) for file in log_files(path, ENDINGS)]
+    tables = [read_lines(file, step) for file in log_files(path, ENDINGS)]
     return curves_of_logs(path, tables, options)
+
+
+def read_lines(path: Path, step: str | None) -> Table:
+    """The rows of a file that have a step, one column a key; ValueError, one line, for a line that is no object."""
+    return _with_steps(_read(path), step)
 
 
 def _read(path: Path) -> Table:

@@ -15,6 +15,7 @@ ASKED = 20  # files of a folder whose first lines are looked at
 
 def looks(path: Path) -> str | None:
     """How many tables there are with a column for the step, in words, or None; a single table need not have one."""
+    from predictdyn.loaders.long import is_long
     from predictdyn.loaders.tidy import NEEDED
 
     try:
@@ -22,7 +23,8 @@ def looks(path: Path) -> str | None:
         columns = [{name.lower() for name in header(file)} for file in files[:ASKED]] if is_table(files[0]) else []
     except ValueError:
         return None
-    tables = [names for names in columns if not set(NEEDED) <= names and (names & set(STEP_NAMES) or not path.is_dir())]
+    others = [names for names in columns if not set(NEEDED) <= names and not is_long(names)]
+    tables = [names for names in others if names & set(STEP_NAMES) or not path.is_dir()]
     more = f" (or more: {len(files)} files)" if len(files) > ASKED else ""
     return f"tables of a training log: {len(tables)}{more}" if tables else None
 

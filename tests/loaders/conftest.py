@@ -29,6 +29,13 @@ def sample_wide(folder: Path) -> Path:
     return folder / "log.csv"
 
 
+def sample_long(folder: Path) -> Path:
+    (folder / "scores.csv").write_text(
+        "model,step,task,metric,value\nb,2,piqa,acc,.5\na,1,piqa,acc,.25\na,2,sciq,acc,\n"
+    )
+    return folder / "scores.csv"
+
+
 def sample_json_lines(folder: Path) -> Path:
     lines = [{"step": 2, "eval": {"loss": 2.5}}, {"step": 1, "loss": 3, "phase": "warm-up"}]
     (folder / "log.jsonl").write_text("\n".join(map(json.dumps, lines)))
@@ -60,6 +67,7 @@ def samples_beside() -> dict[str, Callable[[Path], Path]]:
 SAMPLES: dict[str, Callable[[Path], Path]] = {
     "tidy": sample_tidy,
     "wide": sample_wide,
+    "long": sample_long,
     "json_lines": sample_json_lines,
     "lm_eval": sample_lm_eval,
     **samples_beside(),
