@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import math
 import os
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from predictdyn import __version__
+from predictdyn import __version__, cli_words
 from predictdyn.cli_datasets import datasets
+from predictdyn.cli_words import listed
 from predictdyn.console import PATH, QUIET, bar, spinner, summary
 
 if TYPE_CHECKING:
     from predictdyn.curves import Curves
-    from predictdyn.effects import Intervention
 
 # Nothing heavy is imported here: `predictdyn --help` must answer at once. Each command imports what it uses.
 
@@ -61,7 +59,7 @@ def load(
         raise ValueError(f"load takes a PATH, or a SOURCE and a PATH, got {' '.join(words)}")
     path = Path(words[-1])
     name, found = _source(path, words[0] if len(words) == 2 and words[0] != "auto" else source)
-    options = _options(settings)
+    options = cli_words.options(settings)
     if workers != 1 and loaders.shared(name):
         options["workers"] = str(workers)
     before = out if update and out.exists() else None
@@ -145,14 +143,14 @@ def forecast(
     if model is not None and name is not None:
         raise ValueError("give --model or --forecaster, not both")
     check_new(out)
-    step = None if at == "final" else _step(at)
-    planned = [_intervention(word) for word in interventions]
+    step = None if at == "final" else cli_words.step(at)
+    planned = [cli_words.intervention(word) for word in interventions]
     if model is None:
         one = forecaster(name or DEFAULT)
     else:
         name, fitted = load_model(model)
-    curves = _needed(_read(data, source, settings), _list(metrics))
-    ask = question(curves, runs=_list(runs), metrics=_list(metrics), upto=upto, cutoff=cutoff, at=step)
+    curves = _needed(_read(data, source, settings), listed(metrics))
+    ask = question(curves, runs=listed(runs), metrics=listed(metrics), upto=upto, cutoff=cutoff, at=step)
     asked = [parse(text, set(ask.target["metric"])) for text in events]
     for intervention in planned:
         check(ask.history, ask.seen, intervention)
@@ -168,8 +166,8 @@ def forecast(
             "intervene": ", ".join(interventions), "model": None if model is None else str(model),
         }  # fmt: skip
         about = provenance(
-            curves, made="forecast", title=_title(data), command=_command(), headline=str(name), seed=seed, plan=plan,
-            data=data, warnings=[], seconds={},
+            curves, made="forecast", title=cli_words.title(data), command=cli_words.command(), headline=str(name),
+            seed=seed, plan=plan, data=data, warnings=[], seconds={},
         )  # fmt: skip
         write_json(about, folder / "provenance.json")
         publish(folder)
@@ -221,11 +219,11 @@ def backtest(
 
     check_new(out)
     plan = Plan(
-        cutoffs=tuple(_share(word) for word in _list(cutoffs)),
-        split=split, targets=targets, hold_out=hold_out, test=_list(test), metrics=_list(metrics), budget=budget,
-        seed=seed, runs=_list(runs),
+        cutoffs=tuple(cli_words.share(word) for word in listed(cutoffs)),
+        split=split, targets=targets, hold_out=hold_out, test=listed(test), metrics=listed(metrics), budget=budget,
+        seed=seed, runs=listed(runs),
     )  # fmt: skip
-    names = _names(forecasters)
+    names = cli_words.forecasters(forecasters)
     if workers < 1:
         raise ValueError(f"--workers is at least 1, got {workers}")
     curves = _read(data, source, settings)
@@ -261,7 +259,7 @@ def demo(out: Path, seed: int, workers: int | None, quiet: bool) -> None:
     # (it is part of `auto`) would take as long again.
     plan = Plan(cutoffs=(0.1, 0.25), metrics=DEMO_METRICS, max_folds=4, seed=seed, runs=DEMO_RUNS)
     used = workers or min(os.cpu_count() or 1, 4)
-    _backtest(tidy.load(data), plan, _names("curve_fit,auto"), data, out, workers=used, quiet=quiet)
+    _backtest(tidy.load(data), plan, cli_words.forecasters("curve_fit,auto"), data, out, workers=used, quiet=quiet)
     click.echo(f"open {out / 'index.html'}")
 
 
@@ -300,8 +298,8 @@ def _backtest(curves: Curves, plan: Any, names: list[str], data: Path, out: Path
 
     def about(plan_json: dict[str, Any], warnings: list[str], seconds: dict[str, float]) -> dict[str, Any]:
         return provenance(
-            curves, made="backtest", title=_title(data), command=_command(), headline=headline, seed=plan.seed,
-            plan=plan_json, data=data, warnings=warnings, seconds=seconds,
+            curves, made="backtest", title=cli_words.title(data), command=cli_words.command(), headline=headline,
+            seed=plan.seed, plan=plan_json, data=data, warnings=warnings, seconds=seconds,
         )  # fmt: skip
 
     curves = curves.of_runs(matching_runs(curves, plan.runs)) if plan.runs else curves
@@ -369,7 +367,7 @@ def _read(path: Path, source: str | None, settings: tuple[str, ...]) -> Curves:
     name, found = _source(path, source)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        curves = loaders.load(path, name, **_options(settings))
+        curves = loaders.load(path, name, **cli_words.options(settings))
     for line in (*found, *(str(warning.message) for warning in caught)):
         click.echo(line, err=True)
     return curves
@@ -387,16 +385,6 @@ def _source(path: Path, source: str | None) -> tuple[str, list[str]]:
     return found.source, [line] if found.source != "tidy" else []
 
 
-def _options(settings: tuple[str, ...]) -> dict[str, str]:
-    options = {}
-    for setting in settings:
-        key, equals, value = setting.partition("=")
-        if not equals:
-            raise ValueError(f"--set takes KEY=VALUE, got {setting!r}")
-        options[key] = value
-    return options
-
-
 def _needed(curves: Curves, metrics: tuple[str, ...]) -> Curves:
     """The metrics asked for, and all signals and schedules: other outcomes would only be fitted in vain."""
     from predictdyn.backtest.plan import target_metrics
@@ -404,59 +392,6 @@ def _needed(curves: Curves, metrics: tuple[str, ...]) -> Curves:
     asked = set(target_metrics(curves, metrics))
     beside = {name for name, metric in curves.metrics.items() if metric.kind in ("signal", "schedule")}
     return curves.of_metrics(asked | beside)
-
-
-def _names(forecasters: str) -> list[str]:
-    from predictdyn.forecasters import BASELINES, names
-
-    known = names()
-    if forecasters == "all":
-        return known
-    asked = _list(forecasters)
-    for name in asked:
-        if name not in known:
-            raise ValueError(f"no forecaster {name!r}; known are {', '.join(known)}")
-    # Skill is against the best baseline, so the baselines always run.
-    return [*BASELINES, *(name for name in dict.fromkeys(asked) if name not in BASELINES)]
-
-
-def _list(words: str) -> tuple[str, ...]:
-    return tuple(word.strip() for word in words.split(",") if word.strip())
-
-
-def _share(word: str) -> float:
-    try:
-        return float(word)
-    except ValueError:
-        raise ValueError(f"cutoffs are shares in (0, 1), got {word!r}") from None
-
-
-def _step(word: str) -> float:
-    try:
-        return float(word)
-    except ValueError:
-        raise ValueError(f"--at is a step or final, got {word!r}") from None
-
-
-def _intervention(word: str) -> Intervention:
-    from predictdyn.effects import Intervention
-
-    name, at, step = word.rpartition("@")
-    try:
-        number = float(step)
-    except ValueError:
-        number = math.nan
-    if not (name and at and 0 <= number < math.inf):
-        raise ValueError(f"--intervene takes NAME@STEP, a step from 0 on, got {word!r}")
-    return Intervention(name, number)
-
-
-def _title(data: Path) -> str:
-    return data.resolve().name if data.resolve().name != "data" else data.resolve().parent.name
-
-
-def _command() -> str:
-    return " ".join(["predictdyn", *(shlex.quote(word) for word in sys.argv[1:])])
 
 
 def _remove(folder: Path) -> None:

@@ -11,7 +11,7 @@ LAYERS = [
     {"joint"},
     {"loaders", "forecasters", "backtest", "effects"},
     {"report", "registry", "console"},
-    {"cli_datasets"},
+    {"cli_datasets", "cli_words"},
     {"cli"},
 ]
 PACKAGE = Path(__file__).parents[1] / "predictdyn"

@@ -1,0 +1,83 @@
+"""What the words of a command line mean; ValueError, one line, where they mean nothing."""
+
+from __future__ import annotations
+
+import math
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from predictdyn.effects import Intervention
+
+
+def options(settings: tuple[str, ...]) -> dict[str, str]:
+    """Settings of a loader, KEY=VALUE each."""
+    found = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise ValueError(f"--set takes KEY=VALUE, got {setting!r}")
+        found[key] = value
+    return found
+
+
+def forecasters(asked_for: str) -> list[str]:
+    """Names of forecasters, checked; the baselines come with any of them."""
+    from predictdyn.forecasters import BASELINES, names
+
+    known = names()
+    if asked_for == "all":
+        return known
+    asked = listed(asked_for)
+    for name in asked:
+        if name not in known:
+            raise ValueError(f"no forecaster {name!r}; known are {', '.join(known)}")
+    # Skill is against the best baseline, so the baselines always run.
+    return [*BASELINES, *(name for name in dict.fromkeys(asked) if name not in BASELINES)]
+
+
+def listed(words: str) -> tuple[str, ...]:
+    """The words between commas."""
+    return tuple(word.strip() for word in words.split(",") if word.strip())
+
+
+def share(word: str) -> float:
+    """A share of a run."""
+    try:
+        return float(word)
+    except ValueError:
+        raise ValueError(f"cutoffs are shares in (0, 1), got {word!r}") from None
+
+
+def step(word: str) -> float:
+    """The step of --at."""
+    try:
+        return float(word)
+    except ValueError:
+        raise ValueError(f"--at is a step or final, got {word!r}") from None
+
+
+def intervention(word: str) -> Intervention:
+    """NAME@STEP."""
+    from predictdyn.effects import Intervention
+
+    name, at, step = word.rpartition("@")
+    try:
+        number = float(step)
+    except ValueError:
+        number = math.nan
+    if not (name and at and 0 <= number < math.inf):
+        raise ValueError(f"--intervene takes NAME@STEP, a step from 0 on, got {word!r}")
+    return Intervention(name, number)
+
+
+def title(data: Path) -> str:
+    """What data are called on a page: their folder, or the one it is in where that says only "data"."""
+    return data.resolve().name if data.resolve().name != "data" else data.resolve().parent.name
+
+
+def command() -> str:
+    """The command as it was typed."""
+    return " ".join(["predictdyn", *(shlex.quote(word) for word in sys.argv[1:])])
