@@ -41,3 +41,13 @@ def csv_rows(raw: bytes) -> Rows:
             dropped[WRONG_LINES] += reader.line_num - before
         else:
             rows.append({name: cell for name, cell in zip(names, cells, strict=True) if cell.strip()})
+
+
+def csv_names(raw: bytes) -> list[str]:
+    """The names of the columns, none where the first line is cut short.
+
+    >>> csv_names(b"step,loss" + bytes([10]) + b"1,2.5")
+    ['step', 'loss']
+    """
+    head, end, _ = raw.removeprefix(b"\xef\xbb\xbf").partition(b"\n")
+    return next(csv.reader([head.decode("utf-8", errors="replace").rstrip("\r")]), []) if end else []

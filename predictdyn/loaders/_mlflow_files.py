@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from predictdyn.loaders._json_rows import CUT
 from predictdyn.loaders._mlflow_parts import PARENT, RUN_NAME, Cells, Found, as_run_log
 from predictdyn.loaders._runlog import RunLog
 
 META = "meta.yaml"
 TRASH = ".trash"
 STATES = {"1": "RUNNING", "2": "SCHEDULED", "3": "FINISHED", "4": "FAILED", "5": "KILLED"}
-CUT = "last line(s) cut short, dropped"
 LINE = "line(s) of metrics dropped, expected milliseconds, value and step"
 
 

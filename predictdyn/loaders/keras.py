@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from predictdyn.curves import Curves
+from predictdyn.loaders._csv_rows import csv_names, csv_rows
 from predictdyn.loaders._gather import gathered
-from predictdyn.loaders._logger_csv import NO_NUMBER, csv_rows, run_of
+from predictdyn.loaders._logger_csv import NO_NUMBER, run_of
 from predictdyn.loaders._runlog import Item, RunLog
 from predictdyn.loaders._tables import open_binary, read_bytes, read_text
 
@@ -60,10 +61,10 @@ def read(item: Item) -> RunLog:
         if content is None:
             raise ValueError(f"{file}: expected a history of Keras, an object of lists of numbers; is it cut short?")
         return _of_history(item.run, content)
-    rows = csv_rows(_commas(read_bytes(file)))
-    if "epoch" not in rows.names:
-        raise ValueError(f"{file}: no column epoch; found {', '.join(rows.names[:12]) or 'nothing'}")
-    return run_of(item.run, rows, "epoch", {}, None)
+    raw = _commas(read_bytes(file))
+    if "epoch" not in (names := csv_names(raw)):
+        raise ValueError(f"{file}: no column epoch; found {', '.join(names[:12]) or 'nothing'}")
+    return run_of(item.run, csv_rows(raw), "epoch", {}, None)
 
 
 def looks(path: Path) -> str | None:

@@ -7,8 +7,9 @@ from collections import Counter
 from pathlib import Path
 
 from predictdyn.curves import Curves
+from predictdyn.loaders._csv_rows import csv_names, csv_rows
 from predictdyn.loaders._gather import gathered
-from predictdyn.loaders._logger_csv import csv_rows, run_of
+from predictdyn.loaders._logger_csv import run_of
 from predictdyn.loaders._runlog import Item, RunLog
 from predictdyn.loaders._tables import open_binary, read_bytes, read_text
 
@@ -50,14 +51,14 @@ def scan(path: Path) -> list[Item]:
 
 def read(item: Item) -> RunLog:
     """One run with its settings; ValueError where its table has no column step."""
-    rows = csv_rows(read_bytes(item.files[0]))
-    if "step" not in rows.names:
-        raise ValueError(f"{item.files[0]}: no column step; found {', '.join(rows.names[:12]) or 'nothing'}")
+    raw = read_bytes(item.files[0])
+    if "step" not in (names := csv_names(raw)):
+        raise ValueError(f"{item.files[0]}: no column step; found {', '.join(names[:12]) or 'nothing'}")
     beside = item.files[0].parent / SETTINGS
     config, passed = settings(read_text(beside)) if beside.is_file() else ({}, 0)
     lengths = [config[key] for key in config if key.rpartition("/")[2] in LENGTHS]
     planned = next((float(n) for n in lengths if isinstance(n, int | float) and 0 < n < float("inf")), None)
-    log = run_of(item.run, rows, "step", config, planned)
+    log = run_of(item.run, csv_rows(raw), "step", config, planned)
     return log._replace(dropped=+Counter({**log.dropped, UNREAD: passed}))
 
 

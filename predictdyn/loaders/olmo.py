@@ -12,7 +12,7 @@ import numpy as np
 
 from predictdyn.curves import Curves
 from predictdyn.loaders._gather import gathered
-from predictdyn.loaders._json_rows import flat, json_number
+from predictdyn.loaders._json_rows import CUT, flat, json_number
 from predictdyn.loaders._logs import log_files, run_names
 from predictdyn.loaders._runlog import Item, RunLog
 from predictdyn.loaders._tables import open_binary, read_bytes
@@ -25,7 +25,6 @@ NAMES = re.compile(
     r"loss/train/|lr-\w+/group\d+$|eval/downstream"
 )
 ASKED = 20  # lines of a file that are looked at
-CUT = "last line cut short, dropped"
 NO_OBJECT = "line(s) that are no JSON object dropped"
 NO_STEP = "line(s) without a step dropped"
 
@@ -44,7 +43,7 @@ def load(path: Path | str, **options: object) -> Curves:
     ...     _ = Path(folder, "run.jsonl").write_text("\\n".join([*lines, '{"step": 3, "train/Cros']))
     ...     log = read(scan(Path(folder))[0])
     >>> log.step.tolist(), log.value.tolist(), log.dropped
-    ([1.0, 2.0], [11.25, nan], {'last line cut short, dropped': 1})
+    ([1.0, 2.0], [11.25, nan], {'last line(s) cut short, dropped': 1})
     """
     return gathered(path, scan, read, options)
 

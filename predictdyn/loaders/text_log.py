@@ -10,6 +10,7 @@ import numpy as np
 
 from predictdyn.curves import Curves
 from predictdyn.loaders._gather import gathered
+from predictdyn.loaders._json_rows import CUT
 from predictdyn.loaders._logs import log_files
 from predictdyn.loaders._runlog import Item, RunLog
 from predictdyn.loaders._tables import open_binary, read_bytes
@@ -20,7 +21,6 @@ ENDINGS = tuple(
     f"{end}{zipped}" for end in (".txt", ".log", ".out", ".err", ".stdout", ".stderr") for zipped in ("", ".gz")
 )
 GLANCE = 1 << 19  # bytes of a file that are looked at to tell what it is
-CUT = "last line cut short, dropped"
 NOTHING = "file(s) without lines that count steps and have numbers"
 UNMATCHED = "number(s) found by the pattern that are no numbers"
 

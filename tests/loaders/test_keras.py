@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from predictdyn.loaders import keras
-from predictdyn.loaders._logger_csv import CUT, NO_NUMBER
+from predictdyn.loaders._json_rows import CUT
+from predictdyn.loaders._logger_csv import NO_NUMBER
 from predictdyn.loaders._runlog import Item, RunLog
 
 Samples = dict[str, Callable[[Path], Path]]

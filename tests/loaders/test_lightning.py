@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from predictdyn.loaders import lightning
-from predictdyn.loaders._logger_csv import CUT
+from predictdyn.loaders._json_rows import CUT
 from predictdyn.loaders._runlog import Item, RunLog
 
 Samples = dict[str, Callable[[Path], Path]]
