@@ -21,6 +21,7 @@ FEWEST_APART = 8
 FEWEST_FAMILIES = 2
 FEWEST_RUNS = 3  # finished, of a metric
 TAILS = (2.0, 5.0)
+FENCE = 3.0  # interquartile ranges above the typical peak from which a curve has diverged
 
 
 class Pooled(NamedTuple):
@@ -48,10 +49,24 @@ def pooled(history: Curves, seen: Curves, target: pd.DataFrame) -> Iterator[Pool
     whole = pd.DataFrame(pairs, columns=["run", "metric"]).assign(step=1.0)
     of_metric = {task.metric: task for task in tasks(history, seen, whole)}
     for kind in sorted(kinds):
-        mine = [of_metric[name] for name in names if known[name].kind == kind]
+        mine = [_fenced(of_metric[name]) for name in names if known[name].kind == kind]
         for first, some in enumerate(_apart(mine)):
             shares = sum(known[t.metric].lower is not None and known[t.metric].upper is not None for t in some)
             yield Pooled(f"{kind}{first}", 2 * shares < len(some), some, runs)
+
+
+def _fenced(task: Task) -> Task:
+    """Finished curves beside a lower bound alone that diverged count as having risen to a fence, not without end.
+
+    To a Gaussian process a loss of 1e36 at the end of one run is a reason to think all of them capable of it.
+    """
+    lines = [line for line in task.past.values() if len(line.share)]
+    if task.scale.lower is None or task.scale.upper is not None or len(lines) < FEWEST_RUNS:
+        return task
+    low, high = np.quantile(np.concatenate([line.latent for line in lines]), [0.25, 0.75])
+    fence = float(np.median([line.latent.max() for line in lines]) + FENCE * (high - low))
+    past = {run: line._replace(latent=np.minimum(line.latent, fence)) for run, line in task.past.items()}
+    return task._replace(past=past)
 
 
 def _apart(mine: list[Task]) -> list[list[Task]]:

@@ -183,6 +183,19 @@ def test_what_size_explains_is_not_counted_twice_and_effects_end_beyond_it():
     assert two.size[2] - two.size[1] < found.size[4] - found.size[3], "two points make any line"
 
 
+@pytest.mark.parametrize("name", BOTH)
+def test_a_finished_run_that_diverged_does_not_make_others_capable_of_it(name):
+    curves = made()
+    last = (curves.points["run"] == "f1-0") & (curves.points["metric"] == "loss") & (curves.points["step"] > 500)
+    points = curves.points.assign(value=curves.points["value"].mask(last, 1e36))
+    history, new = split(curves_from(points, curves.runs.reset_index(), METRICS), "f3")
+    target = asked(new, ("loss",))
+    found, calm = (forecast(name, past, new, target) for past in (history, split(curves, "f3")[0]))
+    assert (found.status == "ok").all()
+    assert (np.quantile(found.draws, 0.95, axis=1) < 100).all()
+    assert np.median(found.draws, axis=1) == pytest.approx(np.median(calm.draws, axis=1), rel=0.5)
+
+
 def test_runs_are_taken_one_of_each_family_in_turn():
     family = np.array(list("aaabbc"))
     assert in_turn(np.array([2, 1, 0, 3, 4, 5]), family, 4).tolist() == [1, 2, 3, 5]
