@@ -34,7 +34,7 @@ from predictdyn.report.style import LIGHT, canvas, drawing
 
 POW4 = BY_NAME["pow4"]
 FAR, LEVELS = np.array([10.0]), (0.05, 0.95)
-GRIDS = ((16, 32), (32, 36), (64, 72))
+GRIDS = ((16, 32), (24, 40), (64, 72))
 COLD = """
 import time; start = time.perf_counter()
 import numpy as np
@@ -260,7 +260,7 @@ def growth(quick: bool, out: Path) -> None:
     counts = (1, 30) if quick else (1, 10, 100, 1000, 10_000)
     points = (10, 30) if quick else (10, 30, 100, 300)
     sizes = ((6, 8), (12, 16)) if quick else ((6, 8), (12, 16), (24, 32), (48, 64))
-    nodes, n = grid(32, 36), max(counts[-1] // 5, 30)
+    nodes, n = grid(24, 40), max(counts[-1] // 5, 30)
     by_count, by_points = ([], []), ([], [])
     for count in counts:
         made = simulate(count, 100)

@@ -13,7 +13,8 @@ from predictdyn.scales import Scale, scale_for
 
 FACTORS = (0.25, 2.0)  # the spread of a mixture is never changed by more
 THINNED = 60  # draws of a forecast from which weights are learnt
-MANY_FAMILIES = 30  # from so many on, a mixture must be surely better than its main member
+MANY_FAMILIES = 30  # from so many on, a mixture must be surely better than a member with most of the weight
+MOST = 0.5
 SURELY = 2.0  # standard errors
 
 
@@ -68,9 +69,10 @@ def stack(rows: Sequence[Resolved], lean: np.ndarray, *, prior: float) -> np.nda
     :math:`\frac{\mathrm{prior}}{f} \lVert w - \mathrm{lean} \rVert^2` for f families, which count alike. Members that
     never had an answer of their own get none.
 
-    From `MANY_FAMILIES` on the member with the most weight takes all, unless the mixture is better than it by
-    `SURELY` standard errors over families: what a mixture gains by weights that were fitted to the same rows is luck
-    in part, while it is always wider than its members, and a member that is right by itself knows how wrong it is.
+    From `MANY_FAMILIES` on the member that is best by itself takes all if it has `MOST` of the weight, unless the
+    mixture is better than it by `SURELY` standard errors over families: what a mixture gains by weights that were
+    fitted to the same rows is luck in part, while it is always wider than its members, and a member that is right by
+    itself knows how wrong it is.
     """
     from scipy.optimize import minimize
 
@@ -101,10 +103,10 @@ def stack(rows: Sequence[Resolved], lean: np.ndarray, *, prior: float) -> np.nda
     better = np.isfinite(solved.x).all() and loss(solved.x)[0] <= loss(start)[0]
     weight = np.clip(solved.x if better else start, 0, None)
     weight = weight / weight.sum()
-    main = int(np.argmax(weight))
-    alone = errors[:, main] - distances[:, main, main] / 2
-    gain = alone - (errors @ weight - np.einsum("i,nij,j->n", weight, distances, weight) / 2)
-    return weight if _is_sure(gain, family) else np.eye(k)[main]
+    own = errors - np.diagonal(distances, axis1=1, axis2=2) / 2
+    main = int(np.argmin(np.where(answered, voice @ own, np.inf)))
+    mixture = errors @ weight - np.einsum("i,nij,j->n", weight, distances, weight) / 2
+    return weight if weight[main] < MOST or _is_sure(own[:, main] - mixture, family) else np.eye(k)[main]
 
 
 def _is_sure(gain: np.ndarray, family: Sequence[str]) -> bool:

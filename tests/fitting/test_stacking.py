@@ -42,12 +42,15 @@ def test_rows_outweigh_the_prior_as_they_grow_in_number():
     assert few < 0.3 < 0.8 < many
 
 
-def test_among_many_families_a_mixture_must_be_surely_better_than_its_main_member():
+def test_among_many_families_a_mixture_must_be_surely_better_than_a_member_with_most_of_the_weight():
     # The second member adds little to the first; what its weight gains on forty families is luck.
     made = rows(40, (0.3, 0.8), (0.0, 0.0))
     assert stack(made, EVEN[:2] * 1.5, prior=8.0).tolist() == [1, 0]
     few = [row._replace(family=str(i % 10)) for i, row in enumerate(made)]
     assert 0 < stack(few, EVEN[:2] * 1.5, prior=8.0)[0] < 1
+    # Where the weights leave no member with half, none of them takes all.
+    some = [0.4, 0.3, 0.3]
+    assert stack(rows(40, (0.3, 0.8, 0.8), (0.0,) * 3), np.array(some), prior=1e6) == pytest.approx(some, abs=1e-3)
     # Biased to both sides, the mixture is surely better.
     assert 0.2 < stack(rows(200, (0.3, 0.3), (0.7, -0.7)), EVEN[:2] * 1.5, prior=0.01)[0] < 0.8
 
