@@ -160,7 +160,6 @@ def test_any_change_of_a_state_is_read_or_said_in_one_line(tmp_path_factory: pyt
         assert len(log.metric) == len(log.step) == len(log.value)
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(find_spec("transformers") is None, reason="transformers is not installed")
 @pytest.mark.filterwarnings("ignore")
 def test_the_class_of_the_trainer_writes_what_is_read(tmp_path: Path) -> None:

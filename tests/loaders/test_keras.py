@@ -103,7 +103,6 @@ def test_any_json_is_read_or_said_in_one_line(tmp_path_factory: pytest.TempPathF
         assert len(log.metric) == len(log.step) == len(log.value)
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(find_spec("keras") is None, reason="keras is not installed")
 @pytest.mark.filterwarnings("ignore")
 def test_keras_writes_what_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
