@@ -12,6 +12,8 @@ from predictdyn.curves import KEY, Curves
 from predictdyn.loaders import _harness
 from predictdyn.loaders._companions import beside, metrics_beside, read_runs
 from predictdyn.loaders._facts import harness_metric
+from predictdyn.loaders._folders import first_line
+from predictdyn.loaders._json_rows import json_rows
 from predictdyn.loaders._logs import planned_end
 from predictdyn.loaders._names import families_by, families_of, params_of
 from predictdyn.loaders._points import curves_at
@@ -94,11 +96,13 @@ def looks(path: Path) -> str | None:
 
 
 def _is_result(file: Path) -> bool | None:
-    """Whether a file holds results, None where it cannot be read."""
+    """Whether a file holds results, None where it cannot be read; one with an object a line is a log of other tools."""
     try:
-        return _harness.is_result(json.loads(file.read_bytes()))
+        raw = file.read_bytes()
+        return _harness.is_result(json.loads(raw))
     except (ValueError, OSError, RecursionError):
-        return None
+        first = first_line(file)
+        return False if first.endswith(b"\n") and json_rows(first).rows else None
 
 
 def result_files(root: Path, files: str = "**/*.json") -> list[Path]:

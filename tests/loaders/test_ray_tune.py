@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from predictdyn.loaders import ray_tune
+from predictdyn.loaders import detect, ray_tune
 from predictdyn.loaders._json_rows import CUT, WRONG_LINES
 from predictdyn.loaders._runlog import RunLog
 from predictdyn.loaders.ray_tune import NO_STEP, NOT_ONE
@@ -84,6 +84,7 @@ def test_every_value_is_what_was_reported(tmp_path: Path, write: Callable[..., P
 
 def test_settings_come_from_the_reports_where_params_are_missing_or_cut(tmp_path: Path) -> None:
     expected = {"lr": 0.001, "model/depth": 2, "name": "adam"}
+    assert detect(trial(tmp_path / "alone" / "t", REPORTS, params=False).parent) == "ray_tune"
     folder = trial(tmp_path / "t", REPORTS)
     assert log(folder).config == expected
     (folder / "params.json").write_text('{"lr": 0.0')

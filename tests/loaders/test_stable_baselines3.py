@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from predictdyn.loaders import stable_baselines3
+from predictdyn.loaders import detect, stable_baselines3
 from predictdyn.loaders._csv_rows import WRONG_LINES
 from predictdyn.loaders._json_rows import CUT
 from predictdyn.loaders._rows import WRONG
@@ -67,6 +67,7 @@ def test_every_value_is_what_was_logged(tmp_path: Path, write: Callable[..., Pat
     found = log(write(tmp_path / "PPO_1"))
     assert sorted(rows(found)) == sorted(expected(DUMPS))
     assert found.dropped == {} and found.run == "PPO_1"
+    assert detect(tmp_path) == "stable_baselines3", "an object a line is no result of an evaluation"
 
 
 def test_both_forms_are_one_run_and_not_counted_twice(tmp_path: Path) -> None:
