@@ -171,6 +171,12 @@ def test_a_table_of_points_alone_is_tidy(same: Callable[[Curves, Curves], None],
     same(loaders.load(tmp_path / "a.csv.gz"), loaders.load(tmp_path / "a.parquet"))
 
 
+def test_the_page_on_logs_names_the_source_and_its_options(source: str) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "logs.md").read_text()
+    assert page.count(f"\n| `{source}` |") == 1
+    assert [option for option in loaders.options_of(source) if f"`{option}`" not in page] == []
+
+
 def test_importing_the_registry_is_light() -> None:
     heavy = "{'jax', 'sklearn', 'scipy', 'pyarrow.parquet', 'matplotlib'}"
     code = "import sys, predictdyn.loaders as l; l.sources(); l.options_of('lm_eval')"
