@@ -15,18 +15,22 @@ def crps(truth: np.ndarray, draws: np.ndarray) -> np.ndarray:
 
     .. math:: \frac1s \sum_i |x_i - y| - \frac{1}{2 s (s-1)} \sum_{i,j} |x_i - x_j|
 
-    truth (n,), draws (n, s) with s >= 2 -> (n,), all in the metric's units. The pair term is computed from order
-    statistics, :math:`\sum_{i,j} |x_i - x_j| = 2 \sum_i (2i - s - 1) x_{(i)}`. Ferro 2014, doi:10.1002/qj.2270.
+    truth (n,), draws (n, s) with s >= 2 -> (n,), all in the metric's units. Computed from order statistics as
+
+    .. math:: \frac{2}{s (s-1)} \Big[ \sum_{x_{(i)} \ge y} (s - i) (x_{(i)} - y)
+       + \sum_{x_{(i)} < y} (i - 1) (y - x_{(i)}) \Big]
+
+    which is the same, and a sum of numbers that are not negative: draws of 1e50 cancel nothing. Ferro 2014,
+    doi:10.1002/qj.2270.
 
     >>> round(float(crps(np.array([1.0]), np.array([[0.0, 2.0, 4.0]]))[0]), 3)
     0.333
     """
     truth, draws = _checked(truth, draws)
     s = draws.shape[1]
-    # Centred at the truth first: the pair term then cancels small numbers, not large ones.
     ordered = np.sort(draws - truth[:, None], axis=1)
-    pairs = ordered @ (2.0 * np.arange(1, s + 1) - s - 1)
-    return np.abs(ordered).mean(axis=1) - pairs / (s * (s - 1))
+    beyond = np.where(ordered < 0, np.arange(s), np.arange(s)[::-1])
+    return (np.abs(ordered) * beyond).sum(axis=1) * 2 / (s * (s - 1))
 
 
 def log_score(truth: np.ndarray, draws: np.ndarray) -> np.ndarray:

@@ -187,6 +187,12 @@ class TestCrps:
         found = crps(np.zeros(200_000), rng.normal(size=(200_000, 3)))
         assert_allclose(found.mean(), 0.233695, atol=4 * found.std() / np.sqrt(200_000))
 
+    def test_a_few_absurd_draws_leave_it_positive_and_exact(self):
+        draws = np.concatenate([np.linspace(-1, 1, 997), [1e40, 1e50, 1e60]])[None]
+        # The largest of s draws says nothing of a spread; the other two weigh 2 (s - i) / s (s - 1).
+        assert_allclose(crps(np.zeros(1), draws), (4 * 1e40 + 2 * 1e50) / (1000 * 999), rtol=1e-12)
+        assert (crps(np.zeros(50), 10.0 ** np.random.default_rng(0).uniform(-300, 300, (50, 100))) >= 0).all()
+
     def test_far_from_zero_no_digit_is_lost(self):
         truth, draws = ordinary()
         far = 2.0**30  # exact in floating point, but for the low bits of the draws

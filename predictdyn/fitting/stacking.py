@@ -10,6 +10,7 @@ import numpy as np
 from predictdyn.curves import Metric
 from predictdyn.fitting.voices import voices
 from predictdyn.scales import Scale, scale_for
+from predictdyn.scores import crps
 
 FACTORS = (0.25, 2.0)  # the spread of a mixture is never changed by more
 THINNED = 60  # draws of a forecast from which weights are learnt
@@ -45,7 +46,8 @@ def scaled(rows: Sequence[Resolved]) -> np.ndarray:
     The quartile keeps one absurd member from setting the unit; no draw counts for more than 50 units.
     """
     ordered = np.stack([_thinned(row.draws) - row.truth for row in rows])
-    score = np.abs(ordered).mean(axis=2) - ordered @ _pairs(ordered.shape[2])
+    n, k, s = ordered.shape
+    score = crps(np.zeros(n * k), ordered.reshape(n * k, s)).reshape(n, k)
     metric = np.array([row.metric for row in rows])
     unit = np.empty(len(rows))
     for name in set(metric):
@@ -167,8 +169,3 @@ def spread(
     reached = np.cumsum(voices(family)[ranked]) >= level * (n + 1) / n - 1e-9
     best = np.clip(np.asarray(factors)[ranked[int(np.argmax(reached)) if reached.any() else -1]], *FACTORS)
     return float(np.exp((f * np.log(best) + prior * np.log(towards)) / (f + prior)))
-
-
-def _pairs(s: int) -> np.ndarray:
-    """Coefficients (s,) of order statistics in half the mean absolute difference of two draws."""
-    return (2.0 * np.arange(1, s + 1) - s - 1) / (s * (s - 1))
