@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
 from predictdyn.loaders._json_rows import Rows
+from predictdyn.loaders._rows import number_of
 from predictdyn.loaders._runlog import RunLog
 
 ABSENT = "NA"  # Keras writes it where a row lacks what others have
@@ -15,27 +16,25 @@ NO_NUMBER = "value(s) that are no numbers dropped"
 NO_STEP = "line(s) without a step dropped"
 
 
-def run_of(
-    run: str, found: Rows, clock: str, config: Mapping[str, object], planned: float | None, aside: Iterable[str] = ()
-) -> RunLog:
-    """All numbers of the rows by row, then column; ``aside`` are columns that are no metrics.
+def run_of(run: str, found: Rows, clock: str, config: Mapping[str, object], planned: float | None) -> RunLog:
+    """All numbers of the rows by row, then column.
 
     >>> rows = Rows([{"epoch": "0", "loss": "2.5"}, {"epoch": "1", "loss": "?"}], Counter())
     >>> log = run_of("a", rows, "epoch", {}, None)
     >>> log.step.tolist(), log.value.tolist(), log.dropped[NO_NUMBER]
     ([0.0], [2.5], 1)
     """
-    dropped, passed = Counter(found.dropped), {clock, *aside}
+    dropped = Counter(found.dropped)
     metric, step, value = [], [], []
     for row in found.rows:
-        at = _number(row.get(clock))
+        at = number_of(row.get(clock))
         if at is None or not 0 <= at < np.inf:
             dropped[NO_STEP] += 1
             continue
         for name, cell in row.items():
-            if name in passed or str(cell).strip() == ABSENT:
+            if name == clock or str(cell).strip() == ABSENT:
                 continue
-            number = _number(cell)
+            number = number_of(cell)
             if number is None:
                 dropped[NO_NUMBER] += 1
                 continue
@@ -45,10 +44,3 @@ def run_of(
     wall, segment = np.full(len(metric), np.nan), np.zeros(len(metric), dtype=int)
     names = np.array(metric, dtype=object)
     return RunLog(run, names, np.array(step), np.array(value), wall, segment, config, planned, dropped=+dropped)
-
-
-def _number(cell: object) -> float | None:
-    try:
-        return float(str(cell))
-    except ValueError:
-        return None

@@ -72,11 +72,12 @@ def _numbers(cells: Column) -> tuple[np.ndarray, np.ndarray]:
     found = np.array(cells)
     if found.dtype.kind in "iuf" or not len(found):
         return found.astype(float), np.zeros(len(found), dtype=bool)
-    each = [_number(cell) for cell in cells]
+    each = [number_of(cell) for cell in cells]
     return np.array([np.nan if x is None else x for x in each], float), np.array([x is None for x in each], bool)
 
 
-def _number(cell: object) -> float | None:
+def number_of(cell: object) -> float | None:
+    """A cell as a number, if it is one or reads as one."""
     try:
         return float(cast(SupportsFloat, cell))
     except (TypeError, ValueError, OverflowError):

@@ -30,20 +30,21 @@ from predictdyn.loaders._logs import (
 )
 from predictdyn.loaders._merge import some
 from predictdyn.loaders._tables import TABLES, Table, header, is_table, numbers, open_binary, read_table, text
+from predictdyn.loaders.json_lines import ENDINGS, read_lines
+from predictdyn.loaders.wide import COMPANIONS
 
 VALUE_NAMES = ("value", "metric_value")
 METRIC_NAMES = ("metric", "metric_name", "tag", "key")
 PARTS = ("suite", "benchmark", "dataset", "task", "subset", "split")  # of the name of a metric, in front of it
 ERROR_NAMES = ("stderr", "value_stderr", "standard_error")
-COMPANIONS = ("runs.csv", "runs.parquet", "metrics.csv", "events.csv")
-LINES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
+ASIDE = (*COMPANIONS, "metrics.csv")  # no points, even where the columns look like it
 ASKED = 20  # files of a folder whose first lines are looked at
 
 
 def looks(path: Path) -> str | None:
     """How many tables there are with a column each for step, metric and value, in words, or None."""
     try:
-        files = log_files(path, (*TABLES, *LINES), COMPANIONS)
+        files = log_files(path, (*TABLES, *ENDINGS), ASIDE)
     except ValueError:
         return None
     long = sum(is_long(names_in(file)) for file in files[:ASKED])
@@ -127,9 +128,7 @@ def names_in(file: Path) -> list[str]:
 
 def _tables(path: Path, metric: str | Sequence[str] | None, value: str | None, step: str | None) -> list[Table]:
     """The long tables of a folder, or the one file; what is passed over is said."""
-    from predictdyn.loaders.json_lines import read_lines
-
-    files = log_files(path, (*TABLES, *LINES), COMPANIONS)
+    files = log_files(path, (*TABLES, *ENDINGS), ASIDE)
     if path.is_dir() and metric is None and value is None:
         long = [file for file in files if is_long(names_in(file))]
         if long and len(long) < len(files):

@@ -13,7 +13,7 @@ from predictdyn.loaders._csv_rows import csv_rows
 from predictdyn.loaders._folders import files_named, first_line, run_names
 from predictdyn.loaders._gather import gathered
 from predictdyn.loaders._json_rows import flat, json_rows
-from predictdyn.loaders._rows import run_log
+from predictdyn.loaders._rows import number_of, run_log
 from predictdyn.loaders._runlog import Item, RunLog
 from predictdyn.loaders._tables import read_bytes
 
@@ -103,7 +103,7 @@ def _progress(file: Path, counts: Counter[str]) -> Iterator[Row]:
     segment, last = 0, -1.0
     for row in rows:
         clock = next((name for name in CLOCKS if name in row), None)
-        step = None if clock is None else _number(row[clock])
+        step = None if clock is None else number_of(row[clock])
         if step is None:
             counts[NO_STEP] += 1
             continue
@@ -121,12 +121,12 @@ def _episodes(file: Path, counts: Counter[str], config: dict[str, object]) -> It
         about = dict(flat(json.loads(head.lstrip(b"#"))))
     except (ValueError, AttributeError, RecursionError):
         about = {}
-    start = _number(about.pop("t_start", None)) or 0.0
+    start = number_of(about.pop("t_start", None)) or 0.0
     config |= about
     rows, dropped = csv_rows(table)
     counts.update(dropped)
     for row in rows:
-        length, time = _number(row.get("l")), _number(row.get("t"))
+        length, time = number_of(row.get("l")), number_of(row.get("t"))
         if length is None or time is None or "r" not in row or not 0 <= length < float("inf"):
             counts[NO_EPISODE] += 1
         else:
@@ -139,10 +139,3 @@ def _is_progress(file: Path) -> bool:
 
 def _is_monitor(file: Path) -> bool:
     return file.name.endswith(MONITOR) and first_line(file).startswith(b'#{"t_start"')
-
-
-def _number(cell: object) -> float | None:
-    try:
-        return float(cell)  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
-        return None

@@ -21,8 +21,9 @@ from predictdyn.loaders._logs import log_files, run_names
 from predictdyn.loaders._runlog import Item, RunLog
 from predictdyn.loaders._tables import Table, header, numbers, open_binary, read_bytes, read_table
 from predictdyn.loaders._wandb_values import OWN, STEP, WALL, Row, logged, row_of, run_log_of
+from predictdyn.loaders.json_lines import ENDINGS
 
-TABLES, LINES = (".csv", ".csv.gz"), (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz")
+TABLES = (".csv", ".csv.gz")
 CLOCKS = ("_runtime", WALL)  # one of them is in every history
 LOW, HIGH, BETWEEN = "__MIN", "__MAX", " - "
 TIMES = ("Relative Time", "Wall Time")  # clocks of a chart that are no steps
@@ -40,7 +41,7 @@ def load(path: Path | str, **options: object) -> Curves:
 def scan(path: Path) -> list[Item]:
     """The runs of all exports at a path; charts of one run are together."""
     histories, charts = [], dict[str, list[Path]]()
-    for file in log_files(path, (*TABLES, *LINES)):
+    for file in log_files(path, (*TABLES, *ENDINGS)):
         names = _columns(file)
         if _is_history(names):
             histories.append(file)
@@ -73,7 +74,7 @@ def read(item: Item) -> RunLog:
         rows = [
             row for file in item.files for row in _chart_rows(_chart(file, file.stat().st_mtime_ns), item.key, dropped)
         ]
-    elif item.files[0].name.lower().endswith(LINES):
+    elif item.files[0].name.lower().endswith(ENDINGS):
         rows = _lines(item.files[0], dropped)
     else:
         rows = _history_rows(read_table(item.files[0]), dropped)
@@ -83,7 +84,7 @@ def read(item: Item) -> RunLog:
 def _columns(file: Path) -> list[str]:
     """The column names of an export, as far as the first line tells."""
     name = file.name.lower()
-    if not name.endswith(LINES):
+    if not name.endswith(ENDINGS):
         try:
             return header(file) if name.endswith(TABLES) else []
         except csv.Error:

@@ -44,8 +44,8 @@ def load(
 ) -> Curves:
     """Read one file, or all such files of a folder (each a run of its own, unless a column says which run it is).
 
-    * ``run``: the column that names the run. By itself: run, run_name, name, model, ..., else the file name is the run
-      (with its folders in front where two files share it).
+    * ``run``: the columns that name the run, joined with /. By itself: run, run_name, name, model, ..., else the file
+      name is the run (with its folders in front where two files share it).
     * ``step``: the column of the clock. By itself: step, global_step, _step, iteration, tokens, epoch, ...
     * ``metrics``: columns or globs to take, ``"val_*,loss"`` or a list. By itself: every column that holds a number,
       but for clocks. ``<metric>_stderr`` is the standard error of ``<metric>`` where both are there.
