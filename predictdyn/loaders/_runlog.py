@@ -24,6 +24,8 @@ class RunLog(NamedTuple):
     seconds since 1970, NaN where unknown; ``segment`` (n,) counts the starts of a run that was stopped and resumed.
     ``config`` are the run's settings, flat, with / between the levels. ``planned`` is the planned length in steps,
     where the settings say so. ``events`` are (step, what). ``dropped`` says what could not be read: reason and count.
+    ``stopped`` is the tool's word for a run that was stopped before its planned end ("pruned", "killed"), else "".
+    ``study`` names a search whose trials were all meant to be equally long, where the run is one of them, else "".
     """
 
     run: str
@@ -36,3 +38,5 @@ class RunLog(NamedTuple):
     planned: float | None = None
     events: Sequence[tuple[float, str]] = ()
     dropped: Mapping[str, int] = {}
+    stopped: str = ""
+    study: str = ""
