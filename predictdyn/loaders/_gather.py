@@ -14,31 +14,36 @@ import pandas as pd
 from predictdyn.curves import Curves, Metric, curves_from
 from predictdyn.loaders import is_address
 from predictdyn.loaders._companions import beside, metrics_beside, read_runs, unique_runs
-from predictdyn.loaders._facts import log_metric
-from predictdyn.loaders._logs import listed
-from predictdyn.loaders._merge import Rules, Tidy, lines_of, matches, some, tidy_run
+from predictdyn.loaders._facts import fitted, log_metric
+from predictdyn.loaders._lengths import Length
+from predictdyn.loaders._merge import MERGES, Conflict, Rules, Tidy, matches, tidy_runs
 from predictdyn.loaders._plans import planned_runs
+from predictdyn.loaders._remarks import fingerprints, remarks
 from predictdyn.loaders._runlog import Item, RunLog
+from predictdyn.loaders._said import Said, flat, lines_of, some
+from predictdyn.loaders._words import counted, listed
 
 # What holds if an option is not given.
 OPTIONS: Mapping[str, object] = {
-    "metrics": None, "exclude": None, "clock": "step", "thin": None, "family": None, "covariates": None,
+    "metrics": None, "exclude": None, "clock": "step", "thin": None, "merge": None, "family": None, "covariates": None,
     "last_step": None, "metrics_file": None, "runs_file": None, "workers": 1,
 }  # fmt: skip
 
 
 class Head(NamedTuple):
-    """What is kept of a run once its points are written: ``ranges`` are (lowest, highest) of each metric."""
+    """What is kept of a run once its points are written: ``ranges`` are (lowest, highest) of each metric, ``prints``
+    tell whether two curves are equal.
+    """
 
     run: str
-    last: float
     size: int
+    length: Length
     ranges: Mapping[str, tuple[float, float]]
+    prints: Mapping[str, str]
     names: Sequence[str]
     events: Sequence[tuple[float, str]]
     config: Mapping[str, object]
-    planned: float | None
-    said: Mapping[str, int]
+    said: Said
 
 
 class Tables(NamedTuple):
@@ -62,22 +67,28 @@ def gathered(
     * ``clock``: "step", or a logged metric that never goes back, such as "epoch": points lie on it by interpolation in
       steps, of several at one place the last counts; what lies outside what was logged of it is dropped.
     * ``thin``: at most so many points a curve (4 or more): first, last, lowest and highest of equal bins in ln step.
+    * ``merge``: where the steps of a log go back, ``yes`` makes it one run that restarted, ``runs`` makes every
+      beginning a run of its own, ``no`` makes values that contradict each other an error. By itself tools' logs are
+      merged by the rules below, and tables (wide, long) must not contradict themselves.
     * ``family``: a pattern such as ``"{family}_s*"`` or a regular expression with one group on the run name, or keys of
       the configuration. By itself runs are one family if their names differ in seed or variant only
       (`_names.VARIANTS`), or their configurations in seed, name and folders only.
     * ``covariates``: keys (globs) of the configuration; by itself all with one number, truth value or word that differ
       between runs, but for seeds, names and folders; "" for none.
-    * ``last_step``: where runs are planned to end: a number, or a key of the configuration. By itself runs_file says
-      so, else the configuration; where nothing does, the largest logged step is taken, and a warning names the runs.
+    * ``last_step``: where runs are planned to end: a number, a key of the configuration, ``logged`` or ``longest``. By
+      itself runs_file says so, else the configuration, else the longest of the sibling runs (`_lengths`), else the
+      largest logged step is taken; a warning names the runs.
     * ``metrics_file``, ``runs_file``: tables as in the tidy folder; by themselves metrics.csv (if it has a column kind)
       and runs.csv (if it has a column run) beside the data. They override all else.
     * ``workers``: processes that read runs side by side.
 
-    Rules. **Restarts**: where a metric's step goes back, or comes again, what was logged later wins, and what was
-    logged before beyond that step is dropped; a metric that is not logged again ends where the run went back to. **NaN
-    and infinity** are no points: each stretch of them is an event ("loss is NaN"), and the run keeps its planned end.
-    **Steps** stay as irregular as they are. **Kinds** are those of `_facts.LOG`; where values lie outside the range
-    stated there (an accuracy of 75), that bound is given up. **A run** that cannot be read, or has no points, is left
+    Rules. **Several runs** in one log, one after the other, are several runs (`_begin.beginnings`). **Restarts**: where
+    a metric's step goes back, or comes again, what was logged later counts, and what was logged before beyond that step
+    is lost; a metric that is not logged again ends where the run went back to. Where more than half of all values would
+    be lost, the log is refused. **Clocks** that do not move, or count something else, are placed on that of the other
+    metrics (`_clocks.on_one_clock`). **NaN and infinity** are no points: each stretch of them is an event ("loss is NaN"), and the run keeps its planned end.
+    **Steps** stay as irregular as they are. **Kinds** are those of `_facts.LOG`, ranges those that fit the values
+    (`_facts.fitted`: percent or fractions). **A run** that cannot be read, or has no points, is left
     out. Each of these is counted, and said in a UserWarning of one line. Raises ValueError, one line, where no run is
     left.
     """
@@ -100,36 +111,37 @@ def tidied(
     scan: Callable[..., list[Item]],
     read: Callable[..., RunLog],
     options: Mapping[str, object],
-    known: Callable[[Item], Tidy | None] = lambda item: None,
+    known: Callable[[Item], list[Tidy]] = lambda item: [],
 ) -> Iterator[Tidy]:
     """The runs of a path one after the other, sorted by name: no more than a few (2 a worker) are held at a time.
 
     Options are those of `gathered`. A run that cannot be read comes without points, and says why. What is ``known`` of
     a run already is not read again.
     """
-    own = {name: value for name, value in options.items() if name not in OPTIONS}
     takes = [dict(getattr(function, "__kwdefaults__", None) or {}) for function in (scan, read)]
-    unknown = [name for name in own if not any(name in taken for taken in takes)]
+    unknown = [name for name in options if name not in OPTIONS and not any(name in taken for taken in takes)]
     if unknown:
         raise ValueError(f"no option {unknown[0]!r}; there are {', '.join([*takes[0], *takes[1], *OPTIONS])}")
-    for_scan, for_read = ({name: own[name] for name in own if name in taken} for taken in takes)
-    rules, workers = _rules(options), _count(options.get("workers", 1), "workers", 1)
+    for_scan, for_read = ({name: options[name] for name in options if name in taken} for taken in takes)
+    rules, workers = rules_of(options), counted(options.get("workers", 1), "workers", 1)
     path = Path(path)
     if not path.exists() and not is_address(path):
         raise ValueError(f"{path}: no such file or folder")
     items = iter(_apart(sorted(scan(path, **for_scan), key=lambda item: item.run)))
     if workers == 1:
         for item in items:
-            yield known(item) or _tidied(item, read, for_read, rules)
+            yield from known(item) or _tidied(item, read, for_read, rules)
         return
     from joblib import Parallel, delayed
 
     with Parallel(n_jobs=workers) as parallel:
         while few := list(islice(items, 2 * workers)):
             before = {item.run: known(item) for item in few}
-            new = [item for item in few if before[item.run] is None]
-            done = dict(zip(new, parallel(delayed(_tidied)(item, read, for_read, rules) for item in new), strict=True))
-            yield from (before[item.run] or done[item] for item in few)
+            new = [item.run for item in few if not before[item.run]]
+            made = parallel(delayed(_tidied)(item, read, for_read, rules) for item in few if item.run in new)
+            done = dict(zip(new, made, strict=True))
+            for item in few:
+                yield from before[item.run] or done[item.run]
 
 
 def head_of(tidy: Tidy) -> Head:
@@ -141,14 +153,15 @@ def head_of(tidy: Tidy) -> Head:
         for name, low, high in zip(by_metric.groups, by_metric.min(), by_metric.max(), strict=True)
     }
     last = float(points["step"].max()) if len(points) else 0.0
-    rest = (tidy.names, tidy.events, tidy.config, tidy.planned, tidy.said)
-    return Head(tidy.run, last, len(points), ranges, *rest)
+    length = Length(tidy.planned, last, tidy.stopped, tidy.study, tidy.pace)
+    prints = fingerprints(points)
+    return Head(tidy.run, len(points), length, ranges, prints, tidy.names, tidy.events, tidy.config, tidy.said)
 
 
 def tables_of(path: Path, heads: Sequence[Head], options: Mapping[str, object]) -> Tables:
     """Runs, metrics and events of all runs together, once each has been read; ValueError where none has points."""
     logged = sorted({name for head in heads for name in head.names})
-    for pattern in _words(options.get("metrics")):
+    for pattern in listed(options.get("metrics")):
         if logged and not any(matches(name, [pattern]) for name in logged):
             raise ValueError(f"{path}: metrics={pattern!r} matches no metric; logged were {some(logged, 12)}")
     full = [head for head in heads if head.size]
@@ -162,43 +175,43 @@ def tables_of(path: Path, heads: Sequence[Head], options: Mapping[str, object]) 
     metrics, wide = _metrics(full, stated)
     runs_file = options.get("runs_file") or beside(folder, "runs", ["run"], log=log)
     table = unique_runs(read_runs(Path(str(runs_file))), Path(str(runs_file))) if runs_file else None
-    runs, assumed = planned_runs(
-        {head.run: head.config for head in full},
-        {head.run: (head.planned, head.last) for head in full},
-        table,
-        **{name: options.get(name) for name in ("family", "covariates", "last_step")},  # type: ignore[arg-type]
-    )
+    try:
+        runs, assumed = planned_runs(
+            {head.run: head.config for head in full},
+            {head.run: head.length for head in full},
+            table,
+            **{name: options.get(name) for name in ("family", "covariates", "last_step")},  # type: ignore[arg-type]
+        )
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
     events = [(head.run, step, what) for head in full for step, what in head.events]
     empty = [head.run for head in heads if not head.size]
     lines = [
         *lines_of({head.run: head.said for head in heads}),
         *([f"{len(empty)} run(s) without points left out: {some(empty)}"] if empty else []),
     ]
-    return Tables(runs, metrics, pd.DataFrame(events, columns=["run", "step", "what"]), [*lines, *wide, *assumed])
+    stated_families = options.get("family") is not None or (table is not None and "family" in table)
+    known = stated_families or any(head.config for head in full)
+    noted = remarks(runs, metrics, {head.run: head.prints for head in full}, known=known)
+    table_of_events = pd.DataFrame(events, columns=["run", "step", "what"])
+    return Tables(runs, metrics, table_of_events, [*lines, *wide, *assumed, *noted])
 
 
-def _rules(options: Mapping[str, object]) -> Rules:
-    thin = options.get("thin")
+def rules_of(options: Mapping[str, object]) -> Rules:
+    """The rules that options state."""
+    thin, said = options.get("thin"), options.get("merge")
+    word = "auto" if said is None else {"true": "yes", "1": "yes", "false": "no", "0": "no"}.get(
+        str(said).lower(), str(said).lower()
+    )  # fmt: skip
+    if word not in MERGES:
+        raise ValueError(f"merge must be one of {', '.join(MERGES)}, found {said!r}")
     return Rules(
-        _words(options.get("metrics")),
-        _words(options.get("exclude")),
+        listed(options.get("metrics")),
+        listed(options.get("exclude")),
         str(options.get("clock", "step")),
-        None if thin is None else _count(thin, "thin", 4),
+        None if thin is None else counted(thin, "thin", 4),
+        word,
     )
-
-
-def _words(chosen: object) -> list[str]:
-    return listed(chosen)  # type: ignore[arg-type]
-
-
-def _count(said: object, name: str, least: int) -> int:
-    try:
-        number = int(str(said))
-    except ValueError:
-        number = least - 1
-    if number < least:
-        raise ValueError(f"{name} must be a whole number >= {least}, found {said!r}")
-    return number
 
 
 def _apart(items: Sequence[Item]) -> list[Item]:
@@ -211,32 +224,30 @@ def _apart(items: Sequence[Item]) -> list[Item]:
     return apart
 
 
-def _tidied(item: Item, read: Callable[..., RunLog], own: Mapping[str, Any], rules: Rules) -> Tidy:
-    """One run; one that cannot be read is empty, and the reason is counted."""
+def _tidied(item: Item, read: Callable[..., RunLog], own: Mapping[str, Any], rules: Rules) -> list[Tidy]:
+    """The runs of an item; one that cannot be read is empty, and the reason is counted.
+
+    Raises `Conflict` where values that contradict each other are an error.
+    """
     try:
-        return tidy_run(read(item, **own)._replace(run=item.run), rules)
+        return tidy_runs(read(item, **own)._replace(run=item.run), rules)
+    except Conflict:
+        raise
     except ValueError as error:
         points = pd.DataFrame({name: np.empty(0) for name in ("metric", "step", "value", "stderr")})
-        return Tidy(item.run, points, [], [], {}, None, {f"run(s) left out: {error}": 1})
+        said = flat({f"run(s) left out: {error}": 1})
+        return [Tidy(item.run, points, [], [], {}, None, said, item=item.run)]
 
 
 def _metrics(heads: Sequence[Head], stated: Mapping[str, Metric]) -> tuple[dict[str, Metric], list[str]]:
-    """What is known of every metric; a bound of the table that values break is given up, and that is said."""
+    """What is known of every metric, with the range that its values have; what was not clear is said."""
     metrics, lines = {}, []
     for name in sorted({name for head in heads for name in head.ranges}):
+        if name in stated:
+            metrics[name] = stated[name]
+            continue
         low = min(head.ranges[name][0] for head in heads if name in head.ranges)
         high = max(head.ranges[name][1] for head in heads if name in head.ranges)
-        known = stated.get(name) or log_metric(name)
-        if name not in stated:
-            under = known.lower is not None and low < known.lower - 1e-6 * max(1, abs(known.lower))
-            over = known.upper is not None and high > known.upper + 1e-6 * max(1, abs(known.upper))
-            if under or over:
-                lines.append(
-                    f"{name} runs from {low:g} to {high:g}, outside {known.lower} to {known.upper}: the bound is given "
-                    "up; state it in metrics.csv"
-                )
-                known = known._replace(
-                    lower=None if under else known.lower, upper=None if over else known.upper, chance=None
-                )
-        metrics[name] = known
+        metrics[name], line = fitted(log_metric(name), low, high)
+        lines += [line] if line else []
     return metrics, lines

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import NamedTuple
@@ -10,10 +9,35 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from predictdyn.loaders._facts import is_clock
+from predictdyn.loaders._begin import beginnings, restarts_in
+from predictdyn.loaders._clocks import on_one_clock
+from predictdyn.loaders._facts import is_clock, plain_name
 from predictdyn.loaders._runlog import RunLog
+from predictdyn.loaders._said import (
+    ABANDONED,
+    BEGUN_AGAIN,
+    NO_CLOCK,
+    NO_STEP,
+    NO_STEP_EVENT,
+    NOT_FINITE,
+    REPLACED,
+    RESTARTS,
+    SAME_CLOCK,
+    THINNED,
+    UNORDERED,
+    Said,
+    Tally,
+    flat,
+    some,
+)
 
 Lines = dict[str, tuple[np.ndarray, np.ndarray]]  # steps and values, each (t,), of every metric
+# What is done where a log goes back: what it looks like, one run, no run (an error), or a run each time.
+MERGES = ("auto", "yes", "no", "runs")
+
+
+class Conflict(ValueError):
+    """Values that contradict each other, in a log that must not be merged."""
 
 
 class Rules(NamedTuple):
@@ -23,12 +47,15 @@ class Rules(NamedTuple):
     exclude: Sequence[str] = ()
     clock: str = "step"
     thin: int | None = None
+    merge: str = "auto"
 
 
 class Tidy(NamedTuple):
     """One run: its ``points`` (metric, step, value, stderr; sorted, unique, finite), and all that is not a point.
 
-    ``names`` are all metrics that it logged, chosen or not; ``said`` counts what was merged or dropped, by reason.
+    ``names`` are all metrics that it logged, chosen or not; ``said`` counts what was merged or dropped, by reason and
+    metric; ``stopped`` and ``study`` are those of `RunLog`, ``pace`` is how many steps an epoch has, where that was logged,
+    and ``item`` is what the source called the log that the run is in.
     """
 
     run: str
@@ -37,29 +64,11 @@ class Tidy(NamedTuple):
     events: Sequence[tuple[float, str]]
     config: Mapping[str, object]
     planned: float | None
-    said: Mapping[str, int]
-
-
-MOST = 30  # lines
-
-
-class Restart(NamedTuple):
-    """Where in the log a run went back, and to which step."""
-
-    place: int
-    step: float
-
-
-# Reasons, as they are said. The first is a restart, the others are points.
-RESTARTS = "restart(s) merged, later wins"
-REPLACED = "value(s) replaced by what was logged again at the same step"
-ABANDONED = "value(s) dropped beyond a step that was gone back to"
-NOT_FINITE = "value(s) NaN or infinite, kept as events"
-NO_STEP = "value(s) without a step (or with a negative one) dropped"
-NO_STEP_EVENT = "event(s) without a step dropped"
-NO_CLOCK = "value(s) dropped where the clock was not logged"
-SAME_CLOCK = "value(s) dropped that share their place on the clock with a later one"
-THINNED = "value(s) thinned out, the extremes of each bin in ln step kept"
+    said: Said
+    stopped: str = ""
+    study: str = ""
+    pace: float | None = None
+    item: str = ""
 
 
 def matches(name: str, patterns: Iterable[str]) -> bool:
@@ -67,27 +76,48 @@ def matches(name: str, patterns: Iterable[str]) -> bool:
     return any(name == pattern or fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def some(names: Sequence[str], most: int = 4) -> str:
-    """The first few names, and how many more there are.
+def tidy_runs(log: RunLog, rules: Rules) -> list[Tidy]:
+    """The runs of one log, on one clock each: more than one where the log begins again, see `_begin.beginnings`."""
+    log, said = on_one_clock(log)
+    pieces = _pieces(log, rules)
+    said.add(BEGUN_AGAIN, len(pieces) - 1)
+    rules = rules._replace(merge="no") if log.strict and rules.merge == "auto" else rules
+    found = []
+    for number, piece in enumerate(pieces, 1):
+        piece = piece._replace(run=log.run if number == 1 else f"{log.run}#{number}")
+        # How the log ended is how its last run did; what could not be read is said once.
+        piece = piece if number == len(pieces) else piece._replace(events=(), stopped="")
+        piece = piece if number == 1 else piece._replace(dropped={})
+        tidy = tidy_run(piece, rules)._replace(item=log.run)
+        found.append(tidy if number > 1 else tidy._replace(said=said.plus(tidy.said)))
+    return found
 
-    >>> some(["a", "b", "c"], 2)
-    'a, b and 1 more'
-    """
-    rest = len(names) - most
-    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
+
+def _pieces(log: RunLog, rules: Rules) -> list[RunLog]:
+    if rules.merge in ("yes", "no"):
+        return [log]
+    curves = _usable(log)
+    restarts = restarts_in(curves, log.step, log.segment)
+    if not restarts:
+        return [log]
+    places = (
+        [restart.place for restart in restarts]
+        if rules.merge == "runs"
+        else beginnings(curves, log.step, log.value, restarts, log.planned)
+    )
+    edges = [0, *places, len(log.step)]
+    row = np.arange(len(log.step))
+    return [log.only((row >= a) & (row < b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
 
 
-def lines_of(said: Mapping[str, Mapping[str, int]]) -> list[str]:
-    """What was counted in runs, one line a reason (at most `MOST`: a thousand runs may fail for a thousand reasons).
-
-    >>> lines_of({"a": {"point(s) lost": 2}, "b": {"point(s) lost": 1}})
-    ['3 point(s) lost, in a, b']
-    """
-    lines = []
-    for reason in sorted({reason for counts in said.values() for reason in counts}):
-        runs = [run for run, counts in said.items() if counts.get(reason)]
-        lines.append(f"{sum(said[run][reason] for run in runs):,} {reason}, in {some(runs)}")
-    return [*lines[:MOST], *([f"and {len(lines) - MOST} more such lines"] if len(lines) > MOST else [])]
+def _usable(log: RunLog) -> dict[str, np.ndarray]:
+    """The rows of each metric that have a step, in the order of the log."""
+    usable = np.isfinite(log.step) & (log.step >= 0)
+    codes, uniques = pd.factorize(np.asarray(log.metric, dtype=object), sort=True)
+    order = np.argsort(codes, kind="stable")
+    order = order[usable[order]]
+    parts = np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
+    return {str(uniques[codes[rows[0]]]): rows for rows in parts if len(rows)}
 
 
 def tidy_run(log: RunLog, rules: Rules) -> Tidy:
@@ -98,22 +128,17 @@ def tidy_run(log: RunLog, rules: Rules) -> Tidy:
     >>> tidy.points["value"].tolist(), tidy.events
     ([3.0, 2.0], [(2.0, 'restart'), (3.0, 'loss is NaN')])
     """
-    said = Counter(dict(log.dropped))
+    said = Tally(flat(log.dropped))
     step, value = np.asarray(log.step, dtype=float), np.asarray(log.value, dtype=float)
-    codes, uniques = pd.factorize(np.asarray(log.metric, dtype=object), sort=True)
-    usable = np.isfinite(step) & (step >= 0)
-    said[NO_STEP] += int((~usable).sum())
-    curves = {}
-    order = np.argsort(codes, kind="stable")
-    for rows in np.split(order, np.flatnonzero(np.diff(codes[order])) + 1):
-        if usable[rows].any():
-            curves[str(uniques[codes[rows[0]]])] = rows[usable[rows]]
-    standing, restarts = _merged(curves, step, np.asarray(log.segment), said)
+    curves = _usable(log)
+    for name, count in _without_step(log, step).items():
+        said.add(NO_STEP, count, name)
+    standing, restarts = _standing(log._replace(step=step, value=value), curves, rules, said)
     kept: Lines = {name: (step[rows], value[rows]) for name, rows in standing.items()}
     events = [(float(at), what) for at, what in log.events if np.isfinite(at)]
-    said[NO_STEP_EVENT] += len(log.events) - len(events)
-    events += [(restart.step, "restart") for restart in restarts]
-    planned = log.planned
+    said.add(NO_STEP_EVENT, len(log.events) - len(events))
+    events += [(at, "restart") for at in restarts]
+    planned, pace = log.planned, _pace(kept)
     names = list(kept)
     if rules.clock != "step":
         kept, events, planned = _on_clock(kept, events, planned, rules.clock, said)
@@ -121,14 +146,17 @@ def tidy_run(log: RunLog, rules: Rules) -> Tidy:
     for name in _chosen(kept, rules):
         at, number = kept[name]
         finite = np.isfinite(number)
-        events += [(float(at[row]), f"{name} is {_word(number[row])}") for row in np.flatnonzero(_starts(~finite))]
-        said[NOT_FINITE] += int((~finite).sum())
+        if not finite.all():
+            events += [(float(at[row]), f"{name} is {_word(number[row])}") for row in np.flatnonzero(_starts(~finite))]
+            said.add(NOT_FINITE, int((~finite).sum()), name)
+            at, number = at[finite], number[finite]
         errors = kept.get(f"{name}_stderr")
         stderr = np.full(len(at), np.nan) if errors is None else _at_steps(at, *errors)
-        chosen = np.flatnonzero(finite)
-        thinned = chosen if rules.thin is None else chosen[_extremes(at[chosen], number[chosen], rules.thin)]
-        said[THINNED] += len(chosen) - len(thinned)
-        columns.append((name, at[thinned], number[thinned], stderr[thinned]))
+        if rules.thin is not None:
+            thinned = _extremes(at, number, rules.thin)
+            said.add(THINNED, len(at) - len(thinned), name)
+            at, number, stderr = at[thinned], number[thinned], stderr[thinned]
+        columns.append((name, at, number, stderr))
     points = pd.DataFrame(
         {
             "metric": np.repeat(np.array([name for name, *_ in columns], dtype=object), [len(c[1]) for c in columns]),
@@ -138,7 +166,29 @@ def tidy_run(log: RunLog, rules: Rules) -> Tidy:
             },
         }
     )
-    return Tidy(log.run, points, names, sorted(events), dict(log.config), planned, +said)
+    return Tidy(log.run, points, names, sorted(events), dict(log.config), planned, said, log.stopped, log.study, pace)
+
+
+def _pace(kept: Lines) -> float | None:
+    """How many steps an epoch has, by the epochs that were logged; None where that cannot be told."""
+    name = next((name for name in kept if plain_name(name).rpartition("_")[2] == "epoch"), None)
+    if name is None:
+        return None
+    step, epoch = kept[name]
+    if not np.isfinite(epoch).all() or epoch[-1] <= 0 or step[-1] <= 0:
+        return None
+    if (epoch % 1 != 0).any():
+        return float(step[-1] / epoch[-1])
+    rises = np.flatnonzero(np.diff(epoch) > 0) + 1  # whole numbers say no more than where they change
+    if len(rises) < 2:
+        return None
+    first, last = rises[0], rises[-1]
+    return float((step[last] - step[first]) / (epoch[last] - epoch[first]))
+
+
+def _without_step(log: RunLog, step: np.ndarray) -> dict[str, int]:
+    bad = ~(np.isfinite(step) & (step >= 0))
+    return {str(name): int(n) for name, n in pd.Series(log.metric[bad]).value_counts().items()} if bad.any() else {}
 
 
 def _chosen(kept: Mapping[str, object], rules: Rules) -> list[str]:
@@ -150,11 +200,45 @@ def _chosen(kept: Mapping[str, object], rules: Rules) -> list[str]:
     return [name for name in names if not is_clock(name)]
 
 
+def _standing(
+    log: RunLog, curves: Mapping[str, np.ndarray], rules: Rules, said: Tally
+) -> tuple[dict[str, np.ndarray], list[float]]:
+    """The rows of each metric that stand, and the steps of the restarts.
+
+    A clock is no metric that could be lost, and a value that is logged again as it was is none either.
+    """
+    step, value = log.step, log.value
+    if all((np.diff(step[rows]) > 0).all() for rows in curves.values()):
+        return dict(curves), []
+    if rules.merge == "no":
+        return _ordered(log, curves), []
+    merged, restarts = _merged(curves, step, log.segment)
+    counts = {name: _lost(step, value, curves[name], merged.get(name, curves[name][:0])) for name in curves}
+    lost = sum(sum(pair) for name, pair in counts.items() if not is_clock(name))
+    if rules.merge == "auto" and 2 * lost > sum(len(rows) for name, rows in curves.items() if not is_clock(name)):
+        ordered = _without_repeats(log, curves)
+        if ordered is None:
+            worst = sorted(counts, key=lambda name: -sum(counts[name]))
+            raise ValueError(
+                f"steps go back {len(restarts)} times, so that merging would lose {lost:,} of the values of "
+                f"{some(worst, 6)}; does the clock count something else? choose it with clock=... or step=..., "
+                "or say merge=runs (each beginning is a run) or merge=yes (the later value counts)"
+            )
+        for name, rows in curves.items():
+            said.add(UNORDERED, int((np.diff(step[rows]) < 0).sum()), name)
+        return ordered, []
+    for name, (replaced, abandoned) in counts.items():
+        if not is_clock(name):
+            said.add(REPLACED, replaced, name)
+            said.add(ABANDONED, abandoned, name)
+    said.add(RESTARTS, len(restarts))
+    return merged, restarts
+
+
 def _merged(
-    curves: Mapping[str, np.ndarray], step: np.ndarray, segment: np.ndarray, said: Counter[str]
-) -> tuple[dict[str, np.ndarray], list[Restart]]:
-    """The rows (places in the log) of each metric that stand, and the restarts."""
-    restarts = _restarts(curves, step, segment)
+    curves: Mapping[str, np.ndarray], step: np.ndarray, segment: np.ndarray
+) -> tuple[dict[str, np.ndarray], list[float]]:
+    restarts = restarts_in(curves, step, segment)
     kept = {}
     for name, rows in curves.items():
         at = step[rows]
@@ -163,45 +247,56 @@ def _merged(
         later = np.minimum.accumulate(np.append(at[1:], np.inf)[::-1])[::-1]
         end = min((restart.step for restart in restarts if restart.place > rows[-1]), default=np.inf)
         stands = (at < later) & (at <= end)
-        again = ~stands & np.isin(at, at[stands])
-        said[REPLACED] += int(again.sum())
-        said[ABANDONED] += int((~stands & ~again).sum())
         if stands.any():
             kept[name] = rows[stands]
-    said[RESTARTS] += len(restarts)
-    return kept, restarts
+    return kept, [restart.step for restart in restarts]
 
 
-def _restarts(curves: Mapping[str, np.ndarray], step: np.ndarray, segment: np.ndarray) -> list[Restart]:
-    """Where the run went back: metrics that go back, each once, are one restart if the others agree.
+def _lost(step: np.ndarray, value: np.ndarray, rows: np.ndarray, kept: np.ndarray) -> tuple[int, int]:
+    """How many values of a metric another value replaces at their step, and how many are left behind."""
+    if len(rows) == len(kept):
+        return 0, 0
+    gone = rows[~np.isin(rows, kept)]
+    at = np.searchsorted(step[kept], step[gone])
+    again = np.append(step[kept], np.nan)[at] == step[gone]
+    other = ~_same(np.append(value[kept], np.nan)[at[again]], value[gone[again]])
+    return int(other.sum()), int((~again).sum())
 
-    A metric goes back where its step falls, or where it is logged again at the same step by a new segment. Of the
-    metrics that had gone beyond the step of the restart (the upper median of the steps that metrics go back to) and are
-    logged again, more than half must go back: one that is written late, or twice, is no restart of the others.
-    """
-    found = []
-    for rows in curves.values():
-        change = np.diff(step[rows])
-        # What is always logged at one step (settings, a final test) says nothing of how far the run had come.
-        again = (change == 0) & (np.diff(segment[rows]) > 0) & (step[rows[:-1]] > step[rows[0]])
-        back = np.flatnonzero((change < 0) | again)
-        found += [(int(rows[i + 1]), int(rows[i])) for i in back]
-    groups: list[list[int]] = []
-    for row, before in sorted(found):
-        if not groups or before >= groups[-1][0]:
-            groups.append([row])
-        else:
-            groups[-1].append(row)
-    restarts = [Restart(rows[0], float(np.sort(step[rows])[len(rows) // 2])) for rows in groups]
-    place, low = np.array([r.place for r in restarts], dtype=int), np.array([r.step for r in restarts])
-    beyond, agree = np.zeros(len(place)), np.zeros(len(place))
-    for rows in curves.values() if restarts else ():
-        after = np.searchsorted(rows, place)
-        highest = np.append(-np.inf, np.maximum.accumulate(step[rows]))[after]
-        counted = (highest >= low) & (after < len(rows))
-        beyond += counted
-        agree += counted & (np.append(step[rows], np.inf)[after] <= highest)
-    return [restart for restart, real in zip(restarts, 2 * agree > beyond, strict=True) if real]
+
+def _same(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    return (one == other) | (np.isnan(one) & np.isnan(other))
+
+
+def _without_repeats(log: RunLog, curves: Mapping[str, np.ndarray]) -> dict[str, np.ndarray] | None:
+    """The rows of each metric by step, equal repeats once; None where one step has two values."""
+    try:
+        return _ordered(log, curves)
+    except Conflict:
+        return None
+
+
+def _ordered(log: RunLog, curves: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The rows of each metric by step, equal repeats once. Raises `Conflict` where one step has two values."""
+    ordered, wrong = {}, []
+    for name, rows in curves.items():
+        at = rows[np.argsort(log.step[rows], kind="stable")]
+        again = np.append(False, np.diff(log.step[at]) == 0)
+        twice = np.flatnonzero(again)
+        # Of a clock the last reading counts: it says how far the run is, and cannot contradict itself.
+        other = twice[~_same(log.value[at[twice]], log.value[at[twice - 1]])]
+        if not is_clock(name):
+            wrong += [(int(at[i]), int(at[i - 1]), name) for i in other]
+        ordered[name] = at[np.append(np.diff(log.step[at]) != 0, True)]
+    if wrong:
+        row, twin, name = min(wrong)
+        here, there = (f"{log.places.of(i)}: " if log.places else "" for i in (row, twin))
+        raise Conflict(
+            f"{here}run {log.run!r}, metric {name!r}, step {log.step[row]:g} has another value than before"
+            f"{' in ' + there.removesuffix(': ') if there else ''} ({len(wrong)} in all); a resumed run is merged with merge=yes "
+            "(the later value counts), several runs in one log are kept with merge=runs, or name the columns that "
+            "tell runs apart with run=..."
+        )
+    return ordered
 
 
 def _on_clock(
@@ -209,7 +304,7 @@ def _on_clock(
     events: Sequence[tuple[float, str]],
     planned: float | None,
     clock: str,
-    said: Counter[str],
+    said: Tally,
 ) -> tuple[Lines, list[tuple[float, str]], float | None]:
     """Curves over a logged metric: by linear interpolation in steps; of points at one place the last one counts."""
     if clock not in kept:
@@ -221,10 +316,10 @@ def _on_clock(
     moved = {}
     for name, (step, value) in kept.items():
         inside = (step >= at[0]) & (step <= at[-1])
-        said[NO_CLOCK] += int((~inside).sum())
+        said.add(NO_CLOCK, int((~inside).sum()), name)
         place = np.interp(step[inside], at, reading)
         final = np.diff(np.append(place, np.inf)) > 0
-        said[SAME_CLOCK] += int((~final).sum())
+        said.add(SAME_CLOCK, int((~final).sum()), name)
         moved[name] = (place[final], value[inside][final])
     happened = [(float(np.interp(step, at, reading)), what) for step, what in events]
     # The pace so far carries to the planned end.

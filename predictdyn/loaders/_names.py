@@ -22,11 +22,12 @@ _POWER = {"k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
 
 
 def family_of(name: str) -> str:
-    """The name without the parts that mark a variant, see `VARIANTS`.
+    """The name without the parts that mark a variant, see `VARIANTS`, and without the number of a run in its log (#2).
 
     >>> family_of("pythia-2.8b-deduped"), family_of("intervention-pythia-v1.1-70m"), family_of("mlp_s3")
     ('pythia-2.8b', 'pythia-70m', 'mlp')
     """
+    name = re.sub(r"#\d+$", "", name)
     return _VARIANT.sub("", name).strip("-_ ") or name
 
 

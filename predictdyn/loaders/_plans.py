@@ -8,9 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from predictdyn.loaders._logs import listed, planned_end
-from predictdyn.loaders._merge import matches, some
+from predictdyn.loaders._lengths import Length, last_steps
+from predictdyn.loaders._merge import matches
 from predictdyn.loaders._names import families_by, families_of
+from predictdyn.loaders._said import some
+from predictdyn.loaders._words import listed
 
 # Keys of a configuration that tell copies of one recipe apart, and say nothing of what it does.
 _COPY = re.compile(
@@ -23,7 +25,7 @@ _COPY = re.compile(
 
 def planned_runs(
     configs: Mapping[str, Mapping[str, object]],
-    ends: Mapping[str, tuple[float | None, float]],
+    lengths: Mapping[str, Length],
     table: pd.DataFrame | None,
     *,
     family: str | None = None,
@@ -32,8 +34,7 @@ def planned_runs(
 ) -> tuple[pd.DataFrame, list[str]]:
     """The table of runs (index run: family, last_step, covariates) and lines on what had to be assumed.
 
-    ``ends`` are (planned, last logged step) of every run, ``table`` is the user's own, whose columns win. The other
-    arguments are options of `_gather.gathered`.
+    ``table`` is the user's own, whose columns win. The other arguments are options of `_gather.gathered`.
     """
     index = pd.Index(sorted(configs), name="run", dtype="str")
     runs = pd.DataFrame(index=index)
@@ -44,7 +45,8 @@ def planned_runs(
     runs["family"] = pd.Series(_families(configs, family), dtype="str")
     if "family" in stated:
         runs["family"] = stated["family"].where(stated["family"].notna(), runs["family"])
-    runs["last_step"], more = _last_steps(configs, ends, stated, last_step)
+    said = stated["last_step"] if "last_step" in stated else pd.Series(dtype=float)
+    runs["last_step"], more = last_steps(configs, lengths, runs["family"].to_dict(), said, last_step)
     own = _covariates(configs, covariates)
     for name, cells in own.items():
         runs[name if name not in ("run", "family", "last_step") else f"config/{name}"] = cells
@@ -64,7 +66,9 @@ def _families(configs: Mapping[str, Mapping[str, object]], family: str | None) -
         return families_by("^" + "".join(found.get(part, re.escape(part)) for part in parts) + "$", configs)
     keys = listed(family)
     if any(key in config for key in keys for config in configs.values()):
-        return {run: ", ".join(f"{key}={config.get(key)}" for key in keys) for run, config in configs.items()}
+        one = [f"{config.get(keys[0])}" for config in configs.values()]
+        many = [", ".join(f"{key}={config.get(key)}" for key in keys) for config in configs.values()]
+        return dict(zip(configs, one if len(keys) == 1 else many, strict=True))
     if "(" not in family:
         known = sorted({key for config in configs.values() for key in config})
         raise ValueError(
@@ -91,36 +95,6 @@ def _together(family: dict[str, str], configs: Mapping[str, Mapping[str, object]
             if twin != own:
                 joined[own] = twin
     return {run: first(name) for run, name in family.items()}
-
-
-def _last_steps(
-    configs: Mapping[str, Mapping[str, object]],
-    ends: Mapping[str, tuple[float | None, float]],
-    stated: pd.DataFrame,
-    last_step: str | float | None,
-) -> tuple[pd.Series, list[str]]:
-    """The planned end of every run: the option, else the user's table, else the configuration, else as logged."""
-    keyed = any(str(last_step) in config for config in configs.values())
-    number = None if last_step is None or keyed else planned_end(last_step)
-    plan, lines, unplanned, beyond = {}, [], [], []
-    for run, config in configs.items():
-        planned, logged = ends[run]
-        said = stated["last_step"].get(run) if "last_step" in stated else None
-        chosen = planned_end(config[str(last_step)]) if keyed and str(last_step) in config else number  # type: ignore[arg-type]
-        end = next((float(e) for e in (chosen, said, planned) if e is not None and np.isfinite(e) and e > 0), None)
-        if end is None:
-            unplanned.append(run)
-        elif end < logged:
-            beyond.append(f"{run} (planned {end:g}, logged {logged:g})")
-        plan[run] = max(logged, end or 0) or 1.0  # an end must be > 0, though nothing was logged after step 0
-    if unplanned:
-        lines.append(
-            f"the planned length of {len(unplanned)} of {len(plan)} run(s) is not known, taken to be the largest "
-            f"logged step: {some(unplanned)}; state it with last_step=... (a number, or a key of the configuration)"
-        )
-    if beyond:
-        lines.append(f"{len(beyond)} run(s) logged beyond their planned end, which is moved: {some(beyond)}")
-    return pd.Series(plan, dtype=float), lines
 
 
 def _covariates(

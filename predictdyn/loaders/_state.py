@@ -69,16 +69,21 @@ def marks(item: Item) -> Marks:
     return found
 
 
-def known(state: State, item: Item, now: Marks) -> Tidy | None:
-    """A run as it was read before; None where it is new, or its files are no longer as they were (or no files)."""
-    before = state.runs.get(item.run)
-    if state.folder is None or before is None or not now or before["marks"] != now or before["key"] != item.key:
-        return None
+def known(state: State, item: Item, now: Marks) -> list[Tidy]:
+    """The runs of an item as they were read before; none where it is new, or its files are no longer as they were."""
+    before = {run: entry for run, entry in state.runs.items() if entry["item"] == item.run}
+    same = all(entry["marks"] == now and entry["key"] == item.key for entry in before.values())
+    if state.folder is None or not before or not now or not same:
+        return []
     file = state.folder / "points.parquet"
     columns = ["metric", "step", "value", "stderr"]
-    points = pq.read_table(file, columns=columns, filters=[("run", "==", item.run)]).to_pandas()
-    events = [(float(step), str(what)) for step, what in before["events"]]
-    return Tidy(item.run, points, before["names"], events, before["config"], before["planned"], before["said"])
+    runs = []
+    for run, entry in before.items():
+        points = pq.read_table(file, columns=columns, filters=[("run", "==", run)]).to_pandas()
+        events = [(float(step), str(what)) for step, what in entry["events"]]
+        rest = {name: entry[name] for name in Tidy._fields if name not in ("run", "points", "events")}
+        runs.append(Tidy(run, points, events=events, **rest))
+    return runs
 
 
 def about(tidy: Tidy, key: str, now: Marks) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import csv
 import gzip
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
@@ -22,6 +22,7 @@ class Table(NamedTuple):
     path: Path
     cells: pd.DataFrame
     line: np.ndarray  # (rows,) the line in a text file, the row in a parquet file
+    said: Mapping[str, int] = {}  # what of the file is no row: reason and count
 
     def where(self, row: int) -> str:
         """Words for the place of a row (counted from 0)."""

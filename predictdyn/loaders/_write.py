@@ -52,16 +52,18 @@ def _run_by_run(path: Path, source: str, folder: Path, options: Mapping[str, obj
     old, new = State(made, {}) if before is None else read_state(before, made), State(made, {})
     now: dict[str, tuple[str, Marks]] = {}
 
-    def before_or_none(item: Item) -> Tidy | None:
+    def before_or_none(item: Item) -> list[Tidy]:
         now[item.run] = (item.key, marks(item))  # before it is read: what is written meanwhile is new next time
         return known(old, item, now[item.run][1])
 
     def noted() -> Iterator[Tidy]:
         for run in tidied(path, one.scan, one.read, options, before_or_none):
-            new.runs[run.run] = about(run, *now[run.run])
+            new.runs[run.run] = about(run, *now[run.item])
             yield run
 
-    heads = list(_points_written(noted(), folder / "points.parquet"))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        heads = list(_points_written(noted(), folder / "points.parquet"))
     tables = tables_of(path, heads, options)
     try:
         curves = curves_from(_witnesses(heads), tables.runs, tables.metrics, tables.events)
@@ -71,7 +73,8 @@ def _run_by_run(path: Path, source: str, folder: Path, options: Mapping[str, obj
     write_state(folder, new)
     same = sum(bool(entry["marks"]) and entry["marks"] == _marks(old, run) for run, entry in new.runs.items())
     lines = [f"{same} of {len(heads)} run(s) unchanged since the last time, not read again"] if before else []
-    return Written(curves, sum(head.size for head in heads), [*lines, *tables.lines])
+    said = [str(warning.message) for warning in caught]
+    return Written(curves, sum(head.size for head in heads), [*lines, *said, *tables.lines])
 
 
 def _marks(state: State, run: str) -> object:
@@ -103,6 +106,6 @@ def _witnesses(heads: Sequence[Head]) -> pd.DataFrame:
         (head.run, metric, step, value)
         for head in heads
         for metric, (low, high) in head.ranges.items()
-        for step, value in (((0.0, low), (head.last, high)) if low < high else ((head.last, high),))
+        for step, value in (((0.0, low), (head.length.last, high)) if low < high else ((head.length.last, high),))
     ]
     return pd.DataFrame(rows, columns=["run", "metric", "step", "value"])

@@ -1,21 +1,29 @@
-"""Logs of one JSON object a line: {"step": 10, "loss": 2.5, "eval": {"loss": 2.75}}."""
+"""Logs of one JSON object a line, {"step": 10, "loss": 2.5, "eval": {"loss": 2.75}}, or one list of such objects."""
 
 from __future__ import annotations
 
 import json
-import warnings
+from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from predictdyn.curves import Curves
-from predictdyn.loaders._json_rows import flat
-from predictdyn.loaders._logs import STEP_NAMES, Options, curves_of_logs, log_files
-from predictdyn.loaders._tables import Table, place, read_bytes
+from predictdyn.loaders._gather import gathered
+from predictdyn.loaders._json_rows import CUT, WRONG_LINES, flat
+from predictdyn.loaders._logs import log_files
+from predictdyn.loaders._runlog import Item, RunLog
+from predictdyn.loaders._table_clock import STEP_NAMES, has_clock
+from predictdyn.loaders._table_runs import UNREAD, Choices, items_of, read_item, readable
+from predictdyn.loaders._tables import Table, open_binary, place, read_bytes
 
 ENDINGS = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
+# Files of these endings may hold lines of JSON, or anything else: their first lines tell.
+WEAK = (".json", ".log", ".txt", ".out", ".json.gz", ".log.gz", ".txt.gz")
+ASKED = 20  # lines of a file that are looked at
 
 
 def looks(path: Path) -> str | None:
@@ -23,89 +31,154 @@ def looks(path: Path) -> str | None:
     from predictdyn.loaders.long import is_long, names_in
 
     try:
-        files = [file for file in log_files(path, ENDINGS) if file.name.lower().endswith(ENDINGS)]
+        files = _files(path)
     except ValueError:
         return None
     files = [file for file in files if not is_long(names_in(file))]
     return f"JSON lines: {len(files)} file{'s'[: len(files) > 1]}" if files else None
 
 
-def load(
-    path: Path | str,
-    *,
-    run: str | None = None,
-    step: str | None = None,
-    family: str | None = None,
-    metrics: str | Sequence[str] | None = None,
-    covariates: str | Sequence[str] | None = None,
-    last_step: str | float | None = None,
-    metrics_file: Path | str | None = None,
-    runs_file: Path | str | None = None,
-    merge: bool | str = False,
-) -> Curves:
-    """Read one .jsonl or .ndjson file (or .gz), or all of a folder; the options are those of `wide.load`.
+def load(path: Path | str, **options: object) -> Curves:
+    """Read one file of JSON lines, whatever its ending, or all of a folder; options are those of `wide.load`.
 
     Nested objects are flattened with ``/``: ``{"eval": {"loss": 1}}`` is the column ``eval/loss``. Null was not logged;
-    text, lists, true and false are passed over unless the same key elsewhere holds a number.
+    text, lists, true and false are passed over unless the same key elsewhere holds a number. A file that is one list of
+    objects (``[{"step": 1, ...}, ...]``) is read alike.
 
-    A run that is still being written may end in half a line: if the last line begins an object that never ends, it
-    is dropped, and a UserWarning says so. Any other line that is no JSON object is a ValueError with file, line number
-    and the beginning of the line. Lines without a step (a header with the settings) are passed over with a UserWarning.
+    Such lines are what tools log, so restarts are merged by the rules of `_gather.gathered`, and a last line that is
+    cut short, lines that are no JSON object, and lines without a step (a header with the settings) are left out and
+    counted. With ``merge=no`` all of these but the first and the last are errors with file and line.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     lines = ['{"step": 1, "eval": {"loss": 3.5}}', '{"step": 2, "eval": {"loss": 3}}']
     ...     _ = Path(folder, "log.jsonl").write_text("\\n".join(lines))
-    ...     load(Path(folder, "log.jsonl")).points[["metric", "step", "value"]].values.tolist()
+    ...     curves = load(Path(folder, "log.jsonl"), last_step=2)
+    >>> curves.points[["metric", "step", "value"]].values.tolist()
     [['eval/loss', 1, 3.5], ['eval/loss', 2, 3.0]]
     """
-    path = Path(path)
-    options = Options(run, step, family, metrics, covariates, last_step, metrics_file, runs_file, merge)
-    tables = [read_lines(file, step) for file in log_files(path, ENDINGS)]
-    return curves_of_logs(path, tables, options)
+    return gathered(path, scan, read, options)
 
 
-def read_lines(path: Path, step: str | None) -> Table:
-    """The rows of a file that have a step, one column a key; ValueError, one line, for a line that is no object."""
-    return _with_steps(_read(path), step)
+def scan(
+    path: Path,
+    *,
+    run: str | Sequence[str] | None = None,
+    step: str | None = None,
+    files: str | None = None,
+    family: str | None = None,
+    covariates: str | Sequence[str] | None = None,
+    last_step: str | float | None = None,
+    merge: object = None,
+) -> list[Item]:
+    """The runs of all files, each with its log. Raises ValueError, one line with file and line, for a faulty file."""
+    found = [path] if path.is_file() else _files(path)
+    if not found:
+        raise ValueError(f"{path}: no file of JSON lines in this folder")
+    choices = Choices(run, step, files, family, covariates, last_step, merge, strict=False)
+    one = partial(read_lines, step=step, strict=choices.refusing)
+    return items_of(path, readable(found, one, whole=len(found) == 1), choices)
 
 
-def _read(path: Path) -> Table:
-    lines = read_bytes(path).removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    full = [number for number, line in enumerate(lines, 1) if line.strip()]
-    if not full:
+def read(item: Item) -> RunLog:
+    """The log of a run as `scan` found it."""
+    return read_item(item)
+
+
+def _files(path: Path) -> list[Path]:
+    return [file for file in log_files(path, (*ENDINGS, *WEAK)) if is_lines(file)]
+
+
+def is_lines(file: Path) -> bool:
+    """Whether a file holds lines of JSON: by its ending, else if all of its first lines, two at least, are objects that
+    have a clock, or if it is a list of such objects.
+    """
+    if file.name.lower().endswith(ENDINGS):
+        return True
+    try:
+        with open_binary(file) as opened:
+            lines = [line for line in (opened.readline(1 << 20) for _ in range(ASKED)) if line.strip()]
+    except (OSError, EOFError, ValueError):
+        return False
+    first = lines[0].lstrip(b"\xef\xbb\xbf \t") if lines else b""
+    if first.startswith(b"["):
+        records = _list_of(file) if file.name.lower().endswith((".json", ".json.gz")) else None
+        return bool(records) and any(has_clock(dict(flat(record))) for record in records[:ASKED])
+    objects = [_object(line) for line in lines]
+    if objects and objects[-1] is None and not lines[-1].endswith(b"\n"):
+        objects.pop()  # the last line is being written
+    whole = [record for record in objects if record is not None]
+    return len(whole) == len(objects) >= 2 and any(has_clock(record) for record in whole)
+
+
+def _list_of(file: Path) -> list[dict[str, object]] | None:
+    try:
+        content = json.loads(read_bytes(file))
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(content, list) or not content or not all(isinstance(record, dict) for record in content):
+        return None
+    return content
+
+
+def _object(line: bytes) -> dict[str, object] | None:
+    try:
+        record = json.loads(line)
+        return dict(flat(record)) if isinstance(record, dict) else None
+    except (ValueError, RecursionError):
+        return None
+
+
+def read_lines(path: Path, step: str | None, *, strict: bool = False) -> Table:
+    """The rows of a file that have a step, one column a key; ``strict``: ValueError for a line that is no object."""
+    return _with_steps(_read(path, strict), step)
+
+
+def _read(path: Path, strict: bool) -> Table:
+    raw = read_bytes(path).removeprefix(b"\xef\xbb\xbf")
+    said: Counter[str] = Counter()
+    if raw.lstrip().startswith(b"[") and (listed := _list_of(path)) is not None:
+        records = [(number, dict(flat(record))) for number, record in enumerate(listed, 1)]
+    else:
+        records = list(_records(path, raw.split(b"\n"), strict, said))
+    if not records:
         raise ValueError(f"{path}: empty, expected one JSON object a line")
-    records = []
-    for number in full:
-        line = lines[number - 1].strip()
-        try:
-            record = json.loads(line.decode("utf-8"))
-        except (ValueError, RecursionError) as error:
-            if number == full[-1] and number != full[0] and _is_cut(line):
-                warnings.warn(
-                    f"{place(path, number)}: the last line is cut short and was dropped, begins with {_begin(line)}",
-                    UserWarning,
-                    stacklevel=3,
-                )
-                continue
-            what = "not UTF-8 text" if isinstance(error, UnicodeDecodeError) else "not JSON"
-            raise ValueError(
-                f"{place(path, number)}: {what}, expected one JSON object a line, the line begins with {_begin(line)}"
-            ) from None
-        if not isinstance(record, dict):
-            raise ValueError(
-                f'{place(path, number)}: expected a JSON object such as {{"step": 1, "loss": 2.5}}, '
-                f"the line begins with {_begin(line)}"
-            )
-        records.append((number, dict(flat(record))))
-    names = list(dict.fromkeys(name for _, record in records for name in record))
-    columns = {name: pd.Series([record.get(name) for _, record in records], dtype=object) for name in names}
+    cells: dict[str, list[object]] = {}
+    for i, (_, record) in enumerate(records):
+        for name, cell in record.items():
+            cells.setdefault(name.strip(), [None] * len(records))[i] = cell
+    columns = {name: pd.Series(column, dtype=object) for name, column in cells.items()}
     line_numbers = np.array([number for number, _ in records], dtype=int)
-    return Table(path, pd.DataFrame(columns, index=pd.RangeIndex(len(records))), line_numbers)
+    return Table(path, pd.DataFrame(columns, index=pd.RangeIndex(len(records))), line_numbers, dict(said))
 
 
-def _begin(line: bytes) -> str:
-    return repr(line[:40].decode("utf-8", errors="replace"))
+def _records(path: Path, lines: Sequence[bytes], strict: bool, said: Counter[str]):  # type: ignore[no-untyped-def]
+    """The line number and the flat object of each line; what is no object is counted, or, if strict, an error."""
+    full = [number for number, line in enumerate(lines, 1) if line.strip(b" \t\r\0")]
+    for number in full:
+        line = lines[number - 1].strip(b" \t\r\0")
+        record = _object(line)
+        if record is not None:
+            yield number, record
+        elif number == full[-1] and number != full[0] and _is_cut(line):
+            said[CUT] += 1
+        elif strict or number == full[0] == full[-1]:
+            raise ValueError(
+                f"{place(path, number)}: {_fault(line)}, expected one JSON object a line such as "
+                f'{{"step": 1, "loss": 2.5}}, the line begins with {line[:40].decode("utf-8", errors="replace")!r}'
+            )
+        else:
+            said[WRONG_LINES] += 1
+
+
+def _fault(line: bytes) -> str:
+    try:
+        json.loads(line.decode("utf-8"))
+    except UnicodeDecodeError:
+        return "not UTF-8 text"
+    except (ValueError, RecursionError):
+        return "not JSON"
+    return "not an object"
 
 
 def _is_cut(line: bytes) -> bool:
@@ -119,22 +192,19 @@ def _is_cut(line: bytes) -> bool:
         # Half a word (tru, -, 1e) or an open string is reported where it begins, not at the end of the line.
         rest = text[error.pos :]
         return not rest.strip() or rest.startswith('"') or "Unterminated" in error.msg or rest.isalnum() or rest in "-,"
+    except (ValueError, RecursionError):
+        return False
     return True
 
 
 def _with_steps(table: Table, step: str | None) -> Table:
-    """The rows that have a step; a warning says how many have none."""
+    """The rows that have a step; how many have none is counted."""
     lower = {str(name).lower(): str(name) for name in table.cells}
     name = step if step is not None else next((lower[name] for name in STEP_NAMES if name in lower), None)
     if name is None or name not in table.cells:
         return table  # what is missing is said, with what was found, when columns are chosen
     without = table.cells[name].isna().to_numpy()
     if without.any() and not without.all():
-        row = int(np.flatnonzero(without)[0])
-        warnings.warn(
-            f"{table.where(row)}: {int(without.sum())} line(s) without {name} were passed over, this is the first",
-            UserWarning,
-            stacklevel=3,
-        )
-        return Table(table.path, table.cells[~without].reset_index(drop=True), table.line[~without])
+        said = {**table.said, UNREAD: table.said.get(UNREAD, 0) + int(without.sum())}
+        return Table(table.path, table.cells[~without].reset_index(drop=True), table.line[~without], said)
     return table

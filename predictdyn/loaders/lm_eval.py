@@ -14,7 +14,7 @@ from predictdyn.loaders._companions import beside, metrics_beside, read_runs
 from predictdyn.loaders._facts import harness_metric
 from predictdyn.loaders._folders import first_line
 from predictdyn.loaders._json_rows import json_rows
-from predictdyn.loaders._logs import planned_end
+from predictdyn.loaders._words import planned_end
 from predictdyn.loaders._names import families_by, families_of, params_of
 from predictdyn.loaders._points import curves_at
 from predictdyn.loaders._tables import header

@@ -5,31 +5,36 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Iterable, Sequence
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from predictdyn.curves import Curves
-from predictdyn.loaders._logs import (
-    CLOCKS,
+from predictdyn.loaders._facts import is_clock
+from predictdyn.loaders._gather import gathered
+from predictdyn.loaders._logs import log_files, run_names
+from predictdyn.loaders._runlog import Item, RunLog
+from predictdyn.loaders._said import some
+from predictdyn.loaders._table_clock import STEP_NAMES, named
+from predictdyn.loaders._table_places import Part
+from predictdyn.loaders._table_runs import (
     RUN_NAMES,
-    STEP_NAMES,
-    Keys,
-    Options,
-    as_curves,
+    Choices,
+    Columns,
+    Noted,
+    Rows,
     check_column,
     chosen_columns,
+    columns_of,
     joined,
-    listed,
-    log_files,
-    named,
+    logs_of,
     need_column,
-    run_names,
+    note,
+    read_item,
+    readable,
 )
-from predictdyn.loaders._merge import some
 from predictdyn.loaders._tables import TABLES, Table, header, is_table, numbers, open_binary, read_table, text
+from predictdyn.loaders._words import listed
 from predictdyn.loaders.json_lines import ENDINGS, read_lines
 from predictdyn.loaders.wide import COMPANIONS
 
@@ -62,22 +67,8 @@ def is_long(names: Iterable[str]) -> bool:
     return all(lower & set(known) for known in (VALUE_NAMES, (*METRIC_NAMES, *PARTS), STEP_NAMES))
 
 
-def load(
-    path: Path | str,
-    *,
-    run: str | Sequence[str] | None = None,
-    metric: str | Sequence[str] | None = None,
-    step: str | None = None,
-    value: str | None = None,
-    family: str | None = None,
-    metrics: str | Sequence[str] | None = None,
-    covariates: str | Sequence[str] | None = None,
-    last_step: str | float | None = None,
-    metrics_file: Path | str | None = None,
-    runs_file: Path | str | None = None,
-    merge: bool | str = False,
-) -> Curves:
-    """Read one file, or all such files of a folder.
+def load(path: Path | str, **options: object) -> Curves:
+    """Read one file, or all such files of a folder. Options are those of `_gather.gathered`, and of `scan`:
 
     * ``run``: the columns that name the run, joined with /. By itself: run, run_name, name, model, ..., else all
       columns of text that are nothing else and not the same throughout (a UserWarning names them), else the file name.
@@ -85,33 +76,58 @@ def load(
       in front of it what suite, benchmark, dataset, task, subset and split say.
     * ``step``: as in `wide.load`. ``value``: by itself value or metric_value; stderr beside it is its standard
       error.
-    * ``metrics``: names or globs of the metrics to keep, all by itself.
-    * ``family``, ``covariates``, ``last_step``, ``metrics_file``, ``runs_file``, ``merge``: as in `wide.load`.
+    * ``family``, ``covariates``, ``last_step``, ``merge``: as in `wide.load`.
 
     A blank value was not logged. Raises ValueError, one line with file and line, for what is no number, for a run,
-    metric or step that is blank, and for a value that is there twice.
+    metric or step that is blank, and for values that contradict each other.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     rows = "model,step,task,metric,value,stderr\\n70m,1000,sciq,acc,.5,.02\\n70m,2000,sciq,acc,.55,.02\\n"
     ...     _ = Path(folder, "scores.csv").write_text(rows)
-    ...     load(Path(folder, "scores.csv")).points[["run", "metric", "step", "value"]].values.tolist()
+    ...     curves = load(Path(folder, "scores.csv"), last_step=2000)
+    >>> curves.points[["run", "metric", "step", "value"]].values.tolist()
     [['70m', 'sciq acc', 1000, 0.5], ['70m', 'sciq acc', 2000, 0.55]]
     """
-    path = Path(path)
-    options = Options(run, step, family, metrics, covariates, last_step, metrics_file, runs_file, merge)
-    tables = _tables(path, metric, value, step)
-    parts, keys = [], []
-    for i, (table, name) in enumerate(zip(tables, run_names(path, [table.path for table in tables]), strict=True)):
+    return gathered(path, scan, read, options)
+
+
+def scan(
+    path: Path,
+    *,
+    run: str | Sequence[str] | None = None,
+    metric: str | Sequence[str] | None = None,
+    step: str | None = None,
+    value: str | None = None,
+    family: str | None = None,
+    covariates: str | Sequence[str] | None = None,
+    last_step: str | float | None = None,
+    merge: object = None,
+) -> list[Item]:
+    """The runs of all tables, each with its log. Raises ValueError, one line with file and line, for a faulty table."""
+    choices = Choices(run, step, None, family, covariates, last_step, merge)
+    found = _tables(path, metric, value, step)
+    tables = [table for table in found if isinstance(table, Table)]
+    damaged = [table for table in found if isinstance(table, Item)]
+    if not tables:
+        raise ValueError(damaged[0].key)
+    noted, rows = Noted({}, {}), []
+    for table, name in zip(tables, run_names(path, [table.path for table in tables]), strict=True):
         metric_columns, value_column = _metric(table, metric), _value(table, value)
-        own = run if run is not None else _telling(table, {*metric_columns, value_column}, options)
-        key = Keys.of(table, name, options._replace(run=own))
+        own = run if run is not None else _telling(table, {*metric_columns, value_column}, choices)
+        columns = columns_of(table, Part(name), choices._replace(run=own), only=(value_column, *_errors(table)))
+        for name_of_column in (value_column, *_errors(table)) if choices.refusing else ():
+            check_column(table, name_of_column, numbers(table.cells[name_of_column]))
         if run is None and own:
-            _need_curves(table, key)
-        parts.append(_points(i, table, key, metric_columns, value_column, finite=not options.merging))
-        keys.append(key)
-    points = _kept(path, pd.concat(parts, ignore_index=True), listed(metrics))
-    return as_curves(path, tables, keys, points, options)
+            _need_curves(table, columns.run)
+        note(columns, noted)
+        rows.append(_values(table, columns, metric_columns, value_column))
+    return [*logs_of([table.path for table in tables], rows, noted, strict=True), *damaged]
+
+
+def read(item: Item) -> RunLog:
+    """The log of a run as `scan` found it."""
+    return read_item(item)
 
 
 def names_in(file: Path) -> list[str]:
@@ -126,7 +142,9 @@ def names_in(file: Path) -> list[str]:
     return list(record) if isinstance(record, dict) else []
 
 
-def _tables(path: Path, metric: str | Sequence[str] | None, value: str | None, step: str | None) -> list[Table]:
+def _tables(
+    path: Path, metric: str | Sequence[str] | None, value: str | None, step: str | None
+) -> list[Table | Item]:
     """The long tables of a folder, or the one file; what is passed over is said."""
     files = log_files(path, (*TABLES, *ENDINGS), ASIDE)
     if path.is_dir() and metric is None and value is None:
@@ -136,7 +154,8 @@ def _tables(path: Path, metric: str | Sequence[str] | None, value: str | None, s
             line = f"{path}: {len(without)} file(s) that are no long table passed over: {some(without)}"
             warnings.warn(line, UserWarning, stacklevel=3)
         files = long or files
-    return [read_table(file) if is_table(file) else read_lines(file, step) for file in files]
+    one = lambda file: read_table(file) if is_table(file) else read_lines(file, step, strict=True)  # noqa: E731
+    return readable(files, one, whole=len(files) == 1)
 
 
 def _metric(table: Table, wanted: str | Sequence[str] | None) -> list[str]:
@@ -166,13 +185,14 @@ def _value(table: Table, wanted: str | None) -> str:
     return found
 
 
-def _telling(table: Table, taken: set[str], options: Options) -> list[str] | None:
+def _telling(table: Table, taken: set[str], options: Choices) -> list[str] | None:
     """Where no column is known to name the run: the columns of text that tell runs apart, if there are some."""
     if named(table, RUN_NAMES) is not None:
         return None
     aside = {*taken, *listed(options.covariates), options.step, options.family, options.last_step}
     every = map(str, table.cells)
-    rest = [name for name in every if name not in aside and name.lower() not in (*CLOCKS, *ERROR_NAMES)]
+    known = (*STEP_NAMES, *ERROR_NAMES)
+    rest = [name for name in every if name not in aside and name.lower() not in known and not is_clock(name)]
     words = {name: text(table.cells[name]) for name in rest if numbers(table.cells[name]).wrong.all()}
     found = [name for name, column in words.items() if (column != column.iloc[0]).any()]
     if found:
@@ -181,39 +201,33 @@ def _telling(table: Table, taken: set[str], options: Options) -> list[str] | Non
     return found or None
 
 
-def _need_curves(table: Table, key: Keys) -> None:
+def _need_curves(table: Table, run: np.ndarray) -> None:
     """Columns that were only guessed to name runs must leave curves: a text of its own in every row names none."""
-    n = len(set(key.run))
-    if n > 1 and 2 * n > len(key.run):
+    n = len(set(run))
+    if n > 1 and 2 * n > len(run):
         raise ValueError(
-            f"{table.path}: by {', '.join(key.run_columns)} {len(key.run)} rows would be {n} runs; "
+            f"{table.path}: by the columns that are not the same throughout {len(run)} rows would be {n} runs; "
             "name the columns that tell runs apart with run=..."
         )
 
 
-def _points(i: int, table: Table, key: Keys, metric: list[str], value: str, *, finite: bool) -> pd.DataFrame:
-    """One row a value that is not blank."""
-    column = numbers(table.cells[value])
-    check_column(table, value, column, finite=finite)
+def _errors(table: Table) -> list[str]:
+    found = named(table, ERROR_NAMES)
+    return [] if found is None else [found]
+
+
+def _values(table: Table, columns: Columns, metric: list[str], value: str) -> Rows:
+    """One row a value that is not blank, and one for each standard error."""
     name = joined(table, metric[-1:], " ", "the metric")
     for part in reversed(metric[:-1]):
         front = text(table.cells[part]).fillna("").to_numpy(dtype=object)
         name = np.array([f"{one} {rest}".strip() for one, rest in zip(front, name, strict=True)], dtype=object)
-    stderr = np.full(len(name), np.nan)
-    error = named(table, ERROR_NAMES)
-    if error is not None:
-        found = numbers(table.cells[error])
-        check_column(table, error, found._replace(blank=found.blank | np.isnan(found.value)), low=0.0)
-        stderr = found.value
-    columns = {"run": key.run, "metric": name, "step": key.step, "value": column.value, "stderr": stderr}
-    return pd.DataFrame(columns).assign(file=i, line=table.line)[~column.blank]
-
-
-def _kept(path: Path, points: pd.DataFrame, patterns: list[str]) -> pd.DataFrame:
-    """The points of the metrics that are asked for; ValueError for a pattern that finds none."""
-    names = [str(name) for name in pd.unique(points["metric"])]
-    for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in names):
-            raise ValueError(f"{path}: metrics={pattern!r} matches no metric; found {some(names)}")
-    keep = [name for name in names if not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)]
-    return points[points["metric"].isin(keep)]
+    parts = []
+    for place, column in enumerate((value, *_errors(table))):
+        cells = numbers(table.cells[column])
+        row = np.flatnonzero(~cells.blank & ~cells.wrong & np.isfinite(columns.step))
+        row = row if place == 0 else row[np.isfinite(cells.value[row])]
+        metrics = name[row] if place == 0 else name[row] + "_stderr"
+        numbers_here = (columns.step[row], cells.value[row], table.line[row], np.full(len(row), place))
+        parts.append((columns.run[row], metrics, *numbers_here))
+    return Rows(*(np.concatenate(column) for column in zip(*parts, strict=True)))

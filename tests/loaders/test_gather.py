@@ -32,7 +32,7 @@ def at(tidy: Tidy, metric: str) -> list[tuple[float, float]]:
 
 
 def said(tidy: Tidy, word: str) -> int:
-    return sum(count for reason, count in tidy.said.items() if word in reason)
+    return sum(sum(counts.values()) for reason, counts in tidy.said.items() if word in reason)
 
 
 def scan_of(logs: Sequence[RunLog], path: Path) -> list[Item]:
@@ -60,12 +60,15 @@ def test_a_restart_replaces_what_it_logs_again_and_drops_what_lies_beyond() -> N
     assert at(tidy, "loss") == [(10, 1), (20, 1), (25, 2), (30, 2)]
     assert at(tidy, "eval") == [(20, 0.2)]  # 40 is of the branch that was given up
     assert tidy.events == [(25, "restart")]
-    assert (said(tidy, "restart"), said(tidy, "replaced"), said(tidy, "beyond")) == (1, 1, 2)
+    assert (said(tidy, "restart(s)"), said(tidy, "another value"), said(tidy, "left them behind")) == (1, 1, 2)
 
 
 def test_two_restarts_are_two() -> None:
     rows = [*train([1, 2, 3, 4]), *train([2, 3, 4, 5], 2.0), *train([3, 4], 3.0)]
-    tidy = tidy_run(log_of([(m, *rest) for row in rows for m, *rest in (row, ("acc", *row[1:]))]), Rules())
+    log = log_of([(m, *rest) for row in rows for m, *rest in (row, ("acc", *row[1:]))])
+    with pytest.raises(ValueError, match=r"steps go back 2 times, so that merging would lose 12 of the values of acc, loss"):
+        tidy_run(log, Rules())
+    tidy = tidy_run(log, Rules(merge="yes"))
     assert at(tidy, "acc") == at(tidy, "loss") == [(1, 1), (2, 2), (3, 3), (4, 3)]
     assert tidy.events == [(2, "restart"), (3, "restart")]
 
@@ -73,10 +76,17 @@ def test_two_restarts_are_two() -> None:
 def test_every_logged_value_is_kept_or_counted() -> None:
     rng = np.random.default_rng(0)
     for _ in range(50):
-        rows = [(rng.choice(["a", "b", "c"]), float(rng.integers(6)), rng.choice([1.0, np.nan])) for _ in range(30)]
-        tidy = tidy_run(log_of(rows, sorted(rng.integers(3, size=30).tolist())), Rules())
-        assert len(tidy.points) + sum(n for why, n in tidy.said.items() if not why.startswith("restart")) == 30
+        values = [np.nan, *range(29)]  # all different: an equal repeat is no loss, and is not counted
+        rows = [(rng.choice(["a", "b", "c"]), float(rng.integers(6)), value) for value in rng.permutation(values)]
+        tidy = tidy_run(log_of(rows, sorted(rng.integers(3, size=30).tolist())), Rules(merge="yes"))
+        assert len(tidy.points) + said(tidy, "value(s)") == 30
         assert not tidy.points.duplicated(["metric", "step"]).any()
+
+
+def test_a_value_that_is_logged_again_as_it_was_is_not_worth_a_word() -> None:
+    tidy = tidy_run(log_of([*train([1, 2, 2, 3]), ("epoch", 3, 0.1), ("epoch", 3, 0.2)]), Rules())
+    assert at(tidy, "loss") == [(1, 1), (2, 1), (3, 1)]
+    assert tidy.said == {}
 
 
 def test_a_metric_written_late_is_no_restart_of_the_others() -> None:
@@ -89,7 +99,7 @@ def test_a_metric_written_late_is_no_restart_of_the_others() -> None:
 def test_a_new_segment_that_logs_something_else_purges_nothing() -> None:
     rows = [("hp", 0, -1.0), *train([1, 2, 3]), ("hp", 0, -1.0), ("test", 3, 0.5)]
     tidy = tidy_run(log_of(rows, [0, 0, 0, 0, 1, 1]), Rules())
-    assert (len(at(tidy, "loss")), len(at(tidy, "test")), said(tidy, "replaced")) == (3, 1, 1)
+    assert (len(at(tidy, "loss")), len(at(tidy, "test")), tidy.said) == (3, 1, {})
 
 
 def test_nan_and_infinity_are_events_at_the_start_of_each_stretch() -> None:
@@ -104,7 +114,7 @@ def test_a_diverged_run_keeps_its_plan(tmp_path: Path) -> None:
     curves, lines = gather([log_of([("loss", 1, 2.0), ("loss", 2, np.nan)], planned=50.0)], tmp_path)
     assert curves.runs["last_step"].tolist() == [50]
     assert curves.events.to_numpy().tolist() == [["a", 2.0, "loss is NaN"]]
-    assert lines == ["1 value(s) NaN or infinite, kept as events, in a"]
+    assert lines == ["1 value(s) of loss NaN or infinite, kept as events, in a"]
 
 
 def test_steps_that_are_none_are_dropped_and_counted() -> None:
@@ -183,7 +193,7 @@ def test_families_by_name_configuration_pattern_and_key(tmp_path: Path) -> None:
         for family in (None, "lr", "{family}*", r"^(\w)")
     }
     assert families[None] == ["mlp", "mlp", "mlp", "x"]
-    assert families["lr"] == ["lr=0.1", "lr=0.2", "lr=0.1", "lr=0.3"]
+    assert families["lr"] == ["0.1", "0.2", "0.1", "0.3"]
     assert families["{family}*"] == families[r"^(\w)"] == ["m", "m", "s", "x"]
     with pytest.raises(ValueError, match=r"family='width' is no pattern .* keys are lr, out_dir, seed"):
         gather(logs, tmp_path, family="width")
@@ -227,7 +237,7 @@ def test_runs_that_cannot_be_read_or_are_empty_are_left_out_and_said(tmp_path: P
     assert list(curves.runs.index) == ["good", "good~2"]
     assert [str(one.message) for one in caught] == [
         "1 run(s) left out: bad.log: not a log, in bad",
-        "1 value(s) NaN or infinite, kept as events, in empty",
+        "1 value(s) of loss NaN or infinite, kept as events, in empty",
         "2 run(s) without points left out: bad, empty",
     ]
     with pytest.raises(ValueError, match=r"no points found; 1 run\(s\) left out: bad.log: not a log"):

@@ -67,13 +67,29 @@ def test_what_whole_loading_refuses_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_source_that_loads_whole_is_written_too(tmp_path: Path, same: Same) -> None:
-    (tmp_path / "log.jsonl").write_text('{"config": 1}\n{"step": 1, "loss": 3}\n')
+    for step in (1, 2):
+        (tmp_path / f"a_step{step}.json").write_text(f'{{"results": {{"piqa": {{"acc": {step / 4}}}}}}}')
     (tmp_path / "out").mkdir()
-    done = _write.write(tmp_path / "log.jsonl", "json_lines", tmp_path / "out", {})
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        same(tidy.load(tmp_path / "out"), loaders.load(tmp_path / "log.jsonl"))
-    assert ["without step" in line for line in done.lines] == [True]
+    done = _write.write(tmp_path, "lm_eval", tmp_path / "out", {})
+    same(tidy.load(tmp_path / "out"), loaders.load(tmp_path, "lm_eval"))
+    assert done.points == 2
+
+
+def test_what_a_table_says_while_it_is_scanned_is_told(tmp_path: Path, same: Same) -> None:
+    (tmp_path / "log.jsonl").write_text('{"config": 1}\n{"step": 1, "loss": 3}\n')
+    (tmp_path / "index.csv").write_text("model,width\na,64\n")
+    for name, last in (("a", 5), ("b", 5)):
+        (tmp_path / f"{name}.csv").write_text("".join(["step,loss\n", *(f"{i},{1 / i}\n" for i in range(1, last))]))
+    (tmp_path / "log.jsonl").rename(tmp_path.parent / f"{tmp_path.name}.jsonl")
+    lines = tmp_path.parent / f"{tmp_path.name}.jsonl"
+    for source, path, word in (("json_lines", lines, "without a step"), ("wide", tmp_path, "index.csv")):
+        out = tmp_path.parent / f"{tmp_path.name}-{source}"
+        out.mkdir()
+        done = _write.write(path, source, out, {"last_step": 9})
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            same(tidy.load(out), loaders.load(path, source, last_step=9))
+        assert [line for line in done.lines if word in line]
 
 
 def test_only_runs_that_changed_are_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, same: Same) -> None:

@@ -1,0 +1,140 @@
+"""Where runs were planned to end: as stated, as their configuration says, or as long as their siblings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from predictdyn.curves import ENDED
+from predictdyn.loaders._said import some
+from predictdyn.loaders._words import planned_end
+
+LOGGED, LONGEST = "logged", "longest"  # words for last_step
+# Keys of configurations, without what stands in front of the last / or dot, that state a number of steps or of epochs.
+STEPS = (
+    "max_steps", "total_steps", "num_training_steps", "num_train_steps", "train_steps", "training_steps", "max_iters",
+    "max_iter", "num_iters", "num_iterations", "max_iterations", "total_iters", "train_iters", "total_timesteps",
+    "max_train_steps",
+)  # fmt: skip
+EPOCHS = ("num_train_epochs", "max_epochs", "num_epochs", "n_epochs", "total_epochs", "epochs")
+FEW = 3  # so few runs are taken for siblings though only one is as long
+
+
+class Length(NamedTuple):
+    """What one run says of its length: ``planned`` by its tool, the ``last`` step that it logged, how it was
+    ``stopped`` ("" if not known), the ``study`` of trials that it belongs to, and its ``pace`` in steps an epoch.
+    """
+
+    planned: float | None
+    last: float
+    stopped: str = ""
+    study: str = ""
+    pace: float | None = None
+
+
+def last_steps(
+    configs: Mapping[str, Mapping[str, object]],
+    lengths: Mapping[str, Length],
+    families: Mapping[str, str],
+    stated: pd.Series,
+    last_step: str | float | None,
+) -> tuple[pd.Series, list[str]]:
+    """The planned end of every run and lines on what was assumed.
+
+    The option ``last_step`` comes first (a number or a key of the configuration), then the user's table (``stated``),
+    then what the tool or the configuration says, then the siblings: trials of one study are as long as the longest of
+    it, runs of one family as the longest of that, and other runs as the longest of all, if at least two are so long or
+    there are at most three. The word ``logged`` takes the largest logged step instead, ``longest`` the longest run.
+    """
+    word = str(last_step)
+    keyed = any(word in config for config in configs.values())
+    number = None if last_step is None or keyed or word in (LOGGED, LONGEST) else planned_end(last_step)
+    plan: dict[str, float] = {}
+    own: dict[str, list[str]] = {"siblings": [], "logged": [], "stopped": [], "beyond": []}
+    longest = _siblings(lengths, families, every=word == LONGEST)
+    for run, config in configs.items():
+        length = lengths[run]
+        chosen = planned_end(config[word]) if keyed and word in config else number
+        said = None if word in (LOGGED, LONGEST) else planned_by(config, length)
+        end = next((float(e) for e in (chosen, stated.get(run), said) if e is not None and _positive(e)), None)
+        if end is not None and end < length.last:
+            own["beyond"].append(f"{run} (planned {end:g}, logged {length.last:g})")
+        elif end is None and word != LOGGED:
+            end = longest[run]
+            shorter = length.last < ENDED * end
+            own["siblings" if shorter else "stopped" if length.stopped else "logged"].append(run)
+        plan[run] = max(length.last, end or 0) or 1.0  # an end must be > 0, though nothing was logged after step 0
+    return pd.Series(plan, dtype=float), _lines(own, plan, lengths)
+
+
+def planned_by(config: Mapping[str, object], length: Length) -> float | None:
+    """The planned length that a tool or a configuration states, in the steps of the log; None where none does.
+
+    A number of epochs counts where the log says how many steps an epoch has.
+
+    >>> planned_by({"train/max_steps": 500}, Length(None, 120)), planned_by({"max_steps": 100}, Length(None, 120))
+    (500.0, None)
+    """
+    if length.planned is not None and _positive(length.planned):
+        return float(length.planned)
+    found = {name: [] for name in (*STEPS, *EPOCHS)}  # type: dict[str, list[float]]
+    for key, value in config.items():
+        name = key.replace(".", "/").rpartition("/")[2].lower().replace("-", "_")
+        if name in found and isinstance(value, int | float) and not isinstance(value, bool) and _positive(value):
+            found[name].append(float(value))
+    # What a run has gone beyond is the length of something else.
+    steps = next((value for name in STEPS for value in found[name] if value >= length.last), None)
+    if steps is not None or length.pace is None:
+        return steps
+    ends = (round(length.pace * value) for name in EPOCHS for value in found[name])
+    return next((max(float(end), length.last) for end in ends if end >= ENDED * length.last), None)
+
+
+def _positive(end: object) -> bool:
+    return isinstance(end, int | float | np.number) and bool(0 < end < np.inf)
+
+
+def _siblings(lengths: Mapping[str, Length], families: Mapping[str, str], *, every: bool) -> dict[str, float]:
+    """How long each run is if it is as long as its siblings."""
+    highest = max(length.last for length in lengths.values())
+    full = sum(length.last >= ENDED * highest for length in lengths.values())
+    all_one = every or full > 1 or len(lengths) <= FEW
+    study: dict[str, float] = {}
+    family: dict[str, float] = {}
+    for run, length in lengths.items():
+        study[length.study] = max(study.get(length.study, 0.0), length.last)
+        family[families[run]] = max(family.get(families[run], 0.0), length.last)
+    return {
+        run: highest if all_one else max(family[families[run]], study[length.study] if length.study else 0.0)
+        for run, length in lengths.items()
+    }
+
+
+def _lines(own: Mapping[str, list[str]], plan: Mapping[str, float], lengths: Mapping[str, Length]) -> list[str]:
+    lines = []
+    n = len(plan)
+    if runs := own["siblings"]:
+        stopped = sum(bool(lengths[run].stopped) for run in runs)
+        ends = sorted({f"{plan[run]:g}" for run in runs}, key=float)
+        lines.append(
+            f"{len(runs)} of {n} run(s) end before their siblings do ({stopped} of them stopped, as their tool says), so "
+            f"they count as not ended, with the planned length of the siblings ({some(ends)}): {some(runs)}; if they "
+            "ended as planned, say last_step=logged"
+        )
+    if runs := own["logged"]:
+        lines.append(
+            f"the planned length of {len(runs)} of {n} run(s) is not known, taken to be the largest logged step: "
+            f"{some(runs)}; state it with last_step=... (a number, or a key of the configuration)"
+        )
+    if runs := own["stopped"]:
+        words = sorted({lengths[run].stopped for run in runs})
+        lines.append(
+            f"{len(runs)} of {n} run(s) were stopped ({some(words)}), but nothing says how long they were meant to be: "
+            f"{some(runs)}; they count as ended there unless last_step=... states it"
+        )
+    if runs := own["beyond"]:
+        lines.append(f"{len(runs)} run(s) logged beyond their planned end, which is moved: {some(runs)}")
+    return lines

@@ -1,0 +1,80 @@
+"""What a person should be told of runs that are read: copies under another name, one family for all, outcomes unseen."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from predictdyn.curves import OUTCOMES, Metric
+from predictdyn.loaders._facts import looks_like_outcome
+from predictdyn.loaders._said import some
+
+ENOUGH = 5  # different values that two curves must share to be copies
+
+
+def fingerprints(points: pd.DataFrame) -> dict[str, str]:
+    """Of every curve (metric, step, value; sorted) of a run that has enough different values, what tells it apart.
+
+    >>> points = pd.DataFrame({"metric": "loss", "step": range(9), "value": [1 / (1 + i) for i in range(9)]})
+    >>> fingerprints(points) == fingerprints(points.copy()), fingerprints(points[:3])
+    (True, {})
+    """
+    found = {}
+    for name, rows in points.groupby("metric", sort=False).indices.items():
+        step = points["step"].to_numpy(float)[rows]
+        value = points["value"].to_numpy(float)[rows]
+        if len(rows) >= ENOUGH and len(np.unique(value)) >= ENOUGH:
+            found[str(name)] = hashlib.sha256(step.tobytes() + value.tobytes()).hexdigest()[:16]
+    return found
+
+
+def remarks(
+    runs: pd.DataFrame, metrics: Mapping[str, Metric], prints: Mapping[str, Mapping[str, str]], *, known: bool
+) -> list[str]:
+    """Lines on a table of runs (index run; family); ``known`` says whether families were stated or settings logged."""
+    lines = [*_twins(runs, metrics, prints), *_one_family(runs, known), *_unseen(metrics)]
+    return lines
+
+
+def _twins(
+    runs: pd.DataFrame, metrics: Mapping[str, Metric], prints: Mapping[str, Mapping[str, str]]
+) -> list[str]:
+    family = runs["family"].to_dict()
+    first: dict[tuple[str, str], str] = {}
+    pairs: dict[tuple[str, str], str] = {}
+    for run in sorted(prints):
+        for metric, mark in prints[run].items():
+            if metrics[metric].kind in OUTCOMES:
+                twin = first.setdefault((metric, mark), run)
+                if family[twin] != family[run]:
+                    pairs.setdefault((twin, run), metric)
+    if not pairs:
+        return []
+    words = some([f"{run} and {twin} ({metric})" for (twin, run), metric in pairs.items()])
+    return [
+        f"{len(pairs)} pair(s) of runs have an equal curve but are of two families, so that one could give away the "
+        f"other in a backtest: {words}; if they are copies or forks, say so in runs.csv (run, family) or with family=..."
+    ]
+
+
+def _one_family(runs: pd.DataFrame, known: bool) -> list[str]:
+    if len(runs) < 2 or runs["family"].nunique() > 1 or known or len(runs.columns) > 2:
+        return []
+    return [
+        f"all {len(runs)} runs fall into one family ({runs['family'].iloc[0]}), by their names alone, since their "
+        "settings are not known; a backtest holds out whole families and would have no history: state the families in "
+        "runs.csv (run, family) or with family=..."
+    ]
+
+
+def _unseen(metrics: Mapping[str, Metric]) -> list[str]:
+    names = [name for name, metric in metrics.items() if metric.kind == "signal" and looks_like_outcome(name)]
+    if not names:
+        return []
+    return [
+        f"{len(names)} metric(s) look like outcomes but are of kind signal, so they are not forecast unless asked for: "
+        f"{some(sorted(names), 6)}; state their kind in metrics.csv (metric, kind; metrics_file=FILE)"
+    ]
