@@ -95,10 +95,9 @@ def found(path: Path | str) -> Found:
             # A folder may hold logs of several forms; a file that several can read is one log.
             more = f"; also here, but not read: {_named(seen[1:])}" if len(seen) > 1 and path.is_dir() else ""
             return seen[0]._replace(words=seen[0].words + more)
-    raise ValueError(
-        f"{path}: cannot tell what this is; expected a folder or file of one of the known tools, or a table with a "
-        f"column step (.csv, .csv.gz, .parquet); name what it is made of, or name the source: {', '.join(sources())}"
-    )
+    from predictdyn.loaders._undetected import unknown
+
+    raise ValueError(unknown(path, sources()))
 
 
 def _named(seen: Sequence[Found]) -> str:

@@ -39,7 +39,7 @@ class Head(NamedTuple):
     size: int
     length: Length
     ranges: Mapping[str, tuple[float, float]]
-    prints: Mapping[str, str]
+    prints: Mapping[tuple[str, str], int]
     names: Sequence[str]
     events: Sequence[tuple[float, str]]
     config: Mapping[str, object]
@@ -154,7 +154,7 @@ def head_of(tidy: Tidy) -> Head:
     }
     last = float(points["step"].max()) if len(points) else 0.0
     length = Length(tidy.planned, last, tidy.stopped, tidy.study, tidy.pace)
-    prints = fingerprints(points)
+    prints = fingerprints(points.assign(run=tidy.run))
     return Head(tidy.run, len(points), length, ranges, prints, tidy.names, tidy.events, tidy.config, tidy.said)
 
 
@@ -192,7 +192,8 @@ def tables_of(path: Path, heads: Sequence[Head], options: Mapping[str, object]) 
     ]
     stated_families = options.get("family") is not None or (table is not None and "family" in table)
     known = stated_families or any(head.config for head in full)
-    noted = remarks(runs, metrics, {head.run: head.prints for head in full}, known=known)
+    prints = {key: mark for head in full for key, mark in head.prints.items()}
+    noted = remarks(runs, metrics, stated, prints, known=known)
     table_of_events = pd.DataFrame(events, columns=["run", "step", "what"])
     return Tables(runs, metrics, table_of_events, [*lines, *wide, *assumed, *noted])
 

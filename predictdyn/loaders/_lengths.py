@@ -45,9 +45,11 @@ def last_steps(
     """The planned end of every run and lines on what was assumed.
 
     The option ``last_step`` comes first (a number or a key of the configuration), then the user's table (``stated``),
-    then what the tool or the configuration says, then the siblings: trials of one study are as long as the longest of
-    it, runs of one family as the longest of that, and other runs as the longest of all, if at least two are so long or
-    there are at most three. The word ``logged`` takes the largest logged step instead, ``longest`` the longest run.
+    then what the tool or the configuration says, then the siblings: trials of one study, and runs that their tool calls
+    stopped, were meant to be as long as the longest. Any other run was if fewer runs are as long as it is (to 2 %) than
+    are as long as the longest, in its family, else of all; or if there are at most three runs, each of its own length.
+    Lengths that are as common as the longest are meant. The word ``logged`` takes the largest logged step instead,
+    ``longest`` the longest run.
     """
     word = str(last_step)
     keyed = any(word in config for config in configs.values())
@@ -98,19 +100,40 @@ def _positive(end: object) -> bool:
 
 
 def _siblings(lengths: Mapping[str, Length], families: Mapping[str, str], *, every: bool) -> dict[str, float]:
-    """How long each run is if it is as long as its siblings."""
-    highest = max(length.last for length in lengths.values())
-    full = sum(length.last >= ENDED * highest for length in lengths.values())
-    all_one = every or full > 1 or len(lengths) <= FEW
-    study: dict[str, float] = {}
-    family: dict[str, float] = {}
+    """How long each run was meant to be, as far as other runs tell; as long as it is where they tell nothing."""
+    groups: dict[str, list[float]] = {}
+    studies: dict[str, float] = {}
     for run, length in lengths.items():
-        study[length.study] = max(study.get(length.study, 0.0), length.last)
-        family[families[run]] = max(family.get(families[run], 0.0), length.last)
-    return {
-        run: highest if all_one else max(family[families[run]], study[length.study] if length.study else 0.0)
-        for run, length in lengths.items()
-    }
+        groups.setdefault(families[run], []).append(length.last)
+        studies[length.study] = max(studies.get(length.study, 0.0), length.last)
+    everything = np.sort([length.last for length in lengths.values()])
+    ordered = {family: np.sort(group) for family, group in groups.items()}
+    highest = float(everything[-1])
+    found = {}
+    for run, length in lengths.items():
+        own, family = length.last, ordered[families[run]]
+        if every:
+            found[run] = highest
+        elif length.study:
+            found[run] = studies[length.study]
+        elif family[-1] > own and (length.stopped or _fewer(own, family)):
+            found[run] = float(family[-1])
+        elif length.stopped or _fewer(own, everything) or (len(everything) <= FEW and _alike(own, everything) == 1):
+            found[run] = highest
+        else:
+            found[run] = own
+    return found
+
+
+def _alike(length: float, ordered: np.ndarray) -> int:
+    """How many runs are about as long."""
+    low, high = np.searchsorted(ordered, ENDED * length), np.searchsorted(ordered, length / ENDED, side="right")
+    return int(high - low)
+
+
+def _fewer(length: float, ordered: np.ndarray) -> bool:
+    """Whether fewer runs are about so long than are about as long as the longest."""
+    return _alike(length, ordered) < _alike(float(ordered[-1]), ordered)
 
 
 def _lines(own: Mapping[str, list[str]], plan: Mapping[str, float], lengths: Mapping[str, Length]) -> list[str]:

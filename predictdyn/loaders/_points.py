@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from predictdyn.curves import KEY, Curves, Metric, curves_from
+from predictdyn.loaders._facts import fitted
+from predictdyn.loaders._remarks import fingerprints, remarks
 from predictdyn.loaders._tables import place
 
 
@@ -20,6 +23,7 @@ def curves_at(
     runs: pd.DataFrame | None = None,
     metrics: Mapping[str, Metric] | None = None,
     events: pd.DataFrame | None = None,
+    stated: Container[str] = (),
 ) -> Curves:
     """`curves_from` for points that know where they come from: ``file`` (index into files) and ``line`` (0: unknown).
 
@@ -41,9 +45,27 @@ def curves_at(
         rule = f"it must lie between {metric.lower} and {metric.upper}; mend the data or the range in metrics.csv"
         _refuse(outside, points, files, rule, value)
     try:
-        return curves_from(points.drop(columns=["file", "line"]), runs, metrics, events)
+        curves = curves_from(points.drop(columns=["file", "line"]), runs, metrics, events)
     except ValueError as error:
         raise ValueError(f"{source}: {error}") from None
+    for line in remarks(curves.runs, curves.metrics, stated, fingerprints(curves.points), known=runs is not None):
+        warnings.warn(line, UserWarning, stacklevel=3)
+    return curves
+
+
+def fitted_to(
+    points: pd.DataFrame, known: Mapping[str, Metric], stated: Mapping[str, Metric]
+) -> tuple[dict[str, Metric], list[str]]:
+    """The metrics of points (metric, value): as ``stated``, else as ``known`` with the range that the values have, and
+    lines on what was not clear.
+    """
+    metrics, lines = dict(stated), []
+    ranges = points.groupby("metric")["value"].agg(["min", "max"])
+    for name, low, high in zip(ranges.index, ranges["min"], ranges["max"], strict=True):
+        if name not in stated and np.isfinite([low, high]).all():
+            metrics[str(name)], line = fitted(known[str(name)], float(low), float(high))
+            lines += [line] if line else []
+    return metrics, lines
 
 
 def _outside(points: pd.DataFrame, value: np.ndarray, metrics: Mapping[str, Metric]) -> np.ndarray:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 import numpy as np
 import pandas as pd
@@ -15,42 +14,52 @@ from predictdyn.loaders._said import some
 ENOUGH = 5  # different values that two curves must share to be copies
 
 
-def fingerprints(points: pd.DataFrame) -> dict[str, str]:
-    """Of every curve (metric, step, value; sorted) of a run that has enough different values, what tells it apart.
+def fingerprints(points: pd.DataFrame) -> dict[tuple[str, str], int]:
+    """Of every curve (run, metric; sorted by these, then by step) that changes often enough, a number that tells it apart.
 
-    >>> points = pd.DataFrame({"metric": "loss", "step": range(9), "value": [1 / (1 + i) for i in range(9)]})
+    >>> points = pd.DataFrame({"run": "a", "metric": "loss", "step": range(9), "value": [1 / (1 + i) for i in range(9)]})
     >>> fingerprints(points) == fingerprints(points.copy()), fingerprints(points[:3])
     (True, {})
     """
-    found = {}
-    for name, rows in points.groupby("metric", sort=False).indices.items():
-        step = points["step"].to_numpy(float)[rows]
-        value = points["value"].to_numpy(float)[rows]
-        if len(rows) >= ENOUGH and len(np.unique(value)) >= ENOUGH:
-            found[str(name)] = hashlib.sha256(step.tobytes() + value.tobytes()).hexdigest()[:16]
-    return found
+    if points.empty:
+        return {}
+    run, metric = (points[name].to_numpy(dtype=object) for name in ("run", "metric"))
+    step, value = (points[name].to_numpy(float) for name in ("step", "value"))
+    begins = np.flatnonzero(np.append(True, (run[1:] != run[:-1]) | (metric[1:] != metric[:-1])))
+    changes = np.append(0, (np.diff(value) != 0).astype(int))
+    changes[begins] = 0
+    often = np.add.reduceat(changes, begins) >= ENOUGH - 1
+    mixed = pd.util.hash_array(step) * np.uint64(3) ^ pd.util.hash_array(value)
+    marks = np.add.reduceat(mixed, begins)
+    return {(run[begins[i]], metric[begins[i]]): int(marks[i]) for i in np.flatnonzero(often)}
 
 
 def remarks(
-    runs: pd.DataFrame, metrics: Mapping[str, Metric], prints: Mapping[str, Mapping[str, str]], *, known: bool
+    runs: pd.DataFrame,
+    metrics: Mapping[str, Metric],
+    stated: Container[str],
+    prints: Mapping[tuple[str, str], int],
+    *,
+    known: bool,
 ) -> list[str]:
-    """Lines on a table of runs (index run; family); ``known`` says whether families were stated or settings logged."""
-    lines = [*_twins(runs, metrics, prints), *_one_family(runs, known), *_unseen(metrics)]
-    return lines
+    """Lines on a table of runs (index run; family), of which kinds of metrics are ``stated``; ``known`` says whether
+    families were stated or settings logged.
+    """
+    guessed = {name: metric for name, metric in metrics.items() if name not in stated}
+    return [*_twins(runs, metrics, prints), *_one_family(runs, known), *_unseen(guessed)]
 
 
 def _twins(
-    runs: pd.DataFrame, metrics: Mapping[str, Metric], prints: Mapping[str, Mapping[str, str]]
+    runs: pd.DataFrame, metrics: Mapping[str, Metric], prints: Mapping[tuple[str, str], int]
 ) -> list[str]:
     family = runs["family"].to_dict()
-    first: dict[tuple[str, str], str] = {}
+    first: dict[tuple[str, int], str] = {}
     pairs: dict[tuple[str, str], str] = {}
-    for run in sorted(prints):
-        for metric, mark in prints[run].items():
-            if metrics[metric].kind in OUTCOMES:
-                twin = first.setdefault((metric, mark), run)
-                if family[twin] != family[run]:
-                    pairs.setdefault((twin, run), metric)
+    for (run, metric), mark in sorted(prints.items()):
+        if metrics[metric].kind in OUTCOMES:
+            twin = first.setdefault((metric, mark), run)
+            if family[twin] != family[run]:
+                pairs.setdefault((twin, run), metric)
     if not pairs:
         return []
     words = some([f"{run} and {twin} ({metric})" for (twin, run), metric in pairs.items()])

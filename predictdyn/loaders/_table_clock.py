@@ -44,10 +44,16 @@ def has_clock(record: Mapping[str, object]) -> bool:
     >>> has_clock({"current_steps": 3}), has_clock({"lr": 0.1})
     (True, False)
     """
-    return any(
-        (name.lower() in STEP_NAMES or _WORD.search(plain_name(name))) and isinstance(cell, int | float | str)
-        for name, cell in record.items()
-    )
+    return any(counts(name) and isinstance(cell, int | float | str) for name, cell in record.items())
+
+
+def counts(name: str) -> bool:
+    """Whether a name says that it counts steps, in one of the ways in which they are counted.
+
+    >>> counts("current_steps"), counts("step_time"), counts("loss")
+    (True, True, False)
+    """
+    return name.lower() in STEP_NAMES or _WORD.search(plain_name(name)) is not None
 
 
 def clock_of(table: Table, run: np.ndarray, phase: np.ndarray | None, wanted: str | None) -> Clock | None:

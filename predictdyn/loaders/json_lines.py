@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from predictdyn.curves import Curves
+from predictdyn.loaders._folders import first_line
 from predictdyn.loaders._gather import gathered
 from predictdyn.loaders._json_rows import CUT, WRONG_LINES, flat
 from predictdyn.loaders._logs import log_files
@@ -109,6 +110,11 @@ def is_lines(file: Path) -> bool:
         objects.pop()  # the last line is being written
     whole = [record for record in objects if record is not None]
     return len(whole) == len(objects) >= 2 and any(has_clock(record) for record in whole)
+
+
+def keys_of(file: Path) -> list[str]:
+    """The keys of the first line of a file, if it is a JSON object, else none."""
+    return list(_object(first_line(file)) or {})
 
 
 def _list_of(file: Path) -> list[dict[str, object]] | None:

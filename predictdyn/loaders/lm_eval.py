@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from predictdyn.loaders._folders import first_line
 from predictdyn.loaders._json_rows import json_rows
 from predictdyn.loaders._words import planned_end
 from predictdyn.loaders._names import families_by, families_of, params_of
-from predictdyn.loaders._points import curves_at
+from predictdyn.loaders._points import curves_at, fitted_to
 from predictdyn.loaders._tables import header
 
 ASKED = 20  # files of a folder that are opened to see whether they are results
@@ -72,6 +73,9 @@ def load(
     named = points[["metric", "task", "plain"]].drop_duplicates("metric")
     known = {name: harness_metric(name, task, plain) for name, task, plain in named.itertuples(index=False)}
     stated = metrics_beside(folder, metrics_file)
+    known, lines = fitted_to(points, known, stated)
+    for line in lines:
+        warnings.warn(line, UserWarning, stacklevel=2)
     base = dict(zip(points["run"], points["base"], strict=True))
     shots = {run: origins[file].shots for file, run in runs_of.items()}
     return curves_at(
@@ -79,7 +83,8 @@ def load(
         found,
         source=root,
         runs=_runs(base, shots, table, family, last_step, root),
-        metrics=known | stated,
+        metrics=known,
+        stated=stated,
     )
 
 

@@ -6,6 +6,7 @@ import csv
 import os
 import shutil
 import tempfile
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ import pandas as pd
 
 from predictdyn.curves import KEY, Curves
 from predictdyn.loaders._companions import beside, metrics_beside, read_events, read_runs, unique_runs
-from predictdyn.loaders._points import curves_at
+from predictdyn.loaders._facts import log_metric
+from predictdyn.loaders._points import curves_at, fitted_to
 from predictdyn.loaders._tables import TABLES, Table, header, is_table, numbers, read_table, text
 
 NEEDED = [*KEY, "value"]
@@ -45,7 +47,8 @@ def load(
       known) and seen (0/1 or true/false). Names of runs and metrics are text, whatever they look like.
     * ``runs.csv`` or ``.parquet``: run, family, last_step and covariates; without it every run is its own family and
       ends at its largest step.
-    * ``metrics.csv``: metric, kind, lower, upper, better, chance; a metric not listed is of kind ``signal``.
+    * ``metrics.csv``: metric, kind, lower, upper, better, chance; a metric not listed is known by its name
+      (docs/metric-names.md), else of kind ``signal``.
     * ``events.csv``: run, step, what.
 
     The three options name these tables where they are elsewhere. Raises ValueError, one line with file and line.
@@ -63,12 +66,18 @@ def load(
     folder = file.parent
     runs = Path(runs_file) if runs_file else beside(folder, "runs", ["run"], log=file)
     events = Path(events_file) if events_file else beside(folder, "events", ["run", "step", "what"], log=file)
+    points = _points(table)
+    stated = metrics_beside(folder, metrics_file, log=file)
+    metrics, lines = fitted_to(points, {name: log_metric(name) for name in pd.unique(points["metric"])}, stated)
+    for line in lines:
+        warnings.warn(line, UserWarning, stacklevel=2)
     return curves_at(
-        _points(table),
+        points,
         [file],
         source=path,
         runs=unique_runs(read_runs(runs), runs) if runs else None,
-        metrics=metrics_beside(folder, metrics_file, log=file),
+        metrics=metrics,
+        stated=stated,
         events=read_events(events) if events else None,
     )
 

@@ -9,7 +9,7 @@ from predictdyn.curves import Curves
 from predictdyn.loaders._gather import gathered
 from predictdyn.loaders._logs import log_files
 from predictdyn.loaders._runlog import Item, RunLog
-from predictdyn.loaders._table_clock import STEP_NAMES
+from predictdyn.loaders._table_clock import counts
 from predictdyn.loaders._table_runs import Choices, items_of, read_item, readable
 from predictdyn.loaders._tables import TABLES, header, is_table, read_table
 
@@ -23,14 +23,31 @@ def looks(path: Path) -> str | None:
     from predictdyn.loaders.tidy import NEEDED
 
     try:
-        files = log_files(path, TABLES, COMPANIONS)
+        files = _logs(path)
         columns = [{name.lower() for name in header(file)} for file in files[:ASKED]] if is_table(files[0]) else []
     except ValueError:
         return None
     others = [names for names in columns if not set(NEEDED) <= names and not is_long(names)]
-    tables = [names for names in others if names & set(STEP_NAMES) or not path.is_dir()]
+    tables = [names for names in others if any(map(counts, names)) or not path.is_dir()]
     more = f" (or more: {len(files)} files)" if len(files) > ASKED else ""
     return f"tables of a training log: {len(tables)}{more}" if tables else None
+
+
+def _logs(path: Path) -> list[Path]:
+    """The tables of a path but for those that only say something of runs, metrics and events."""
+    files = log_files(path, TABLES, COMPANIONS)
+    logs = [file for file in files if file == path or file.name != "metrics.csv" or not _describes(file)]
+    if not logs:
+        raise ValueError(f"{path}: no table of a log in this folder")
+    return logs
+
+
+def _describes(file: Path) -> bool:
+    """Whether a metrics.csv states kinds of metrics, and is no log."""
+    try:
+        return {"metric", "kind"} <= set(header(file))
+    except ValueError:
+        return False
 
 
 def load(path: Path | str, **options: object) -> Curves:
@@ -71,7 +88,7 @@ def scan(
     merge: object = None,
 ) -> list[Item]:
     """The runs of all tables, each with its log. Raises ValueError, one line with file and line, for a faulty table."""
-    found = log_files(path, TABLES, COMPANIONS)
+    found = _logs(path)
     choices = Choices(run, step, files, family, covariates, last_step, merge)
     return items_of(path, readable(found, read_table, whole=len(found) == 1), choices)
 

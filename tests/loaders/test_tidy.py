@@ -124,4 +124,4 @@ def test_companions_elsewhere(samples: Samples, tmp_path: Path) -> None:
     assert curves.metrics["loss"].kind == "loss"
     assert curves.runs["family"].unique().tolist() == ["a"]
     assert len(curves.events) == 1
-    assert load(tmp_path / "points").metrics["loss"].kind == "signal"
+    assert load(tmp_path / "points").metrics["loss"].kind == "loss"  # known by its name

@@ -29,6 +29,7 @@ kinds = ["loss"]
 {address}
 [settings]
 metrics = "loss,lr"
+last_step = 2
 """
 
 
