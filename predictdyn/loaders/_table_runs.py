@@ -16,6 +16,8 @@ from predictdyn.loaders._lengths import EPOCHS as EPOCH_KEYS
 from predictdyn.loaders._lengths import STEPS as STEP_KEYS
 from predictdyn.loaders._runlog import Item, Places, RunLog
 from predictdyn.loaders._said import some
+from predictdyn.loaders._settings import epochs_planned, settings_beside
+from predictdyn.loaders._table_clock import EPOCHS as EPOCH_CLOCKS
 from predictdyn.loaders._table_clock import STEP_NAMES, clock_of, named
 from predictdyn.loaders._table_places import PHASES, Part, parts_of
 from predictdyn.loaders._tables import Numbers, Table, numbers, text, typed
@@ -23,6 +25,7 @@ from predictdyn.loaders._words import listed
 
 RUN_NAMES = ("run", "run_name", "name", "model", "model_name", "run_id", "experiment")
 PHASE_NAMES = ("mode", "phase", "split", "stage", "subset", "set")
+MOST_BESIDE = 8  # columns that a table of one metric may have beside it
 UNREAD = "row(s) without a step left out"
 NO_NUMBER = "cell(s) left out that are no numbers"
 
@@ -58,6 +61,7 @@ class Columns(NamedTuple):
     step: np.ndarray
     metrics: Mapping[str, Numbers]
     settings: Mapping[str, pd.Series]
+    clock: str
 
 
 def items_of(root: Path, tables: Sequence[Table | Item], choices: Choices) -> list[Item]:
@@ -73,9 +77,10 @@ def items_of(root: Path, tables: Sequence[Table | Item], choices: Choices) -> li
     if not any(columns.metrics for columns in found):
         every = list(dict.fromkeys(str(name) for table in with_clock for name in table.cells))
         raise ValueError(f"{root}: no column of numbers to take as a metric; found {few(every)}")
-    noted = Noted({}, {})
+    noted = Noted({}, {}, {})
     for columns in found:
         note(columns, noted)
+    _with_settings(found, noted)
     rows = [rows_of(columns) for columns in found]
     return [*logs_of([table.path for table in with_clock], rows, noted, strict=choices.strict), *damaged]
 
@@ -120,13 +125,10 @@ def _guess(table: Table) -> bool:
 
 def _single(table: Table) -> str | None:
     """The one column of numbers beside clocks and times, where there is one."""
-    rest = [
-        str(name)
-        for name in table.cells
-        if str(name).lower() not in STEP_NAMES
-        and not is_clock(str(name))
-        and not numbers(table.cells[name]).wrong.any()
-    ]
+    rest = [str(name) for name in table.cells if str(name).lower() not in STEP_NAMES and not is_clock(str(name))]
+    if len(rest) > MOST_BESIDE:
+        return None
+    rest = [name for name in rest if not numbers(table.cells[name]).wrong.any()]
     return rest[0] if len(rest) == 1 else None
 
 
@@ -165,7 +167,7 @@ def columns_of(table: Table, part: Part, choices: Choices, only: Sequence[str] |
     front = _fronts(table, phase, metrics) if phase is not None else None
     if part.front:
         front = np.full(len(run), f"{part.front}/", object) if front is None else f"{part.front}/" + front
-    return Columns(table, run, front, clock.step, metrics, settings)
+    return Columns(table, run, front, clock.step, metrics, settings, clock.columns[0])
 
 
 def _phase(table: Table) -> tuple[str | None, np.ndarray | None]:
@@ -251,10 +253,11 @@ class Rows(NamedTuple):
 
 
 class Noted(NamedTuple):
-    """What of tables is no value, by run: what was left out, and settings."""
+    """What of tables is no value, by run: what was left out, settings, and the planned end."""
 
     dropped: dict[str, Counter[str]]
     configs: dict[str, dict[str, object]]
+    planned: dict[str, float]
 
 
 def rows_of(columns: Columns) -> Rows:
@@ -283,10 +286,28 @@ def logs_of(paths: Sequence[Path], found: Sequence[Rows], noted: Noted, *, stric
         blank, segment = np.full(len(rows), np.nan), np.zeros(len(rows), dtype=int)
         log = RunLog(
             name, metric[rows], step[rows], value[rows], blank, segment, noted.configs.get(name, {}),
-            dropped=dict(noted.dropped.get(name, {})), strict=strict, places=Places(files, file[rows], line[rows]),
+            noted.planned.get(name), dropped=dict(noted.dropped.get(name, {})), strict=strict, places=Places(files, file[rows], line[rows]),
         )  # fmt: skip
         logs.append(Item(name, tuple(files[k] for k in np.unique(file[rows])), log=log))
     return logs
+
+
+def _with_settings(found: Sequence[Columns], noted: Noted) -> None:
+    """Settings that lie beside the only table of a folder are those of its one run."""
+    folders = Counter(columns.table.path.parent for columns in found)
+    for columns in found:
+        runs = set(map(str, columns.run))
+        if len(runs) > 1 or folders[columns.table.path.parent] > 1:
+            continue
+        run = runs.pop()
+        config = settings_beside(columns.table.path) | noted.configs.get(run, {})
+        step = columns.step[np.isfinite(columns.step)]
+        if config:
+            noted.configs[run] = config
+        if len(step) and columns.clock.lower() in EPOCH_CLOCKS:
+            end = epochs_planned(config, float(step.min()), float(step.max()))
+            if end is not None:
+                noted.planned[run] = end
 
 
 def note(columns: Columns, noted: Noted) -> None:

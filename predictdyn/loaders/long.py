@@ -111,7 +111,7 @@ def scan(
     damaged = [table for table in found if isinstance(table, Item)]
     if not tables:
         raise ValueError(damaged[0].key)
-    noted, rows = Noted({}, {}), []
+    noted, rows = Noted({}, {}, {}), []
     for table, name in zip(tables, run_names(path, [table.path for table in tables]), strict=True):
         metric_columns, value_column = _metric(table, metric), _value(table, value)
         own = run if run is not None else _telling(table, {*metric_columns, value_column}, choices)
