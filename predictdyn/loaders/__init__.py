@@ -86,6 +86,8 @@ def found(path: Path | str) -> Found:
     path = Path(path)
     if not path.exists() and not is_address(path):
         raise ValueError(f"{path}: no such file or folder")
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise ValueError(f"{path}: is no regular file (a pipe or a device), which is not read")
     special = [name for name in sources() if name not in ("tidy", *GENERAL)]
     for names in (["tidy"], special, [name for name in GENERAL if name in sources()]):
         seen = [Found(name, words) for name in names if (words := module(name).looks(path)) is not None]

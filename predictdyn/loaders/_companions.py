@@ -54,8 +54,8 @@ def read_metrics(path: Path) -> dict[str, Metric]:
     _need(table, ["metric", "kind"], "lower, upper, better and chance are optional")
     names = _names(table, "metric")
     bounds = {name: finite(table, name) if name in table.cells else np.full(len(names), np.nan) for name in BOUNDS}
-    kinds = text(table.cells["kind"]).tolist()
-    betters = text(table.cells["better"]).tolist() if "better" in table.cells else [None] * len(names)
+    kinds = text(table.cells["kind"]).str.strip().tolist()
+    betters = text(table.cells["better"]).str.strip().tolist() if "better" in table.cells else [None] * len(names)
     metrics: dict[str, Metric] = {}
     for row, name in enumerate(names):
         if name in metrics:

@@ -6,6 +6,7 @@ import csv
 from collections import Counter
 
 from predictdyn.loaders._json_rows import CUT, Rows
+from predictdyn.loaders._tables import HEADER_AGAIN
 
 WRONG_LINES = "line(s) dropped with other cells than the header says"
 
@@ -36,7 +37,9 @@ def csv_rows(raw: bytes) -> Rows:
         if not any(cell.strip() for cell in cells):
             continue
         if names is None:
-            names = cells
+            names = [cell.strip() for cell in cells]
+        elif [cell.strip() for cell in cells] == names:
+            dropped[HEADER_AGAIN] += 1
         elif len(cells) != len(names):
             dropped[WRONG_LINES] += reader.line_num - before
         else:
@@ -50,4 +53,5 @@ def csv_names(raw: bytes) -> list[str]:
     ['step', 'loss']
     """
     head, end, _ = raw.removeprefix(b"\xef\xbb\xbf").partition(b"\n")
-    return next(csv.reader([head.decode("utf-8", errors="replace").rstrip("\r")]), []) if end else []
+    names = next(csv.reader([head.decode("utf-8", errors="replace").rstrip("\r")]), []) if end else []
+    return [name.strip() for name in names]

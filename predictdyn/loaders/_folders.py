@@ -31,6 +31,8 @@ def run_names(path: Path, folders: Iterable[Path]) -> dict[Path, str]:
 def first_line(file: Path, most: int = 1 << 20) -> bytes:
     """The first line of a file, at most so many bytes of it; nothing where it cannot be read."""
     try:
+        if not file.is_file():
+            return b""
         with file.open("rb") as opened:
             return opened.readline(most)
     except OSError:

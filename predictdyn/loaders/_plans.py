@@ -37,6 +37,8 @@ def planned_runs(
     ``table`` is the user's own, whose columns win. The other arguments are options of `_gather.gathered`.
     """
     index = pd.Index(sorted(configs), name="run", dtype="str")
+    if table is not None and not index.isin(table.index).any():  # a table that somebody padded with blanks
+        table = table.set_axis(table.index.str.strip())
     runs = pd.DataFrame(index=index)
     lines = []
     stated = pd.DataFrame(index=index) if table is None else table.reindex(index)

@@ -155,7 +155,7 @@ def columns_of(table: Table, part: Part, choices: Choices, only: Sequence[str] |
     if choices.refusing:
         _check_clock(table, clock.columns[0], clock.step)
     settings = _settings(table, run, choices)
-    used = {*run_columns, *clock.columns, *settings, *([phase_column] if phase_column else [])}
+    used = {*table.index, *run_columns, *clock.columns, *settings, *([phase_column] if phase_column else [])}
     names = [str(name) for name in table.cells if str(name) not in used and (only is None or name in only)]
     rest = {name: numbers(table.cells[name]) for name in names}
     metrics = {name: column for name, column in rest.items() if (~column.blank & ~column.wrong).any()}
@@ -176,7 +176,7 @@ def _phase(table: Table) -> tuple[str | None, np.ndarray | None]:
         column = named(table, (name,))
         if column is None:
             continue
-        cells = text(table.cells[column]).fillna("").str.lower().to_numpy(dtype=object)
+        cells = text(table.cells[column]).fillna("").str.strip().str.lower().to_numpy(dtype=object)
         if set(cells) <= set(PHASES) and len(set(cells)) > 1:
             return column, cells
     return None, None
@@ -327,10 +327,11 @@ def note(columns: Columns, noted: Noted) -> None:
 
 def joined(table: Table, names: Sequence[str], between: str, word: str) -> np.ndarray:
     """The cells of some columns (rows,) as one text each; ValueError for the first that is blank."""
-    cells = [text(table.cells[name]) for name in names]
+    cells = [text(table.cells[name]).str.strip() for name in names]
     for name, column in zip(names, cells, strict=True):
-        if column.isna().any():
-            raise ValueError(f"{table.where(int(np.flatnonzero(column.isna())[0]))}: {name} ({word}) is blank")
+        blank = (column.isna() | (column == "")).to_numpy()
+        if blank.any():
+            raise ValueError(f"{table.where(int(np.flatnonzero(blank)[0]))}: {name} ({word}) is blank")
     return np.array([between.join(row) for row in zip(*cells, strict=True)], dtype=object)
 
 
