@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from predictdyn.loaders._facts import documented, is_clock, log_metric, plain_name
+from predictdyn.loaders._facts import is_clock, log_metric, plain_name
 from predictdyn.loaders._log_metrics import CLOCKS, LOG, TABLE
+from predictdyn.loaders._metric_page import documented
 
 # Names that tools write, each with kind and range.
 NAMES = {
