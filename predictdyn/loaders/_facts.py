@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from typing import TypeVar
 
 from predictdyn.curves import Metric
@@ -83,6 +83,9 @@ _PART = re.compile(rf"(?:^|(?<=_))(?:{_any(*PARTS)})\d*_")
 _TOGETHER = re.compile(r"(?:train|tr|valid|val|dev|test|eval)(loss|accuracy|acc|error|err)")
 _FAMILY = re.compile("|".join(f"({family.pattern})" for family in FAMILIES))  # no family has a group of its own
 _RATES = re.compile(RATES)
+_OUTCOMES, _SIDE, _OF_LOSSES = frozenset(OUTCOME_WORDS), frozenset(SIDE_TERMS), frozenset((*LOSS_TERMS, *SIDE_TERMS))
+_SCATTER, _NO_DATA, _PERCENT = frozenset(SCATTER), frozenset(NO_DATA), frozenset(PERCENT)
+_NOT_BEFORE, _NOT_BEHIND = frozenset((*NO_DATA, *SIDE_TERMS)), frozenset((*NO_OUTCOME, *SIDE_TERMS))
 _CLASS = re.compile(r"(?:^|/)AP-[^/]+$")  # average precision of a class, in capitals: bbox/AP-person
 
 
@@ -115,7 +118,8 @@ def log_metric(name: str) -> Metric:
     3. it ends so, and one of `PARTS` stands somewhere in front; what else stands there is the data that it was
        measured on (``eval/c4_en/loss``, ``cifar10_test_acc``), unless it is of `SCATTER` (``val_std_loss``);
     4. it is ``<task> <metric>`` or ``<task>/<metric>`` with a metric of `HARNESS` (``lambada_openai acc``);
-    5. its last part, after a slash or a dot, is so by 1 or 2, and nothing in front is of `NO_DATA` (``bbox/AP50``);
+    5. its last part or two, after a slash or a dot, are so by 1 or 2, and nothing in front is of `NO_DATA`
+       (``bbox/AP50``);
 
     else it is a signal. With one of `PERCENT` (or a %) at an end, a share runs to 100.
 
@@ -145,11 +149,11 @@ def looks_like_outcome(name: str) -> bool:
     """
     plain = plain_name(name)
     words = plain.split("_")
-    places = [i for i, word in enumerate(words) if {word, word.rstrip("0123456789")}.intersection(OUTCOME_WORDS)]
+    places = [i for i, word in enumerate(words) if word in _OUTCOMES or word.rstrip("0123456789") in _OUTCOMES]
     if not places or log_metric(name).kind != "signal" or _without_affixes(plain) or _measured_on(plain, name):
         return False
     before, behind = words[: places[-1]], words[places[-1] + 1 :]
-    return not {*NO_DATA, *SIDE_TERMS}.intersection(before) and not {*NO_OUTCOME, *SIDE_TERMS}.intersection(behind)
+    return _NOT_BEFORE.isdisjoint(before) and _NOT_BEHIND.isdisjoint(behind)
 
 
 def fitted(metric: Metric, low: float, high: float, *, stated: bool = False) -> tuple[Metric, str | None]:
@@ -181,7 +185,7 @@ def fitted(metric: Metric, low: float, high: float, *, stated: bool = False) -> 
     )
     return wide, (
         f"{metric.name} runs from {low:g} to {high:g}, outside {_range(metric)}: the bound is given up, and "
-        f"forecasts may leave that range, too; to state a range, write a metrics.csv with the header "
+        f"forecasts may leave that range, too. To state a range, write a metrics.csv with the header "
         f"metric,kind,lower,upper,better,chance and the row {_row(wide, broken)}, and name it with metrics_file=FILE"
     )
 
@@ -216,51 +220,52 @@ def _row(metric: Metric, open_bounds: Collection[str]) -> str:
 
 def _known(plain: str) -> Fact | None:
     """What tables and families know of a name as it stands."""
-    if plain in LOG:
-        return LOG[plain]
-    family = _FAMILY.fullmatch(plain)
-    if family is not None:
-        return FAMILIES[(family.lastindex or 1) - 1].fact
+    fact = _listed(plain)
+    if fact is not None:
+        return fact
     words = plain.split("_")
     if "loss" in words or "losses" in words:
         return _known_loss(words)
     if words[-1] == "gap":
-        share = _known(plain[: -len("_gap")]) if len(words) > 1 else None
+        share = _listed(plain[: -len("_gap")])
         return GAP if share is not None and share[:3] == SHARE[:3] else None
     if _RATES.fullmatch(plain):
-        return None if set(OUTCOME_WORDS).intersection(words) else RATE
+        return RATE if _OUTCOMES.isdisjoint(words) else None
     together = _TOGETHER.fullmatch(plain)
     return None if together is None else LOG[together[1]]
+
+
+def _listed(plain: str) -> Fact | None:
+    if plain in LOG:
+        return LOG[plain]
+    family = _FAMILY.fullmatch(plain)
+    return None if family is None else FAMILIES[(family.lastindex or 1) - 1].fact
 
 
 def _known_loss(words: Collection[str]) -> Fact | None:
     """Of a loss with words that say which: one that is minimised, a term beside the objective, or not known."""
     which = {word for word in words if word not in ("loss", "losses") and not re.fullmatch(r"[a-z]?\d+", word)}
-    if not which <= {*LOSS_TERMS, *SIDE_TERMS}:
+    if not which <= _OF_LOSSES:
         return None
-    return TERM if which.intersection(SIDE_TERMS) else LOSS
+    return TERM if which == {"reg"} or not _SIDE.isdisjoint(which) else LOSS
 
 
 def _without_affixes(plain: str) -> Fact | None:
     """What is known of a name once affixes are taken off its ends, or a part out of it: ``loss_val_ce``."""
     inside = "_".join(word for word in plain.split("_") if word not in PARTS)
-    for name in dict.fromkeys((plain, inside)):
-        for core in _cores(name):
-            if (fact := _known(core)) is not None:
-                return _in_percent(fact, plain, core)
+    for core in (*_cores(plain), *(_cores(inside) if inside != plain else ())):
+        if (fact := _known(core)) is not None:
+            return _in_percent(fact, plain, core)
     return None
 
 
-def _cores(plain: str) -> Iterator[str]:
+def _cores(plain: str) -> list[str]:
     """The name without affixes, none first, then as few as possible."""
     fronts = [plain]
     while len(fronts) <= _DEEPEST and (found := _FRONT.match(fronts[-1])) and found.end() < len(fronts[-1]):
         fronts.append(fronts[-1][found.end() :])
-    ends = [_ends(front) for front in fronts]
-    for taken in range(2 * _DEEPEST + 1):
-        for i, front_ends in enumerate(ends):
-            if 0 <= taken - i < len(front_ends):
-                yield front_ends[taken - i]
+    cores = [(i + j, core) for i, front in enumerate(fronts) for j, core in enumerate(_ends(front))]
+    return [core for _, core in sorted(cores, key=lambda one: one[0])]
 
 
 def _ends(plain: str) -> list[str]:
@@ -286,35 +291,37 @@ def _measured_on(plain: str, name: str) -> Fact | None:
         for i in range(max(behind, len(words) - _LONGEST), len(words)):
             core = "_".join(words[i:])
             if (fact := _known(core)) is not None:
-                if set(SCATTER).intersection(words[:i]) or (fact.kind == "schedule" and part.start() > 0):
+                if not _SCATTER.isdisjoint(words[:i]) or (fact.kind == "schedule" and part.start() > 0):
                     return None
                 return _beside(_in_percent(fact, plain, core), words[:i])
     return None
 
 
 def _of_last_part(name: str) -> Fact | None:
-    """What is known of the last part of a name, if what stands in front of it can be data."""
+    """What is known of the last part of a name (or the last two: ``score/mean``), if data can stand in front of it."""
     if _CLASS.search(name):
         return SHARE
-    *folders, last = (plain_name(part) for part in re.split(r"[/.]", name))
-    front, core = "_".join(folders).split("_"), last
-    if not folders or set(NO_DATA).intersection(front):
-        return None
-    for k in (3, 2, 1):  # the part may be half of a name: actor/loss
-        if (fact := _known("_".join([*front[-k:], core]))) is not None:
-            return fact
-    fact = _without_affixes(core)
-    return None if fact is None else _beside(fact, front)
+    parts = [plain_name(part) for part in re.split(r"[/.]", name)]
+    for behind in range(1, min(3, len(parts))):
+        front, core = "_".join(parts[:-behind]).split("_"), "_".join(parts[-behind:])
+        if not _NO_DATA.isdisjoint(front):
+            continue
+        for k in (3, 2, 1):  # the part may be half of a name: actor/loss
+            if (fact := _known("_".join([*front[-k:], core]))) is not None:
+                return fact
+        if (fact := _without_affixes(core)) is not None:
+            return _beside(fact, front)
+    return None
 
 
 def _beside(fact: Fact, words: Collection[str]) -> Fact:
     """A loss of something beside the objective is a term, and no outcome."""
-    return TERM if fact == LOSS and set(SIDE_TERMS).intersection(words) else fact
+    return TERM if fact == LOSS and not _SIDE.isdisjoint(words) else fact
 
 
 def _in_percent(fact: Fact, plain: str, core: str) -> Fact:
     """What is known of a core, where the whole name may say that it is in percent."""
-    return _hundredfold(fact) if set(PERCENT) & (set(plain.split("_")) - set(core.split("_"))) else fact
+    return _hundredfold(fact) if _PERCENT & (set(plain.split("_")) - set(core.split("_"))) else fact
 
 
 def harness_metric(name: str, task: str, metric: str) -> Metric:

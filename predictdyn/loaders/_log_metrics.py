@@ -172,7 +172,7 @@ TABLE: Mapping[str, Mapping[str, Fact]] = {
         **_each("half_batch_agreement", Fact("signal", -1, 1)),
         # Terms of reinforcement learning, of adversaries and of regularisers: losses by name, of any sign, no outcome.
         **_each(
-            "policy_gradient_loss value_loss loss_value_avg reg_loss loss_reg l2_reg entropy kl a_loss c_loss b_loss "
+            "policy_gradient_loss value_loss loss_value_avg l2_reg entropy kl a_loss c_loss b_loss "
             "g_loss d_loss q_loss rewards_chosen rewards_rejected rewards_margins",
             TERM,
         ),
@@ -181,14 +181,15 @@ TABLE: Mapping[str, Mapping[str, Fact]] = {
 LOG: Mapping[str, Fact] = {name: fact for rows in TABLE.values() for name, fact in rows.items()}
 
 # A loss is one of the losses that are minimised if all other words of its name are of LOSS_TERMS (loss_rpn_cls,
-# box_loss), and a term beside them, of any sign, as soon as one is of SIDE_TERMS.
+# box_loss), and a term beside them, of any sign, as soon as one is of SIDE_TERMS. "reg" alone is a regulariser; with
+# the word of a box it is a regression.
 LOSS_TERMS = _words(
     "cls class classification classifier label box bbox reg regression obj objectness conf confidence noobj dfl iou "
-    "giou diou ciou l1 l2 smooth mse mae bce ce huber focal dice hinge mask seg semantic sem sim keypoint keypoints "
+    "giou diou ciou l1 l2 mse mae bce ce huber focal dice hinge mask seg semantic sem sim keypoint keypoints "
     "kpt kobj pose angle center centerness offset wh heatmap hm rpn roi rcnn loc localization dense decode enc head "
     "cardinality unscaled ctc att rnnt transducer nll lm mlm clm nsp sop mtp token ntp contrastive itc itm infonce nce "
     "triplet recon reconstruction pixel perceptual diffusion noise distill distillation student pred prediction mel "
-    "duration pitch gate stop text image video audio supervised unsupervised dpo sft ranking task main"
+    "duration pitch gate stop text image video audio supervised unsupervised dpo sft ranking task main simple vlb"
 )
 SIDE_TERMS = _words(
     "kl kld aux auxiliary regularization regularizer penalty router policy pg vf actor critic qf qf1 qf2 td entropy "
@@ -222,7 +223,7 @@ FAMILIES: Sequence[Family] = (
     Family("valid_0's l2, training's l1", r"(?:training|(?:valid|validation|eval|test)_\d+)_(?:s_)?l[12]", LOSS),
     Family(
         "rewards/format_reward, rewards/think_func",
-        r"rewards_(?!(?:\w*_)?(?:std|len|length|time|clip|scale|weight|min|max)(?:_|$))\w+",
+        r"rewards_(?!(?:\w*_)?(?:std|len|length|time|clip|scale|weight|min|max|chosen|rejected|margins|accuracies)(?:_|$))\w+",
         REWARD,
     ),
 )
@@ -251,8 +252,8 @@ NO_DATA = (
     *SCATTER,
     *_words(
         "weight weights coef coefficient lambda time timing timings optim optimizer schedule scheduler hyperparameters "
-        "hparams config params memory gpu system attention feature mixed amp target patience number threshold "
-        "value"
+        "hparams config params memory gpu system attention feature embedding mixed amp target patience number "
+        "threshold value"
     ),
 )
 # What a person reads as an outcome, as a whole word, a number behind it or not (acc5).
@@ -266,8 +267,8 @@ NO_OUTCOME = (
     *SCATTER,
     *_words(
         "scale scaler scaling weight weights coef coefficient ratio budget threshold thresh time times seconds sec s "
-        "ms size length len shape norm counts code logits id idx index target tolerance patience window clip decay "
-        "temperature alpha beta gamma lambda divergence term terms type flag lr rank min max"
+        "ms size length len shape norm counts code logits mode function fn id idx index target tolerance "
+        "patience window clip decay temperature alpha beta gamma lambda divergence term terms type flag lr rank min max"
     ),
 )
 

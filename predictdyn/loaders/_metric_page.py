@@ -39,10 +39,12 @@ that finds something counts:
 3. **Known with data in front.** The name ends with a known name, and a part (train, val, ...) stands in front of
    that. The other words in front are the data: `eval/c4_en/loss`, `cifar10_test_acc`, `valid_0's auc`.
 4. **A task of the lm-evaluation-harness.** `lambada_openai acc` and `lambada_openai/acc` are metrics of a task.
-5. **Known behind a slash or a dot.** What stands in front is the data: `bbox/AP50`, `decode.acc_seg`.
+5. **Known behind a slash or a dot.** What stands in front is the data: `bbox/AP50`, `decode.acc_seg`. The name may
+   have two parts: `critic/score/mean`.
 
 Any other metric is a signal without range or direction. A signal is not forecast unless it is named, or no metric is
-an outcome. The rules see whole words: `loss_scale` and `accuracy_threshold` are no outcomes.
+an outcome. The rules see whole words: `loss_scale` and `accuracy_threshold` are no outcomes. Nothing is guessed from
+the sound of a name, so `my_loss` is a signal, too. State the kind of such a metric in metrics.csv.
 
 **Percent.** The ranges below are those of fractions. Some tools log an accuracy of 75. Where values break a range of
 0 to 1, but lie within 0 to 100, the metric is in percent. Its range is then 0 to 100, its chance level is a hundred
@@ -82,7 +84,10 @@ _LISTS = (
     ),
     (
         "Terms beside the objective",
-        ["A loss with one of these words is a signal. It may have any sign, and nobody aims at it."],
+        [
+            "A loss with one of these words is a signal. It may have any sign, and nobody aims at it. `reg_loss` is",
+            "one, too, but `box_reg_loss` is a regression.",
+        ],
         SIDE_TERMS,
     ),
     (
