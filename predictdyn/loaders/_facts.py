@@ -1,31 +1,40 @@
-"""What is known of common metrics: kind, range, direction and chance level, as documented tables.
+"""What is known of common metrics: kind, range, direction and chance level, as documented tables and rules.
 
-Nothing is guessed from the sound of a name: a metric that is not listed is of kind ``signal``, without a range and
-without a direction. A metrics.csv overrides every row. Fractions are fractions, never percent.
+Nothing is guessed from the sound of a name: a metric that no table and no rule knows is of kind ``signal``, without a
+range and without a direction. A metrics.csv overrides every row.
 """
 
 from __future__ import annotations
 
+import csv
+import io
 import re
+from collections.abc import Collection
+from typing import TypeVar
 
 from predictdyn.curves import Metric
-from predictdyn.loaders._log_metrics import CLOCKS, LOG, LOSS, PARTS, RATE, SHARE, TABLE, Fact
-
-_RULES = (
-    "What a loader knows of a metric follows from its name. A row of metrics.csv (beside the data, or named with",
-    "`--set metrics_file=FILE`; columns metric, kind, lower, upper, better, chance) is stronger than all of this.",
-    "A name is put in lower case, with `_` for every other sign; the first rule that finds something counts:",
-    "",
-    "1. The name is in a table below.",
-    "2. `lr-Adam`, `lr-AdamW/pg1`, `lr/group0`: a rate of one optimizer or group of parameters is a schedule.",
-    f"3. One of {', '.join(PARTS)}",
-    "   stands in front, or behind, and the rest is in a table: `train_loss`, `Loss/test`. Between a part in front and",
-    "   a name of a table stands the data that it was measured on: `eval/c4_en/loss`, `eval_mnli_accuracy`.",
-    "4. `<task> <metric>` or `<task>/<metric>` with a metric of the lm-evaluation-harness: `lambada_openai acc`.",
-    "",
-    "Anything else is a signal without range or direction. Fractions are fractions: where values lie outside a range",
-    "of these tables (an accuracy of 75), the bound is given up, and that is said (the sources wide, long, json_lines",
-    "and lm_eval refuse such values); state it in metrics.csv. A blank bound means that there is none.",
+from predictdyn.loaders._log_metrics import (
+    AROUND,
+    BEHIND,
+    CLOCKS,
+    FAMILIES,
+    FRONT,
+    GAP,
+    LOG,
+    LOSS,
+    LOSS_TERMS,
+    NO_DATA,
+    NO_OUTCOME,
+    OUTCOME_WORDS,
+    PARTS,
+    PERCENT,
+    RATE,
+    RATES,
+    SCATTER,
+    SHARE,
+    SIDE_TERMS,
+    TERM,
+    Fact,
 )
 
 # Harness results: the metric without its filter. Chance is that of the task, below.
@@ -52,18 +61,41 @@ CHANCE = (
     (re.compile(r"(lambada|triviaqa|nq_open|gsm8k|webqs)(_|$)"), 0.0),  # open answers
 )
 
+# Where one lower-case word ends and the next begins: valLoss, BCELoss, F1Score, mAP50B; but neither mAP nor mIoU.
+_CAMEL = re.compile(
+    r"(?<=[a-z]{2})(?=[A-Z])|(?<=[a-z])(?=[A-Z][a-z]{2})|(?<=[A-Z]{2})(?=[A-Z][a-z]{2})|(?<=\d)(?=[A-Z])"
+)
+_Known = TypeVar("_Known", Fact, Metric)
+PERCENT_FROM = 1.05  # a share that is logged in percent goes beyond this, and one that was rounded does not
+_DEEPEST = 6  # words that are taken off one end of a name
+_LONGEST = 8  # words of the longest name that is looked for at the end of another
 
-# lr-Adam, lr-AdamW/pg1, lr/group0, lr_0: the rate of one optimizer or group; -momentum, -weight_decay behind it.
-RATES = re.compile(r"(?:optim_|optimizer_|schedule_)?(?:lr|learning_rate)(?:_\w+)?")
+
+def _any(*words: str) -> str:
+    return "|".join(sorted(words, key=len, reverse=True))
+
+
+_FRONT = re.compile(rf"(?:(?:{_any(*PARTS)})\d*|{_any(*AROUND, *FRONT, *PERCENT)})_")
+_BEHIND = re.compile(
+    rf"_(?:dataloader_idx_\d+|vs_\w+|v?\d+|{_any(*PARTS, *AROUND, *BEHIND, *PERCENT)})$|(?<=[a-z])\d+$"
+)
+_PART = re.compile(rf"(?:^|(?<=_))(?:{_any(*PARTS)})\d*_")
+_TOGETHER = re.compile(r"(?:train|tr|valid|val|dev|test|eval)(loss|accuracy|acc|error|err)")
+_FAMILY = re.compile("|".join(f"({family.pattern})" for family in FAMILIES))  # no family has a group of its own
+_RATES = re.compile(RATES)
+_OUTCOMES, _SIDE, _OF_LOSSES = frozenset(OUTCOME_WORDS), frozenset(SIDE_TERMS), frozenset((*LOSS_TERMS, *SIDE_TERMS))
+_SCATTER, _NO_DATA, _PERCENT = frozenset(SCATTER), frozenset(NO_DATA), frozenset(PERCENT)
+_NOT_BEFORE, _NOT_BEHIND = frozenset((*NO_DATA, *SIDE_TERMS)), frozenset((*NO_OUTCOME, *SIDE_TERMS))
+_CLASS = re.compile(r"(?:^|/)AP-[^/]+$")  # average precision of a class, in capitals: bbox/AP-person
 
 
 def plain_name(name: str) -> str:
-    """A name as the tables have it: in lower case, with "_" for other signs.
+    """A name as the tables have it: in lower case, "_" for other signs and between words of camelCase, "pct" for %.
 
-    >>> plain_name("Loss/train"), plain_name("_runtime")
-    ('loss_train', 'runtime')
+    >>> plain_name("Loss/train"), plain_name("_runtime"), plain_name("valLoss"), plain_name("metrics/mAP50(B)")
+    ('loss_train', 'runtime', 'val_loss', 'metrics_map50_b')
     """
-    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+    return re.sub(r"[^a-z0-9]+", "_", _CAMEL.sub("_", name.replace("%", " pct ")).lower()).strip("_")
 
 
 def is_clock(name: str) -> bool:
@@ -80,62 +112,216 @@ def is_clock(name: str) -> bool:
 def log_metric(name: str) -> Metric:
     """What is known of a metric of a training log; the first of these rules that finds something counts:
 
-    1. the name is in `LOG`;
-    2. it is a rate of one optimizer or group of parameters (`RATES`): schedule;
-    3. one of `PARTS` stands in front of it, or behind: what is left is looked up, and what stands between a part in
-       front and a name of the table is the data that it was measured on (``eval/c4_en/loss``);
+    1. it is in `LOG` or one of `FAMILIES`, a rate (`RATES`), a loss with words that say which (`LOSS_TERMS`,
+       `SIDE_TERMS`), or the gap of a share (``f1_gap``);
+    2. it is so once `PARTS`, `AROUND`, `FRONT`, `BEHIND` and numbers are taken off its ends, as few as possible;
+    3. it ends so, and one of `PARTS` stands somewhere in front; what else stands there is the data that it was
+       measured on (``eval/c4_en/loss``, ``cifar10_test_acc``), unless it is of `SCATTER` (``val_std_loss``);
     4. it is ``<task> <metric>`` or ``<task>/<metric>`` with a metric of `HARNESS` (``lambada_openai acc``);
+    5. its last part or two, after a slash or a dot, are so by 1 or 2, and nothing in front is of `NO_DATA`
+       (``bbox/AP50``);
 
-    else it is a signal.
+    else it is a signal. With one of `PERCENT` (or a %) at an end, a share runs to 100.
 
     >>> [log_metric(name).kind for name in ("train/learning_rate", "Loss/test", "eval/c4/Perplexity", "piqa acc_norm")]
     ['schedule', 'loss', 'loss', 'capability']
-    >>> log_metric("lr-AdamW/pg1").kind, log_metric("my_loss").kind
-    ('schedule', 'signal')
+    >>> [log_metric(name).kind for name in ("val_loss/dataloader_idx_0", "coco/bbox_mAP_50", "lr-AdamW/pg1", "my_loss")]
+    ['loss', 'capability', 'schedule', 'signal']
     """
-    fact = _log_fact(plain_name(name))
+    plain = plain_name(name)
+    fact = _without_affixes(plain) or _measured_on(plain, name)
+    if fact is None:
+        for task, sign, metric in (name.rpartition(" "), name.rpartition("/")):
+            if sign and metric.partition(",")[0] in HARNESS:
+                return harness_metric(name, task, metric)
+        fact = _of_last_part(name)
+    return Metric(name, "signal") if fact is None else Metric(name, *fact)
+
+
+def looks_like_outcome(name: str) -> bool:
+    """Whether a person would read a metric as an outcome (`OUTCOME_WORDS`) that `log_metric` holds to be a signal.
+
+    Not so where it is known to be a signal, or where a word makes something else of it: in front (`NO_DATA`,
+    `SIDE_TERMS`) or behind (`NO_OUTCOME`).
+
+    >>> [looks_like_outcome(name) for name in ("my_loss", "task_a_accuracy", "val_loss", "loss_weight", "lossless")]
+    [True, True, False, False, False]
+    """
+    plain = plain_name(name)
+    words = plain.split("_")
+    places = [i for i, word in enumerate(words) if word in _OUTCOMES or word.rstrip("0123456789") in _OUTCOMES]
+    if not places or log_metric(name).kind != "signal" or _without_affixes(plain) or _measured_on(plain, name):
+        return False
+    before, behind = words[: places[-1]], words[places[-1] + 1 :]
+    return _NOT_BEFORE.isdisjoint(before) and _NOT_BEHIND.isdisjoint(behind)
+
+
+def fitted(metric: Metric, low: float, high: float, *, stated: bool = False) -> tuple[Metric, str | None]:
+    """The metric with a range in which its values lie, and a line that says what was changed (None: nothing).
+
+    ``low`` and ``high`` are the extremes over all runs. Where they break a range of 0 to 1 (-1 to 1) but lie within
+    0 to 100 (-100 to 100), the metric is in percent: range and chance level are a hundred times as large. Otherwise
+    the broken bound is given up. A metric that is ``stated`` in a metrics.csv stays as it is.
+
+    >>> metric, line = fitted(Metric("top1", "capability", 0, 1, "higher", 0.25), 10, 78.4)
+    >>> metric.upper, metric.chance, line
+    (100, 25.0, 'top1 is in percent: its values run from 10 to 78.4, so its range is 0 to 100')
+    >>> fitted(Metric("acc", "capability", 0, 1, "higher"), 0.5, 170)[0].upper is None
+    True
+    """
+    broken = _broken(metric, low, high)
+    if stated or not broken:
+        return metric, None
+    percent = _hundredfold(metric)
+    if percent != metric and max(-low, high) > PERCENT_FROM and not _broken(percent, low, high):
+        return percent, (
+            f"{metric.name} is in percent: its values run from {low:g} to {high:g}, so its range is "
+            f"{percent.lower:g} to {percent.upper:g}"
+        )
+    wide = metric._replace(
+        lower=None if "lower" in broken else metric.lower,
+        upper=None if "upper" in broken else metric.upper,
+        chance=None,
+    )
+    return wide, (
+        f"{metric.name} runs from {low:g} to {high:g}, outside {_range(metric)}: the bound is given up, and "
+        f"forecasts may leave that range, too. To state a range, write a metrics.csv with the header "
+        f"metric,kind,lower,upper,better,chance and the row {_row(wide, broken)}, and name it with metrics_file=FILE"
+    )
+
+
+def _broken(metric: Metric, low: float, high: float) -> list[str]:
+    """The bounds ("lower", "upper") that values break, but for rounding."""
+    under = metric.lower is not None and low < metric.lower - 1e-6 * max(1, abs(metric.lower))
+    over = metric.upper is not None and high > metric.upper + 1e-6 * max(1, abs(metric.upper))
+    return [side for side, beyond in (("lower", under), ("upper", over)) if beyond]
+
+
+def _hundredfold(known: _Known) -> _Known:
+    """What is known of a share (or a correlation, or a gap) of which the values are in percent; others stay."""
+    if (known.lower, known.upper) not in ((0, 1), (-1, 1)):
+        return known
+    chance = None if known.chance is None else 100 * known.chance
+    return known._replace(lower=100 * known.lower, upper=100 * known.upper, chance=chance)  # type: ignore[operator]
+
+
+def _range(metric: Metric) -> str:
+    low, high = ("" if bound is None else f"{bound:g}" for bound in (metric.lower, metric.upper))
+    return f"{low} to {high}" if low and high else f"the bound {low or high}"
+
+
+def _row(metric: Metric, open_bounds: Collection[str]) -> str:
+    """The row of a metrics.csv that states a metric, with LOWER or UPPER where a number must be chosen."""
+    bounds = [side.upper() if side in open_bounds else getattr(metric, side) for side in ("lower", "upper")]
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow([metric.name, metric.kind, *bounds, metric.better, metric.chance])
+    return text.getvalue()
+
+
+def _known(plain: str) -> Fact | None:
+    """What tables and families know of a name as it stands."""
+    fact = _listed(plain)
     if fact is not None:
-        return Metric(name, *fact)
-    task, sign, metric = name.rpartition(" ") if " " in name else name.rpartition("/")
-    if sign and metric.partition(",")[0] in HARNESS:
-        return harness_metric(name, task, metric)
-    return Metric(name, "signal")
+        return fact
+    words = plain.split("_")
+    if "loss" in words or "losses" in words:
+        return _known_loss(words)
+    if words[-1] == "gap":
+        share = _listed(plain[: -len("_gap")])
+        return GAP if share is not None and share[:3] == SHARE[:3] else None
+    if _RATES.fullmatch(plain):
+        return RATE if _OUTCOMES.isdisjoint(words) else None
+    together = _TOGETHER.fullmatch(plain)
+    return None if together is None else LOG[together[1]]
 
 
-def _log_fact(plain: str) -> Fact | None:
+def _listed(plain: str) -> Fact | None:
     if plain in LOG:
         return LOG[plain]
-    if RATES.fullmatch(plain):
-        return RATE
-    first, _, rest = plain.partition("_")
-    if rest and first in PARTS:
-        return _log_fact(rest) or _last_words(rest)
-    before, _, last = plain.rpartition("_")
-    return _log_fact(before) if before and last in PARTS else None
+    family = _FAMILY.fullmatch(plain)
+    return None if family is None else FAMILIES[(family.lastindex or 1) - 1].fact
 
 
-def _last_words(plain: str) -> Fact | None:
-    """The longest name of the table that a name ends with."""
-    words = plain.split("_")
-    return next((LOG[end] for i in range(1, len(words)) if (end := "_".join(words[i:])) in LOG), None)
+def _known_loss(words: Collection[str]) -> Fact | None:
+    """Of a loss with words that say which: one that is minimised, a term beside the objective, or not known."""
+    which = {word for word in words if word not in ("loss", "losses") and not re.fullmatch(r"[a-z]?\d+", word)}
+    if not which <= _OF_LOSSES:
+        return None
+    return TERM if which == {"reg"} or not _SIDE.isdisjoint(which) else LOSS
 
 
-def documented() -> str:
-    """The tables of `_log_metrics` as the Markdown of docs/metric-names.md."""
-    lines = [
-        "# Names of metrics",
-        "",
-        *_RULES,
-        "",
-        "This page is written from the tables by `predictdyn.loaders._facts.documented`, and a test compares the two.",
-    ]
-    for heading, rows in TABLE.items():
-        lines += ["", f"## {heading}", "", "| names | kind | lower | upper | better | chance |", "| --- " * 6 + "|"]
-        for fact in dict.fromkeys(rows.values()):
-            names = ", ".join(f"`{name}`" for name, known in rows.items() if known == fact)
-            lines.append(f"| {names} | " + " | ".join("" if cell is None else str(cell) for cell in fact) + " |")
-    words = ", ".join(f"`{name}`" for name in CLOCKS)
-    return "\n".join([*lines, "", "## Clocks: no metrics, unless they are chosen", "", words, ""])
+def _without_affixes(plain: str) -> Fact | None:
+    """What is known of a name once affixes are taken off its ends, or a part out of it: ``loss_val_ce``."""
+    inside = "_".join(word for word in plain.split("_") if word not in PARTS)
+    for core in (*_cores(plain), *(_cores(inside) if inside != plain else ())):
+        if (fact := _known(core)) is not None:
+            return _in_percent(fact, plain, core)
+    return None
+
+
+def _cores(plain: str) -> list[str]:
+    """The name without affixes, none first, then as few as possible."""
+    fronts = [plain]
+    while len(fronts) <= _DEEPEST and (found := _FRONT.match(fronts[-1])) and found.end() < len(fronts[-1]):
+        fronts.append(fronts[-1][found.end() :])
+    cores = [(i + j, core) for i, front in enumerate(fronts) for j, core in enumerate(_ends(front))]
+    return [core for _, core in sorted(cores, key=lambda one: one[0])]
+
+
+def _ends(plain: str) -> list[str]:
+    """The name, and what is left as affixes are taken off its end, one after the other."""
+    left = [plain]
+    while len(left) <= _DEEPEST and (found := _BEHIND.search(left[-1])) and found.start() > 0:
+        left.append(left[-1][: found.start()])
+    return left
+
+
+def _measured_on(plain: str, name: str) -> Fact | None:
+    """What is known of the longest name at the end, if a part stands in front of it: first, or as a word by itself.
+
+    A schedule is measured on nothing: it counts behind a part that stands first (``agi_eval_lsat_lr`` is a task).
+    """
+    written = re.split(r"[^a-z0-9]+", name.lower())  # the Test of hendrycksTest is no part
+    part = next((m for m in _PART.finditer(plain) if m.start() == 0 or m[0].rstrip("_") in written), None)
+    if part is None:
+        return None
+    behind = plain[: part.end()].count("_")
+    for left in _ends(plain):
+        words = left.split("_")
+        for i in range(max(behind, len(words) - _LONGEST), len(words)):
+            core = "_".join(words[i:])
+            if (fact := _known(core)) is not None:
+                if not _SCATTER.isdisjoint(words[:i]) or (fact.kind == "schedule" and part.start() > 0):
+                    return None
+                return _beside(_in_percent(fact, plain, core), words[:i])
+    return None
+
+
+def _of_last_part(name: str) -> Fact | None:
+    """What is known of the last part of a name (or the last two: ``score/mean``), if data can stand in front of it."""
+    if _CLASS.search(name):
+        return SHARE
+    parts = [plain_name(part) for part in re.split(r"[/.]", name)]
+    for behind in range(1, min(3, len(parts))):
+        front, core = "_".join(parts[:-behind]).split("_"), "_".join(parts[-behind:])
+        if not _NO_DATA.isdisjoint(front):
+            continue
+        for k in (3, 2, 1):  # the part may be half of a name: actor/loss
+            if (fact := _known("_".join([*front[-k:], core]))) is not None:
+                return fact
+        if (fact := _without_affixes(core)) is not None:
+            return _beside(fact, front)
+    return None
+
+
+def _beside(fact: Fact, words: Collection[str]) -> Fact:
+    """A loss of something beside the objective is a term, and no outcome."""
+    return TERM if fact == LOSS and not _SIDE.isdisjoint(words) else fact
+
+
+def _in_percent(fact: Fact, plain: str, core: str) -> Fact:
+    """What is known of a core, where the whole name may say that it is in percent."""
+    return _hundredfold(fact) if _PERCENT & (set(plain.split("_")) - set(core.split("_"))) else fact
 
 
 def harness_metric(name: str, task: str, metric: str) -> Metric:
