@@ -338,11 +338,3 @@ def harness_metric(name: str, task: str, metric: str) -> Metric:
         return Metric(name, *fact._replace(kind="bias", better=None))
     chance = next((level for tasks, level in CHANCE if tasks.match(task)), None)
     return Metric(name, *(fact._replace(chance=chance) if metric in ("acc", "acc_norm") else fact))
-
-
-def fitted(metric: Metric, low: float, high: float) -> tuple[Metric, str | None]:
-    return metric, None
-
-
-def looks_like_outcome(name: str) -> bool:
-    return False
