@@ -280,4 +280,6 @@ CLOCKS = (
     "time_iterations", "training_iteration", "iterations_since_restore", "time_total_s", "time_this_iter_s",
     "time_since_restore", "time_time_elapsed", "time", "timestamp", "runtime", "wall", "wall_time", "walltime",
     "train_time", "training_time", "elapsed", "elapsed_time", "elapsed_s", "seconds", "eta",
+    "eta_seconds", "current_steps", "global_steps", "total_steps", "max_steps", "num_updates", "percentage", "percent",
+    "progress", "remaining_time", "batch_idx",
 )  # fmt: skip

@@ -218,8 +218,11 @@ def test_covariates_are_settings_that_vary(tmp_path: Path) -> None:
 
 def test_a_bound_that_values_break_is_given_up_and_said(tmp_path: Path) -> None:
     curves, lines = gather([log_of([("val/acc", 1, 75.0)], planned=1.0)], tmp_path)
-    assert curves.metrics["val/acc"][1:] == ("capability", 0, None, "higher", None)
-    assert lines == ["val/acc runs from 75 to 75, outside 0 to 1: the bound is given up; state it in metrics.csv"]
+    assert curves.metrics["val/acc"][1:6] == ("capability", 0, 100, "higher", None)
+    assert lines == ["val/acc is in percent: its values run from 75 to 75, so its range is 0 to 100"]
+    curves, lines = gather([log_of([("val/acc", 1, 175.0)], planned=1.0)], tmp_path)
+    assert curves.metrics["val/acc"][1:6] == ("capability", 0, None, "higher", None)
+    assert "the bound is given up" in lines[0]
     (tmp_path / "metrics.csv").write_text("metric,kind,lower,upper\nval/acc,robustness,0,100\n")
     curves, lines = gather([log_of([("val/acc", 1, 75.0)], planned=1.0)], tmp_path)
     assert (curves.metrics["val/acc"].upper, lines) == (100, [])
