@@ -77,7 +77,7 @@ def _any(*words: str) -> str:
 
 _FRONT = re.compile(rf"(?:(?:{_any(*PARTS)})\d*|{_any(*AROUND, *FRONT, *PERCENT)})_")
 _BEHIND = re.compile(
-    rf"_(?:dataloader_idx_\d+|vs_\w+|v?\d+|{_any(*PARTS, *AROUND, *BEHIND, *PERCENT)})$|(?<=[a-z])\d+$"
+    rf"_(?:dataloader_idx_\d+|vs_\w+|(?:at_|v)?\d+|{_any(*PARTS, *AROUND, *BEHIND, *PERCENT)})$|(?<=[a-z])\d+$"
 )
 _PART = re.compile(rf"(?:^|(?<=_))(?:{_any(*PARTS)})\d*_")
 _TOGETHER = re.compile(r"(?:train|tr|valid|val|dev|test|eval)(loss|accuracy|acc|error|err)")

@@ -242,7 +242,7 @@ AROUND = _words(
     "dot manhattan euclidean"
 )
 FRONT = _words("global current cur smooth macro_avg weighted_avg coco voc pascal_voc")
-BEHIND = _words("value b m p")  # (B), (M), (P): boxes, masks and poses of one network
+BEHIND = _words("value score b m p")  # accuracy_score; (B), (M), (P): boxes, masks and poses of one network
 PERCENT = _words("pct percent percentage")  # at an end of a name: a share of it runs to 100
 
 # Words that make something else of the outcome behind them: its scatter, its gradient, a count of it.

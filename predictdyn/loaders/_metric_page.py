@@ -67,14 +67,14 @@ _LISTS = (
         "Affixes",
         [
             "These words stand in front of a name or behind it, and the outcome stays the same one. Behind a name,",
-            "`/dataloader_idx_N`, `_vs_...`, a number (`@5`, `_1`) and a version (`v2`) are taken off, too.",
+            "`/dataloader_idx_N`, `_vs_...`, a number (`@5`, `_at_5`, `_1`) and a version (`v2`) are taken off, too.",
         ],
         AROUND,
     ),
     ("Affixes in front only", ["These stand in front only."], FRONT),
     (
         "Affixes behind only",
-        ["These stand behind only: the value (Megatron), boxes, masks and poses (Ultralytics)."],
+        ["These stand behind only, such as the value (Megatron), the score (scikit-learn), a box (Ultralytics)."],
         BEHIND,
     ),
     (

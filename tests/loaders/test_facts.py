@@ -46,6 +46,7 @@ NAMES = {
     "glossy": ("signal", None, None), "train": ("signal", None, None), "": ("signal", None, None),
     "val_acc/dataloader_idx_0": ("capability", 0, 1), "train_loss_step": ("loss", 0, None),
     "metrics/mAP50-95(B)": ("capability", 0, 1), "eval_bleu": ("capability", 0, 1), "sacrebleu": ("capability", 0, 100),
+    "training_accuracy_score": ("capability", 0, 1),
     "val/psnr": ("capability", None, None), "eval/fid": ("capability", 0, None), "val/ssim": ("capability", -1, 1),
     "accuracy_pct": ("capability", 0, 100), "mfu(%)": ("signal", 0, 100), "val_gap": ("bias", -1, 1),
     "generalization_gap": ("robustness", None, None), "hendrycksTest-law acc": ("capability", 0, 1),
@@ -88,10 +89,11 @@ KINDS = {
         "TRL": "reward, rewards/accuracies, eval_rewards/accuracies, rewards/format_reward, rewards/think_reward/mean",
         "language": "BLEU-4, val/sacrebleu, eval_rougeLsum, rouge1_fmeasure, meteor, WER, training_batch_wer, "
         "eval_cer, eval_squad_f1, eval_exact_match, pass@10",
-        "retrieval": "recall@5, ndcg@10, MRR, eval_NanoMSMARCO_cosine_ndcg@10, sts-dev_spearman_cosine",
+        "retrieval": "recall@5, ndcg_at_10, MRR, eval_NanoMSMARCO_cosine_ndcg@10, sts-dev_spearman_cosine",
         "classes": "F1Score, macro_f1, f1-macro, weighted avg/f1-score, f_score, val_fbeta_score, F-measure, "
         "MulticlassF1Score, val_MulticlassAccuracy",
         "pictures": "PSNR, FID, metrics/fid50k_full, LPIPS, inception_score_mean, dice_coef, val_miou",
+        "scikit-learn": "training_accuracy_score, training_roc_auc, balanced_accuracy_score, test_precision_score",
         "errors": "EER, miss_rate, error_rate, testerr, top1_error",
         "by hand": "valAcc, EvalAccuracy, trainAcc, valacc, best_val_acc, acc_val_top1, ema_acc, avg_test_accuracy, "
         "acc (%),   val_acc , Val. Acc, score, mean_test_score",
