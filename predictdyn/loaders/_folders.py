@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 
 def files_named(path: Path, is_log: Callable[[str], bool]) -> list[Path]:
-    """The files at or below a path whose names fit, sorted, hidden folders left out; none where nothing is there."""
+    """The files at or below a path whose names fit, sorted; none where nothing is there.
+
+    Hidden files and folders are left out, and so are folders that must not be read, pipes and devices.
+    """
     if not path.is_dir():
         return [path] if path.is_file() and is_log(path.name) else []
-    found = [file for file in path.rglob("*") if is_log(file.name) and file.is_file()]
-    return sorted(file for file in found if not any(part.startswith(".") for part in file.relative_to(path).parts))
+    found = []
+    for folder, below, names in os.walk(path):  # what cannot be listed is passed over
+        below[:] = [name for name in below if not name.startswith(".")]
+        files = [Path(folder, name) for name in names if not name.startswith(".") and is_log(name)]
+        found += [file for file in files if is_file(file)]
+    return sorted(found)
+
+
+def is_file(file: Path) -> bool:
+    """Whether there is a file that can be asked for: nothing that cannot be reached, no pipe, no device."""
+    try:
+        return file.is_file()
+    except OSError:
+        return False
 
 
 def run_names(path: Path, folders: Iterable[Path]) -> dict[Path, str]:
@@ -30,8 +46,21 @@ def run_names(path: Path, folders: Iterable[Path]) -> dict[Path, str]:
 
 def first_line(file: Path, most: int = 1 << 20) -> bytes:
     """The first line of a file, at most so many bytes of it; nothing where it cannot be read."""
+    if not is_file(file):
+        return b""
     try:
         with file.open("rb") as opened:
             return opened.readline(most)
+    except OSError:
+        return b""
+
+
+def beginning(file: Path, most: int) -> bytes:
+    """The first bytes of a file, at most so many; nothing where it cannot be read."""
+    if not is_file(file):
+        return b""
+    try:
+        with file.open("rb") as opened:
+            return opened.read(most)
     except OSError:
         return b""
