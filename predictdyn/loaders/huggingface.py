@@ -147,7 +147,7 @@ def looks(path: Path) -> str | None:
 
 
 def _is_state(file: Path) -> bool:
-    """Whether a file by another name begins as a state, or is a log_history by itself: rows with a step and an epoch."""
+    """Whether a file by another name begins as a state, or is a log_history alone: rows with step and epoch."""
     text = beginning(file, ASKED).decode("utf-8-sig", errors="replace").lstrip()
     if not text.startswith("["):
         return text.startswith("{") and HISTORY.search(text) is not None
