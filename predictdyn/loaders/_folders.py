@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import gzip
 import os
+import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import IO, cast
 
 
-def files_named(path: Path, is_log: Callable[[str], bool]) -> list[Path]:
+def files_named(path: Path, is_log: Callable[[str], bool], *, hidden: bool = False) -> list[Path]:
     """The files at or below a path whose names fit, sorted; none where nothing is there.
 
-    Hidden files and folders are left out, and so are folders that must not be read, pipes and devices.
+    Hidden files and folders are left out unless asked for. Folders that must not be read, pipes and devices always are.
     """
     if not path.is_dir():
         return [path] if path.is_file() and is_log(path.name) else []
     found = []
     for folder, below, names in os.walk(path):  # what cannot be listed is passed over
-        below[:] = [name for name in below if not name.startswith(".")]
-        files = [Path(folder, name) for name in names if not name.startswith(".") and is_log(name)]
+        below[:] = [name for name in below if hidden or not name.startswith(".")]
+        files = [Path(folder, name) for name in names if (hidden or not name.startswith(".")) and is_log(name)]
         found += [file for file in files if is_file(file)]
     return sorted(found)
 
@@ -46,21 +49,20 @@ def run_names(path: Path, folders: Iterable[Path]) -> dict[Path, str]:
 
 def first_line(file: Path, most: int = 1 << 20) -> bytes:
     """The first line of a file, at most so many bytes of it; nothing where it cannot be read."""
-    if not is_file(file):
-        return b""
-    try:
-        with file.open("rb") as opened:
-            return opened.readline(most)
-    except OSError:
-        return b""
+    return _read(file, lambda opened: opened.readline(most))
 
 
 def beginning(file: Path, most: int) -> bytes:
     """The first bytes of a file, at most so many; nothing where it cannot be read."""
+    return _read(file, lambda opened: opened.read(most))
+
+
+def _read(file: Path, some: Callable[[IO[bytes]], bytes]) -> bytes:
+    """Some bytes of a file, unzipped where its name ends in .gz."""
     if not is_file(file):
         return b""
     try:
-        with file.open("rb") as opened:
-            return opened.read(most)
-    except OSError:
+        with gzip.open(file, "rb") if file.suffix.lower() == ".gz" else file.open("rb") as opened:
+            return some(cast(IO[bytes], opened))
+    except (OSError, EOFError, zlib.error):
         return b""

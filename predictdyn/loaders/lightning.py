@@ -8,12 +8,12 @@ from pathlib import Path
 
 from predictdyn.curves import Curves
 from predictdyn.loaders._csv_rows import csv_names, csv_rows
-from predictdyn.loaders._folders import files_named
+from predictdyn.loaders._folders import files_named, first_line, is_file
 from predictdyn.loaders._gather import gathered
 from predictdyn.loaders._logger_csv import run_of
 from predictdyn.loaders._runlog import Item, RunLog
 from predictdyn.loaders._settings_beside import SETTINGS, UNREAD, settings_beside
-from predictdyn.loaders._tables import open_binary, read_bytes
+from predictdyn.loaders._tables import read_bytes
 
 METRICS = "metrics.csv"
 LENGTHS = ("max_steps", "total_steps", "num_training_steps")
@@ -72,13 +72,9 @@ def looks(path: Path) -> str | None:
 
 
 def _is_log(file: Path) -> bool:
-    if not (re.fullmatch(r"version_\d+", file.parent.resolve().name) or (file.parent / SETTINGS[0]).is_file()):
+    if not (re.fullmatch(r"version_\d+", file.parent.resolve().name) or is_file(file.parent / SETTINGS[0])):
         return False
-    try:
-        with open_binary(file) as opened:
-            return "step" in opened.readline().decode("utf-8-sig", errors="replace").strip().split(",")
-    except (OSError, EOFError, ValueError):
-        return False
+    return "step" in first_line(file).decode("utf-8-sig", errors="replace").strip().split(",")
 
 
 def _name(folder: Path, root: Path) -> str:
