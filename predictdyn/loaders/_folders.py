@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+import gzip
+import os
+import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import IO, cast
 
 
-def files_named(path: Path, is_log: Callable[[str], bool]) -> list[Path]:
-    """The files at or below a path whose names fit, sorted, hidden folders left out; none where nothing is there."""
+def files_named(path: Path, is_log: Callable[[str], bool], *, hidden: bool = False) -> list[Path]:
+    """The files at or below a path whose names fit, sorted; none where nothing is there.
+
+    Hidden files and folders are left out unless asked for. Folders that must not be read, pipes and devices always are.
+    """
     if not path.is_dir():
         return [path] if path.is_file() and is_log(path.name) else []
-    found = [file for file in path.rglob("*") if is_log(file.name) and file.is_file()]
-    return sorted(file for file in found if not any(part.startswith(".") for part in file.relative_to(path).parts))
+    found = []
+    for folder, below, names in os.walk(path):  # what cannot be listed is passed over
+        below[:] = [name for name in below if hidden or not name.startswith(".")]
+        files = [Path(folder, name) for name in names if (hidden or not name.startswith(".")) and is_log(name)]
+        found += [file for file in files if is_file(file)]
+    return sorted(found)
+
+
+def is_file(file: Path) -> bool:
+    """Whether there is a file that can be asked for: nothing that cannot be reached, no pipe, no device."""
+    try:
+        return file.is_file()
+    except OSError:
+        return False
 
 
 def run_names(path: Path, folders: Iterable[Path]) -> dict[Path, str]:
@@ -30,10 +49,20 @@ def run_names(path: Path, folders: Iterable[Path]) -> dict[Path, str]:
 
 def first_line(file: Path, most: int = 1 << 20) -> bytes:
     """The first line of a file, at most so many bytes of it; nothing where it cannot be read."""
+    return _read(file, lambda opened: opened.readline(most))
+
+
+def beginning(file: Path, most: int) -> bytes:
+    """The first bytes of a file, at most so many; nothing where it cannot be read."""
+    return _read(file, lambda opened: opened.read(most))
+
+
+def _read(file: Path, some: Callable[[IO[bytes]], bytes]) -> bytes:
+    """Some bytes of a file, unzipped where its name ends in .gz."""
+    if not is_file(file):
+        return b""
     try:
-        if not file.is_file():
-            return b""
-        with file.open("rb") as opened:
-            return opened.readline(most)
-    except OSError:
+        with gzip.open(file, "rb") if file.suffix.lower() == ".gz" else file.open("rb") as opened:
+            return some(cast(IO[bytes], opened))
+    except (OSError, EOFError, zlib.error):
         return b""

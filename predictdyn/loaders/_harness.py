@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from predictdyn.loaders._tables import read_text
 
@@ -41,13 +41,17 @@ FRONT = re.compile(r"^(?:(?:eval_)?results?|eval)(?:[-_.]|$)", re.IGNORECASE)
 PASSED = {"alias", "name", "task_name", "prompt_name", "sample_len", "sample_count", " ", ""}
 
 
-def read(file: Path) -> dict[str, Any]:
-    """The JSON object of a result file; ValueError if it is no JSON or holds no results."""
+def parsed(file: Path) -> object:
+    """The content of a file; ValueError if it is no JSON."""
     text = read_text(file)
     try:
-        content = json.loads(text)
+        return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{file}: not JSON ({error}); is it truncated?") from None
+
+
+def results(content: object, file: Path) -> dict[str, Any]:
+    """The JSON object of a result file; ValueError if it holds no results."""
     if not is_result(content):
         keys = ", ".join(list(content)[:6]) if isinstance(content, dict) else ""
         found = f"the keys {keys or 'none'}" if isinstance(content, dict) else type(content).__name__
@@ -55,7 +59,7 @@ def read(file: Path) -> dict[str, Any]:
             f"{file}: expected a harness result, an object with 'results' or 'table_results', found {found}; "
             "choose the result files with files='**/*.json'"
         )
-    return content
+    return cast(dict[str, Any], content)
 
 
 def is_result(content: object) -> bool:
@@ -84,8 +88,9 @@ def values(content: Mapping[str, Any], file: Path) -> Iterator[Value]:
             measured = {name: cell for name, cell in row.items() if not isinstance(cell, str | bool | list | dict)}
             yield from _of_task(task, measured, file, group=False)
         return
-    groups = content.get("groups") or {}
-    subtasks = content.get("group_subtasks") or {}
+    groups, subtasks = (
+        found if isinstance(found := content.get(name), dict) else {} for name in ("groups", "group_subtasks")
+    )
     for task, row in rows.items():
         if not isinstance(row, dict):
             raise ValueError(f"{file}: expected metrics for the task {task!r}, found {str(row)[:60]!r}")
@@ -116,7 +121,10 @@ def _number(cell: object, said: str) -> float | None:
         return None
     if isinstance(cell, bool) or not isinstance(cell, int | float):
         raise ValueError(f"{said} must be a number, found {str(cell)[:60]!r}")
-    return float(cell)
+    try:
+        return float(cell)
+    except OverflowError:
+        raise ValueError(f"{said} must be a number, found one of {len(str(cell))} digits") from None
 
 
 def origin(content: Mapping[str, Any], file: Path, root: Path) -> Origin:

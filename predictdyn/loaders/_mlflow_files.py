@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from predictdyn.loaders._folders import files_named, is_file
 from predictdyn.loaders._json_rows import CUT
 from predictdyn.loaders._mlflow_parts import PARENT, RUN_NAME, Cells, Found, as_run_log
 from predictdyn.loaders._runlog import RunLog
@@ -48,7 +49,7 @@ def logged(run: Path, name: str) -> RunLog:
     return as_run_log(
         name,
         Cells(metric, step, value, time),
-        status=STATES.get(_about(run).get("status", ""), ""),
+        status=STATES.get(status := _about(run).get("status", ""), status),
         deleted=_deleted(run),
         params={key: _text(file) for key, file in _entries(run / "params")},
         parents=_parents(run),
@@ -100,7 +101,7 @@ def _deleted(run: Path) -> bool:
 
 def _name(run: Path) -> str:
     tag = run / "tags" / RUN_NAME
-    return (_text(tag) if tag.is_file() else _about(run).get("run_name")) or run.name
+    return (_text(tag) if is_file(tag) else _about(run).get("run_name")) or run.name
 
 
 def _parents(run: Path) -> list[str]:
@@ -126,22 +127,25 @@ def _is_experiment(folder: Path) -> bool:
 
 def _about(folder: Path) -> dict[str, str]:
     file = folder / META
-    return flat_yaml(_text(file)) if file.is_file() else {}
+    try:
+        return flat_yaml(_text(file)) if is_file(file) else {}
+    except ValueError:  # what cannot be read is no run
+        return {}
 
 
 def _folders(path: Path) -> list[Path]:
     """The folders of a folder, sorted, those in its trash behind."""
-    if not path.is_dir():
+    try:
+        folders = sorted(child for child in path.iterdir() if child.is_dir())
+    except OSError:  # not there, no folder, or one that must not be read
         return []
-    folders = sorted(child for child in path.iterdir() if child.is_dir())
-    return [*folders, *(child for folder in folders if folder.name == TRASH for child in sorted(folder.iterdir()))]
+    return [*folders, *(child for folder in folders if folder.name == TRASH for child in _folders(folder))]
 
 
 def _entries(folder: Path) -> Iterator[tuple[str, Path]]:
     """Every file below a folder with its name; a / in the name of a metric or parameter is a folder."""
-    for file in sorted(folder.rglob("*")):
-        if file.is_file():
-            yield file.relative_to(folder).as_posix(), file
+    for file in files_named(folder, lambda _: True, hidden=True):
+        yield file.relative_to(folder).as_posix(), file
 
 
 def _bytes(file: Path) -> bytes:

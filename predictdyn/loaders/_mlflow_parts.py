@@ -12,6 +12,7 @@ from predictdyn.loaders._runlog import RunLog
 
 PARENT = "mlflow.parentRunId"
 RUN_NAME = "mlflow.runName"
+UNFINISHED = ("RUNNING", "SCHEDULED", "FAILED", "KILLED")
 DELETED = "run(s) left out that were deleted in MLflow"
 
 
@@ -45,7 +46,8 @@ def as_run_log(
 ) -> RunLog:
     """One run: settings from text, a failure as an event at the last step, the outermost of its parents as family.
 
-    A deleted run comes without rows, and is counted.
+    Any state but FINISHED is one of a run that was stopped, or goes on. A deleted run comes without rows, and is
+    counted.
     """
     if deleted:
         return run_log(run, [], [], [], dropped={DELETED: 1})
@@ -54,7 +56,8 @@ def as_run_log(
     config = ({"family": parents[-1]} if parents else {}) | config
     log = run_log(run, *cells[:3], wall=cells.time, config=config, dropped=dropped)
     events = [(float(log.step.max()), status.lower())] if status in ("FAILED", "KILLED") and len(log.step) else []
-    return log._replace(wall=log.wall / 1000, events=tuple(events))
+    stopped = status.lower() if status in UNFINISHED else ""
+    return log._replace(wall=log.wall / 1000, events=tuple(events), stopped=stopped)
 
 
 def names(found: Sequence[Found]) -> list[str]:

@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from predictdyn.loaders._folders import beginning
 from predictdyn.loaders._optuna_trials import NAMES, Trial, parameter
 
 STATES = ("RUNNING", "COMPLETE", "PRUNED", "FAIL", "WAITING")
@@ -30,11 +31,7 @@ class _Study(NamedTuple):
 
 def is_journal(path: Path) -> bool:
     """Whether a file begins as a journal does."""
-    try:
-        with path.open("rb") as file:
-            return file.read(len(BEGIN)) == BEGIN
-    except OSError:
-        return False
+    return beginning(path, len(BEGIN)) == BEGIN
 
 
 def replayed(path: Path) -> Replayed:

@@ -28,13 +28,17 @@ class Trial(NamedTuple):
 
 
 def as_run_log(trial: Trial, run: str, dropped: Mapping[str, int] | None = None) -> RunLog:
-    """The values reported under the name of the first objective; failed and pruned are events at the last step."""
+    """The values reported under the name of the first objective; failed and pruned are events at the last step.
+
+    A trial that has not completed was stopped, or goes on; trials of one study are meant to be equally long.
+    """
     names = [trial.metrics[0] if trial.metrics else "objective"] * len(trial.steps)
     log = run_log(run, names, trial.steps, trial.values, config=trial.params, dropped=dropped)
-    state = {"FAIL": "failed", "PRUNED": "pruned"}.get(trial.state)
-    events = ((float(log.step.max()), state),) if state and len(log.step) else ()
+    stopped = {"FAIL": "failed", "PRUNED": "pruned", "RUNNING": "running"}.get(trial.state, "")
+    events = ((float(log.step.max()), stopped),) if stopped not in ("", "running") and len(log.step) else ()
     lost = sum(value is not None and [value] != list(trial.values[-1:]) for value in trial.final)
-    return log._replace(events=events, dropped=dict(log.dropped) | ({NO_STEP: lost} if lost else {}))
+    dropped = dict(log.dropped) | ({NO_STEP: lost} if lost else {})
+    return log._replace(events=events, dropped=dropped, stopped=stopped, study=trial.study)
 
 
 def parameter(value: object, distribution: str) -> object:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from predictdyn.loaders._json_rows import flat
 from predictdyn.loaders._lengths import EPOCHS
+from predictdyn.loaders._settings_beside import settings
 from predictdyn.loaders._tables import read_text
 
 YAML = ("args.yaml", "hparams.yaml", "config.yaml", "args.yml", "config.yml")
@@ -23,8 +24,6 @@ def settings_beside(file: Path) -> dict[str, object]:
     ...     settings_beside(Path(folder, "summary.csv"))
     {'model': 'resnet50', 'epochs': 20}
     """
-    from predictdyn.loaders.lightning import settings
-
     found: dict[str, object] = {}
     for name in (*YAML, *JSON):
         beside = file.parent / name
@@ -32,7 +31,7 @@ def settings_beside(file: Path) -> dict[str, object]:
             continue
         try:
             text = read_text(beside)
-            found |= settings(text)[0] if name in YAML else dict(flat(json.loads(text)))
+            found |= settings(text).config if name in YAML else dict(flat(json.loads(text)))
         except (ValueError, AttributeError, RecursionError):
             continue
     return {name: cell for name, cell in found.items() if cell is None or isinstance(cell, str | bool | int | float)}

@@ -6,10 +6,13 @@ import os
 import sqlite3
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from typing import Generic, NamedTuple, TypeVar
+
+from predictdyn.loaders._folders import beginning
 
 ENDINGS = (".db", ".sqlite", ".sqlite3")
 WAIT = 30.0  # seconds for which a writer may keep us out
@@ -17,11 +20,7 @@ WAIT = 30.0  # seconds for which a writer may keep us out
 
 def is_sqlite(path: Path) -> bool:
     """Whether a file begins as every SQLite file does."""
-    try:
-        with path.open("rb") as file:
-            return file.read(16) == b"SQLite format 3\0"
-    except OSError:
-        return False
+    return beginning(path, 16) == b"SQLite format 3\0"
 
 
 @contextmanager
@@ -69,14 +68,31 @@ def has_tables(path: Path, names: tuple[str, ...]) -> bool:
     return set(names) <= found
 
 
-def databases(path: Path, names: tuple[str, ...]) -> list[Path]:
-    """``path`` itself, or the files of this folder (not below), that are SQLite databases with these tables."""
+Run = TypeVar("Run")
+
+
+class Stores(NamedTuple, Generic[Run]):
+    """The runs of all databases, and those databases that could not be read: why, by file."""
+
+    runs: list[Run]
+    broken: dict[Path, ValueError]
+
+
+def stores(path: Path, names: tuple[str, ...], found: Callable[[Path], list[Run]]) -> Stores[Run]:
+    """What is ``found`` in ``path`` itself, or in the files of this folder (not below) that have these tables."""
     try:
         files = sorted(path.iterdir()) if path.is_dir() else [path]
     except OSError:
         files = []
-    inside = [file for file in files if file == path or file.name.lower().endswith(ENDINGS)]
-    return [file for file in inside if has_tables(file, names)]
+    runs: list[Run] = []
+    broken: dict[Path, ValueError] = {}
+    for file in files:
+        if file == path or file.name.lower().endswith(ENDINGS):
+            try:
+                runs += found(file) if has_tables(file, names) else []
+            except ValueError as error:
+                broken[file] = error
+    return Stores(runs, broken)
 
 
 def with_journal(path: Path) -> tuple[Path, ...]:

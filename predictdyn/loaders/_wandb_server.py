@@ -10,6 +10,9 @@ from typing import Any
 from predictdyn.loaders._runlog import Item, RunLog
 from predictdyn.loaders._wandb_values import OWN, leaves, logged, row_of, run_log_of
 
+# States of a run that has not come to its end; they are words of W&B.
+UNFINISHED = ("pending", "running", "crashed", "failed", "killed", "preempting", "preempted")
+
 
 def parts(path: Path | str) -> list[str]:
     """Entity, project and (if it is in the address) run; nothing for files. A Path has lost one of two slashes.
@@ -39,18 +42,20 @@ def scan(path: Path) -> list[Item]:
 
 
 def read(item: Item) -> RunLog:
-    """All rows of a run that the server keeps (``scan_history``), and its settings."""
+    """All rows of a run that the server keeps (``scan_history``), its settings, its state, and its sweep as study."""
     dropped: Counter[str] = Counter()
     try:
         run = client().run(item.key)
         rows = [row_of(logged(row), dropped) for row in run.scan_history()]
         settings = dict(run.config)
         state = str(run.state)
+        study = str(getattr(run, "sweep_name", None) or "")
     except Exception as error:
         raise ValueError(_line(item.key, error)) from None
     config = {key: part for name, value in settings.items() if name != OWN for key, part in leaves(name, value)}
     events = [(rows[-1].step, state)] if rows and state in ("crashed", "failed", "killed") else []
-    return run_log_of(item.run, [rows], config, events, dropped)
+    log = run_log_of(item.run, [rows], config, events, dropped)
+    return log._replace(stopped=state if state in UNFINISHED else "", study=study)
 
 
 def client() -> Any:

@@ -89,13 +89,20 @@ def run_log_of(
     events: Iterable[tuple[float, str]],
     dropped: Counter[str],
 ) -> RunLog:
-    """The rows of a run, one list a segment; those without a step are dropped and counted."""
+    """The rows of a run, one list a segment; those without a step are dropped and counted.
+
+    Where no row has a step, all are at step 0, in order: a clock that does not move.
+    """
     known: dict[str, str] = {}
     metric: list[str] = []
     value: list[float] = []
     numbers: list[tuple[float, float, int, int]] = []
-    for segment, rows in enumerate(segments):
+    parts = [[*rows] for rows in segments]
+    timeless = not any(np.isfinite(row.step) for rows in parts for row in rows)
+    for segment, rows in enumerate(parts):
         for row in rows:
+            if timeless:
+                row = row._replace(step=0.0)
             if not np.isfinite(row.step):
                 dropped[NO_STEP] += 1
                 continue

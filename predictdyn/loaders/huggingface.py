@@ -1,4 +1,4 @@
-"""Runs of the Hugging Face Trainer: trainer_state.json, in a folder of its own or in checkpoint-* folders."""
+"""Runs of the Hugging Face Trainer: trainer_state.json, alone, in checkpoint-* folders, or under another name."""
 
 from __future__ import annotations
 
@@ -12,16 +12,20 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from predictdyn.curves import Curves
+from predictdyn.loaders._folders import beginning, files_named
 from predictdyn.loaders._gather import gathered
 from predictdyn.loaders._json_rows import flat, json_number
 from predictdyn.loaders._runlog import Item, RunLog
-from predictdyn.loaders._tables import read_text
+from predictdyn.loaders._tables import read_bytes, read_text
 
 STATE = "trainer_state.json"
 CHECKPOINT = re.compile(r"checkpoint-(\d+)$")
 # What of a state was known before the run; the rest (global_step, best_metric, total_flos, ...) is how it went.
 PLAN = ("max_steps", "num_train_epochs", "train_batch_size", "logging_steps", "eval_steps", "save_steps")
 BESIDE = ("config.json", "training_args.json")
+ASKED = 1 << 16  # bytes of a file by another name that are looked at
+HISTORY = re.compile(r'"log_history"\s*:\s*\[')
+EARLY = "EarlyStoppingCallback"
 CUT = "trainer_state.json cut short, read as far as it goes"
 UNREAD = "trainer_state.json that could not be read"
 NO_STEP = "row(s) of log_history without a step dropped"
@@ -29,16 +33,21 @@ NO_NUMBER = "value(s) of log_history that are no numbers dropped"
 
 
 class State(NamedTuple):
-    """One trainer_state.json: the rows of its log_history, each a JSON text, and the plan of the run."""
+    """One trainer_state.json: the rows of its log_history, each a JSON text, and the plan of the run.
+
+    ``stopped`` says that early stopping had run out of patience before max_steps.
+    """
 
     rows: tuple[str, ...]
     plan: Mapping[str, object]
     cut: bool
+    stopped: bool = False
 
 
 def load(path: Path | str, **options: object) -> Curves:
     """Read a trainer_state.json, or all below a folder: a run is the folder that has one, or has checkpoint-* with one.
 
+    A state under another name, and a log_history by itself (a JSON list), are runs called as their files are.
     A checkpoint holds the history of those before it, so the longest one counts. Where histories disagree (the run went
     back to a checkpoint and on from there), the branch that was written last (by the time of the file, then by step) is
     a new start of the run, and the rules of restarts apply. ``max_steps`` is the planned length; what was known before
@@ -61,24 +70,35 @@ def scan(path: Path) -> list[Item]:
     if not path.is_dir():
         if not path.is_file():
             raise ValueError(f"{path}: no such file or folder")
-        return [Item(_name(_home(path), path), (path,))]
+        return [Item(_name(_home(path), path) if path.name == STATE else path.stem, (path,))]
+    files = files_named(path, lambda name: name == STATE or name.endswith(".json"))
+    homes = {_home(file) for file in files if file.name == STATE}
     runs: dict[Path, list[Path]] = {}
-    for file in sorted(path.rglob(STATE)):
-        if not any(part.startswith(".") for part in file.relative_to(path).parts):
+    for file in files:
+        if file.name == STATE:
             runs.setdefault(_home(file), []).append(file)
+        elif _is_state(file):
+            # Copies of the state of a run lie beside it; any other name is that of a run.
+            copy = _home(file) in homes and file.name.startswith("trainer_state")
+            runs.setdefault(_home(file) if copy else file.with_suffix(""), []).append(file)
     if not runs:
-        raise ValueError(f"{path}: no {STATE} in this folder")
+        raise ValueError(f"{path}: no {STATE} in this folder, and no .json file with a log_history")
     return [Item(_name(home, path), tuple(sorted(files, key=_number))) for home, files in runs.items()]
 
 
 def read(item: Item) -> RunLog:
-    """One run, its checkpoints merged; ValueError where none of its states can be read."""
+    """One run, its checkpoints merged; ValueError where none of its states can be read.
+
+    Where not one row has a step, all are at step 0: a clock that does not move. Early stopping that ran out of patience
+    before max_steps is said (``stopped``).
+    """
     dropped: Counter[str] = Counter()
     states: list[tuple[Path, State]] = []
     problem = ""
     for file in item.files:
         try:
-            states.append((file, state_of(read_text(file), file)))
+            # A byte that is no text damages the rows from there on, not those before.
+            states.append((file, state_of(read_bytes(file).decode("utf-8-sig", errors="replace"), file)))
             dropped[CUT] += states[-1][1].cut
         except ValueError as error:
             problem = str(error)
@@ -86,10 +106,11 @@ def read(item: Item) -> RunLog:
     if not states:
         raise ValueError(problem)
     metric, step, value, segment = [], [], [], []
-    before: tuple[str, ...] = ()
-    for number, branch in enumerate(_branches(states)):
-        for row in map(json.loads, branch[_shared(before, branch) :]):
-            at = _finite(row.pop("step", None))
+    branches = [[json.loads(row) for row in branch] for branch in _apart(_branches(states))]
+    timeless = not any("step" in row for rows in branches for row in rows)
+    for number, rows in enumerate(branches):
+        for row in rows:
+            at = _finite(row.pop("step", 0 if timeless else None))
             if at is None:
                 dropped[NO_STEP] += 1
                 continue
@@ -102,19 +123,21 @@ def read(item: Item) -> RunLog:
                 step.append(at)
                 value.append(logged)
                 segment.append(number)
-        before = branch
     config = {**_beside(item.files[-1]), **next(state.plan for _, state in reversed(states))}
     plans = [_finite(state.plan.get("max_steps")) for _, state in states]
     planned = next((plan for plan in reversed(plans) if plan), None)
     wall = np.full(len(metric), np.nan)
     columns = (np.array(metric, dtype=object), np.array(step, dtype=float), np.array(value, dtype=float), wall)
-    return RunLog(item.run, *columns, np.array(segment, dtype=int), config, planned, dropped=+dropped)
+    log = RunLog(item.run, *columns, np.array(segment, dtype=int), config, planned, dropped=+dropped)
+    return log._replace(stopped="early stopping" if states[-1][1].stopped else "")
 
 
 def looks(path: Path) -> str | None:
     """How many runs of the Trainer are here, in words, or None."""
     if path.is_file():
-        return f"Hugging Face Trainer: one {STATE}" if path.name == STATE else None
+        if path.name == STATE or _is_state(path):
+            return f"Hugging Face Trainer: one {STATE if path.name == STATE else 'log_history'}"
+        return None
     try:
         items = scan(path)
     except ValueError:
@@ -123,31 +146,65 @@ def looks(path: Path) -> str | None:
     return f"Hugging Face Trainer: {len(items)} run{'s' * (len(items) > 1)}, {files} {STATE}"
 
 
+def _is_state(file: Path) -> bool:
+    """Whether a file by another name begins as a state, or is a log_history alone: rows with step and epoch."""
+    text = beginning(file, ASKED).decode("utf-8-sig", errors="replace").lstrip()
+    if not text.startswith("["):
+        return text.startswith("{") and HISTORY.search(text) is not None
+    row = next(_objects(text, 1), None)
+    return isinstance(row, dict) and all(_finite(row.get(name)) is not None for name in ("step", "epoch"))
+
+
 def state_of(text: str, file: Path) -> State:
     """The content of a trainer_state.json, as far as it goes; ValueError where it has no log_history."""
     try:
         content, cut = json.loads(text), False
     except (ValueError, RecursionError):
         content, cut = _as_far_as_it_goes(text), True
+    if isinstance(content, list) and any(isinstance(row, dict) for row in content):
+        content = {"log_history": content}
     history = content.get("log_history") if isinstance(content, dict) else None
     if not isinstance(history, list):
         raise ValueError(f"{file}: expected an object with a list log_history (a trainer state), found {text[:40]!r}")
     rows = tuple(json.dumps(row, sort_keys=True) for row in history if isinstance(row, dict))
-    return State(rows, {key: content[key] for key in PLAN if _scalar(content.get(key))}, cut)
+    plan = {key: content[key] for key in PLAN if _scalar(content.get(key))}
+    return State(rows, plan, cut, _out_of_patience(content))
+
+
+def _out_of_patience(content: Mapping[str, Any]) -> bool:
+    """Whether a state stands before max_steps, and a callback of early stopping (several are a list) wanted no more."""
+    callbacks = content.get("stateful_callbacks")
+    found = callbacks.get(EARLY) if isinstance(callbacks, dict) else None
+    at, end = _finite(content.get("global_step")), _finite(content.get("max_steps"))
+    if at is None or end is None or at >= end:
+        return False
+    for callback in found if isinstance(found, list) else [found]:
+        said = dict(flat(callback)) if isinstance(callback, dict) else {}
+        count = _finite(said.get("attributes/early_stopping_patience_counter"))
+        most = _finite(said.get("args/early_stopping_patience"))
+        if count is not None and most is not None and count >= most:
+            return True
+    return False
 
 
 def _as_far_as_it_goes(text: str) -> dict[str, Any]:
-    """What can be read of a state that is cut short: whole rows of the history, and numbers beside it."""
-    found = re.search(r'"log_history"\s*:\s*\[', text)
+    """What can be read of a state that is cut short: whole rows of the history, and the numbers of the plan."""
+    found = HISTORY.search(text)
     if not found:
-        return {}
+        alone = text.lstrip()
+        return {"log_history": list(_objects(alone, 1))} if alone.startswith("[") and _is_row(alone) else {}
     content: dict[str, Any] = {"log_history": list(_objects(text, found.end()))}
-    for key, number in re.findall(r'^  "(\w+)": (-?\d+),$', text, re.MULTILINE):
+    for key, number in re.findall(rf'"({"|".join(PLAN)})"\s*:\s*(-?\d+)\s*,', text):
         content[key] = int(number) if len(number) < 19 else float(number)
     return content
 
 
+def _is_row(text: str) -> bool:
+    return isinstance(next(_objects(text, 1), None), dict)
+
+
 def _objects(text: str, start: int) -> Iterator[object]:
+    """The objects of a list in a text, from ``start`` on, until one is not whole."""
     decoder = json.JSONDecoder()
     while found := re.compile(r"[\s,]*(?=\{)").match(text, start):
         try:
@@ -167,6 +224,14 @@ def _branches(states: list[tuple[Path, State]]) -> list[tuple[str, ...]]:
     if len(longest) > 1:
         longest.sort(key=lambda pair: (pair[0].stat().st_mtime, _number(pair[0])))
     return [state.rows for _, state in longest]
+
+
+def _apart(branches: list[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
+    """Of each history what the one before does not begin with."""
+    before: tuple[str, ...] = ()
+    for branch in branches:
+        yield branch[_shared(before, branch) :]
+        before = branch
 
 
 def _shared(one: tuple[str, ...], other: tuple[str, ...]) -> int:

@@ -12,10 +12,11 @@ import numpy as np
 
 from predictdyn.curves import Curves
 from predictdyn.loaders._csv_rows import csv_names, csv_rows
+from predictdyn.loaders._folders import beginning, files_named, first_line
 from predictdyn.loaders._gather import gathered
 from predictdyn.loaders._logger_csv import NO_NUMBER, run_of
 from predictdyn.loaders._runlog import Item, RunLog
-from predictdyn.loaders._tables import open_binary, read_bytes, read_text
+from predictdyn.loaders._tables import read_bytes, read_text
 
 ASKED = 1 << 20  # a JSON file larger than this is no history
 
@@ -41,7 +42,7 @@ def scan(path: Path) -> list[Item]:
     """One run a file; in a folder only files that are of Keras."""
     if path.is_file():
         return [Item(path.stem, (path,))]
-    files = [file for file in sorted(path.rglob("*")) if file.suffix.lower() in (".csv", ".log", ".json", ".tsv")]
+    files = files_named(path, lambda name: name.lower().endswith((".csv", ".log", ".json", ".tsv")))
     found = [file for file in files if _is_csv(file) or _is_history(file)]
     if not found:
         raise ValueError(
@@ -80,13 +81,9 @@ def looks(path: Path) -> str | None:
 
 def _is_csv(file: Path) -> bool:
     """Whether the header is one of CSVLogger: epoch, then at least a loss, and all names in order."""
-    if file.suffix.lower() == ".json" or not file.is_file():
+    if file.suffix.lower() == ".json":
         return False
-    try:
-        with open_binary(file) as opened:
-            first = _commas(opened.readline(1 << 16)).decode("utf-8-sig", errors="replace")
-    except (OSError, EOFError, ValueError):
-        return False
+    first = _commas(first_line(file, 1 << 16)).decode("utf-8-sig", errors="replace")
     epoch, *names = first.strip().split(",")
     return epoch == "epoch" and "loss" in names and names == sorted(names) and "step" not in names
 
@@ -99,12 +96,10 @@ def _commas(raw: bytes) -> bytes:
 
 
 def _is_history(file: Path) -> bool:
-    if file.suffix.lower() != ".json" or not file.is_file() or file.stat().st_size > ASKED:
+    if file.suffix.lower() != ".json":
         return False
-    try:
-        return _content(read_text(file)) is not None
-    except ValueError:
-        return False
+    raw = beginning(file, ASKED + 1)
+    return len(raw) <= ASKED and _content(raw.decode("utf-8-sig", errors="replace")) is not None
 
 
 def _content(text: str) -> dict[str, Any] | None:

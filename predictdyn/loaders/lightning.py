@@ -8,16 +8,15 @@ from pathlib import Path
 
 from predictdyn.curves import Curves
 from predictdyn.loaders._csv_rows import csv_names, csv_rows
+from predictdyn.loaders._folders import files_named, first_line, is_file
 from predictdyn.loaders._gather import gathered
 from predictdyn.loaders._logger_csv import run_of
 from predictdyn.loaders._runlog import Item, RunLog
-from predictdyn.loaders._tables import open_binary, read_bytes, read_text
+from predictdyn.loaders._settings_beside import SETTINGS, UNREAD, settings_beside
+from predictdyn.loaders._tables import read_bytes
 
-METRICS, SETTINGS = "metrics.csv", "hparams.yaml"
+METRICS = "metrics.csv"
 LENGTHS = ("max_steps", "total_steps", "num_training_steps")
-UNREAD = "line(s) of hparams.yaml passed over (lists and tags are not read)"
-_LINE = re.compile(r"( *)([^\s:#][^:#]*):(?: +(.*?))? *(?:#.*)?$")
-_WORDS = {"true": True, "false": False, "null": None, "~": None, "": None}
 
 
 def load(path: Path | str, **options: object) -> Curves:
@@ -42,10 +41,10 @@ def load(path: Path | str, **options: object) -> Curves:
 
 def scan(path: Path) -> list[Item]:
     """One run a metrics.csv, called by its folders below ``path``."""
-    files = [path] if path.is_file() else sorted(path.rglob(METRICS))
+    files = [path] if path.is_file() else files_named(path, METRICS.__eq__)
     found = [file for file in files if path.is_file() or _is_log(file)]
     if not found:
-        raise ValueError(f"{path}: no {METRICS} with a column step in a folder version_* or beside {SETTINGS}")
+        raise ValueError(f"{path}: no {METRICS} with a column step in a folder version_* or beside {SETTINGS[0]}")
     return [Item(_name(file.parent, path), (file,)) for file in found]
 
 
@@ -54,8 +53,7 @@ def read(item: Item) -> RunLog:
     raw = read_bytes(item.files[0])
     if "step" not in (names := csv_names(raw)):
         raise ValueError(f"{item.files[0]}: no column step; found {', '.join(names[:12]) or 'nothing'}")
-    beside = item.files[0].parent / SETTINGS
-    config, passed = settings(read_text(beside)) if beside.is_file() else ({}, 0)
+    config, passed = settings_beside(item.files[0].parent)
     lengths = [config[key] for key in config if key.rpartition("/")[2] in LENGTHS]
     planned = next((float(n) for n in lengths if isinstance(n, int | float) and 0 < n < float("inf")), None)
     log = run_of(item.run, csv_rows(raw), "step", config, planned)
@@ -73,56 +71,10 @@ def looks(path: Path) -> str | None:
     return f"Lightning's CSVLogger: {len(items)} run{'s' * (len(items) > 1)}"
 
 
-def settings(text: str) -> tuple[dict[str, object], int]:
-    r"""The plain lines of a YAML file, flat, and how many others there are.
-
-    >>> settings("lr: 1e-3\nmodel:\n  depth: 2\n  act: 'gelu'\nlayers:\n- 64\n")
-    ({'lr': 0.001, 'model/depth': 2, 'model/act': 'gelu'}, 1)
-    """
-    found: dict[str, object] = {}
-    above: list[tuple[int, str]] = []  # indentation and name of the levels that a line is in
-    passed = 0
-    for line in text.splitlines():
-        if not line.strip() or line.lstrip().startswith(("#", "---")) or line.strip() == "{}":
-            continue
-        parts = _LINE.match(line)
-        if not parts or parts[2].startswith(("-", "?", "!", "{", "[")):
-            passed += 1
-            continue
-        depth, name = len(parts[1]), parts[2].strip().strip("'\"")
-        while above and above[-1][0] >= depth:
-            above.pop()
-        value = parts[3]
-        if value is None:
-            above.append((depth, name))
-        elif value.startswith(("!", "&", "*", "[", "{", "|", ">")):
-            passed += 1
-        else:
-            found["/".join([*(level for _, level in above), name])] = _value(value)
-    return found, passed
-
-
-def _value(text: str) -> object:
-    if text[:1] in "'\"" and text[-1:] == text[:1] and len(text) > 1:
-        return text[1:-1]
-    if text.lower() in _WORDS:
-        return _WORDS[text.lower()]
-    for kind in (int, float):
-        try:
-            return kind(text.replace(".inf", "inf").replace(".nan", "nan")) if "_" not in text else text
-        except ValueError:
-            continue
-    return text
-
-
 def _is_log(file: Path) -> bool:
-    if not (re.fullmatch(r"version_\d+", file.parent.resolve().name) or (file.parent / SETTINGS).is_file()):
+    if not (re.fullmatch(r"version_\d+", file.parent.resolve().name) or is_file(file.parent / SETTINGS[0])):
         return False
-    try:
-        with open_binary(file) as opened:
-            return "step" in opened.readline().decode("utf-8-sig", errors="replace").strip().split(",")
-    except (OSError, ValueError):
-        return False
+    return "step" in first_line(file).decode("utf-8-sig", errors="replace").strip().split(",")
 
 
 def _name(folder: Path, root: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,14 +14,15 @@ from predictdyn.curves import KEY, Curves
 from predictdyn.loaders import _harness
 from predictdyn.loaders._companions import beside, metrics_beside, read_runs
 from predictdyn.loaders._facts import harness_metric
-from predictdyn.loaders._folders import first_line
-from predictdyn.loaders._json_rows import json_rows
-from predictdyn.loaders._words import planned_end
+from predictdyn.loaders._folders import is_file
 from predictdyn.loaders._names import families_by, families_of, params_of
 from predictdyn.loaders._points import curves_at, fitted_to
+from predictdyn.loaders._said import some
 from predictdyn.loaders._tables import header
+from predictdyn.loaders._words import planned_end
 
 ASKED = 20  # files of a folder that are opened to see whether they are results
+RESULTS = re.compile(rb"\s*\{.*?\"(table_)?results\"\s*:\s*[{\[]", re.DOTALL)
 RUN_KEYS = ("run", "model")
 # Columns of a table of runs that say what was logged: not known before the run, so no covariates.
 OF_THE_LOG = ["n_checkpoints", "first_step", "last_step"]
@@ -89,25 +91,24 @@ def load(
 
 
 def looks(path: Path) -> str | None:
-    """How many JSON files there are, in words, or None: one of the first must hold results.
-
-    Where none of these can be read they count, since the loader will say what is wrong with them.
-    """
+    """How many JSON files there are, in words, or None: one of the first must hold results, whole or cut short."""
     files = result_files(path) if path.is_dir() else [path] if path.suffix.lower() == ".json" else []
-    asked = [_is_result(file) for file in files[:ASKED]]
-    if not asked or not (any(asked) or all(one is None for one in asked)):
+    if not any(_is_result(file) for file in files[:ASKED]):
         return None
     return f"lm-evaluation-harness: {len(files)} JSON file{'s'[: len(files) > 1]}"
 
 
-def _is_result(file: Path) -> bool | None:
-    """Whether a file holds results, None where it cannot be read; one with an object a line is a log of other tools."""
+def _is_result(file: Path) -> bool:
+    """Whether a file holds results. One that is damaged does if they are named: the loader will say what is wrong."""
+    if not is_file(file):
+        return False
     try:
         raw = file.read_bytes()
         return _harness.is_result(json.loads(raw))
-    except (ValueError, OSError, RecursionError):
-        first = first_line(file)
-        return False if first.endswith(b"\n") and json_rows(first).rows else None
+    except (ValueError, RecursionError):
+        return RESULTS.match(raw) is not None
+    except OSError:
+        return False
 
 
 def result_files(root: Path, files: str = "**/*.json") -> list[Path]:
@@ -115,7 +116,7 @@ def result_files(root: Path, files: str = "**/*.json") -> list[Path]:
     return sorted(
         file
         for file in root.glob(files)
-        if file.is_file() and not any(part.startswith(".") for part in file.relative_to(root).parts)
+        if is_file(file) and not any(part.startswith(".") for part in file.relative_to(root).parts)
     )
 
 
@@ -151,14 +152,26 @@ def _read(
     """Every value of every file: base (name of the run), task, plain (metric of the task), metric, step, value, ..."""
     rows: list[tuple[object, ...]] = []
     origins = []
+    broken: list[ValueError] = []
     for i, file in enumerate(files):
-        content = _harness.read(file)
+        try:
+            parsed = _harness.parsed(file)
+        except ValueError as error:
+            broken.append(error)
+            origins.append(_harness.Origin([], None, None, None))
+            continue
+        content = _harness.results(parsed, file)
         origin = _harness.origin(content, file, root)
         step = _step(origin, file, step_from)
         base = _base(origin, file, table)
         for task, metric, value, stderr, group in _harness.values(content, file):
             rows.append((i, base, task, metric, f"{'group/' * group}{task} {metric}", step, value, stderr))
         origins.append(origin)
+    if len(broken) == len(files):
+        raise broken[0]
+    if broken:
+        line = f"{len(broken)} damaged file(s) left out, the others are read: {some([*map(str, broken)], 2)}"
+        warnings.warn(line, UserWarning, stacklevel=4)
     return pd.DataFrame(rows, columns=["file", "base", "task", "plain", "metric", "step", "value", "stderr"]), origins
 
 

@@ -9,7 +9,7 @@ from predictdyn.loaders import _mlflow_files, _mlflow_server, _mlflow_sqlite
 from predictdyn.loaders._gather import gathered
 from predictdyn.loaders._mlflow_parts import Found, names
 from predictdyn.loaders._runlog import Item, RunLog
-from predictdyn.loaders._sqlite import databases, is_sqlite
+from predictdyn.loaders._sqlite import Stores, is_sqlite, stores
 
 
 def load(path: Path | str, **options: object) -> Curves:
@@ -25,19 +25,24 @@ def scan(path: Path) -> list[Item]:
 
     A run is called what it is called in MLflow; runs of one name have their experiment in front or, where that is the
     same, the beginning of their id behind. Deleted runs are listed under their ids, and `read` counts them. A folder
-    with a database and a file store has the runs of both. ValueError where there is no run.
+    with a database and a file store has the runs of both; a damaged database beside them is a run that cannot be read,
+    called as its file is. ValueError where there is no run.
     """
-    runs = _found(path)
+    runs, broken = _found(path)
     if not runs:
+        if broken:
+            raise next(iter(broken.values()))
         raise ValueError(
             f"{path}: no run of MLflow here; expected mlflow.db, mlruns/<experiment>/<run>/meta.yaml or http://"
         )
-    return [Item(name, run.files, run.id) for name, run in zip(names(runs), runs, strict=True)]
+    listed = [Item(name, run.files, run.id) for name, run in zip(names(runs), runs, strict=True)]
+    return [*listed, *(Item(file.name, (file,)) for file in broken)]
 
 
 def read(item: Item) -> RunLog:
     """One run: metrics at their steps with their times, parameters as settings, FAILED and KILLED as events.
 
+    These and RUNNING say that it was ``stopped``, or goes on. Values that were logged without a step have step 0.
     A nested run has the outermost of its parents as ``family`` in its settings. What was logged twice at a step is
     there twice, in order. Tags are no settings: many are set when the outcome is known. SQLite has no infinity: the
     largest number, which MLflow puts in its place, is read as infinity.
@@ -55,22 +60,18 @@ def looks(path: Path) -> str | None:
     """What of MLflow is here, in words, or None; a server is not asked."""
     if _mlflow_server.address(path) is not None:
         return "MLflow: a tracking server"
-    try:
-        runs = _found(path)
-    except ValueError:
-        return None
+    runs, _ = _found(path)
     if not runs:
         return None
     kinds = sorted({"SQLite" if is_sqlite(run.files[0]) else "files" for run in runs})
     return f"MLflow: {len(runs)} runs in {len({run.experiment for run in runs})} experiments ({' and '.join(kinds)})"
 
 
-def _found(path: Path) -> list[Found]:
+def _found(path: Path) -> Stores[Found]:
     uri = _mlflow_server.address(path)
     if uri is not None:
-        return _mlflow_server.found(_mlflow_server.client(uri), uri)
-    stores = databases(path, _mlflow_sqlite.TABLES)
-    runs = [run for store in stores for run in _mlflow_sqlite.found(store)]
+        return Stores(_mlflow_server.found(_mlflow_server.client(uri), uri), {})
+    runs, broken = stores(path, _mlflow_sqlite.TABLES, _mlflow_sqlite.found)
     known = {run.id for run in runs}
     # A store that was moved into a database leaves its files behind.
-    return runs + [run for run in _mlflow_files.found(path) if run.id not in known]
+    return Stores(runs + [run for run in _mlflow_files.found(path) if run.id not in known], broken)

@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from predictdyn.curves import Curves
+from predictdyn.loaders._folders import beginning
 from predictdyn.loaders._gather import gathered
 from predictdyn.loaders._json_rows import CUT, flat, json_number
 from predictdyn.loaders._logs import log_files, run_names
 from predictdyn.loaders._runlog import Item, RunLog
-from predictdyn.loaders._tables import open_binary, read_bytes
+from predictdyn.loaders._tables import read_bytes
 
 ENDINGS = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
 # The first that a file has is its clock; those of OLMo first, then Composer's and LLM-foundry's, which count batches.
@@ -105,11 +106,7 @@ def looks(path: Path) -> str | None:
 
 def _is_log(file: Path) -> bool:
     """Whether one of the first lines has a metric of these trainers, and a clock."""
-    try:
-        with open_binary(file) as opened:
-            lines = [opened.readline(1 << 20) for _ in range(ASKED)]
-    except (OSError, EOFError, ValueError):
-        return False
+    lines = beginning(file, 1 << 20).split(b"\n")[:ASKED]
     records = [dict(flat(record)) for line in lines if (record := _object(line)) is not None]
     return any(
         set(CLOCKS) & set(record) and any(NAMES.match(name) for name in record if name not in CLOCKS)

@@ -9,7 +9,7 @@ from predictdyn.loaders import _optuna_journal, _optuna_sqlite
 from predictdyn.loaders._gather import gathered
 from predictdyn.loaders._optuna_trials import as_run_log
 from predictdyn.loaders._runlog import Item, RunLog
-from predictdyn.loaders._sqlite import databases, is_sqlite, with_journal
+from predictdyn.loaders._sqlite import is_sqlite, stores, with_journal
 
 JOURNALS = (".log", ".journal", ".jsonl")  # looked into where a folder is given
 
@@ -24,25 +24,35 @@ def load(path: Path | str, **options: object) -> Curves:
 
 def scan(path: Path) -> list[Item]:
     """The trials of a database or a journal, or of those in a folder; called trial-3, with the study in front where
-    there are several. Trials that wait to begin are not there. ValueError where there is no trial.
+    there are several. Trials that wait to begin are not there. A damaged database beside others is one that cannot be
+    read, called as its file is. ValueError where there is no trial.
     """
-    found: list[tuple[str, int, tuple[Path, ...], str]] = []
-    for file in databases(path, _optuna_sqlite.TABLES):
-        found += [(t.study, t.number, with_journal(file), t.id) for t in _optuna_sqlite.listed(file)]
+    found, broken = stores(path, _optuna_sqlite.TABLES, _trials)
     for file in _journals(path):
         trials = _optuna_journal.replayed(file).trials
         found += [(trial.study, trial.number, (file,), str(i)) for i, trial in enumerate(trials)]
     if not found:
+        if broken:
+            raise next(iter(broken.values()))
         raise ValueError(f"{path}: no trial of Optuna here; expected studies in SQLite or in a journal file")
     one = len({(study, files) for study, _, files, _ in found}) == 1
     return [
-        Item(f"trial-{number}" if one else f"{study}/trial-{number}", files, key) for study, number, files, key in found
+        *(
+            Item(f"trial-{number}" if one else f"{study}/trial-{number}", files, key)
+            for study, number, files, key in found
+        ),
+        *(Item(file.name, (file,)) for file in broken),
     ]
+
+
+def _trials(file: Path) -> list[tuple[str, int, tuple[Path, ...], str]]:
+    """Study, number, files and id of the trials of a database."""
+    return [(one.study, one.number, with_journal(file), one.id) for one in _optuna_sqlite.listed(file)]
 
 
 def read(item: Item) -> RunLog:
     """One trial: values reported on its way, under the name of the study's first objective ("objective" if it has
-    none); parameters as settings; failed and pruned as events.
+    none); parameters as settings; failed and pruned as events, these and running as ``stopped``; its study.
 
     The value that a trial ended with is not taken, as it has no step; it is counted unless it is the last one that was
     reported. Attributes that users set are no settings: many are set when the outcome is known.
@@ -70,5 +80,8 @@ def looks(path: Path) -> str | None:
 def _journals(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path] if _optuna_journal.is_journal(path) else []
-    files = sorted(file for file in path.iterdir() if file.name.lower().endswith(JOURNALS))
+    try:
+        files = sorted(file for file in path.iterdir() if file.name.lower().endswith(JOURNALS))
+    except OSError:
+        return []
     return [file for file in files if _optuna_journal.is_journal(file)]

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from predictdyn.curves import Curves
 from predictdyn.loaders._csv_rows import csv_rows
-from predictdyn.loaders._folders import files_named, first_line, run_names
+from predictdyn.loaders._folders import files_named, first_line, is_file, run_names
 from predictdyn.loaders._gather import gathered
 from predictdyn.loaders._json_rows import flat, json_rows
+from predictdyn.loaders._ray_state import ending, ending_in, trial_states
 from predictdyn.loaders._rows import run_log
 from predictdyn.loaders._runlog import Item, RunLog
 from predictdyn.loaders._tables import read_bytes
@@ -18,6 +19,7 @@ from predictdyn.loaders._tables import read_bytes
 CLOCKS = ("training_iteration", "timesteps_total")
 LOGS = ("result.json", "progress.csv")  # the first holds all, the second only what the first report had
 PARAMS = "params.json"
+WITHOUT_TUNE = (None, "", "default")  # trial_id of what RLlib trains by itself
 RESTORED = "iterations_since_restore"
 # What Ray writes about itself in every row, which is no metric.
 OWN = {
@@ -47,17 +49,22 @@ def scan(path: Path) -> list[Item]:
     if not found:
         raise ValueError(f"{path}: no trial of Ray Tune here; expected folders with result.json or progress.csv")
     names = run_names(path, found)
-    return [
-        Item(names[folder], (min(files, key=lambda file: LOGS.index(file.name)), *_params(folder)))
-        for folder, files in found.items()
-    ]
+    states = {above: trial_states(above) for above in {folder.parent for folder in found}}
+    items = []
+    for folder, files in found.items():
+        log = min(files, key=lambda file: LOGS.index(file.name))
+        items.append(Item(names[folder], (log, *_params(folder)), ending(log, states[folder.parent]).key()))
+    return items
 
 
 def read(item: Item) -> RunLog:
     """One trial: numbers of each report at its training_iteration (timesteps_total where there is none at all).
 
     timesteps_total is kept as a metric, for it may be asked for as the clock. Nested names are joined by /. A trial
-    that was restored begins a new segment. Settings are params.json, else the ``config`` of the reports.
+    that was restored begins a new segment. Settings are params.json, else the ``config`` of the reports. All trials of
+    an experiment (the folder above) are one ``study``, meant to be equally long: a scheduler such as ASHA ends some of
+    them early, and calls them TERMINATED like the others. The state of the experiment says which failed or still run
+    (``stopped``), and where all should stop; without it a trial failed that left an error and no last report.
     """
     log, *params = item.files
     rows, dropped = (json_rows if log.name == LOGS[0] else csv_rows)(read_bytes(log))
@@ -88,8 +95,14 @@ def read(item: Item) -> RunLog:
             value.append(number)
             wall.append(row.get("timestamp", "nan"))
             segment.append(starts)
-    config = _config(params, rows[-1] if rows else {})
-    return run_log(item.run, metric, step, value, wall=wall, segment=segment, config=config, dropped=+counts)
+    end = rows[-1] if rows else {}
+    config, known = _config(params, end), ending_in(item.key)
+    found = run_log(item.run, metric, step, value, wall=wall, segment=segment, config=config, dropped=+counts)
+    return found._replace(
+        stopped=known.stopped(str(end.get("done")) == "True"),
+        planned=known.limits.get(clock),
+        study="" if end.get("trial_id") in WITHOUT_TUNE else log.parent.resolve().parent.name,
+    )
 
 
 def looks(path: Path) -> str | None:
@@ -106,7 +119,7 @@ def _is_log(file: Path) -> bool:
 
 
 def _params(folder: Path) -> tuple[Path, ...]:
-    return (folder / PARAMS,) if (folder / PARAMS).is_file() else ()
+    return (folder / PARAMS,) if is_file(folder / PARAMS) else ()
 
 
 def _config(params: list[Path], row: dict[str, object]) -> dict[str, object]:

@@ -115,7 +115,9 @@ def _progress(file: Path, counts: Counter[str]) -> Iterator[Row]:
 
 
 def _episodes(file: Path, counts: Counter[str], config: dict[str, object]) -> Iterator[Episode]:
-    """Episodes of one environment; what the first line says of it goes into ``config``."""
+    """Episodes of one environment in the order of the file, also where a later session, whose times begin again, was
+    appended; what the first line says of it goes into ``config``.
+    """
     head, _, table = read_bytes(file).partition(b"\n")
     try:
         about = dict(flat(json.loads(head.lstrip(b"#"))))
@@ -123,6 +125,7 @@ def _episodes(file: Path, counts: Counter[str], config: dict[str, object]) -> It
         about = {}
     start = number_of(about.pop("t_start", None)) or 0.0
     config |= about
+    before = -float("inf")
     rows, dropped = csv_rows(table)
     counts.update(dropped)
     for row in rows:
@@ -130,7 +133,8 @@ def _episodes(file: Path, counts: Counter[str], config: dict[str, object]) -> It
         if length is None or time is None or "r" not in row or not 0 <= length < float("inf"):
             counts[NO_EPISODE] += 1
         else:
-            yield Episode(start + time, length, row)
+            before = max(before, start + time)
+            yield Episode(before, length, row)
 
 
 def _is_progress(file: Path) -> bool:

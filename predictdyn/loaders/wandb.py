@@ -12,13 +12,15 @@ import numpy as np
 
 from predictdyn.curves import Curves
 from predictdyn.loaders import _wandb_server
+from predictdyn.loaders._folders import beginning, files_named, is_file
 from predictdyn.loaders._gather import gathered
 from predictdyn.loaders._runlog import Item, RunLog
-from predictdyn.loaders._tables import open_binary, read_bytes
+from predictdyn.loaders._tables import read_bytes
 from predictdyn.loaders._wandb_file import Run, read_file, run_in
 from predictdyn.loaders._wandb_values import run_log_of
 
 ENDING = ".wandb"
+NO_EXIT = "crashed or running"
 BEGINNING = 1 << 18  # bytes of a file that are read to know the run
 
 
@@ -35,8 +37,7 @@ def scan(path: Path) -> list[Item]:
         raise ValueError(f"{path}: no such file or folder")
     runs: dict[tuple[str, str], list[tuple[Run, Path]]] = {}
     for file in _files(path):
-        with open_binary(file) as opened:
-            run = run_in(opened.read(BEGINNING))
+        run = run_in(beginning(file, BEGINNING))  # blank where it cannot be read: `read` will say why
         name = run.id or file.stem.removeprefix("run-")
         runs.setdefault((run.project, name), []).append((run, file))
     if not runs:
@@ -50,9 +51,9 @@ def scan(path: Path) -> list[Item]:
 
 
 def _files(path: Path) -> list[Path]:
-    files = sorted(path.rglob(f"*{ENDING}")) if path.is_dir() else [path]
+    files = files_named(path, lambda name: name.endswith(ENDING), hidden=True) if path.is_dir() else [path]
     # `latest-run` is a link to the folder of another run.
-    return [file for file in dict.fromkeys(file.resolve() for file in files) if file.is_file()]
+    return [file for file in dict.fromkeys(file.resolve() for file in files) if is_file(file)]
 
 
 def looks(path: Path) -> str | None:
@@ -68,7 +69,8 @@ def looks(path: Path) -> str | None:
 def read(item: Item) -> RunLog:
     """All of a run. Each file is a segment, in the order in which they were begun; settings of later ones count.
 
-    A run that ended with an exit code other than zero has an event that says so.
+    A run that ended with an exit code other than zero has an event that says so. It was ``stopped``, and so was, or
+    goes on, one whose last file has no record of its exit.
     """
     if not item.files:
         return _wandb_server.read(item)
@@ -82,4 +84,6 @@ def read(item: Item) -> RunLog:
     config = {name: value for file in files for name, value in file.config.items()}
     log = run_log_of(item.run, [file.rows for file in files], config, [], dropped)
     ends = [(file, file.rows[-1].step) for file in files if file.rows and np.isfinite(file.rows[-1].step)]
-    return log._replace(events=[(step, f"ended with exit code {file.code}") for file, step in ends if file.code])
+    events = [(step, f"ended with exit code {file.code}") for file, step in ends if file.code]
+    code = files[-1].code
+    return log._replace(events=events, stopped=NO_EXIT if code is None else f"exit code {code}" if code else "")

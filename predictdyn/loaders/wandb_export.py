@@ -16,10 +16,11 @@ from pathlib import Path
 import numpy as np
 
 from predictdyn.curves import Curves
+from predictdyn.loaders._folders import first_line
 from predictdyn.loaders._gather import gathered
 from predictdyn.loaders._logs import log_files, run_names
 from predictdyn.loaders._runlog import Item, RunLog
-from predictdyn.loaders._tables import Table, header, numbers, open_binary, read_bytes, read_table
+from predictdyn.loaders._tables import Table, numbers, read_bytes, read_table
 from predictdyn.loaders._wandb_values import OWN, STEP, WALL, Row, logged, row_of, run_log_of
 from predictdyn.loaders.json_lines import ENDINGS
 
@@ -86,14 +87,14 @@ def _columns(file: Path) -> list[str]:
     name = file.name.lower()
     if not name.endswith(ENDINGS):
         try:
-            return header(file) if name.endswith(TABLES) else []
-        except csv.Error:
+            first = first_line(file).decode("utf-8-sig") if name.endswith(TABLES) else ""
+            return next(csv.reader([first.rstrip("\r\n")]), [])
+        except (csv.Error, UnicodeDecodeError):
             return []
-    with open_binary(file) as lines:
-        try:
-            first = json.loads(lines.readline())
-        except (ValueError, RecursionError, OSError, EOFError):
-            return []
+    try:
+        first = json.loads(first_line(file))
+    except (ValueError, RecursionError):
+        return []
     return [*first] if isinstance(first, dict) else []
 
 

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from predictdyn import loaders
 from predictdyn.loaders import huggingface
 from predictdyn.loaders._runlog import Item, RunLog
 
@@ -185,3 +186,94 @@ def test_nothing_here_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "trainer_state.json").write_text("[1]")
     with pytest.raises(ValueError, match="log_history"):
         huggingface.read(Item("x", (tmp_path / "trainer_state.json",)))
+
+
+def test_a_cut_state_alone_is_found_and_read_under_any_name(tmp_path: Path) -> None:
+    """No other source may claim it; and as folder or file, whole or minified, it has the same rows."""
+    whole = write(tmp_path / "whole", [loss(5, 2.5), loss(10, 2.25), loss(15, 2.0)], 15).read_text()
+    state = json.loads(whole)
+    texts = {"cut": whole[: whole.index('"loss": 2.0')], "dense": json.dumps(state)[: json.dumps(state).index("2.0")]}
+    for kind, text in texts.items():
+        for name in ("trainer_state.json", "copy_of_run7.json"):
+            file = tmp_path / kind / name.removesuffix(".json") / name
+            file.parent.mkdir(parents=True)
+            file.write_text(text)
+            for path in (file, file.parent):
+                assert loaders.detect(path) == "huggingface"
+                log = only(path)
+                assert losses(log) == [(5, 2.5, 0), (10, 2.25, 0)] and log.dropped == {huggingface.CUT: 1}
+                assert log.run == ("trainer_state" if name == "trainer_state.json" else "copy_of_run7")
+
+
+def test_a_plan_before_the_cut_is_known(tmp_path: Path) -> None:
+    rows = json.dumps([loss(5, 2.5), loss(10, 2.25)], indent=1)
+    (tmp_path / "state.json").write_text('{\n "max_steps": 40,\n "log_history": ' + rows[:-20])
+    log = only(tmp_path / "state.json")
+    assert (losses(log), log.planned) == ([(5, 2.5, 0)], 40)
+
+
+def test_a_log_history_by_itself_is_a_run(tmp_path: Path) -> None:
+    rows = [loss(5, 2.5), {"eval_loss": 2.75, "epoch": 0.5, "step": 5}, loss(10, 2.25)]
+    for run in ("a", "b"):
+        (tmp_path / f"{run}.json").write_text(json.dumps(rows))
+    (tmp_path / "tokens.json").write_text('[{"id": 5, "text": "x"}]')
+    assert loaders.detect(tmp_path) == loaders.detect(tmp_path / "a.json") == "huggingface"
+    assert [item.run for item in huggingface.scan(tmp_path)] == ["a", "b"]
+    assert losses(only(tmp_path / "a.json")) == [(5, 2.5, 0), (10, 2.25, 0)]
+    (tmp_path / "a.json").write_text(json.dumps(rows)[:-9])
+    assert losses(only(tmp_path / "a.json")) == [(5, 2.5, 0)]
+
+
+def test_a_copy_beside_the_state_is_no_second_run(tmp_path: Path) -> None:
+    write(tmp_path, [loss(5, 2.5), loss(10, 2.25)], 10)
+    (tmp_path / "trainer_state_old.json").write_text(json.dumps({"log_history": [loss(5, 2.5)]}))
+    assert losses(only(tmp_path)) == [(5, 2.5, 0), (10, 2.25, 0)]
+
+
+def test_a_damaged_byte_costs_the_rows_from_there_on(tmp_path: Path) -> None:
+    file = write(tmp_path, [loss(5, 2.5), loss(10, 2.25), loss(15, 2.0)], 15)
+    raw = file.read_bytes()
+    place = raw.index(b"grad_norm", raw.index(b"2.5"))
+    file.write_bytes(raw[:place] + b"\xff\xfe\x00" + raw[place + 3 :])
+    file.write_bytes(file.read_bytes().replace(b'"loss": 2.0', b'"loss": \xff', 1))
+    log = only(tmp_path)
+    assert losses(log)[0] == (5, 2.5, 0) and log.dropped[huggingface.CUT] == 1
+
+
+def test_rows_without_any_step_are_at_one_place(tmp_path: Path) -> None:
+    rows = [{"loss": 2.5 - i / 10, "learning_rate": 0.1} for i in range(4)]
+    (tmp_path / "trainer_state.json").write_text(json.dumps({"log_history": rows}))
+    assert losses(only(tmp_path)) == [(0, 2.5, 0), (0, 2.4, 0), (0, 2.3, 0), (0, 2.2, 0)]
+
+
+@pytest.mark.parametrize(("counter", "at", "stopped"), [(3, 10, "early stopping"), (2, 10, ""), (3, 20, "")])
+def test_early_stopping_before_the_planned_end_is_said(tmp_path: Path, counter: int, at: int, stopped: str) -> None:
+    callback = {
+        "args": {"early_stopping_patience": 3, "early_stopping_threshold": 0.0},
+        "attributes": {"early_stopping_patience_counter": counter},
+    }
+    control = {"args": {"should_training_stop": True}, "attributes": {}}
+    file = write(tmp_path, [loss(5, 2.5), loss(at, 2.25)], at)
+    for callbacks in (callback, [{"args": {}, "attributes": {}}, callback]):
+        state = json.loads(file.read_text())
+        state["stateful_callbacks"] = {"EarlyStoppingCallback": callbacks, "TrainerControl": control}
+        file.write_text(json.dumps(state))
+        log = only(tmp_path)
+        assert (log.stopped, log.planned, log.study) == (stopped, 20, "")
+
+
+def test_several_evaluation_sets_at_one_step_are_all_there(tmp_path: Path) -> None:
+    """Case 28: each row has the epoch again, always the same; the reader keeps the repeats, equal as they are."""
+    rows = [
+        {"epoch": float(step // 50), f"eval_{name}_loss": 3 - step / 100 + i / 10, "step": step}
+        for step in (0, 50, 100)
+        for i, name in enumerate(("en", "de", "fr"))
+    ]
+    write(tmp_path, rows, 100)
+    log = only(tmp_path)
+    assert log.value[log.metric == "eval_fr_loss"].tolist() == pytest.approx([3.2, 2.7, 2.2])
+    assert log.value[log.metric == "epoch"].tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        points = huggingface.load(tmp_path, last_step=100).points
+    assert points.groupby("metric").size().to_dict() == {f"eval_{name}_loss": 3 for name in ("en", "de", "fr")}

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from predictdyn.loaders import lightning
 from predictdyn.loaders._json_rows import CUT
 from predictdyn.loaders._runlog import Item, RunLog
+from predictdyn.loaders._settings_beside import settings as settings_of
 
 Samples = dict[str, Callable[[Path], Path]]
 
@@ -55,7 +56,7 @@ def test_settings_are_read_as_far_as_they_are_plain() -> None:
         "optim:\n  betas:\n  - 0.9\n  - 0.99\n  inner:\n    eps: 1.0e-08\n  last: -.inf\nafter: 007x\nlist: [1, 2]\n"
         "kind: !!python/object:x.Y {}\n"
     )
-    found, passed = lightning.settings(text)
+    found, passed = settings_of(text)
     assert found == {
         "lr": 0.001, "steps": 12, "on": True, "nothing": None, "name": "a: b", "quoted": "x", "plain": "some words",
         "optim/inner/eps": 1e-8, "optim/last": -math.inf, "after": "007x",
@@ -92,5 +93,5 @@ def test_any_bytes_are_read_or_said_in_one_line(tmp_path_factory: pytest.TempPat
 @settings(max_examples=200, deadline=None)
 @given(st.text(alphabet="ab: -'\"\n#!{}[]1.e_", max_size=60))
 def test_any_text_of_settings_is_read(text: str) -> None:
-    found, passed = lightning.settings(text)
+    found, passed = settings_of(text)
     assert passed >= 0 and all(isinstance(name, str) for name in found)

@@ -244,3 +244,29 @@ def test_pythia_bias_holds_the_arms_of_a_size_together(bias: Curves) -> None:
     assert set(family) == {f"pythia-{size}" for size in ("19m", "350m", "1.3b", "70m", "410m", "1.4b")}
     assert family["1.4B"] == family["intervention-pythia-v1.1-1.4b-deduped-long"] == "pythia-1.4b"
     assert {bias.metrics[name].kind for name in bias.metrics if name.startswith("wino_bias")} == {"bias"}
+
+
+def test_a_damaged_file_among_good_ones_is_left_out_and_said(tmp_path: Path) -> None:
+    for step in (0, 10, 20):
+        content = {"results": {"piqa": {"acc": 0.5 + step / 100}}, "config": {"model_args": "pretrained=x/m"}}
+        (tmp_path / f"m_step{step}.json").write_text(json.dumps(content))
+    (tmp_path / "m_step20.json").write_text('{"results": {"piqa": {"acc": 0.')
+    with pytest.warns(
+        UserWarning, match=r"1 damaged file\(s\) left out, the others are read: .*m_step20.json: not JSON"
+    ):
+        curves = lm_eval.load(tmp_path)
+    assert curves.points[["step", "value"]].to_numpy().tolist() == [[0, 0.5], [10, 0.6]]
+    assert lm_eval.looks(tmp_path / "m_step20.json")  # its name and beginning are those of a result
+
+
+@pytest.mark.parametrize("name", ["groups", "group_subtasks"])
+def test_what_names_no_groups_is_no_crash(tmp_path: Path, name: str) -> None:
+    content = {"results": {"piqa": {"acc": 0.5}}, name: ["piqa"], "config": {"model_args": "pretrained=x/m"}}
+    (tmp_path / "m_step1.json").write_text(json.dumps(content))
+    assert lm_eval.load(tmp_path).points["value"].tolist() == [0.5]
+
+
+def test_a_number_of_400_digits_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "m_step1.json").write_text('{"results": {"piqa": {"acc": ' + "9" * 400 + "}}}")
+    with pytest.raises(ValueError, match=r"m_step1.json: piqa acc must be a number, found one of 400 digits"):
+        lm_eval.load(tmp_path)

@@ -397,3 +397,51 @@ def test_load_gives_curves(stores: dict[str, tuple[Path, Any]], kind: str) -> No
     assert dict(zip(inner["step"], inner["value"], strict=True))[3] == 6.0
     assert set(curves.points["run"]) == {"inner", "one/mlp", f"{ODD}/mlp"}
     assert "failed" in set(curves.events["what"])
+
+
+@pytest.mark.parametrize("kind", ["mlflow.db", "mlruns"])
+def test_runs_that_did_not_finish_were_stopped_or_go_on(tmp_path: Path, kind: str) -> None:
+    from mlflow.tracking import MlflowClient
+
+    path = tmp_path / kind
+    client = sqlite_client(path) if kind == "mlflow.db" else MlflowClient(path.as_uri())
+    experiment = client.create_experiment("e")
+    for state in ("FINISHED", "FAILED", "KILLED", "RUNNING"):
+        run = client.create_run(experiment, run_name=state).info.run_id
+        client.log_metric(run, "loss", 1.0, step=5)
+        if state != "RUNNING":
+            client.set_terminated(run, state)
+    found = logs(path)
+    assert {run: log.stopped for run, log in found.items()} == {
+        "FINISHED": "", "FAILED": "failed", "KILLED": "killed", "RUNNING": "running",
+    }  # fmt: skip
+    assert {run: log.events for run, log in found.items()} == {
+        "FINISHED": (), "FAILED": ((5, "failed"),), "KILLED": ((5, "killed"),), "RUNNING": (),
+    }  # fmt: skip
+    assert {log.study for log in found.values()} == {""}
+
+
+@pytest.mark.parametrize("kind", ["mlflow.db", "mlruns"])
+def test_values_without_a_step_have_step_0_and_their_times(tmp_path: Path, kind: str) -> None:
+    """Case 16: MLflow itself puts 0 where no step is given; all values are handed on, in order."""
+    from mlflow.tracking import MlflowClient
+
+    path = tmp_path / kind
+    client = sqlite_client(path) if kind == "mlflow.db" else MlflowClient(path.as_uri())
+    run = client.create_run(client.create_experiment("e"), run_name="one").info.run_id
+    for i in range(6):
+        client.log_metric(run, "loss", 3 - i / 4, timestamp=1_700_000_000_000 + 1000 * i)
+    log = logs(path)["one"]
+    assert log.step.tolist() == [0] * 6 and log.value.tolist() == [3 - i / 4 for i in range(6)]
+    assert log.wall.tolist() == [1_700_000_000 + i for i in range(6)]
+
+
+def test_what_is_damaged_fails_only_itself(stores: dict[str, tuple[Path, Any]], tmp_path: Path) -> None:
+    shutil.copytree(stores["mlruns"][0], tmp_path / "mlruns")
+    (tmp_path / "old.db").write_bytes(b"SQLite format 3\0" + bytes(range(256)) * 40)
+    items = {item.run: item for item in mlflow.scan(tmp_path)}
+    with pytest.raises(ValueError, match=r"old.db: cannot be read as SQLite"):
+        mlflow.read(items["old.db"])
+    (items["inner"].files[0]).write_bytes(b"\xff\x00: [")  # of this run nothing is known any more
+    assert set(items) - {item.run for item in mlflow.scan(tmp_path)} == {"inner"}
+    assert len(mlflow.read(items["sweep"]).value) == 0

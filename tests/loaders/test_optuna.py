@@ -178,3 +178,58 @@ def test_load_gives_curves(stores: dict[str, tuple[Path, Any]]) -> None:
     assert set(curves.points["metric"]) == {"val_loss"}
     assert {"pruned", "failed"} <= set(curves.events["what"])
     assert curves.runs["last_step"].tolist() == [50] * len(curves.runs)
+
+
+@pytest.mark.parametrize("kind", ["optuna.db", "journal.log"])
+def test_trials_that_did_not_complete_were_stopped(stores: dict[str, tuple[Path, Any]], kind: str) -> None:
+    found = logs(stores[kind][0])
+    stopped = {run: log.stopped for run, log in found.items() if log.stopped}
+    assert stopped == {"one/trial-2": "pruned", "one/trial-3": "failed"}
+    assert {run: log.study for run, log in found.items()} == {run: run.split("/")[0] for run in found}
+    assert all(log.planned is None for log in found.values())
+
+
+@pytest.mark.parametrize("kind", ["study.db", "journal.log"])
+def test_a_pruner_stops_trials_and_one_still_runs(tmp_path: Path, kind: str) -> None:
+    """Case 29: what a median pruner left, beside a trial that had been asked for and had reported twice."""
+    real.logging.set_verbosity(real.logging.CRITICAL)
+    backend = real.storages.journal.JournalFileBackend(str(tmp_path / kind))
+    storage = f"sqlite:///{tmp_path / kind}" if kind == "study.db" else real.storages.JournalStorage(backend)
+    pruner = real.pruners.MedianPruner(n_startup_trials=2, n_warmup_steps=2)
+    study = real.create_study(study_name="width", storage=storage, direction="maximize", pruner=pruner)
+
+    def objective(trial: Any) -> float:
+        rate = 0.1 * (1 + (trial.number * 7) % 5)
+        for step in range(10):
+            trial.report(rate * step, step)
+            if trial.should_prune():
+                raise real.TrialPruned
+        return 9 * rate
+
+    study.optimize(objective, n_trials=8)
+    running = study.ask()
+    for step in range(2):
+        running.report(0.5, step)
+    found = logs(tmp_path / kind)
+    states = {f"trial-{trial.number}": trial.state.name for trial in study.trials}
+    assert list(states.values()).count("PRUNED") >= 2 and states["trial-8"] == "RUNNING"
+    words = {"COMPLETE": "", "PRUNED": "pruned", "RUNNING": "running"}
+    assert {run: log.stopped for run, log in found.items()} == {run: words[state] for run, state in states.items()}
+    assert {log.study for log in found.values()} == {"width"}
+    assert {log.step.max() for log in found.values() if not log.stopped} == {9}
+    assert all(log.events == ((log.step.max(), "pruned"),) for log in found.values() if log.stopped == "pruned")
+    assert found["trial-8"].events == ()
+
+
+def test_a_damaged_database_beside_a_good_one_is_said_and_fails_nothing(
+    stores: dict[str, tuple[Path, Any]], tmp_path: Path
+) -> None:
+    (tmp_path / "a.db").write_bytes(b"SQLite format 3\0" + bytes(range(256)) * 40)
+    (tmp_path / "b.db").write_bytes(stores["optuna.db"][0].read_bytes())
+    items = {item.run: item for item in optuna.scan(tmp_path)}
+    assert len(items) == 7 and optuna.read(items["one/trial-1"]).study == "one"
+    with pytest.raises(ValueError, match=r"a.db: cannot be read as SQLite"):
+        optuna.read(items["a.db"])
+    (tmp_path / "b.db").unlink()
+    with pytest.raises(ValueError, match=r"a.db: cannot be read as SQLite"):
+        optuna.scan(tmp_path)

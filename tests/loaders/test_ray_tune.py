@@ -197,3 +197,70 @@ def test_load_gives_curves(tmp_path: Path) -> None:
     assert curves.points["value"].tolist() == VALUES * 2
     curves = ray_tune.load(tmp_path, last_step=1000, metrics="loss", clock="timesteps_total")
     assert curves.points["step"].tolist() == [100, 200, 300, 400] * 2
+
+
+def state(
+    experiment: Path, trials: dict[str, tuple[str, object]], form: str, name: str = "2024-05-01_12-00-00"
+) -> None:
+    """The state of an experiment: texts in pairs (trial_data, Ray 2.4 and later), texts or objects (checkpoints)."""
+    each = [
+        {"trial_id": trial, "status": status, "stopping_criterion": stop, "storage": {"_type": "CLOUDPICKLE_FALLBACK"}}
+        for trial, (status, stop) in trials.items()
+    ]
+    content: dict[str, object] = {
+        "trial_data": {"trial_data": [[json.dumps(one), json.dumps({"last_result": {}})] for one in each]},
+        "texts": {"checkpoints": [json.dumps(one) for one in each]},
+        "objects": {"checkpoints": each},
+    }[form]
+    content |= {"runner_data": {"_resumed": False}, "stats": {"start_time": 1.0}}
+    (experiment / f"experiment_state-{name}.json").write_text(json.dumps(content, indent=2))
+
+
+@pytest.mark.parametrize("form", ["trial_data", "texts", "objects"])
+def test_the_state_of_the_experiment_says_how_trials_ended(tmp_path: Path, form: str) -> None:
+    """ASHA ends trials early and calls them TERMINATED: they are of one study, and the limit of all is known."""
+    stop = {"training_iteration": 8, "loss": 0.01}
+    states = {"a": ("TERMINATED", stop), "b": ("TERMINATED", stop), "c": ("ERROR", stop), "d": ("RUNNING", {})}
+    for trial_id in states:
+        many = 4 if trial_id == "a" else 2
+        reports = [report(i + 1, i + 1, 1.0, trial_id=trial_id, done=i + 1 == many) for i in range(many)]
+        trial(tmp_path / "asha" / f"train_{trial_id}_0_lr=0.1", reports)
+    state(tmp_path / "asha", dict.fromkeys(states, ("RUNNING", stop)), form, "2024-05-01_11-00-00")
+    state(tmp_path / "asha", states, form)
+    (tmp_path / "asha" / "experiment_state-2024-05-01_13-00-00.json").write_text('{"trial_data": [["{')  # cut
+    found = {item.run: ray_tune.read(item) for item in ray_tune.scan(tmp_path)}
+    assert [log.stopped for log in found.values()] == ["", "", "failed", "running"]
+    assert [log.planned for log in found.values()] == [8, 8, 8, None]
+    assert {log.study for log in found.values()} == {"asha"}
+    assert not any(log.events for log in found.values())
+
+
+def test_trials_are_found_by_their_folders_where_only_the_table_is_there(tmp_path: Path) -> None:
+    progress(tmp_path / "e" / "train_x1_00000_0_lr=0.1", REPORTS)
+    progress(tmp_path / "e" / "train_x1_00001_1_lr=0.2", REPORTS)
+    state(tmp_path / "e", {"x1_00000": ("TERMINATED", {}), "x1_00001": ("ERROR", {})}, "texts")
+    assert [ray_tune.read(item).stopped for item in ray_tune.scan(tmp_path)] == ["", "failed"]
+
+
+def test_an_error_is_a_failure_unless_the_trial_was_tried_again(tmp_path: Path) -> None:
+    for run in ("failed", "again", "pickled", "fine"):
+        ended = [*REPORTS[:-1], REPORTS[-1] | {"done": run == "again"}]
+        trial(tmp_path / "e" / run, ended)
+    for run, name in (("failed", "error.txt"), ("again", "error.txt"), ("pickled", "error.pkl")):
+        (tmp_path / "e" / run / name).write_bytes(b"\x80\x04 no pickle that could be read")
+    found = {item.run: ray_tune.read(item).stopped for item in ray_tune.scan(tmp_path)}
+    assert found == {"again": "", "failed": "failed", "fine": "", "pickled": "failed"}
+
+
+def test_what_rllib_trains_without_tune_is_no_study(tmp_path: Path) -> None:
+    trial(tmp_path / "ray_results" / "PPO_1", [each | {"trial_id": "default"} for each in REPORTS])
+    assert log(tmp_path).study == ""
+
+
+@pytest.mark.parametrize(
+    "text", ["[1]", "{}", '{"checkpoints": 3, "trial_data": [1, ["x"], null, {"trial_id": 1}]}', "{"]
+)
+def test_a_state_that_is_none_says_nothing(tmp_path: Path, text: str) -> None:
+    trial(tmp_path / "e" / "t", REPORTS)
+    (tmp_path / "e" / "experiment_state-1.json").write_text(text)
+    assert (log(tmp_path).stopped, log(tmp_path).planned) == ("", None)

@@ -172,3 +172,13 @@ def test_load_gives_curves(tmp_path: Path) -> None:
         ["rollout/ep_rew_mean", 2048, 22.3], ["rollout/ep_rew_mean", 4096, 0.1 + 0.2],
         ["rollout/ep_rew_mean", 6144, 5e-324], ["train/loss", 4096, 1 / 3],
     ]  # fmt: skip
+
+
+def test_a_session_that_was_appended_comes_after_the_first(tmp_path: Path) -> None:
+    """Monitor(override_existing=False) writes no header again, and counts seconds from 0."""
+    (tmp_path / "monitor.csv").write_text('#{"t_start": 100.0}\nr,l,t\n1,10,5\n2,10,9\n3,10,1\n4,10,20\n')
+    (item,) = stable_baselines3.scan(tmp_path)
+    log = stable_baselines3.read(item)
+    rewards = log.metric == "monitor/r"
+    assert log.step[rewards].tolist() == [10, 20, 30, 40] and log.value[rewards].tolist() == [1, 2, 3, 4]
+    assert log.stopped == log.study == ""

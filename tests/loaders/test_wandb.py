@@ -111,7 +111,7 @@ def test_what_wandb_writes_is_read_to_the_last_bit(offline: Path) -> None:
     kinds = ("text", "true or false", "null", "list", "histogram")
     assert log.dropped == {f"{kind} value(s)": 7 for kind in kinds}
     assert log.config == {"lr": 1e-3, "opt/name": "adam", "opt/betas": [0.9, 0.99], "late": 2}
-    assert log.events == [(40.0, "ended with exit code 3")]
+    assert log.events == [(40.0, "ended with exit code 3")] and log.stopped == "exit code 3"
     assert (np.diff(log.wall) >= 0).all() and log.wall[0] > 1.7e9
 
 
@@ -260,7 +260,8 @@ class Api:
             yield from self.rows
 
         config = {"opt": {"lr": 0.1}, "_wandb": {}}
-        return SimpleNamespace(id=key, name="same", config=config, state="crashed", scan_history=scan_history)
+        about = {"state": "crashed", "sweep_name": "k3x" if key == "b" else None}
+        return SimpleNamespace(id=key, name="same", config=config, scan_history=scan_history, **about)
 
     def runs(self, path: str) -> list[SimpleNamespace]:
         return [self.run(f"{path}/{key}") for key in ("a", "b")]
@@ -276,6 +277,7 @@ def test_a_server_is_asked_for_all_rows(monkeypatch: pytest.MonkeyPatch) -> None
     assert cells(log) == [(0, 0.0, "loss", "2.0"), (0, 5.0, "eval/acc", "0.5"), (0, 5.0, "loss", "nan")]
     assert log.wall.tolist() == [1e9, 2e9, 2e9] and log.config == {"opt/lr": 0.1}
     assert log.dropped == {"image-file value(s)": 1} and log.events == [(5.0, "crashed")]
+    assert (log.stopped, log.study, wandb.read(found[0]).study) == ("crashed", "k3x", "")
     with pytest.raises(ValueError, match=r"wandb:/me/other: could not find project other"):
         wandb.scan(Path("wandb://me/other"))
 
@@ -284,3 +286,61 @@ def test_a_server_without_the_client_is_one_line(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "wandb", None)
     with pytest.raises(ValueError, match="pip install wandb"):
         wandb.scan(Path("wandb://me/speed"))
+
+
+EXIT = 18  # of a record
+
+
+@pytest.mark.parametrize(
+    ("ends", "stopped"),
+    [
+        ([[field(EXIT, field(1, 0))]], ""),
+        ([[field(EXIT, b"")]], ""),  # the code 0 is not written
+        ([[field(EXIT, field(1, 255))]], "exit code 255"),
+        ([[]], "crashed or running"),
+        ([[], [field(EXIT, b"")]], ""),  # it crashed, was resumed and finished
+        ([[field(EXIT, field(1, 1))], []], "crashed or running"),
+    ],
+)
+def test_how_the_last_file_ends_says_whether_the_run_was_stopped(
+    tmp_path: Path, ends: list[list[bytes]], stopped: str
+) -> None:
+    for i, end in enumerate(ends):
+        records = [run("r", "r", 1 + i), history(1 + i, {"loss": 0.5}), *end]
+        (tmp_path / f"run-r{i}.wandb").write_bytes(written(records))
+    (found,) = wandb.scan(tmp_path)
+    assert wandb.read(found).stopped == stopped
+
+
+@pytest.mark.parametrize(("state", "stopped"), [("finished", ""), ("running", "running"), ("killed", "killed")])
+def test_the_state_on_a_server_says_whether_it_was_stopped(
+    monkeypatch: pytest.MonkeyPatch, state: str, stopped: str
+) -> None:
+    class One(Api):
+        def run(self, path: str) -> SimpleNamespace:
+            return SimpleNamespace(**vars(super().run(path)) | {"state": state})
+
+    monkeypatch.setattr(_wandb_server, "client", One)
+    (one,) = wandb.scan(Path("wandb://me/speed/a"))
+    assert wandb.read(one).stopped == stopped
+
+
+def test_rows_without_any_step_are_at_one_place(tmp_path: Path) -> None:
+    rows = [
+        field(2, b"".join(field(1, item(*cell)) for cell in (("loss", i / 2), ("_timestamp", i)))) for i in range(4)
+    ]
+    (tmp_path / "run-r.wandb").write_bytes(written([run("r", "r", 1), *rows]))
+    log = wandb.read(wandb.scan(tmp_path)[0])
+    assert (log.step.tolist(), log.value.tolist(), log.wall.tolist()) == ([0] * 4, [0, 0.5, 1, 1.5], [0, 1, 2, 3])
+    assert not log.dropped
+
+
+def test_a_file_that_cannot_be_read_fails_no_other(tmp_path: Path) -> None:
+    (tmp_path / "run-good.wandb").write_bytes(sample()[1])
+    (tmp_path / "run-bad.wandb").write_bytes(b"\x00" * 100)
+    (tmp_path / "run-folder.wandb").mkdir()
+    os.mkfifo(tmp_path / "run-pipe.wandb")
+    found = {one.run: one for one in wandb.scan(tmp_path)}
+    assert set(found) == {"r", "bad"} and len(wandb.read(found["r"]).value) == 5
+    with pytest.raises(ValueError, match=r"not a \\.wandb file"):
+        wandb.read(found["bad"])
