@@ -14,7 +14,9 @@ from predictdyn.loaders._json_rows import CUT
 from predictdyn.loaders._logs import log_files
 from predictdyn.loaders._runlog import Item, RunLog
 from predictdyn.loaders._tables import open_binary, read_bytes
-from predictdyn.loaders._text_log_clock import EPOCH, clocked
+from predictdyn.loaders._text_log_bars import EPOCH
+from predictdyn.loaders._text_log_clock import clocked
+from predictdyn.loaders._text_log_json import is_json_lines
 from predictdyn.loaders._text_log_rows import number, rows_of
 
 ENDINGS = tuple(
@@ -83,7 +85,10 @@ def looks(path: Path) -> str | None:
                 begin = file.read(GLANCE)
         except (OSError, EOFError, ValueError):
             continue
-        log = _by_form(item.run, _decoded(begin))
+        text = _decoded(begin)
+        if is_json_lines(text):
+            continue
+        log = _by_form(item.run, text)
         if len(log.value):
             names = ", ".join(dict.fromkeys(log.metric[:50].tolist()))
             return f"text log: {len(items)} file{'s' * (len(items) > 1)}, with {names}"
@@ -97,9 +102,9 @@ def _decoded(raw: bytes) -> str:
 
 
 def _by_form(run: str, text: str) -> RunLog:
-    found, cut = rows_of(text)
+    found = rows_of(text)
     clock = clocked(found)
-    dropped = {**clock.dropped, **({CUT: cut} if cut else {})}
+    dropped = {**clock.dropped, **({CUT: found.cut} if found.cut else {})}
     names: dict[str, int] = {}
     parts: list[tuple[np.ndarray, ...]] = []
     for rows, at in clock.timed:
