@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +22,7 @@ from predictdyn.loaders._text_log_bars import (
     under_epochs,
 )
 from predictdyn.loaders._text_log_forms import whole_run
-from predictdyn.loaders._text_log_names import EVALUATIONS
+from predictdyn.loaders._text_log_names import EVALUATIONS, in_phase
 from predictdyn.loaders._text_log_results import INNER, Ruler, ends_of_loops, placed
 from predictdyn.loaders._text_log_rows import Found, Rows, only
 
@@ -31,6 +31,7 @@ BEFORE = "line(s) with a step dropped before the first one whose form recurs"
 EARLY = "line(s) with an epoch before the first step dropped"
 ODD = "line(s) whose step is no whole number dropped"
 EMPTY = "line(s) with a step and no number that can be read"
+MANY = 3  # names on a line
 MOST_SHORT = 10  # lines of a nameless counter between two falls, on average: fewer are numbers of processes
 
 
@@ -76,7 +77,7 @@ def clocked(found: Found) -> Clocked:
     blocks = [rows for rows in found.rows if rows.form.kind == "block"]
     results = [rows for rows in found.rows if rows.form.kind == "result"]
     rows = _counting([rows for rows in found.rows if rows.form.kind not in ("block", "result")], dropped)
-    main, inner = _apart(rows)
+    main, inner = _apart(_bars_of_evaluations(rows, found.phases))
     epochs = [r for r in main if r.form.kind == "epoch"]
     main = [r for group in _by_clock(main).values() for r in under_epochs(group, epochs, dropped)]
     first = 0.0 if any((r.numbers[:, EPOCH] == 0).any() or _epochs_from_0(r) for r in main) else 1.0
@@ -125,7 +126,11 @@ def _of_the_log(found: Sequence[Rows], dropped: Counter[str]) -> list[Rows]:
         forms: dict[tuple[str, ...], list[Rows]] = defaultdict(list)
         for rows in group:
             forms[tuple(field.name for field in rows.form.fields)].append(rows)
-        begins = [min(rows.line[0] for rows in same) for same in forms.values() if _goes_on(same)]
+        recur = {names for names, same in forms.items() if _goes_on(same)}
+        # A table may grow (losses from the second row on): a few names, all of which recur, are no source code.
+        usual = {name for names in recur for name in names}
+        grown = {names for names in forms if len(names) >= MANY and usual.issuperset(names)}
+        begins = [min(rows.line[0] for rows in forms[names]) for names in (recur | grown if recur else recur)]
         if begins:
             for rows in group:
                 kept.append(only(rows, rows.line >= min(begins)))
@@ -164,6 +169,32 @@ def _whole(found: Sequence[Rows], dropped: Counter[str]) -> list[Rows]:
         if good.any():
             kept.append(only(rows, good))
     return kept
+
+
+def _bars_of_evaluations(rows: Sequence[Rows], phases: Mapping[str, np.ndarray]) -> list[Rows]:
+    """Nameless i/N in the phase that was said last, where that is an evaluation for all of one N, not for others."""
+    bare = [r for r in rows if r.form.kind == "pair" and r.form.epoch < 0 and not r.form.phase]
+    marks = [(line, phase) for phase, said in phases.items() for line in said]
+    if len({n for r in bare for n in np.unique(r.numbers[:, LAST])}) < 2 or not marks:
+        return list(rows)
+    line, said = zip(*sorted(marks), strict=True)
+    under = [np.array(["", *said], dtype=object)[np.searchsorted(line, r.line, side="right")] for r in bare]
+    length, phase = np.concatenate([r.numbers[:, LAST] for r in bare]), np.concatenate(under)
+    evaluation = np.isin(phase.astype(str), EVALUATIONS)
+    aside = {n for n in np.unique(length) if evaluation[length == n].all()}
+    if not aside or len(aside) == len(np.unique(length)):
+        return list(rows)
+    done = [r for r in rows if all(r is not each for each in bare)]
+    for r, own in zip(bare, under, strict=True):
+        inside = np.isin(r.numbers[:, LAST], list(aside))
+        for word in set(own[inside]):
+            fields = tuple(f._replace(name=in_phase(f.name, word)) for f in r.form.fields)
+            form = r.form._replace(phase=word, fields=fields, like=f"{word} #/#…")
+            part = only(r, inside & (own == word))
+            done.append(Rows(form, part.line, part.numbers))
+        if (~inside).any():
+            done.append(only(r, ~inside))
+    return done
 
 
 def _apart(rows: Sequence[Rows]) -> tuple[list[Rows], list[Rows]]:
@@ -231,13 +262,15 @@ def _stepped(group: list[Rows], kind: str, first: float, dropped: Counter[str]) 
         return [Timed(r, r.numbers[:, STEP]) for r in group], [(int(line[i]), float(length[i])) for i in said[-1:]]
     epochs = numbers[:, EPOCHS]
     said = np.flatnonzero(np.isfinite(epochs * length) & (epochs * length > 0))
+    # "Epoch 9/9" after "Epoch 0/9" is the tenth.
+    more = float(first == 0 and bool((numbers[said, EPOCH] == epochs[said]).any()))
     timed = []
     for rows in group:
         n = rows.numbers[:, LAST]
         n = np.where(np.isfinite(n), n, length[np.isfinite(length)][-1])
         epoch = np.nan_to_num(rows.numbers[:, EPOCH], nan=first)
         timed.append(Timed(rows, np.maximum(epoch - first, 0) * n + rows.numbers[:, STEP]))
-    return timed, [(int(line[i]), float(epochs[i] * length[i])) for i in said[-1:]]
+    return timed, [(int(line[i]), float((epochs[i] + more) * length[i])) for i in said[-1:]]
 
 
 def _begins_again(numbers: np.ndarray) -> bool:

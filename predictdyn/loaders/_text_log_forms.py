@@ -39,6 +39,8 @@ _CLOCKISH = re.compile(
 )
 _PHASE_IN_BRACKETS = re.compile(rf"\b(epoch|iter|iteration|step)\s*\(({'|'.join(PHASES)})\)", re.IGNORECASE)
 _BEHIND_BAR = re.compile(r"\s*(?:\[=*\]\s*)?(?:[-|,:]\s+)?(?:[A-Za-z_][\w ]*[:=]?\s*)?")
+_TOTAL = re.compile(r"\b(?:total|num(?:ber)?)\b[^,;|]*$", re.IGNORECASE)  # how many there will be: no counter
+_SPREADS = ("+", "±", "+/-", "+-")
 _WORD_AS_VALUE = re.compile(r"(?<!\w)[A-Za-z_][\w/@]*\s*[:=]\s*[^\s:=]")
 _LEVELS = ("INFO", "DEBUG", "WARNING", "WARN", "ERROR", "CRITICAL", "NOTICE")
 
@@ -96,8 +98,8 @@ def like(skeleton: str) -> str:
     >>> like("[\0-\0-\0 \0:\0:\0] Cost \0")
     'Cost #'
     """
-    said = re.sub(r"^[\[(]?\0[-/.]\0[-/.]\0[ T]\0:\0:\0(?:,\0)?[\])]?", "", skeleton)
-    said = " ".join(said.replace(SLOT, "#").split())
+    said = re.sub(r"^\W*\0[-/.]\0[-/.]\0[ T]\0:\0:\0(?:,\0)?\W*", "", skeleton)
+    said = re.sub(r"([\[(]) ", r"\1", " ".join(said.replace(SLOT, "#").split()))
     return said if len(said) <= MOST_LIKE else f"{said[:MOST_LIKE].rstrip()} …"
 
 
@@ -149,29 +151,34 @@ def _counting(skeleton: str) -> Form | None:
     if step < 0:
         step, kind, epoch = epoch, "epoch", -1
     used = {step, epoch}
-    places = {i for i in free if i < step and _is_place(names[i] or "", pieces[i + 1])}
-    fields = _fields(slots, [i for i in free if i not in used | places])
+    places = {i for i in free if i < step and _is_place(names[i] or "", pieces[i], pieces[i + 1])}
+    totals = {
+        i for i in free if _TOTAL.search(pieces[i]) and (STEPS.fullmatch(plain[i]) or BATCHES.fullmatch(plain[i]))
+    }
+    fields = _fields(slots, [i for i in free if i not in used | places | totals])
     if (kind == "bar" or _is_nameless(slots, step)) and not fields:
         return None
     sign = next((sign for sign in "=:" if sign in pieces[step][-4:]), "")
     phase = phase_of("".join(pieces[: step + 1]))
     # A word where a number should stand: "step 5 loss: oops".
     lost = not fields and _WORD_AS_VALUE.search("".join(pieces[step + 1 :]))
-    said = like(skeleton) if lost or (fields and phase in EVALUATIONS) else ""
+    aside = fields and phase in EVALUATIONS
+    said = like(skeleton) if lost else f"{like(SLOT.join(pieces[: step + 1]))}#…" if aside else ""
     last, epochs = over.get(step, -1), over.get(epoch, -1)
     return Form(f"{names[step] or ''}{sign}#", kind, step, last, epoch, epochs, fields, phase, said)
 
 
-def _is_place(name: str, after: str) -> bool:
-    """Whether a number before the step is a place in the code: [host:0], olmo.train:967, train:967 INFO."""
-    return "." in name or after[:1] in (":", "]") or after.split()[:1] in [[level] for level in _LEVELS]
+def _is_place(name: str, before: str, after: str) -> bool:
+    """Whether a number before the step is a place in the code: [host:0], olmo.train:9, (trainer:650), train:9 INFO."""
+    in_brackets = after[:1] in (":", "]") or (after[:1] == ")" and before.endswith(":"))
+    return "." in name or in_brackets or after.split()[:1] in [[level] for level in _LEVELS]
 
 
 def _counter(slots: _Slots, plain: list[str], epoch: int) -> tuple[int, str]:
     """The slot that counts steps and how: by its name, else a nameless i/N in brackets, or behind a progress bar."""
     pieces, _, over, free = slots
     for words, kind in ((WHOLE_RUN, "step"), (STEPS, "step"), (BATCHES, "batch")):
-        named = next((i for i in free if words.fullmatch(plain[i])), -1)
+        named = next((i for i in free if words.fullmatch(plain[i]) and not _TOTAL.search(pieces[i])), -1)
         if named >= 0:
             return named, kind
     if free and free[0] == 0 and re.search(r"(?:^|\s)s:$", pieces[0]):  # llm.c: "s:100 trl:4.2"
@@ -208,16 +215,24 @@ def _is_nameless(slots: _Slots, i: int) -> bool:
 
 def _fields(slots: _Slots, free: list[int]) -> tuple[Field, ...]:
     pieces, names, over, _ = slots
+    # A phase that is itself the name of a number (CatBoost: "test: 0.5 best: 0.4") is not that of the next.
+    said = [
+        piece if i not in free or (names[i] or "").lower() not in PHASES else "" for i, piece in enumerate(pieces[:-1])
+    ]
     fields: list[Field] = []
     for i in free:
         after = pieces[over.get(i, i) + 1]
         unit = UNIT.match(after)[0]  # type: ignore[index]  # it matches nothing, at least
-        if not _ENDS.match(after[len(unit) :]) or after.startswith("%|"):
+        spread = after[len(unit) :].strip() in _SPREADS and i + 2 < len(pieces)
+        if not (spread or _ENDS.match(after[len(unit) :])) or after.startswith("%|"):
             continue
         name = names[i]
         if name is not None:
-            said = name.replace("'s ", "/").replace(" ", "_").rstrip(".")
-            fields.append(Field(in_phase(said, "".join(pieces[: i + 1])), i, over.get(i, -1), _scale(unit, after)))
+            plain = name.replace("'s ", "/").replace(" ", "_").rstrip(".")
+            before = "".join([*said[:i], pieces[i]])
+            fields.append(Field(in_phase(plain, before), i, over.get(i, -1), _scale(unit, after)))
+        elif fields and fields[-1].slot == i - 1 and after_unit(pieces[i]).strip() in _SPREADS:
+            fields.append(Field(f"{fields[-1].name}_std", i, -1, _scale(unit, after)))
         elif fields and _is_average(pieces, i, fields[-1]):
             fields.append(Field(f"{fields[-1].name}_avg", i, -1, _scale(unit, after)))
     return tuple(fields)
@@ -251,9 +266,15 @@ def _result(skeleton: str) -> Form | None:
         place = before.endswith(":") and after[:1] in (")", "]")  # (trainer:650)
         if names[i] is None or is_outcome(names[i] or "") or (keyed and not place):
             kept.append(i)
-    said = slots._replace(names=[None if name is None else _phase_first(name) for name in names])
+    said = slots._replace(names=[name and _phase_first(_head(slots, i) or name) for i, name in enumerate(names)])
     fields = _fields(said, kept)
     return Form("", "result", -1, -1, -1, -1, fields, like=like(skeleton)) if fields else None
+
+
+def _head(slots: _Slots, i: int) -> str | None:
+    """What a long name is about: accuracy, in "Accuracy of the network on the 10000 test images: 62 %"."""
+    found = re.match(r"\W*([A-Za-z][\w@]*) (?:of|on|over|for) [^:=]*[:=]\s*$", " ".join(slots.pieces[: i + 1]))
+    return found[1] if found and is_outcome(found[1]) else None
 
 
 def _phase_first(name: str) -> str:

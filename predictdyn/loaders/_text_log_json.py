@@ -75,7 +75,7 @@ def _row(before: str, record: Mapping[str, object]) -> tuple[Form, list[float]]:
         kind, step, epoch = "epoch", epoch, None
     fields = tuple(Field(in_phase(name, before), -1, -1, "") for name in cells if name not in (step, epoch))
     phase = phase_of(f"{before} {step or ''}".replace("_", " "))
-    said = like(f"{before}{{…}}") if not kind or phase in EVALUATIONS else ""
+    said = like(f'{before}{{"{next(iter(record), "")}": …}}') if not kind or phase in EVALUATIONS else ""
     clock = "" if step is None else f"{step.rpartition('_')[2] if WHOLE_RUN.fullmatch(plain[step]) else step}:#"
     form = Form(clock, kind or "result", 0 if kind else -1, -1, -1 if epoch is None else 1, -1, fields, phase, said)
     clocks = [cells[step] if step else np.nan, np.nan, cells[epoch] if epoch else np.nan, np.nan]

@@ -11,10 +11,10 @@ from predictdyn.loaders._facts import plain_name
 from predictdyn.loaders._log_metrics import LOG
 
 SLOT = "\0"
-# A number begins after a sign of no word (top1, top-1, acc@1 and layer.3 hold none) and may have a unit glued to it. A
-# comma before three digits is one of thousands.
+# A number begins after a sign of no word (top1, top-1, acc@1, mAP50-95 and layer.3 hold none) and may have a unit glued
+# to it. A comma before three digits is one of thousands.
 NUMBER = re.compile(
-    r"(?<![\w.@])(?<![A-Za-z]-)([-+]?(?:(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?"
+    r"(?<![\w.@])(?<![A-Za-z]-)(?<![A-Za-z]\d-)(?<![A-Za-z]\d\d-)([-+]?(?:(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?"
     r"|[-+]?(?i:nan|inf(?:inity)?)(?=(?:[mun]?s|%)?(?!\w)))",
     re.ASCII,
 )
@@ -39,11 +39,30 @@ _KEYED = re.compile(rf"((?:{_WORD} ){{0,3}}{_WORD})(?: \([\w/%]+\))?[\"']?\s*(?:
 _BARE = re.compile(rf"({_WORD})[\"']?\s+[\[(#]?\s*$")
 _LEVELS = {"INFO", "DEBUG", "WARNING", "WARN", "ERROR", "CRITICAL", "NOTICE"}
 _PLACE = re.compile(r"\.(?:py|cc|cpp|cu|h|hpp|rs|go|java|lua|jl)$")  # train.py:12 is a place in the code
-_JOINTS = {"of", "the", "a", "an", "at", "in", "on", "for", "to", "and", "or", "by", "from", "with", "than", "every"}
+_JOINTS = {
+    "of",
+    "the",
+    "a",
+    "an",
+    "at",
+    "in",
+    "on",
+    "for",
+    "to",
+    "and",
+    "or",
+    "by",
+    "from",
+    "with",
+    "than",
+    "every",
+    "is",
+    "was",
+}
 _PHASE = re.compile(rf"(?<![\w./-])(?i:({'|'.join(PHASES)}))(?![\w./-])")
 _LETTERS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _NAMED_NEXT = re.compile(rf"\s+{_WORD}")
-_LAST_WORD = re.compile(rf"({_WORD})[\"']?\s+[\[(#]?\s*$")
+_SAID = re.compile(rf"({_WORD}) (?:is|was|of)\s+$")  # "accuracy of 0.5": what stands before it is the name
 # Words that make a name one of a result, beside those of the tables.
 _MORE = {
     "score", "reward", "return", "cost", "prec", "objective", "objf", "xent", "map50", "map50_95", "psnr", "ssim",
@@ -74,8 +93,8 @@ def _is_value(line: str, start: int, end: int) -> bool:
         return True
     if re.match(r"[-./]\w", after):
         return False
-    last = _LAST_WORD.search(before)
-    if last and last[1].lower() in _JOINTS:
+    last = _SAID.search(before) or _BARE.search(before)
+    if last and (last[1].lower() in _JOINTS or (last.re is _SAID and not _is_known(last[1]))):
         return False
     return not _NAMED_NEXT.match(after) or bool(last and _is_known(last[1]))
 
@@ -115,7 +134,7 @@ def name_before(between: str, *, first: bool) -> str | None:
             while len(words) > 1 and (words[0] in APART or "/" in words[0]):
                 words = words[1:]
         return " ".join(words)
-    bare = _BARE.search(between)
+    bare = _SAID.search(between) or _BARE.search(between)
     return bare[1] if bare and bare[1] not in _LEVELS and bare[1].lower() not in _JOINTS else None
 
 

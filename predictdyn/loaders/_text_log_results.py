@@ -17,6 +17,7 @@ MOST_SAID = 3  # skeletons of lines that are named, the rest is counted together
 # Reasons for which lines are left out.
 INNER = "line(s) like {!r} left out: running values inside an evaluation"
 UNNAMED = "line(s) like {!r} left out: no phase is said, and lines that count have the same names"
+SAME = "value(s) called {!r} left out: no phase is said, and lines that count have the same name"
 TWICE = "line(s) like {!r} left out: more than one below the same step"
 EARLY = "line(s) like {!r} left out: no line that counts is above"
 UNREAD = "line(s) like {!r} without a counter left out"
@@ -145,10 +146,13 @@ def _readable(
             ready.append(_named(only(rows, chosen), fields))
         elif not any(map(says_phase, names)) and not changes:
             dropped[UNREAD.format(rows.form.like)] += int((chosen & below).sum())
-        elif ruler.names.intersection(names):
+        elif any(is_outcome(name) for name in ruler.names.intersection(names)):
             dropped[UNNAMED.format(rows.form.like)] += int((chosen & below).sum())
         else:
-            ready.append(only(rows, chosen))
+            same = [name for name in names if name in ruler.names]
+            for name in same:
+                dropped[SAME.format(name)] += int((chosen & below).sum())
+            ready.append(_with(only(rows, chosen), [i for i, name in enumerate(names) if name not in same]))
     return ready
 
 

@@ -73,7 +73,7 @@ def rows_of(text: str) -> Found:
     phases: dict[str, list[np.ndarray]] = {}
     known: dict[bytes, list[Matcher] | None] = {}
     first, cut, over = 0, 0, 0
-    for chunk, ends in _chunks(_plain(text)):
+    for chunk, ends in _chunks(plain(text)):
         lines = chunk.split("\n")
         if ends and lines[-1] and _is_cut(lines):
             lines[-1] = ""
@@ -110,7 +110,7 @@ def number(text: str, scale: str = "") -> float:
         return float(text) * float(f"1{scale}")
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """The text without colours and progress bars; every stroke of a bar is a line of its own."""
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace(SLOT, " ")
     text = _COLOUR.sub("", text) if "\x1b" in text else text

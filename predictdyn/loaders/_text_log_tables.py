@@ -47,8 +47,8 @@ def without_tables(lines: list[str]) -> tuple[list[str], int]:
     begin alike one after the other (strokes of a progress bar) the last counts. Boxes of ``| name | number |`` become
     one line, in the place of their last, if one of their names counts steps.
 
-    >>> without_tables(["Epoch  loss  mAP50", " 1/9   2.5   0.25", "all   10    0.5"])[0][1:]
-    ['Epoch: 1/9 | loss: 2.5 | mAP50: 0.25', 'loss: 10 | mAP50: 0.5']
+    >>> without_tables(["Epoch  loss  mAP", " 1/9   2.5   0.25", "Class  n  mAP", "all   9  0.5", "cat  4  0.3"])[0]
+    ['', 'Epoch: 1/9 | loss: 2.5 | mAP: 0.25', '', 'n: 9 | mAP: 0.5', 'cat/n: 4 | cat/mAP: 0.3']
     >>> without_tables(["| time/     |   |", "|    fps   | 9 |", "|    steps | 5 |"])[0]
     ['', '', 'steps: 5 | time/fps: 9']
     """
