@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from predictdyn.loaders._text_log_rows import Rows, only
+from predictdyn.loaders._text_log_names import EVALUATIONS, in_phase
+from predictdyn.loaders._text_log_rows import Found, Rows, only
 
 STEP, LAST, EPOCH, EPOCHS = range(4)  # columns of Rows.numbers
 STROKES = "line(s) of progress bars within an epoch left out (running values; the end of each epoch is kept)"
@@ -31,6 +32,8 @@ def ends_of_epochs(bars: Sequence[Rows], headers: Sequence[Rows], dropped: Count
     in an epoch counts if it has other names.
     """
     heads, epochs = in_order(headers)
+    new = np.diff(epochs[:, STEP], prepend=np.nan) != 0  # "Epoch 00001: val_loss improved" stands within the first
+    heads, epochs = heads[new], epochs[new]
     where = [(int(line), k, j) for k, rows in enumerate(bars) for j, line in enumerate(rows.line)]
     by_epoch: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for line, k, j in sorted(where):
@@ -86,7 +89,7 @@ def under_epochs(group: list[Rows], epochs: Sequence[Rows], dropped: Counter[str
     if not epochs or any(rows.form.epoch >= 0 for rows in group):
         return group
     main = group
-    if group[0].form.kind == "pair":
+    if group[0].form.kind == "pair" or np.isfinite(in_order(group)[1][:, LAST]).all():
         length = main_length(group)
         main = [only(rows, rows.numbers[:, LAST] == length) for rows in group]
         main = [rows for rows in main if len(rows.line)]
@@ -109,6 +112,47 @@ def under_epochs(group: list[Rows], epochs: Sequence[Rows], dropped: Counter[str
         kind = "batch" if rows.form.kind == "pair" else rows.form.kind
         found.append(Rows(rows.form._replace(kind=kind), rows.line, cells))
     return found
+
+
+def bars_of_evaluations(rows: Sequence[Rows], found: Found) -> list[Rows]:
+    """Rows of i/N, with no epoch on them, in the phase that was said last, where that is an evaluation for all of one N.
+
+    There is another N for which it is not, and either the lines of the two alternate, or what says the phase is a line
+    without numbers.
+    """
+    bare = [r for r in rows if r.form.kind in ("pair", "step") and r.form.epoch < 0 and not r.form.phase]
+    bare = [r for r in bare if np.isfinite(r.numbers[:, LAST]).all()]
+    marks = sorted((int(line), phase) for phase, said in found.phases.items() for line in said)
+    line, numbers = in_order(bare)
+    lengths, low, high = spans(line, numbers)
+    if len(lengths) < 2 or not marks:
+        return list(rows)
+    mark, said = np.array([line for line, _ in marks]), np.array([phase for _, phase in marks], dtype=object)
+    at = np.searchsorted(mark, line, side="right") - 1
+    under = np.where(at >= 0, said[at], "")
+    title = (at >= 0) & np.isin(mark[at], found.titles)
+    evaluation = np.isin(under.astype(str), EVALUATIONS)
+    other = [n for n in lengths if not evaluation[numbers[:, LAST] == n].all()]
+    if not other:
+        return list(rows)
+    first, last = low[np.isin(lengths, other)].min(), high[np.isin(lengths, other)].max()
+    aside = [
+        n
+        for n, begin, end in zip(lengths, low, high, strict=True)
+        if n not in other and (first < begin < last or (begin > first and title[numbers[:, LAST] == n].all()))
+    ]
+    done = [r for r in rows if all(r is not each for each in bare)]
+    for r in bare:
+        own = under[np.searchsorted(line, r.line)]
+        inside = np.isin(r.numbers[:, LAST], aside)
+        for word in sorted(set(own[inside])):
+            fields = tuple(f._replace(name=in_phase(f.name, word)) for f in r.form.fields)
+            form = r.form._replace(kind="pair", phase=word, fields=fields, like=f"{word} #/#…")
+            part = only(r, inside & (own == word))
+            done.append(Rows(form, part.line, part.numbers))
+        if (~inside).any():
+            done.append(only(r, ~inside))
+    return done
 
 
 def main_length(group: Sequence[Rows]) -> float:

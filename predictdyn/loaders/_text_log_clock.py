@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +15,7 @@ from predictdyn.loaders._text_log_bars import (
     OTHER,
     STEP,
     STROKES,
+    bars_of_evaluations,
     ends_of_epochs,
     in_order,
     main_length,
@@ -22,7 +23,7 @@ from predictdyn.loaders._text_log_bars import (
     under_epochs,
 )
 from predictdyn.loaders._text_log_forms import whole_run
-from predictdyn.loaders._text_log_names import EVALUATIONS, in_phase
+from predictdyn.loaders._text_log_names import EVALUATIONS
 from predictdyn.loaders._text_log_results import INNER, Ruler, ends_of_loops, placed
 from predictdyn.loaders._text_log_rows import Found, Rows, only
 
@@ -77,14 +78,14 @@ def clocked(found: Found) -> Clocked:
     blocks = [rows for rows in found.rows if rows.form.kind == "block"]
     results = [rows for rows in found.rows if rows.form.kind == "result"]
     rows = _counting([rows for rows in found.rows if rows.form.kind not in ("block", "result")], dropped)
-    main, inner = _apart(_bars_of_evaluations(rows, found.phases))
+    main, inner = _apart(bars_of_evaluations(rows, found))
     epochs = [r for r in main if r.form.kind == "epoch"]
     main = [r for group in _by_clock(main).values() for r in under_epochs(group, epochs, dropped)]
     first = 0.0 if any((r.numbers[:, EPOCH] == 0).any() or _epochs_from_0(r) for r in main) else 1.0
     timed, plans = _all_stepped(main, first, dropped)
     inner, timed, plans = _beside(inner, timed, plans, first, dropped)
-    timed, plans, ends = _with_epochs(timed, plans, epochs, dropped)
-    ruler = _ruler(timed, ends=ends)
+    timed, plans, by_epoch = _with_epochs(timed, plans, epochs, dropped)
+    ruler = _ruler(timed, by_epoch=by_epoch)
     below, heads, rest = _below(timed, inner, blocks, dropped)
     more = placed([*results, *rest], ends_of_loops(inner, ruler, dropped), ruler, found.phases, dropped)
     for each in timed:
@@ -169,32 +170,6 @@ def _whole(found: Sequence[Rows], dropped: Counter[str]) -> list[Rows]:
         if good.any():
             kept.append(only(rows, good))
     return kept
-
-
-def _bars_of_evaluations(rows: Sequence[Rows], phases: Mapping[str, np.ndarray]) -> list[Rows]:
-    """Nameless i/N in the phase that was said last, where that is an evaluation for all of one N, not for others."""
-    bare = [r for r in rows if r.form.kind == "pair" and r.form.epoch < 0 and not r.form.phase]
-    marks = [(line, phase) for phase, said in phases.items() for line in said]
-    if len({n for r in bare for n in np.unique(r.numbers[:, LAST])}) < 2 or not marks:
-        return list(rows)
-    line, said = zip(*sorted(marks), strict=True)
-    under = [np.array(["", *said], dtype=object)[np.searchsorted(line, r.line, side="right")] for r in bare]
-    length, phase = np.concatenate([r.numbers[:, LAST] for r in bare]), np.concatenate(under)
-    evaluation = np.isin(phase.astype(str), EVALUATIONS)
-    aside = {n for n in np.unique(length) if evaluation[length == n].all()}
-    if not aside or len(aside) == len(np.unique(length)):
-        return list(rows)
-    done = [r for r in rows if all(r is not each for each in bare)]
-    for r, own in zip(bare, under, strict=True):
-        inside = np.isin(r.numbers[:, LAST], list(aside))
-        for word in set(own[inside]):
-            fields = tuple(f._replace(name=in_phase(f.name, word)) for f in r.form.fields)
-            form = r.form._replace(phase=word, fields=fields, like=f"{word} #/#…")
-            part = only(r, inside & (own == word))
-            done.append(Rows(form, part.line, part.numbers))
-        if (~inside).any():
-            done.append(only(r, ~inside))
-    return done
 
 
 def _apart(rows: Sequence[Rows]) -> tuple[list[Rows], list[Rows]]:
@@ -305,7 +280,7 @@ def _with_epochs(
 ) -> tuple[list[Timed], Plans, bool]:
     """Lines that have only an epoch: at the last step before them, or, where no steps are counted, at the epoch.
 
-    Also says whether such lines stand at the end of an epoch and are the clock.
+    Also says whether epochs are the clock.
     """
     line, step = _line_and_step(timed)
     if not _stepping(timed, line, step, epochs):
@@ -314,7 +289,7 @@ def _with_epochs(
             for rows in epochs
             for i in np.flatnonzero(rows.numbers[:, LAST] > 0)[-1:]
         ]
-        return [Timed(r, r.numbers[:, STEP]) for r in epochs], ends, all(rows.form.fields for rows in epochs)
+        return [Timed(r, r.numbers[:, STEP]) for r in epochs], ends, True
     names = {field.name for t in timed for field in t.rows.form.fields}
     for rows in epochs:
         place = np.searchsorted(line, rows.line) - 1
@@ -344,11 +319,11 @@ def _stepping(timed: Sequence[Timed], line: np.ndarray, step: np.ndarray, epochs
     return bool((np.diff(step) >= 0).all()) and 2 * len(np.unique(known)) >= different
 
 
-def _ruler(timed: Sequence[Timed], *, ends: bool) -> Ruler:
+def _ruler(timed: Sequence[Timed], *, by_epoch: bool) -> Ruler:
     line, step = _line_and_step(timed)
     bare = np.concatenate([t.rows.line for t in timed if not t.rows.form.fields] or [np.empty(0, dtype=int)])
     names = frozenset(field.name for t in timed for field in t.rows.form.fields)
-    return Ruler(line, step, np.isin(line, bare), names, ends)
+    return Ruler(line, step, np.isin(line, bare), names, by_epoch)
 
 
 def _below(

@@ -35,9 +35,11 @@ _ENDS = re.compile(r"$|[\s,;|)\]}\"'>:<]|\.(?!\w)")
 _PAIR = re.compile(r"\s*(?:/|of)\s*")
 _BLOCK = re.compile(r"[ \t]+(?:\| > )?([A-Za-z_][^\0=:]*?) *[=:] *\0([A-Za-zµ%]*)\s*(?:\([^()]*\)\s*)?")
 _CLOCKISH = re.compile(
-    r"step|iter|it[:= ]|up|tokens|ep|batch|\0\s*(?:/|of)\s*\0|(?:^|\W)s:\0|\[\0\]\s|^\s*\0:\s", re.IGNORECASE
+    r"step|iter|it[:= ]|up|tokens|ep|batch|\0\s*(?:/|of)\s*\0|(?:^|\W)s:\0|\[\0(?:, *\0)?\]\s|^\s*\0:\s", re.IGNORECASE
 )
 _PHASE_IN_BRACKETS = re.compile(rf"\b(epoch|iter|iteration|step)\s*\(({'|'.join(PHASES)})\)", re.IGNORECASE)
+_GLUED = re.compile(r"\b(epoch|iter|iteration|step|batch)\[", re.IGNORECASE)  # MXNet: Epoch[0] Batch [20]
+_PHASE_NAME = re.compile(rf"\b(?:{'|'.join(PHASES)})\s*[:=]\s*$", re.IGNORECASE)
 _BEHIND_BAR = re.compile(r"\s*(?:\[=*\]\s*)?(?:[-|,:]\s+)?(?:[A-Za-z_][\w ]*[:=]?\s*)?")
 _TOTAL = re.compile(r"\b(?:total|num(?:ber)?)\b[^,;|]*$", re.IGNORECASE)  # how many there will be: no counter
 _SPREADS = ("+", "±", "+/-", "+-")
@@ -124,14 +126,19 @@ class _Slots(NamedTuple):
 
 
 def _slots(skeleton: str) -> _Slots:
-    pieces = _PHASE_IN_BRACKETS.sub(r"\2 \1", skeleton).split(SLOT)
+    pieces = _GLUED.sub(r"\1 [", _PHASE_IN_BRACKETS.sub(r"\2 \1", skeleton)).split(SLOT)
     slots = range(len(pieces) - 1)
     names = [name_before(pieces[i] if i == 0 else after_unit(pieces[i]), first=i == 0) for i in slots]
     over = {i: i + 1 for i in slots[:-1] if _PAIR.fullmatch(pieces[i + 1])}
     # 2024/10/20, 2024-10-20 and 12:33:44 are no numbers to keep.
     joined = {j for i in slots[:-1] if pieces[i + 1] in ("-", ":", ".") for j in (i, i + 1)}
     joined -= {i + 1 for i in joined if pieces[i + 1] == "-" and re.match(r"batch\b", pieces[i + 2])}  # 1-100batch:
-    joined |= {j for i in over if i + 1 in over for j in (i, i + 1, i + 2)}
+    for i in [i for i in over if i + 1 in over]:
+        if STEPS.fullmatch((names[i] or "").lower()):  # Tesseract: iteration 100/200/300
+            joined |= {i + 1, i + 2}
+            del over[i], over[i + 1]
+        else:
+            joined |= {i, i + 1, i + 2}
     return _Slots(pieces, names, over, [i for i in slots if i not in joined and i - 1 not in over])
 
 
@@ -146,10 +153,15 @@ def _counting(skeleton: str) -> Form | None:
     step, kind = _counter(slots, plain, epoch)
     if kind == "pair" and epoch < 0 and step - 1 in free and plain[step - 1] in PHASES:
         epoch = step - 1  # timm: Train: 0 [  50/1251 (  4%)]
+    if step < 0 and epoch < 0 and _is_pair_of_clocks(slots):
+        epoch, step, kind = 0, 1, "batch"
     if step < 0 and epoch < 0:
         return None
     if step < 0:
         step, kind, epoch = epoch, "epoch", -1
+    behind = over.get(step, step) + 1
+    if behind < len(names) and names[behind] is None and re.fullmatch(r"[)\]]?\s*[:=]\s*", pieces[behind]):
+        names[behind] = _named_before(pieces[step])
     used = {step, epoch}
     places = {i for i in free if i < step and _is_place(names[i] or "", pieces[i], pieces[i + 1])}
     totals = {
@@ -166,6 +178,12 @@ def _counting(skeleton: str) -> Form | None:
     said = like(skeleton) if lost else f"{like(SLOT.join(pieces[: step + 1]))}#…" if aside else ""
     last, epochs = over.get(step, -1), over.get(epoch, -1)
     return Form(f"{names[step] or ''}{sign}#", kind, step, last, epoch, epochs, fields, phase, said)
+
+
+def _named_before(text: str) -> str | None:
+    """The name of a number that stands behind the step: loss, in "Average loss at step 100: 2.5"."""
+    found = re.search(r"((?:[A-Za-z_]\w* ){1,3})(?:at|after|for|in|of|on|@) [A-Za-z_ ]+\W*$", text)
+    return _phase_first(found[1].strip()) if found and is_outcome(found[1]) else None
 
 
 def _is_place(name: str, before: str, after: str) -> bool:
@@ -213,12 +231,18 @@ def _is_nameless(slots: _Slots, i: int) -> bool:
     return i == 0 and not pieces[0].strip() and bool(re.match(r":\s+[A-Za-z_]", pieces[1]))
 
 
+def _is_pair_of_clocks(slots: _Slots) -> bool:
+    """Whether a line begins with its epoch and its batch, as in PyTorch's tutorial: [1,  2000] loss: 2.5."""
+    pieces = slots.pieces
+    if len(pieces) < 4 or pieces[0].strip() != "[" or pieces[1].strip() != ",":
+        return False
+    return bool(re.match(r"\]\s+[A-Za-z_]", pieces[2]))
+
+
 def _fields(slots: _Slots, free: list[int]) -> tuple[Field, ...]:
     pieces, names, over, _ = slots
-    # A phase that is itself the name of a number (CatBoost: "test: 0.5 best: 0.4") is not that of the next.
-    said = [
-        piece if i not in free or (names[i] or "").lower() not in PHASES else "" for i, piece in enumerate(pieces[:-1])
-    ]
+    # A phase that is the name of a number, or ends it (CatBoost: "test: 0.5 best: 0.4"), is not that of the next.
+    said = [_PHASE_NAME.sub("", piece) if i in free else piece for i, piece in enumerate(pieces[:-1])]
     fields: list[Field] = []
     for i in free:
         after = pieces[over.get(i, i) + 1]

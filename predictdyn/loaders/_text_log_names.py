@@ -34,9 +34,9 @@ PHASES = {
 EVALUATIONS = ("val", "eval", "test")
 
 _WORD = r"[A-Za-z_](?:[\w./@+-]|'s )*"
-# A name before a number: up to four words and : or =, or one word and a blank.
-_KEYED = re.compile(rf"((?:{_WORD} ){{0,3}}{_WORD})(?: \([\w/%]+\))?[\"']?\s*(?:[:=]|->|=>)\s*[\"'\[(#]?\s*$")
-_BARE = re.compile(rf"({_WORD})[\"']?\s+[\[(#]?\s*$")
+# A name before a number: up to four words and : or =, or one word and a blank; a unit or the like in brackets between.
+_KEYED = re.compile(rf"((?:{_WORD} ){{0,3}}{_WORD})(?: \([\w/% ]+\))?[\"']?\s*(?:[:=]|->|=>)\s*[\"'\[(#]?\s*$")
+_BARE = re.compile(rf"({_WORD})(?: \([\w/% ]+\))?[\"']?\s+[\[(#]?\s*$")
 _LEVELS = {"INFO", "DEBUG", "WARNING", "WARN", "ERROR", "CRITICAL", "NOTICE"}
 _PLACE = re.compile(r"\.(?:py|cc|cpp|cu|h|hpp|rs|go|java|lua|jl)$")  # train.py:12 is a place in the code
 _JOINTS = {

@@ -77,10 +77,10 @@ def _pattern(form: _Lines) -> str:
         return ""
     step = max(counts, key=lambda i: (len(np.unique(form.table[:, i])), -i))
     names = {i: _name(form.skeleton, i) or "" for i in free}
-    others = [i for i in free if i != step and names[i] and len(np.unique(form.table[:, i])) > 1]
+    others = [i for i in free if i != step and len(np.unique(form.table[:, i])) > 1]
     if not others:
         return ""
-    metric = max(others, key=lambda i: (is_outcome(names[i]), (form.table[:, i] % 1 != 0).any(), -i))
+    metric = max(others, key=lambda i: (is_outcome(names[i]), bool(names[i]), (form.table[:, i] % 1 != 0).any(), -i))
     word = re.sub(r"\W+", "_", names[metric]).strip("_")
     cell = r"[-+.\deE]+" if re.match(r"[A-Za-z%]", pieces[metric + 1]) else r"[-+.,\w]+"  # a unit is left behind
     word = word if word.isidentifier() and word not in ("step", "epoch", "last_step") else "value"

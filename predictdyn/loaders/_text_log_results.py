@@ -27,14 +27,14 @@ OTHERS = "other line(s) with names and numbers, but without a counter, left out"
 class Ruler(NamedTuple):
     """The clock of the run: ``line`` (n,) and ``step`` (n,), whether a line ``says`` (n,) no more than that, and names.
 
-    ``ends``: lines with their values stand at the end of what they count (an epoch), so results may come before them.
+    ``by_epoch``: its lines count epochs. Such a line may stand at the end of its epoch, so that results come before it.
     """
 
     line: np.ndarray
     step: np.ndarray
     says: np.ndarray
     names: frozenset[str]
-    ends: bool
+    by_epoch: bool
 
 
 class Placed(NamedTuple):
@@ -211,5 +211,5 @@ def _once(ready: Sequence[Rows], ruler: Ruler, dropped: Counter[str]) -> list[Pl
 def _place(line: np.ndarray, ruler: Ruler) -> np.ndarray:
     """Which line of the ruler each line belongs to: the one above; below, if they stand before each end of an epoch."""
     above = np.searchsorted(ruler.line, line) - 1
-    before = ruler.ends and above[0] < 0 and above[-1] < len(ruler.line) - 1
+    before = ruler.by_epoch and above[0] < 0 and above[-1] < len(ruler.line) - 1
     return above + 1 if before else above

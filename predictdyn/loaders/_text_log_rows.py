@@ -18,6 +18,10 @@ MOST_EXACT = 8  # lines that differ in digits of words (acc1, acc5) only; more t
 MOST_KNOWN = 100_000  # lines without numbers that are remembered, for logs in which no two are alike
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _BAR = re.compile(r"(?<=%)\|[^|\n]*\|")  # what tqdm draws between its percent and its i/N
+_COCO = re.compile(
+    r"Average (?:Precision|Recall) +\((AP|AR)\) @"
+    r"\[ IoU=([\d.]+)(:[\d.]+)? *\| area= *(\w+) *\| maxDets= *(\d+) *\] *= *"
+)
 _KERAS_BAR = re.compile(r"\[[=>.]{2,}\]")
 
 _NUMBER = r"(?>[-+]?(?:(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?)"
@@ -45,12 +49,13 @@ class Rows(NamedTuple):
 class Found(NamedTuple):
     """All rows of a text, by form, and the ``phases``: word by word the lines (n,), sorted, that say it.
 
-    ``cut`` is 1 where the text ends within a line, which was left out; ``over`` counts rows of tables that were written
-    over by the next stroke of a progress bar.
+    ``titles`` are the lines (n,) of those that have no digits. ``cut`` is 1 where the text ends within a line, which was
+    left out; ``over`` counts rows of tables that were written over by the next stroke of a progress bar.
     """
 
     rows: list[Rows]
     phases: dict[str, np.ndarray]
+    titles: np.ndarray
     cut: int
     over: int
 
@@ -71,6 +76,7 @@ def rows_of(text: str) -> Found:
     """
     found: dict[Form, list[tuple[np.ndarray, np.ndarray]]] = {}
     phases: dict[str, list[np.ndarray]] = {}
+    titles: list[np.ndarray] = [np.empty(0, dtype=int)]
     known: dict[bytes, list[Matcher] | None] = {}
     first, cut, over = 0, 0, 0
     for chunk, ends in _chunks(plain(text)):
@@ -85,14 +91,16 @@ def rows_of(text: str) -> Found:
         if may_hold_tables(groups):
             lines, strokes = without_tables(lines)
             groups, over = _alike(lines), over + strokes
-        for places in groups.values():
+        for key, places in groups.items():
             if phase := phase_of(lines[places[0]]):
                 phases.setdefault(phase, []).append(np.array(places) + first)
+                if len(key) == len(lines[places[0]].encode()):
+                    titles.append(np.array(places) + first)
         for form, where, numbers in _matched(lines, groups, known):
             found.setdefault(form, []).append((where + first, numbers))
         first += chunk.count("\n")
     said = {phase: np.sort(np.concatenate(places)) for phase, places in phases.items()}
-    return Found([_in_order(form, parts) for form, parts in found.items()], said, cut, over)
+    return Found([_in_order(form, parts) for form, parts in found.items()], said, np.concatenate(titles), cut, over)
 
 
 def number(text: str, scale: str = "") -> float:
@@ -117,7 +125,16 @@ def plain(text: str) -> str:
     text = re.sub("\b+", "\n", text) if "\b" in text else text
     text = _KERAS_BAR.sub("[=]", text) if "[=" in text else text
     text = re.sub("━+", " ", text) if "━" in text else text
+    text = _COCO.sub(_coco_name, text) if "@[ IoU=" in text else text
     return _BAR.sub("| ", text) if "%|" in text else text
+
+
+def _coco_name(found: re.Match[str]) -> str:
+    """A line of the COCO evaluation by the short name of its number: AP, AP50, APs, AR100, ..."""
+    kind, low, high, area, most = found.groups()
+    if area != "all":
+        return f"{kind}{area[0]}: "
+    return f"{kind}{most}: " if kind == "AR" else f"AP{'' if high else low[2:]}: "
 
 
 def _chunks(text: str) -> Iterator[tuple[str, bool]]:
