@@ -8,15 +8,32 @@ from typing import NamedTuple
 
 import numpy as np
 
-from predictdyn.loaders._text_log_rows import Rows
+from predictdyn.loaders._text_log_bars import (
+    EPOCH,
+    EPOCHS,
+    LAST,
+    OTHER,
+    STEP,
+    STROKES,
+    bars_of_evaluations,
+    ends_of_epochs,
+    in_order,
+    main_length,
+    spans,
+    under_epochs,
+)
+from predictdyn.loaders._text_log_forms import whole_run
+from predictdyn.loaders._text_log_names import EVALUATIONS
+from predictdyn.loaders._text_log_results import INNER, Ruler, ends_of_loops, placed
+from predictdyn.loaders._text_log_rows import Found, Rows, only
 
-STEP, LAST, EPOCH, EPOCHS = range(4)  # columns of Rows.numbers
 # Reasons for which lines are left out.
 BEFORE = "line(s) with a step dropped before the first one whose form recurs"
-OTHER = "line(s) of another counter (a progress bar of something else) dropped"
 EARLY = "line(s) with an epoch before the first step dropped"
 ODD = "line(s) whose step is no whole number dropped"
 EMPTY = "line(s) with a step and no number that can be read"
+MANY = 3  # names on a line
+MOST_SHORT = 10  # lines of a nameless counter between two falls, on average: fewer are numbers of processes
 
 
 class Timed(NamedTuple):
@@ -34,38 +51,47 @@ class Clocked(NamedTuple):
     dropped: Counter[str]
 
 
-def clocked(found: Sequence[Rows]) -> Clocked:
+Plans = list[tuple[int, float]]  # line and planned length that it says
+
+
+def clocked(found: Found) -> Clocked:
     """Lines by their form become lines with a step, by these rules.
 
     * The log begins with the first line of a form (the clock, ``step:#``, and the names of all numbers) that recurs
       with another step. What has that clock before is source code, and a clock without such a form is none.
-    * Named steps are steps. If they begin again with each epoch, and for batches and nameless i/N on a line with an
-      epoch, the step is (epoch - first) N + i, with ``first`` 0 if an epoch is called 0, else 1; N is the largest i
-      where it is not said.
-    * Of nameless i/N without an epoch those count whose N runs through most of the log: others are bars of something
-      else.
+    * Named steps are steps, and so is a nameless number in front of metrics that never goes back but to its first. If
+      steps begin again with each epoch, and for batches and nameless i/N on a line with an epoch, the step is
+      (epoch - first) N + i, with ``first`` 0 if an epoch is called 0, else 1; N is the largest i where it is not said.
+      The epoch may stand on a line of its own: see `_text_log_bars.under_epochs`.
+    * Of nameless i/N without an epoch those count whose N runs through most of the log, and those whose lines lie
+      wholly before or after: others are bars of something else.
+    * Of a bar that begins its line (Keras), below a line with an epoch, the end counts, at that epoch.
+    * A counter behind a word such as validation which goes back behind the run, or beside one of the whole run
+      (``global_step``), is one inside an evaluation: see `_text_log_results.ends_of_loops`.
     * A line that has only an epoch has the step of the last line before it; in a log without steps the epoch is the
-      step.
-    * Indented lines of one name and number right below a line with a step have its step.
+      step. Where lines with steps have the same name, it is called ``<name>_epoch``.
+    * Indented lines of one name and number right below a line with a step have its step. Of other lines without a
+      counter results of evaluations count: see `_text_log_results.placed`.
     * The planned length is the N of the last line (times the number of epochs, where steps are counted within them).
     """
-    dropped: Counter[str] = Counter()
-    blocks = [rows for rows in found if rows.form.kind == "block"]
-    rows = _whole(_of_the_log([rows for rows in found if rows.form.kind != "block"], dropped), dropped)
-    first = 0.0 if any((r.numbers[:, EPOCH] == 0).any() or _epochs_from_0(r) for r in rows) else 1.0
-    timed: list[Timed] = []
-    plans: list[tuple[int, float]] = []
-    for kind in ("step", "batch", "pair"):
-        for group in _by_clock([r for r in rows if r.form.kind == kind]).values():
-            done, ends = _stepped(group, kind, first, dropped)
-            timed += done
-            plans += ends
-    epochs = [r for r in rows if r.form.kind == "epoch"]
-    timed, plans = _with_epochs(timed, plans, epochs, dropped)
-    below, heads = _below(timed, blocks)
-    named = [t for t in timed if t.rows.form.kind != "pair" and not t.rows.form.fields]
-    dropped[EMPTY] += sum(int((~np.isin(t.rows.line, heads)).sum()) for t in named)
-    timed += below
+    dropped: Counter[str] = Counter({STROKES: found.over})
+    blocks = [rows for rows in found.rows if rows.form.kind == "block"]
+    results = [rows for rows in found.rows if rows.form.kind == "result"]
+    rows = _counting([rows for rows in found.rows if rows.form.kind not in ("block", "result")], dropped)
+    main, inner = _apart(bars_of_evaluations(rows, found))
+    epochs = [r for r in main if r.form.kind == "epoch"]
+    main = [r for group in _by_clock(main).values() for r in under_epochs(group, epochs, dropped)]
+    first = 0.0 if any((r.numbers[:, EPOCH] == 0).any() or _epochs_from_0(r) for r in main) else 1.0
+    timed, plans = _all_stepped(main, first, dropped)
+    inner, timed, plans = _beside(inner, timed, plans, first, dropped)
+    timed, plans, by_epoch = _with_epochs(timed, plans, epochs, dropped)
+    ruler = _ruler(timed, by_epoch=by_epoch)
+    below, heads, rest = _below(timed, inner, blocks, dropped)
+    more = placed([*results, *rest], ends_of_loops(inner, ruler, dropped), ruler, found.phases, dropped)
+    for each in timed:
+        if each.rows.form.like and not each.rows.form.fields:
+            dropped[EMPTY] += int((~np.isin(each.rows.line, heads)).sum())
+    timed += [*below, *(Timed(*each) for each in more)]
     planned = max(plans)[1] if plans else None
     return Clocked([t for t in timed if t.rows.form.fields], planned, +dropped)
 
@@ -81,6 +107,19 @@ def _by_clock(rows: Sequence[Rows]) -> dict[str, list[Rows]]:
     return groups
 
 
+def _counting(found: Sequence[Rows], dropped: Counter[str]) -> list[Rows]:
+    """The rows of the log that count, without source code before it; bars as ends of epochs, or as i/N without any."""
+    bars = [rows for rows in found if rows.form.kind == "bar"]
+    rest = [rows for rows in found if rows.form.kind != "bar"]
+    # With a bar below, one line with an epoch is enough.
+    heads = [rows for rows in rest if bars and rows.form.kind == "epoch" and not rows.form.fields]
+    if bars and not heads:
+        rest += [Rows(rows.form._replace(kind="pair"), rows.line, rows.numbers) for rows in bars]
+    kept = _of_the_log([rows for rows in rest if all(rows is not head for head in heads)], dropped)
+    ended = ends_of_epochs(bars, heads, dropped) if heads else []
+    return _whole([*_nameless(kept, dropped), *heads, *ended], dropped)
+
+
 def _of_the_log(found: Sequence[Rows], dropped: Counter[str]) -> list[Rows]:
     """Of every clock the lines from the first one on whose form recurs with another step."""
     kept = []
@@ -88,10 +127,14 @@ def _of_the_log(found: Sequence[Rows], dropped: Counter[str]) -> list[Rows]:
         forms: dict[tuple[str, ...], list[Rows]] = defaultdict(list)
         for rows in group:
             forms[tuple(field.name for field in rows.form.fields)].append(rows)
-        begins = [min(rows.line[0] for rows in same) for same in forms.values() if _goes_on(same)]
+        recur = {names for names, same in forms.items() if _goes_on(same)}
+        # A table may grow (losses from the second row on): a few names, all of which recur, are no source code.
+        usual = {name for names in recur for name in names}
+        grown = {names for names in forms if len(names) >= MANY and usual.issuperset(names)}
+        begins = [min(rows.line[0] for rows in forms[names]) for names in (recur | grown if recur else recur)]
         if begins:
             for rows in group:
-                kept.append(_only(rows, rows.line >= min(begins)))
+                kept.append(only(rows, rows.line >= min(begins)))
                 if rows.form.fields:
                     dropped[BEFORE] += len(rows.line) - len(kept[-1].line)
     return [rows for rows in kept if len(rows.line)]
@@ -103,8 +146,18 @@ def _goes_on(rows: Sequence[Rows]) -> bool:
     return bool((numbers != numbers[0]).any())
 
 
-def _only(rows: Rows, chosen: np.ndarray) -> Rows:
-    return Rows(rows.form, rows.line[chosen], rows.numbers[chosen])
+def _nameless(found: Sequence[Rows], dropped: Counter[str]) -> list[Rows]:
+    """Without the rows of a nameless number that is no clock: it goes back, and not to its first, or all the time."""
+    own = [rows for rows in found if rows.form.kind == "step" and rows.form.clock == "#"]
+    if not own:
+        return list(found)
+    _, numbers = in_order(own)
+    step = numbers[:, STEP]
+    falls = np.flatnonzero(np.diff(step) < 0) + 1
+    if (step[falls] == step[0]).all() and len(falls) * MOST_SHORT <= len(step):
+        return list(found)
+    dropped[OTHER] += len(step)
+    return [rows for rows in found if all(rows is not each for each in own)]
 
 
 def _whole(found: Sequence[Rows], dropped: Counter[str]) -> list[Rows]:
@@ -115,19 +168,65 @@ def _whole(found: Sequence[Rows], dropped: Counter[str]) -> list[Rows]:
         good = np.isfinite(step) & (step >= 0) & ((rows.form.kind == "epoch") | (step % 1 == 0))
         dropped[ODD] += int((~good).sum())
         if good.any():
-            kept.append(_only(rows, good))
+            kept.append(only(rows, good))
     return kept
 
 
-def _stepped(
-    group: list[Rows], kind: str, first: float, dropped: Counter[str]
-) -> tuple[list[Timed], list[tuple[int, float]]]:
+def _apart(rows: Sequence[Rows]) -> tuple[list[Rows], list[Rows]]:
+    """Rows that count the run, and those that may count inside an evaluation, if there are some of both."""
+    whole = any(whole_run(r.form.clock) for r in rows)
+
+    def may_be_inner(r: Rows) -> bool:
+        beside = whole and r.form.kind == "step" and not whole_run(r.form.clock)
+        return r.form.kind != "epoch" and (r.form.phase in EVALUATIONS or beside)
+
+    main = [r for r in rows if not may_be_inner(r)]
+    return (main, [r for r in rows if may_be_inner(r)]) if main else (list(rows), [])
+
+
+def _all_stepped(rows: Sequence[Rows], first: float, dropped: Counter[str]) -> tuple[list[Timed], Plans]:
+    timed: list[Timed] = []
+    plans: Plans = []
+    for kind in ("step", "batch", "pair"):
+        for group in _by_clock([r for r in rows if r.form.kind == kind]).values():
+            done, ends = _stepped(group, kind, first, dropped)
+            timed += done
+            plans += ends
+    return timed, plans
+
+
+def _beside(
+    inner: Sequence[Rows], timed: list[Timed], plans: Plans, first: float, dropped: Counter[str]
+) -> tuple[list[Rows], list[Timed], Plans]:
+    """Named steps of an evaluation that stand where the run does are steps of the run."""
+    named = [rows for rows in inner if rows.form.kind == "step"]
+    rest = [rows for rows in inner if rows.form.kind != "step"]
+    line, step = _line_and_step(timed)
+    for group in _by_clock(named).values():
+        done, ends = _stepped(group, "step", first, dropped)
+        behind = [each.step < np.append(-np.inf, step)[np.searchsorted(line, each.rows.line)] for each in done]
+        if behind and 2 * np.concatenate(behind).sum() > len(np.concatenate(behind)):
+            rest += group
+        else:
+            timed, plans = timed + done, plans if plans else ends
+    return rest, timed, plans
+
+
+def _line_and_step(timed: Sequence[Timed]) -> tuple[np.ndarray, np.ndarray]:
+    if not timed:
+        return np.empty(0, dtype=int), np.empty(0)
+    line = np.concatenate([t.rows.line for t in timed])
+    order = np.argsort(line, kind="stable")
+    return line[order], np.concatenate([t.step for t in timed])[order]
+
+
+def _stepped(group: list[Rows], kind: str, first: float, dropped: Counter[str]) -> tuple[list[Timed], Plans]:
     """The rows of one clock with their steps, and (line, planned length) where one is said."""
     if kind == "pair":
         group = _main_counter(group, dropped)
     if not group:
         return [], []
-    line, numbers = _in_order(group)
+    line, numbers = in_order(group)
     with_epoch = np.isfinite(numbers[:, EPOCH]) & (numbers[:, EPOCH] % 1 == 0)
     within = with_epoch.any() and (kind != "step" or _begins_again(numbers[with_epoch]))
     length = numbers[:, LAST]
@@ -138,19 +237,15 @@ def _stepped(
         return [Timed(r, r.numbers[:, STEP]) for r in group], [(int(line[i]), float(length[i])) for i in said[-1:]]
     epochs = numbers[:, EPOCHS]
     said = np.flatnonzero(np.isfinite(epochs * length) & (epochs * length > 0))
+    # "Epoch 9/9" after "Epoch 0/9" is the tenth.
+    more = float(first == 0 and bool((numbers[said, EPOCH] == epochs[said]).any()))
     timed = []
     for rows in group:
         n = rows.numbers[:, LAST]
         n = np.where(np.isfinite(n), n, length[np.isfinite(length)][-1])
         epoch = np.nan_to_num(rows.numbers[:, EPOCH], nan=first)
         timed.append(Timed(rows, np.maximum(epoch - first, 0) * n + rows.numbers[:, STEP]))
-    return timed, [(int(line[i]), float(epochs[i] * length[i])) for i in said[-1:]]
-
-
-def _in_order(group: Sequence[Rows]) -> tuple[np.ndarray, np.ndarray]:
-    line = np.concatenate([rows.line for rows in group])
-    order = np.argsort(line, kind="stable")
-    return line[order], np.concatenate([rows.numbers[:, :4] for rows in group])[order]
+    return timed, [(int(line[i]), float((epochs[i] + more) * length[i])) for i in said[-1:]]
 
 
 def _begins_again(numbers: np.ndarray) -> bool:
@@ -160,41 +255,42 @@ def _begins_again(numbers: np.ndarray) -> bool:
 
 
 def _main_counter(group: list[Rows], dropped: Counter[str]) -> list[Rows]:
-    """Of nameless i/N without an epoch those of the N whose first and last line are farthest apart."""
+    """Of nameless i/N without an epoch those of the main N, and those with names that lie wholly before or after it."""
     bare = [rows for rows in group if rows.form.epoch < 0]
     if not bare:
         return group
-    line, numbers = _in_order(bare)
-    lengths, code = np.unique(numbers[:, LAST], return_inverse=True)
-    low, high = np.full(len(lengths), np.inf), np.full(len(lengths), -np.inf)
-    np.minimum.at(low, code, line)
-    np.maximum.at(high, code, line)
-    main = lengths[int(np.argmax(high - low))]
+    main = main_length(bare)
+    lengths, low, high = spans(*in_order(bare))
+    named = [rows for rows in bare if rows.form.fields]
+    at = int(np.flatnonzero(lengths == main)[0])
+    clear = lengths[(high < low[at]) | (low > high[at])]
+    clear = np.intersect1d(clear, in_order(named)[1][:, LAST])
     kept = [rows for rows in group if rows.form.epoch >= 0]
     for rows in bare:
-        own = rows.numbers[:, LAST] == main
+        own = (rows.numbers[:, LAST] == main) | np.isin(rows.numbers[:, LAST], clear)
         if rows.form.fields:
             dropped[OTHER] += int((~own).sum())
         if own.any():
-            kept.append(_only(rows, own))
+            kept.append(only(rows, own))
     return kept
 
 
 def _with_epochs(
-    timed: list[Timed], plans: list[tuple[int, float]], epochs: list[Rows], dropped: Counter[str]
-) -> tuple[list[Timed], list[tuple[int, float]]]:
-    """Lines that have only an epoch: at the last step before them, or, where no steps are counted, at the epoch."""
-    stepped = any(t.rows.form.fields for t in timed) or (bool(timed) and _never_back(timed))
-    if not stepped:
+    timed: list[Timed], plans: Plans, epochs: list[Rows], dropped: Counter[str]
+) -> tuple[list[Timed], Plans, bool]:
+    """Lines that have only an epoch: at the last step before them, or, where no steps are counted, at the epoch.
+
+    Also says whether epochs are the clock.
+    """
+    line, step = _line_and_step(timed)
+    if not _stepping(timed, line, step, epochs):
         ends = [
             (int(rows.line[i]), float(rows.numbers[i, LAST]))
             for rows in epochs
             for i in np.flatnonzero(rows.numbers[:, LAST] > 0)[-1:]
         ]
-        return [Timed(rows, rows.numbers[:, STEP]) for rows in epochs], ends
-    line = np.concatenate([t.rows.line for t in timed])
-    order = np.argsort(line, kind="stable")
-    line, step = line[order], np.concatenate([t.step for t in timed])[order]
+        return [Timed(r, r.numbers[:, STEP]) for r in epochs], ends, True
+    names = {field.name for t in timed for field in t.rows.form.fields}
     for rows in epochs:
         place = np.searchsorted(line, rows.line) - 1
         known = place >= 0
@@ -202,34 +298,54 @@ def _with_epochs(
             dropped[EARLY] += int((~known).sum())
         if known.any():
             form = rows.form._replace(step=-1, last=-1, epoch=rows.form.step, epochs=rows.form.last)
+            fields = (f._replace(name=f"{f.name}_epoch") if f.name in names else f for f in form.fields)
             numbers = rows.numbers[known].copy()
             numbers[:, [EPOCH, EPOCHS]] = numbers[:, [STEP, LAST]]
-            timed.append(Timed(Rows(form, rows.line[known], numbers), step[place[known]]))
-    return timed, plans
+            kept = Rows(form._replace(fields=tuple(fields)), rows.line[known], numbers)
+            timed.append(Timed(kept, step[place[known]]))
+    return timed, plans, False
 
 
-def _below(timed: list[Timed], blocks: list[Rows]) -> tuple[list[Timed], np.ndarray]:
-    """Lines of blocks with the step of the line above their block, and the lines that have a block below."""
-    if not timed or not blocks:
-        return [], np.empty(0)
-    line, _ = _in_order(blocks)
+def _stepping(timed: Sequence[Timed], line: np.ndarray, step: np.ndarray, epochs: Sequence[Rows]) -> bool:
+    """Whether steps are the clock: they have metrics, or there are no epochs, or steps go on between these."""
+    if not timed or any(t.rows.form.fields for t in timed):
+        return bool(timed)
+    full = [rows for rows in epochs if rows.form.fields]
+    if not full:
+        return not epochs or bool((np.diff(step) >= 0).all())
+    place = np.searchsorted(line, np.concatenate([rows.line for rows in full])) - 1
+    known = step[place[place >= 0]]
+    different = len(np.unique(np.concatenate([rows.numbers[:, STEP] for rows in full])))
+    return bool((np.diff(step) >= 0).all()) and 2 * len(np.unique(known)) >= different
+
+
+def _ruler(timed: Sequence[Timed], *, by_epoch: bool) -> Ruler:
+    line, step = _line_and_step(timed)
+    bare = np.concatenate([t.rows.line for t in timed if not t.rows.form.fields] or [np.empty(0, dtype=int)])
+    names = frozenset(field.name for t in timed for field in t.rows.form.fields)
+    return Ruler(line, step, np.isin(line, bare), names, by_epoch)
+
+
+def _below(
+    timed: Sequence[Timed], inner: Sequence[Rows], blocks: Sequence[Rows], dropped: Counter[str]
+) -> tuple[list[Timed], np.ndarray, list[Rows]]:
+    """Lines of blocks with the step of the line above their block, the lines that have a block below, other blocks.
+
+    Blocks below a counter inside an evaluation are running values.
+    """
+    line, _ = in_order(blocks)
     begins = np.diff(line, prepend=-2) != 1
-    head = np.maximum.accumulate(np.where(begins, line - 1, -1))
-    clock = np.concatenate([t.rows.line for t in timed])
-    order = np.argsort(clock, kind="stable")
-    clock, step = clock[order], np.concatenate([t.step for t in timed])[order]
+    head = np.maximum.accumulate(np.where(begins, line - 1, -1)) if len(line) else line
+    clock, step = _line_and_step(timed)
     place = np.minimum(np.searchsorted(clock, head), len(clock) - 1)
-    known = clock[place] == head
-    below = []
+    known = clock[place] == head if len(clock) else np.zeros(len(line), dtype=bool)
+    running = np.isin(head, in_order(inner)[0])
+    below, rest = [], []
     for rows in blocks:
         own = np.searchsorted(line, rows.line)
         if known[own].any():
-            below.append(Timed(_only(rows, known[own]), step[place[own][known[own]]]))
-    return below, head[known]
-
-
-def _never_back(timed: list[Timed]) -> bool:
-    """Whether lines without metrics (progress bars) count steps that never go back."""
-    line = np.concatenate([t.rows.line for t in timed])
-    step = np.concatenate([t.step for t in timed])[np.argsort(line, kind="stable")]
-    return bool((np.diff(step) >= 0).all())
+            below.append(Timed(only(rows, known[own]), step[place[own][known[own]]]))
+        dropped[INNER.format(rows.form.like)] += int(running[own].sum())
+        if (free := ~known[own] & ~running[own]).any():
+            rest.append(only(rows, free))
+    return below, head[known], rest

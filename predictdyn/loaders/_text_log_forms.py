@@ -1,8 +1,7 @@
 r"""The form of a line of a text log: which of its numbers is the step, and what the others are called.
 
-A line is looked at without its numbers: ``step:125/1490 val_loss:4.4`` is ``step:#/# val_loss:#`` with `SLOT` for #.
-All lines with the same rest have the same form, so that a log of a million lines has a handful of forms to find out
-about.
+All lines with the same skeleton (the line without its numbers, `_text_log_names.split`) have the same form, so that a
+log of a million lines has a handful of forms to find out about.
 """
 
 from __future__ import annotations
@@ -10,41 +9,42 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-SLOT = "\0"
-# A number begins after a sign of no word (top1, top-1, acc@1 and layer.3 hold none) and may have a unit glued to it. A
-# comma before three digits is one of thousands.
-NUMBER = re.compile(
-    r"(?<![\w.@])(?<![A-Za-z]-)([-+]?(?:(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?"
-    r"|[-+]?(?i:nan|inf(?:inity)?)(?=(?:[mun]?s|%)?(?!\w)))",
-    re.ASCII,
+from predictdyn.loaders._text_log_names import (
+    APART,
+    EVALUATIONS,
+    PHASES,
+    SLOT,
+    UNIT,
+    UNITS,
+    after_unit,
+    in_phase,
+    is_outcome,
+    name_before,
+    phase_of,
+    says_phase,
 )
-_OF = r"(?:(?:train(?:ing|er)?|val(?:id(?:ation)?)?|eval|test|global|optimizer|current|at)[ _/])?"
-STEPS = re.compile(rf"{_OF}(?:steps?|iters?|iterations?|it|updates?|num_updates|tokens)")
-EPOCHS = re.compile(rf"{_OF}(?:epochs?|ep)")
-BATCHES = re.compile(rf"{_OF}(?:mini-?)?batch(?:es|_idx)?")
-# What a unit does to a number: shares are fractions, times are seconds, memory is bytes.
-UNITS = {
-    "%": "e-2", "ms": "e-3", "us": "e-6", "µs": "e-6", "ns": "e-9",
-    "k": "e3", "K": "e3", "M": "e6", "B": "e9", "G": "e9", "T": "e12", "KB": "e3", "MB": "e6", "GB": "e9", "TB": "e12",
-    "KiB": "*1024", "MiB": f"*{2**20}", "GiB": f"*{2**30}", "TiB": f"*{2**40}",
-}  # fmt: skip
-APART = {unit for unit in UNITS if len(unit) > 1} | {"%"}  # units that also count after a blank
-PHASES = {
-    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
-    "eval": "eval", "evaluation": "eval", "test": "test",
-}  # fmt: skip
 
-_WORD = r"[A-Za-z_][\w./@+-]*"
-# A name before a number: up to four words and : or =, or one word and a blank.
-_KEYED = re.compile(rf"((?:{_WORD} ){{0,3}}{_WORD})(?: \([\w/%]+\))?[\"']?\s*(?:[:=]|->|=>)\s*[\"'\[(#]?\s*$")
-_BARE = re.compile(rf"({_WORD})[\"']?\s+[\[(#]?\s*$")
-_UNIT = re.compile(r"[A-Za-zµ%²]{0,12}(?:/[A-Za-z]+)?")
+_OF = r"(?:(?:train(?:ing|er)?|val(?:id(?:ation)?)?|eval|test|global|optimizer|current|at)[ _/])?"
+STEPS = re.compile(rf"{_OF}(?:steps?|iters?|iterations?|it|updates?|num_updates|tokens|upd?\.)")
+WHOLE_RUN = re.compile(r"(?:.*[ _/])?(?:global[ _]step|num_updates)")  # goes before any other step of a line
+EPOCHS = re.compile(rf"{_OF}(?:epochs?|ep\.?)")
+BATCHES = re.compile(rf"{_OF}(?:mini-?)?batch(?:es|_idx)?")
+MOST_LIKE = 60  # characters of a skeleton that are said
+
 _ENDS = re.compile(r"$|[\s,;|)\]}\"'>:<]|\.(?!\w)")
 _PAIR = re.compile(r"\s*(?:/|of)\s*")
-_LEVELS = {"INFO", "DEBUG", "WARNING", "WARN", "ERROR", "CRITICAL", "NOTICE"}
-_PHASE = re.compile(rf"(?<![\w./-])(?i:({'|'.join(PHASES)}))(?![\w./-])")
-_BLOCK = re.compile(r"[ \t]+([A-Za-z_][^\0=:]*?) *[=:] *\0([A-Za-zµ%]*)\s*")
-_CLOCKISH = re.compile(r"step|iter|it[:= ]|update|tokens|ep|batch|\0\s*(?:/|of)\s*\0|(?:^|\W)s:\0", re.IGNORECASE)
+_BLOCK = re.compile(r"[ \t]+(?:\| > )?([A-Za-z_][^\0=:]*?) *[=:] *\0([A-Za-zµ%]*)\s*(?:\([^()]*\)\s*)?")
+_CLOCKISH = re.compile(
+    r"step|iter|it[:= ]|up|tokens|ep|batch|\0\s*(?:/|of)\s*\0|(?:^|\W)s:\0|\[\0(?:, *\0)?\]\s|^\s*\0:\s", re.IGNORECASE
+)
+_PHASE_IN_BRACKETS = re.compile(rf"\b(epoch|iter|iteration|step)\s*\(({'|'.join(PHASES)})\)", re.IGNORECASE)
+_GLUED = re.compile(r"\b(epoch|iter|iteration|step|batch)\[", re.IGNORECASE)  # MXNet: Epoch[0] Batch [20]
+_PHASE_NAME = re.compile(rf"\b(?:{'|'.join(PHASES)})\s*[:=]\s*$", re.IGNORECASE)
+_BEHIND_BAR = re.compile(r"\s*(?:\[=*\]\s*)?(?:[-|,:]\s+)?(?:[A-Za-z_][\w ]*[:=]?\s*)?")
+_TOTAL = re.compile(r"\b(?:total|num(?:ber)?)\b[^,;|]*$", re.IGNORECASE)  # how many there will be: no counter
+_SPREADS = ("+", "±", "+/-", "+-")
+_WORD_AS_VALUE = re.compile(r"(?<!\w)[A-Za-z_][\w/@]*\s*[:=]\s*[^\s:=]")
+_LEVELS = ("INFO", "DEBUG", "WARNING", "WARN", "ERROR", "CRITICAL", "NOTICE")
 
 
 class Field(NamedTuple):
@@ -59,8 +59,9 @@ class Field(NamedTuple):
 class Form(NamedTuple):
     """Which slot holds what, -1 for none: the step, the last step, the epoch, the last epoch, and the fields.
 
-    ``clock`` is the name before the step, ``kind`` what counts: "step", "batch" (within an epoch), "pair" (a nameless
-    i/N), "epoch", or "block": nothing does, the line goes with the one above.
+    ``clock`` is the name before the step. ``kind`` says what counts: "step", "batch" (within an epoch), "pair" (a
+    nameless i/N), "bar" (an i/N that begins its line), "epoch"; "block" and "result": nothing does, the line goes with
+    one above. ``phase`` is that of the counter, ``like`` the skeleton in short, where lines may have to be left out.
     """
 
     clock: str
@@ -70,18 +71,38 @@ class Form(NamedTuple):
     epoch: int
     epochs: int
     fields: tuple[Field, ...]
+    phase: str = ""
+    like: str = ""
 
 
 def form_of(skeleton: str) -> Form | None:
-    r"""The form of a line without its numbers; None where it counts no step, batch or epoch, and is not in a block.
+    r"""The form of a line without its numbers; None where it counts nothing and has no number with a name.
 
     >>> form = form_of("step:\0/\0 val_loss:\0 train_time:\0ms")
     >>> form.clock, form.step, form.last, [(field.name, field.slot, field.scale) for field in form.fields]
     ('step:#', 0, 1, [('val_loss', 2, ''), ('train_time', 3, 'e-3')])
+    >>> form_of(" * Acc@1 \0 Acc@5 \0").kind
+    'result'
     """
     if skeleton.lstrip().startswith(("#", "//")):
         return None
-    return _counting(skeleton) or _in_block(skeleton)
+    return _counting(skeleton) or _in_block(skeleton) or _result(skeleton)
+
+
+def whole_run(clock: str) -> bool:
+    """Whether the clock of a form counts the whole run by its name: ``global_step``."""
+    return bool(WHOLE_RUN.fullmatch(clock.rstrip("#:=").lower()))
+
+
+def like(skeleton: str) -> str:
+    r"""A skeleton as it is shown: without the time in front, numbers as #, cut where it is long.
+
+    >>> like("[\0-\0-\0 \0:\0:\0] Cost \0")
+    'Cost #'
+    """
+    said = re.sub(r"^\W*\0[-/.]\0[-/.]\0[ T]\0:\0:\0(?:,\0)?\W*", "", skeleton)
+    said = re.sub(r"([\[(]) ", r"\1", " ".join(said.replace(SLOT, "#").split()))
+    return said if len(said) <= MOST_LIKE else f"{said[:MOST_LIKE].rstrip()} …"
 
 
 def _in_block(skeleton: str) -> Form | None:
@@ -91,98 +112,196 @@ def _in_block(skeleton: str) -> Form | None:
         return None
     first, _, rest = found[1].strip().partition(" ")
     said = rest if first.lower() in PHASES and "/" in rest else found[1].strip()  # Train metrics/train/loss
-    return Form("", "block", -1, -1, -1, -1, (Field(said.replace(" ", "_"), 0, -1, UNITS.get(found[2], "")),))
+    field = Field(said.replace(" ", "_"), 0, -1, UNITS.get(found[2], ""))
+    return Form("", "block", -1, -1, -1, -1, (field,), like=like(skeleton))
+
+
+class _Slots(NamedTuple):
+    """The numbers of a line: the ``pieces`` around them, the ``names`` before them, and what they are not."""
+
+    pieces: list[str]
+    names: list[str | None]
+    over: dict[int, int]
+    free: list[int]
+
+
+def _slots(skeleton: str) -> _Slots:
+    pieces = _GLUED.sub(r"\1 [", _PHASE_IN_BRACKETS.sub(r"\2 \1", skeleton)).split(SLOT)
+    slots = range(len(pieces) - 1)
+    names = [name_before(pieces[i] if i == 0 else after_unit(pieces[i]), first=i == 0) for i in slots]
+    over = {i: i + 1 for i in slots[:-1] if _PAIR.fullmatch(pieces[i + 1])}
+    # 2024/10/20, 2024-10-20 and 12:33:44 are no numbers to keep.
+    joined = {j for i in slots[:-1] if pieces[i + 1] in ("-", ":", ".") for j in (i, i + 1)}
+    joined -= {i + 1 for i in joined if pieces[i + 1] == "-" and re.match(r"batch\b", pieces[i + 2])}  # 1-100batch:
+    for i in [i for i in over if i + 1 in over]:
+        if STEPS.fullmatch((names[i] or "").lower()):  # Tesseract: iteration 100/200/300
+            joined |= {i + 1, i + 2}
+            del over[i], over[i + 1]
+        else:
+            joined |= {i, i + 1, i + 2}
+    return _Slots(pieces, names, over, [i for i in slots if i not in joined and i - 1 not in over])
 
 
 def _counting(skeleton: str) -> Form | None:
     if not _CLOCKISH.search(skeleton):
         return None
-    pieces = skeleton.split(SLOT)
-    slots = range(len(pieces) - 1)
-    names = [_name(pieces[i] if i == 0 else _after_unit(pieces[i])) for i in slots]
+    pieces, names, over, free = slots = _slots(skeleton)
     plain = [(name or "").lower() for name in names]
-    over = {i: i + 1 for i in slots[:-1] if _PAIR.fullmatch(pieces[i + 1])}
-    # 2024/10/20, 2024-10-20 and 12:33:44 are no numbers to keep.
-    joined = {j for i in slots[:-1] if pieces[i + 1] in ("-", ":", ".") for j in (i, i + 1)}
-    joined |= {j for i in over if i + 1 in over for j in (i, i + 1, i + 2)}
-    free = [i for i in slots if i not in joined and i - 1 not in over]
     epoch = next((i for i in free if EPOCHS.fullmatch(plain[i])), -1)
-    step, kind = _counter(pieces, plain, free, over, epoch)
+    if epoch < 0:  # 3epoch:train:1-100batch
+        epoch = next((i for i in free if re.match(r"epochs?\b", pieces[i + 1])), -1)
+    step, kind = _counter(slots, plain, epoch)
+    if kind == "pair" and epoch < 0 and step - 1 in free and plain[step - 1] in PHASES:
+        epoch = step - 1  # timm: Train: 0 [  50/1251 (  4%)]
+    if step < 0 and epoch < 0 and _is_pair_of_clocks(slots):
+        epoch, step, kind = 0, 1, "batch"
     if step < 0 and epoch < 0:
         return None
     if step < 0:
         step, kind, epoch = epoch, "epoch", -1
+    behind = over.get(step, step) + 1
+    if behind < len(names) and names[behind] is None and re.fullmatch(r"[)\]]?\s*[:=]\s*", pieces[behind]):
+        names[behind] = _named_before(pieces[step])
     used = {step, epoch}
-    places = {i for i in free if i < step and _is_place(names[i] or "", pieces[i + 1])}
-    fields = _fields(pieces, names, [i for i in free if i not in used | places], over)
+    places = {i for i in free if i < step and _is_place(names[i] or "", pieces[i], pieces[i + 1])}
+    totals = {
+        i for i in free if _TOTAL.search(pieces[i]) and (STEPS.fullmatch(plain[i]) or BATCHES.fullmatch(plain[i]))
+    }
+    fields = _fields(slots, [i for i in free if i not in used | places | totals])
+    if (kind == "bar" or _is_nameless(slots, step)) and not fields:
+        return None
     sign = next((sign for sign in "=:" if sign in pieces[step][-4:]), "")
-    clock = f"{names[step] or ''}{sign}#"
-    return Form(clock, kind, step, over.get(step, -1), epoch, over.get(epoch, -1), fields)
+    phase = phase_of("".join(pieces[: step + 1]))
+    # A word where a number should stand: "step 5 loss: oops".
+    lost = not fields and _WORD_AS_VALUE.search("".join(pieces[step + 1 :]))
+    aside = fields and phase in EVALUATIONS
+    said = like(skeleton) if lost else f"{like(SLOT.join(pieces[: step + 1]))}#…" if aside else ""
+    last, epochs = over.get(step, -1), over.get(epoch, -1)
+    return Form(f"{names[step] or ''}{sign}#", kind, step, last, epoch, epochs, fields, phase, said)
 
 
-def _is_place(name: str, after: str) -> bool:
-    """Whether a number before the step is a place in the code: [host:0], olmo.train:967, train:967 INFO."""
-    return "." in name or after[:1] in (":", "]") or after.split()[:1] in [[level] for level in _LEVELS]
+def _named_before(text: str) -> str | None:
+    """The name of a number that stands behind the step: loss, in "Average loss at step 100: 2.5"."""
+    found = re.search(r"((?:[A-Za-z_]\w* ){1,3})(?:at|after|for|in|of|on|@) [A-Za-z_ ]+\W*$", text)
+    return _phase_first(found[1].strip()) if found and is_outcome(found[1]) else None
 
 
-def _counter(pieces: list[str], plain: list[str], free: list[int], over: dict[int, int], epoch: int) -> tuple[int, str]:
+def _is_place(name: str, before: str, after: str) -> bool:
+    """Whether a number before the step is a place in the code: [host:0], olmo.train:9, (trainer:650), train:9 INFO."""
+    in_brackets = after[:1] in (":", "]") or (after[:1] == ")" and before.endswith(":"))
+    return "." in name or in_brackets or after.split()[:1] in [[level] for level in _LEVELS]
+
+
+def _counter(slots: _Slots, plain: list[str], epoch: int) -> tuple[int, str]:
     """The slot that counts steps and how: by its name, else a nameless i/N in brackets, or behind a progress bar."""
-    for words, kind in ((STEPS, "step"), (BATCHES, "batch")):
-        named = next((i for i in free if words.fullmatch(plain[i])), -1)
+    pieces, _, over, free = slots
+    for words, kind in ((WHOLE_RUN, "step"), (STEPS, "step"), (BATCHES, "batch")):
+        named = next((i for i in free if words.fullmatch(plain[i]) and not _TOTAL.search(pieces[i])), -1)
         if named >= 0:
             return named, kind
     if free and free[0] == 0 and re.search(r"(?:^|\s)s:$", pieces[0]):  # llm.c: "s:100 trl:4.2"
         return 0, "step"
+    batch = next((i for i in free if re.match(r"batch\b", pieces[i + 1])), -1)
+    if batch >= 0 and epoch >= 0:
+        return batch, "batch"
     for i in free:
-        if i in over and not plain[i] and re.search(r"[\[|]\s*$" if epoch < 0 else r"[\[|(,:]\s*$", pieces[i]):
+        bare = i in over and (not plain[i] or plain[i] in PHASES) and not _is_date(slots, i)
+        if bare and re.search(r"[\[|]\s*$" if epoch < 0 else r"[\[|(,:]\s*$", pieces[i]):
             return i, "pair"
+    begins = 0 in over and not pieces[0].strip() and not _is_date(slots, 0)
+    if epoch < 0 and begins and _BEHIND_BAR.fullmatch(pieces[2]):  # Keras
+        return 0, "bar"
+    if epoch < 0 and (first := next((i for i in free if _is_nameless(slots, i)), -1)) >= 0:
+        return first, "step"
     return -1, ""
 
 
-def _after_unit(piece: str) -> str:
-    """What stands between two numbers, without the unit that is glued to the first."""
-    return piece[_UNIT.match(piece).end() :]  # type: ignore[union-attr]  # it matches nothing, at least
+def _is_date(slots: _Slots, i: int) -> bool:
+    """Whether an i/N is the day of a time behind it: 01/31 10:00:00."""
+    return not slots.pieces[i + 2].strip() and i + 2 < len(slots.names) and i + 2 not in slots.free
 
 
-def _name(before: str) -> str | None:
-    found = _KEYED.search(before)
-    if found:
-        words = [word for word in found[1].split() if word not in _LEVELS]
-        if not words or words[-1].endswith(".py"):  # train.py:12 is a place
-            return None
-        units = {word for word in words[:-1] if word in APART or "/" in word}  # of the number before
-        return " ".join(word for word in words if word not in units)
-    bare = _BARE.search(before)
-    return bare[1] if bare and bare[1] not in _LEVELS else None
+def _is_nameless(slots: _Slots, i: int) -> bool:
+    """Whether a number counts by its place alone: "[10]" before the metrics (xgboost, LightGBM), "10:" (CatBoost)."""
+    pieces, names, _, free = slots
+    if names[i] is not None or i != next((j for j in free if names[j] is None), -1):
+        return False
+    if re.search(r"(?:^|\s)\[$", pieces[i]):
+        return bool(re.match(r"\]\s+[A-Za-z_]", pieces[i + 1]))
+    return i == 0 and not pieces[0].strip() and bool(re.match(r":\s+[A-Za-z_]", pieces[1]))
 
 
-def _fields(pieces: list[str], names: list[str | None], free: list[int], over: dict[int, int]) -> tuple[Field, ...]:
+def _is_pair_of_clocks(slots: _Slots) -> bool:
+    """Whether a line begins with its epoch and its batch, as in PyTorch's tutorial: [1,  2000] loss: 2.5."""
+    pieces = slots.pieces
+    if len(pieces) < 4 or pieces[0].strip() != "[" or pieces[1].strip() != ",":
+        return False
+    return bool(re.match(r"\]\s+[A-Za-z_]", pieces[2]))
+
+
+def _fields(slots: _Slots, free: list[int]) -> tuple[Field, ...]:
+    pieces, names, over, _ = slots
+    # A phase that is the name of a number, or ends it (CatBoost: "test: 0.5 best: 0.4"), is not that of the next.
+    said = [_PHASE_NAME.sub("", piece) if i in free else piece for i, piece in enumerate(pieces[:-1])]
     fields: list[Field] = []
     for i in free:
         after = pieces[over.get(i, i) + 1]
-        unit = _UNIT.match(after)[0]  # type: ignore[index]  # it matches nothing, at least
-        if not _ENDS.match(after[len(unit) :]) or after.startswith("%|"):
+        unit = UNIT.match(after)[0]  # type: ignore[index]  # it matches nothing, at least
+        spread = after[len(unit) :].strip() in _SPREADS and i + 2 < len(pieces)
+        if not (spread or _ENDS.match(after[len(unit) :])) or after.startswith("%|"):
             continue
-        spaced = after.split(maxsplit=1)[0] if after[:1] == " " and after.strip() else ""
-        spaced = spaced.rstrip(",;|)]}")
-        scale = UNITS.get(unit.partition("/")[0], "") if unit else UNITS[spaced] if spaced in APART else ""
         name = names[i]
         if name is not None:
-            said = name.replace(" ", "_")
-            fields.append(Field(_in_phase(said, "".join(pieces[: i + 1])), i, over.get(i, -1), scale))
+            plain = name.replace("'s ", "/").replace(" ", "_").rstrip(".")
+            before = "".join([*said[:i], pieces[i]])
+            fields.append(Field(in_phase(plain, before), i, over.get(i, -1), _scale(unit, after)))
+        elif fields and fields[-1].slot == i - 1 and after_unit(pieces[i]).strip() in _SPREADS:
+            fields.append(Field(f"{fields[-1].name}_std", i, -1, _scale(unit, after)))
         elif fields and _is_average(pieces, i, fields[-1]):
-            fields.append(Field(f"{fields[-1].name}_avg", i, -1, scale))
+            fields.append(Field(f"{fields[-1].name}_avg", i, -1, _scale(unit, after)))
     return tuple(fields)
+
+
+def _scale(unit: str, after: str) -> str:
+    """The factor of the unit that is glued to a number, or stands behind it after a blank."""
+    spaced = after.split(maxsplit=1)[0].rstrip(",;|)]}") if after[:1] == " " and after.strip() else ""
+    return UNITS.get(unit.partition("/")[0], "") if unit else UNITS[spaced] if spaced in APART else ""
 
 
 def _is_average(pieces: list[str], i: int, before: Field) -> bool:
     """Whether a number in brackets goes with the field before it: in loss 2.1 (2.3), but not in 9832/10000 (98%)."""
-    return before.slot == i - 1 and before.over < 0 and _after_unit(pieces[i]).strip() == "("
+    return before.slot == i - 1 and before.over < 0 and after_unit(pieces[i]).strip() == "("
 
 
-def _in_phase(name: str, before: str) -> str:
-    """The name behind the last word such as "train" or "validation" of the line, unless it says so itself."""
-    phases = _PHASE.findall(before)
-    if not phases or re.search(r"(?:^|[^a-z])(?:train|val|eval|test|dev)", name.lower()):
-        return name
-    return f"{PHASES[phases[-1].lower()]}/{name}"
+def _result(skeleton: str) -> Form | None:
+    r"""The form of a line with names and numbers that counts nothing; its phase, if it says one, is in front.
+
+    A word and a blank are a name only if it is one of a result: "saved 5 files" has none.
+
+    >>> [field.name for field in _result("Validation perplexity: \0").fields]
+    ['val/perplexity']
+    """
+    slots = _slots(skeleton)
+    pieces, names, _, free = slots
+    kept = []
+    for i in free:
+        before, after = pieces[i] if i == 0 else after_unit(pieces[i]), pieces[i + 1]
+        keyed = re.search(r"[:=>]\s*[\"'\[(#]?\s*$", before)
+        place = before.endswith(":") and after[:1] in (")", "]")  # (trainer:650)
+        if names[i] is None or is_outcome(names[i] or "") or (keyed and not place):
+            kept.append(i)
+    said = slots._replace(names=[name and _phase_first(_head(slots, i) or name) for i, name in enumerate(names)])
+    fields = _fields(said, kept)
+    return Form("", "result", -1, -1, -1, -1, fields, like=like(skeleton)) if fields else None
+
+
+def _head(slots: _Slots, i: int) -> str | None:
+    """What a long name is about: accuracy, in "Accuracy of the network on the 10000 test images: 62 %"."""
+    found = re.match(r"\W*([A-Za-z][\w@]*) (?:of|on|over|for) [^:=]*[:=]\s*$", " ".join(slots.pieces[: i + 1]))
+    return found[1] if found and is_outcome(found[1]) else None
+
+
+def _phase_first(name: str) -> str:
+    """Validation perplexity as val/perplexity; other names as they are."""
+    first, _, rest = name.partition(" ")
+    return f"{PHASES[first.lower()]}/{rest}" if rest and first.lower() in PHASES and not says_phase(rest) else name

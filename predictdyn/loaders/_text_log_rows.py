@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
 
-from predictdyn.loaders._text_log_forms import NUMBER, SLOT, Form, form_of
+from predictdyn.loaders._text_log_forms import Form, form_of
+from predictdyn.loaders._text_log_json import json_rows
+from predictdyn.loaders._text_log_names import SLOT, phase_of, split
+from predictdyn.loaders._text_log_tables import may_hold_tables, without_tables
 
 CHUNK = 1 << 22  # characters that are split at a time: what is held beside the text stays small
 MOST_EXACT = 8  # lines that differ in digits of words (acc1, acc5) only; more than these are file names and the like
 MOST_KNOWN = 100_000  # lines without numbers that are remembered, for logs in which no two are alike
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _BAR = re.compile(r"(?<=%)\|[^|\n]*\|")  # what tqdm draws between its percent and its i/N
-
+_COCO = re.compile(
+    r"Average (?:Precision|Recall) +\((AP|AR)\) @"
+    r"\[ IoU=([\d.]+)(:[\d.]+)? *\| area= *(\w+) *\| maxDets= *(\d+) *\] *= *"
+)
+_KERAS_BAR = re.compile(r"\[[=>.]{2,}\]")
 
 _NUMBER = r"(?>[-+]?(?:(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?)"
 
@@ -39,27 +46,61 @@ class Rows(NamedTuple):
     numbers: np.ndarray
 
 
-def rows_of(text: str) -> tuple[list[Rows], int]:
-    r"""The lines of a text that count steps, by form, and how many were left out because the text ends within one.
+class Found(NamedTuple):
+    """All rows of a text, by form, and the ``phases``: word by word the lines (n,), sorted, that say it.
+
+    ``titles`` are the lines (n,) of those that have no digits. ``cut`` is 1 where the text ends within a line, which was
+    left out; ``over`` counts rows of tables that were written over by the next stroke of a progress bar.
+    """
+
+    rows: list[Rows]
+    phases: dict[str, np.ndarray]
+    titles: np.ndarray
+    cut: int
+    over: int
+
+
+def only(rows: Rows, chosen: np.ndarray) -> Rows:
+    """Some rows of a form, by their places or a mask (n,)."""
+    return Rows(rows.form, rows.line[chosen], rows.numbers[chosen])
+
+
+def rows_of(text: str) -> Found:
+    r"""The lines of a text that count steps or have a number with a name, by form.
 
     A last line without an end is read only if another has its form and it is not cut short within a number: that is,
     it ends with a unit, or with as many decimals as the line of its form before it.
 
-    >>> [(rows.line.tolist(), rows.numbers[:, [0, 4]].tolist()) for rows in rows_of("s:0 trl:9.5\ns:1 trl:8.5\n")[0]]
+    >>> [(rows.line.tolist(), rows.numbers[:, [0, 4]].tolist()) for rows in rows_of("s:0 trl:9.5\ns:1 trl:8.5\n").rows]
     [([0, 1], [[0.0, 9.5], [1.0, 8.5]])]
     """
     found: dict[Form, list[tuple[np.ndarray, np.ndarray]]] = {}
+    phases: dict[str, list[np.ndarray]] = {}
+    titles: list[np.ndarray] = [np.empty(0, dtype=int)]
     known: dict[bytes, list[Matcher] | None] = {}
-    first, cut = 0, 0
-    for chunk, ends in _chunks(_plain(text)):
+    first, cut, over = 0, 0, 0
+    for chunk, ends in _chunks(plain(text)):
         lines = chunk.split("\n")
         if ends and lines[-1] and _is_cut(lines):
             lines[-1] = ""
             cut = 1
-        for form, places, numbers in _matched(lines, known):
-            found.setdefault(form, []).append((places + first, numbers))
+        if '{"' in chunk:
+            for form, places, numbers in json_rows(lines):
+                found.setdefault(form, []).append((np.array(places) + first, numbers))
+        groups = _alike(lines)
+        if may_hold_tables(groups):
+            lines, strokes = without_tables(lines)
+            groups, over = _alike(lines), over + strokes
+        for key, places in groups.items():
+            if phase := phase_of(lines[places[0]]):
+                phases.setdefault(phase, []).append(np.array(places) + first)
+                if len(key) == len(lines[places[0]].encode()):
+                    titles.append(np.array(places) + first)
+        for form, where, numbers in _matched(lines, groups, known):
+            found.setdefault(form, []).append((where + first, numbers))
         first += chunk.count("\n")
-    return [_in_order(form, parts) for form, parts in found.items()], cut
+    said = {phase: np.sort(np.concatenate(places)) for phase, places in phases.items()}
+    return Found([_in_order(form, parts) for form, parts in found.items()], said, np.concatenate(titles), cut, over)
 
 
 def number(text: str, scale: str = "") -> float:
@@ -77,11 +118,23 @@ def number(text: str, scale: str = "") -> float:
         return float(text) * float(f"1{scale}")
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """The text without colours and progress bars; every stroke of a bar is a line of its own."""
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace(SLOT, " ")
     text = _COLOUR.sub("", text) if "\x1b" in text else text
+    text = re.sub("\b+", "\n", text) if "\b" in text else text
+    text = _KERAS_BAR.sub("[=]", text) if "[=" in text else text
+    text = re.sub("━+", " ", text) if "━" in text else text
+    text = _COCO.sub(_coco_name, text) if "@[ IoU=" in text else text
     return _BAR.sub("| ", text) if "%|" in text else text
+
+
+def _coco_name(found: re.Match[str]) -> str:
+    """A line of the COCO evaluation by the short name of its number: AP, AP50, APs, AR100, ..."""
+    kind, low, high, area, most = found.groups()
+    if area != "all":
+        return f"{kind}{area[0]}: "
+    return f"{kind}{most}: " if kind == "AR" else f"AP{'' if high else low[2:]}: "
 
 
 def _chunks(text: str) -> Iterator[tuple[str, bool]]:
@@ -99,19 +152,14 @@ def _in_order(form: Form, parts: list[tuple[np.ndarray, np.ndarray]]) -> Rows:
     return Rows(form, line[order], numbers[order])
 
 
-def _split(line: str) -> tuple[str, list[str]]:
-    """A line without its numbers, and these."""
-    parts = NUMBER.split(line)
-    return SLOT.join(parts[::2]), parts[1::2]
-
-
 def _is_cut(lines: list[str]) -> bool:
     """Whether the last line, which has no end, may lack something."""
-    skeleton, numbers = _split(lines[-1])
-    if form_of(skeleton) is None:
+    skeleton, numbers = split(lines[-1])
+    form = form_of(skeleton)
+    if form is None or form.kind == "result":
         return False
     last = _key(lines[-1])
-    before = (_split(line) for line in reversed(lines[:-1]) if _key(line) == last)
+    before = (split(line) for line in reversed(lines[:-1]) if _key(line) == last)
     twin = next((other for rest, other in before if rest == skeleton), None)
     if twin is None:
         return True
@@ -122,17 +170,22 @@ def _key(text: str) -> bytes:
     return text.encode().translate(None, b"0123456789")
 
 
+def _alike(lines: list[str]) -> dict[bytes, list[int]]:
+    """The places of lines that differ in digits only."""
+    groups: dict[bytes, list[int]] = {}
+    for i, key in enumerate(_key("\n".join(lines)).split(b"\n")):
+        groups.setdefault(key, []).append(i)
+    return groups
+
+
 def _matched(
-    lines: list[str], known: dict[bytes, list[Matcher] | None]
+    lines: list[str], groups: Mapping[bytes, list[int]], known: dict[bytes, list[Matcher] | None]
 ) -> Iterator[tuple[Form, np.ndarray, np.ndarray]]:
     """The lines of each form (n,) and their numbers (n, 4 + fields).
 
     Lines without their digits are compared first, since that is quick: those that are the same then have the same form,
     but for digits in words (acc1, acc5), which the expression of the form tells apart.
     """
-    groups: dict[bytes, list[int]] = {}
-    for i, key in enumerate(_key("\n".join(lines)).split(b"\n")):
-        groups.setdefault(key, []).append(i)
     if len(known) > MOST_KNOWN:
         known.clear()
     for key, rest in groups.items():
@@ -165,7 +218,7 @@ def _by_matcher(
 
 def _matcher(line: str, *, exact: bool) -> Matcher | None:
     """What finds the numbers of a line and its like; ``exact``: digits within words are the same, too."""
-    skeleton, numbers = _split(line)
+    skeleton, numbers = split(line)
     form = form_of(skeleton) if numbers else None
     if form is None:
         return None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +16,11 @@ from predictdyn.loaders._json_rows import CUT
 from predictdyn.loaders._logs import log_files
 from predictdyn.loaders._runlog import Item, RunLog
 from predictdyn.loaders._tables import open_binary, read_bytes
-from predictdyn.loaders._text_log_clock import EPOCH, clocked
-from predictdyn.loaders._text_log_rows import number, rows_of
+from predictdyn.loaders._text_log_bars import EPOCH
+from predictdyn.loaders._text_log_clock import clocked
+from predictdyn.loaders._text_log_json import is_json_lines
+from predictdyn.loaders._text_log_nearest import nearest
+from predictdyn.loaders._text_log_rows import number, plain, rows_of
 
 ENDINGS = tuple(
     f"{end}{zipped}" for end in (".txt", ".log", ".out", ".err", ".stdout", ".stderr") for zipped in ("", ".gz")
@@ -83,11 +88,43 @@ def looks(path: Path) -> str | None:
                 begin = file.read(GLANCE)
         except (OSError, EOFError, ValueError):
             continue
-        log = _by_form(item.run, _decoded(begin))
+        text = _decoded(begin)
+        if is_json_lines(text):
+            continue
+        log = _by_form(item.run, text)
         if len(log.value):
             names = ", ".join(dict.fromkeys(log.metric[:50].tolist()))
             return f"text log: {len(items)} file{'s' * (len(items) > 1)}, with {names}"
     return None
+
+
+def nearest_form(path: Path) -> str | None:
+    """For a text of unknown form: a line that recurs, and the pattern that reads it, in words; None without one."""
+    try:
+        items = scan(path)
+    except ValueError:
+        return None
+    for item in items[:5]:
+        try:
+            with open_binary(item.files[0]) as file:
+                text = _decoded(file.read(GLANCE))
+        except (OSError, EOFError, ValueError):
+            continue
+        lines = plain(text)
+        found = None if is_json_lines(text) else nearest(lines, partial(_goes_on, lines))
+        if found is None:
+            continue
+        front = f"text file {item.files[0].name}: lines like {found.like!r} recur"
+        if not found.pattern:
+            return f"{front}, but none of their numbers counts steps"
+        return f"{front}; read them with --source text_log --set {shlex.quote(f'pattern={found.pattern}')}"
+    return None
+
+
+def _goes_on(text: str, pattern: str) -> bool:
+    """Whether a pattern finds two steps or more, with a number at each."""
+    log = _by_pattern("", text, pattern)
+    return not log.dropped and len(set(log.step.tolist())) > 1
 
 
 def _decoded(raw: bytes) -> str:
@@ -97,9 +134,9 @@ def _decoded(raw: bytes) -> str:
 
 
 def _by_form(run: str, text: str) -> RunLog:
-    found, cut = rows_of(text)
+    found = rows_of(text)
     clock = clocked(found)
-    dropped = {**clock.dropped, **({CUT: cut} if cut else {})}
+    dropped = {**clock.dropped, **({CUT: found.cut} if found.cut else {})}
     names: dict[str, int] = {}
     parts: list[tuple[np.ndarray, ...]] = []
     for rows, at in clock.timed:
