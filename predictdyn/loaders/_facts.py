@@ -10,6 +10,7 @@ import csv
 import io
 import re
 from collections.abc import Collection
+from functools import lru_cache
 from typing import TypeVar
 
 from predictdyn.curves import Metric
@@ -89,6 +90,7 @@ _NOT_BEFORE, _NOT_BEHIND = frozenset((*NO_DATA, *SIDE_TERMS)), frozenset((*NO_OU
 _CLASS = re.compile(r"(?:^|/)AP-[^/]+$")  # average precision of a class, in capitals: bbox/AP-person
 
 
+@lru_cache(maxsize=1 << 16)
 def plain_name(name: str) -> str:
     """A name as the tables have it: in lower case, "_" for other signs and between words of camelCase, "pct" for %.
 
@@ -98,6 +100,7 @@ def plain_name(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", _CAMEL.sub("_", name.replace("%", " pct ")).lower()).strip("_")
 
 
+@lru_cache(maxsize=1 << 16)
 def is_clock(name: str) -> bool:
     """Whether a metric says how far a run has come, and nothing of how it does: a row of `CLOCKS`.
 
@@ -109,6 +112,7 @@ def is_clock(name: str) -> bool:
     return plain in CLOCKS or (part in PARTS and rest in CLOCKS)
 
 
+@lru_cache(maxsize=1 << 16)
 def log_metric(name: str) -> Metric:
     """What is known of a metric of a training log; the first of these rules that finds something counts:
 

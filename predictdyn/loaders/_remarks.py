@@ -45,8 +45,7 @@ def remarks(
     """Lines on a table of runs (index run; family), of which kinds of metrics are ``stated``; ``known`` says whether
     families were stated or settings logged.
     """
-    guessed = {name: metric for name, metric in metrics.items() if name not in stated}
-    return [*_twins(runs, metrics, prints), *_one_family(runs, known), *_unseen(guessed)]
+    return [*_twins(runs, metrics, prints), *_one_family(runs, known), *_unseen(metrics, stated)]
 
 
 def _twins(
@@ -79,8 +78,11 @@ def _one_family(runs: pd.DataFrame, known: bool) -> list[str]:
     ]
 
 
-def _unseen(metrics: Mapping[str, Metric]) -> list[str]:
-    names = [name for name, metric in metrics.items() if metric.kind == "signal" and looks_like_outcome(name)]
+def _unseen(metrics: Mapping[str, Metric], stated: Container[str]) -> list[str]:
+    if not any(metric.kind in OUTCOMES for metric in metrics.values()):
+        return []  # where no outcome is known, all that was logged is forecast
+    signals = [name for name, metric in metrics.items() if metric.kind == "signal" and name not in stated]
+    names = [name for name in signals if looks_like_outcome(name)]
     if not names:
         return []
     return [
