@@ -153,7 +153,7 @@ def head_of(tidy: Tidy) -> Head:
         for name, low, high in zip(by_metric.groups, by_metric.min(), by_metric.max(), strict=True)
     }
     last = float(points["step"].max()) if len(points) else 0.0
-    length = Length(tidy.planned, last, tidy.stopped, tidy.study, tidy.pace)
+    length = Length(tidy.planned, last, tidy.stopped, tidy.study, tidy.pace, tuple(ranges))
     prints = fingerprints(points.assign(run=tidy.run))
     return Head(tidy.run, len(points), length, ranges, prints, tidy.names, tidy.events, tidy.config, tidy.said)
 

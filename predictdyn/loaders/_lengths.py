@@ -25,7 +25,8 @@ FEW = 3  # so few runs are taken for siblings though only one is as long
 
 class Length(NamedTuple):
     """What one run says of its length: ``planned`` by its tool, the ``last`` step that it logged, how it was
-    ``stopped`` ("" if not known), the ``study`` of trials that it belongs to, and its ``pace`` in steps an epoch.
+    ``stopped`` ("" if not known), the ``study`` of trials that it belongs to, its ``pace`` in steps an epoch,
+    and the ``metrics`` that it logged.
     """
 
     planned: float | None
@@ -33,6 +34,7 @@ class Length(NamedTuple):
     stopped: str = ""
     study: str = ""
     pace: float | None = None
+    metrics: tuple[str, ...] = ()
 
 
 def last_steps(
@@ -46,7 +48,7 @@ def last_steps(
 
     The option ``last_step`` comes first (a number or a key of the configuration), then the user's table (``stated``),
     then what the tool or the configuration says, then the siblings: trials of one study, and runs that their tool calls
-    stopped, were meant to be as long as the longest. Any other run was if fewer runs are as long as it is (to 2 %) than
+    stopped, were meant to be as long as the longest. Siblings log a metric in common. Any other run was if fewer runs are as long as it is (to 2 %) than
     are as long as the longest, in its family, else of all; or if there are at most three runs, each of its own length.
     Lengths that are as common as the longest are meant. The word ``logged`` takes the largest logged step instead,
     ``longest`` the longest run.
@@ -101,6 +103,32 @@ def _positive(end: object) -> bool:
 
 def _siblings(lengths: Mapping[str, Length], families: Mapping[str, str], *, every: bool) -> dict[str, float]:
     """How long each run was meant to be, as far as other runs tell; as long as it is where they tell nothing."""
+    found: dict[str, float] = {}
+    for runs in _akin(lengths):
+        found |= _among({run: lengths[run] for run in runs}, families, every=every)
+    return found
+
+
+def _akin(lengths: Mapping[str, Length]) -> list[list[str]]:
+    """The runs that log metrics in common, together; logs of different things in one folder are no siblings."""
+    above: dict[str, str] = {}
+
+    def top(name: str) -> str:
+        while above.setdefault(name, name) != name:
+            above[name] = above[above[name]]
+            name = above[name]
+        return name
+
+    for length in lengths.values():
+        for metric in length.metrics[1:]:
+            above[top(metric)] = top(length.metrics[0])
+    together: dict[str, list[str]] = {}
+    for run, length in lengths.items():
+        together.setdefault(top(length.metrics[0]) if length.metrics else "", []).append(run)
+    return list(together.values())
+
+
+def _among(lengths: Mapping[str, Length], families: Mapping[str, str], *, every: bool) -> dict[str, float]:
     groups: dict[str, list[float]] = {}
     studies: dict[str, float] = {}
     for run, length in lengths.items():

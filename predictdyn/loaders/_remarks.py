@@ -48,9 +48,7 @@ def remarks(
     return [*_twins(runs, metrics, prints), *_one_family(runs, known), *_unseen(metrics, stated)]
 
 
-def _twins(
-    runs: pd.DataFrame, metrics: Mapping[str, Metric], prints: Mapping[tuple[str, str], int]
-) -> list[str]:
+def _twins(runs: pd.DataFrame, metrics: Mapping[str, Metric], prints: Mapping[tuple[str, str], int]) -> list[str]:
     family = runs["family"].to_dict()
     first: dict[tuple[str, int], str] = {}
     pairs: dict[tuple[str, str], str] = {}

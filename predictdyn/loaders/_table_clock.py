@@ -83,7 +83,9 @@ def clock_of(table: Table, run: np.ndarray, phase: np.ndarray | None, wanted: st
     if not counters:
         line = f"{table.path}: no column counts steps; the step is the row, as {table.index[0]} counts them"
         return Clock(numbers(table.cells[table.index[0]]).value, (table.index[0],), line)
-    line = f"{table.path}: the step is {counters[0]}, whole numbers that rise with the rows; choose another with step=..."
+    line = (
+        f"{table.path}: the step is {counters[0]}, whole numbers that rise with the rows; choose another with step=..."
+    )
     return Clock(numbers(table.cells[counters[0]]).value, (counters[0],), line)
 
 

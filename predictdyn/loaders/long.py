@@ -142,9 +142,7 @@ def names_in(file: Path) -> list[str]:
     return list(record) if isinstance(record, dict) else []
 
 
-def _tables(
-    path: Path, metric: str | Sequence[str] | None, value: str | None, step: str | None
-) -> list[Table | Item]:
+def _tables(path: Path, metric: str | Sequence[str] | None, value: str | None, step: str | None) -> list[Table | Item]:
     """The long tables of a folder, or the one file; what is passed over is said."""
     files = log_files(path, (*TABLES, *ENDINGS), ASIDE)
     if path.is_dir() and metric is None and value is None:

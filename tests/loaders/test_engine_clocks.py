@@ -57,7 +57,9 @@ def test_what_was_placed_is_said_without_talk_of_a_loss(tmp_path: Path) -> None:
         load(mmengine(tmp_path))
     said = [str(one.message) for one in caught]
     assert not [line for line in said if "lost" in line and "no value is lost" not in line]
-    assert [line for line in said if line.startswith("16 value(s) of accuracy/top1, eval/data_time count something else")]
+    assert [
+        line for line in said if line.startswith("16 value(s) of accuracy/top1, eval/data_time count something else")
+    ]
 
 
 def test_a_table_with_validation_by_epoch(tmp_path: Path) -> None:
@@ -161,7 +163,9 @@ def test_a_counter_that_begins_again_in_each_epoch_is_counted_on(tmp_path: Path)
 
 
 def test_phases_in_a_column_tell_metrics_apart(tmp_path: Path) -> None:
-    rows = [f"{epoch},{phase},{value}" for epoch in (1, 2) for phase, value in (("train", 2 / epoch), ("val", 3 / epoch))]
+    rows = [
+        f"{epoch},{phase},{value}" for epoch in (1, 2) for phase, value in (("train", 2 / epoch), ("val", 3 / epoch))
+    ]
     (tmp_path / "history.tsv").write_text("\n".join(["epoch,phase,loss", *rows]).replace(",", "\t") + "\n")
     curves = load(tmp_path / "history.tsv")
     assert curve(curves, "train/loss") == [(1, 2.0), (2, 1.0)]

@@ -66,7 +66,9 @@ def test_a_restart_replaces_what_it_logs_again_and_drops_what_lies_beyond() -> N
 def test_two_restarts_are_two() -> None:
     rows = [*train([1, 2, 3, 4]), *train([2, 3, 4, 5], 2.0), *train([3, 4], 3.0)]
     log = log_of([(m, *rest) for row in rows for m, *rest in (row, ("acc", *row[1:]))])
-    with pytest.raises(ValueError, match=r"steps go back 2 times, so that merging would lose 12 of the values of acc, loss"):
+    with pytest.raises(
+        ValueError, match=r"steps go back 2 times, so that merging would lose 12 of the values of acc, loss"
+    ):
         tidy_run(log, Rules())
     tidy = tidy_run(log, Rules(merge="yes"))
     assert at(tidy, "acc") == at(tidy, "loss") == [(1, 1), (2, 2), (3, 3), (4, 3)]

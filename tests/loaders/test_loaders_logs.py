@@ -142,7 +142,9 @@ def test_merge_reads_restarts_and_nan_as_a_tools_log(tmp_path: Path, form: str) 
         (tmp_path / "log.jsonl").write_text("\n".join(lines))
     path = tmp_path / f"log.{form}"
     line = {"csv": 6, "jsonl": 5}[form]
-    with pytest.raises(ValueError, match=rf"log.{form}, line {line}: run 'a', metric 'loss', step 2 has another value than "):
+    with pytest.raises(
+        ValueError, match=rf"log.{form}, line {line}: run 'a', metric 'loss', step 2 has another value than "
+    ):
         load(path, merge="no")
     with pytest.raises(ValueError, match="merge must be one of auto, yes, no, runs, found 'maybe'"):
         load(path, merge="maybe")

@@ -137,8 +137,16 @@ def test_a_log_with_a_score_and_a_task_is_not_long(tmp_path: Path) -> None:
         ("step,task,value\n1,,2\n", {}, r"line 2: task \(the metric\) is blank"),
         ("step,task,value\n,a,2\n", {}, r"line 2: step \(the step\) must be a finite number >= 0, found ''"),
         ("step,task,value\n1,a,\n", {}, "no points found"),
-        ("run,step,task,value\nr,1,a,2\nr,1,a,3\n", {}, r"line 3: run 'r', metric 'a', step 1 has another value than before in"),
-        ("note,step,task,value\nx,1,a,2\ny,2,a,2\nz,3,a,2\n", {}, "same throughout 3 rows would be 3 runs; name the columns"),
+        (
+            "run,step,task,value\nr,1,a,2\nr,1,a,3\n",
+            {},
+            r"line 3: run 'r', metric 'a', step 1 has another value than before in",
+        ),
+        (
+            "note,step,task,value\nx,1,a,2\ny,2,a,2\nz,3,a,2\n",
+            {},
+            "same throughout 3 rows would be 3 runs; name the columns",
+        ),
     ],
 )
 @pytest.mark.filterwarnings("ignore:.*told apart")
