@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from predictdyn import __version__, cli_words
+from predictdyn import __version__, cli_faults, cli_words
 from predictdyn.cli_datasets import datasets
 from predictdyn.cli_words import listed
-from predictdyn.console import PATH, QUIET, bar, spinner, summary
+from predictdyn.console import PATH, QUIET, bar, say, spinner, summary
 
 if TYPE_CHECKING:
     from predictdyn.curves import Curves
@@ -52,7 +52,7 @@ def load(
 ) -> None:
     """Read any log at PATH into a tidy folder, and say on stderr what was found, merged and dropped."""
     from predictdyn import loaders
-    from predictdyn.backtest.folder import folder_again, new_folder
+    from predictdyn.backtest.writing import folder_again, new_folder, recovered
     from predictdyn.loaders._write import write
 
     if len(words) > 2 or (len(words) == 2 and source is not None):
@@ -62,12 +62,13 @@ def load(
     options = cli_words.options(settings)
     if workers != 1 and loaders.shared(name):
         options["workers"] = str(workers)
+    recovered(out)
     before = out if update and out.exists() else None
     with folder_again(out) if before else new_folder(out) as folder:
         done = write(path, name, folder, options, before)
     for line in (*found, *done.lines):
-        click.echo(line, err=True)
-    click.echo(f"{summary(done.curves, done.points)} -> {out}")
+        say(line, err=True)
+    say(f"{summary(done.curves, done.points)} -> {out}")
 
 
 @cli.command()
@@ -82,8 +83,8 @@ def fit(
     data: Path, name: str, out: Path, source: str | None, settings: tuple[str, ...], seed: int, quiet: bool
 ) -> None:
     """Learn from the finished runs of DATA, and keep what was learnt."""
-    from predictdyn.backtest.folder import new_folder
     from predictdyn.backtest.live import ended
+    from predictdyn.backtest.writing import new_folder
     from predictdyn.forecasters import forecaster, save
 
     one = forecaster(name)
@@ -93,7 +94,7 @@ def fit(
         raise ValueError(f"{data}: no run has reached its planned last_step, so there is nothing to learn from")
     with spinner(f"fitting {name} on {len(done)} finished runs", quiet=quiet), new_folder(out) as folder:
         save(name, one.fit(curves.of_runs(done), seed=seed), folder)
-    click.echo(f"{name}, fitted on {len(done)} finished runs -> {out}")
+    say(f"{name}, fitted on {len(done)} finished runs -> {out}")
 
 
 @cli.command()
@@ -132,8 +133,9 @@ def forecast(
     settings: tuple[str, ...], seed: int, quiet: bool,
 ) -> None:  # fmt: skip
     """Forecast the runs of DATA that have not ended, and publish a page."""
-    from predictdyn.backtest.folder import check_new, new_folder, provenance, write_json
+    from predictdyn.backtest.folder import provenance, write_json
     from predictdyn.backtest.live import answer, question
+    from predictdyn.backtest.writing import check_new, new_folder
     from predictdyn.effects import check, comparison
     from predictdyn.events import parse
     from predictdyn.forecasters import DEFAULT, forecaster
@@ -173,18 +175,19 @@ def forecast(
         publish(folder)
     for row in rows.head(12).to_dict("records"):
         interval = f"[{row['q0.05']:.4g}, {row['q0.95']:.4g}] (90 %)"
-        click.echo(f"{row['run']}  {row['metric']} at {row['step']:g}: {row['q0.5']:.4g}  {interval}  {row['status']}")
+        say(f"{row['run']}  {row['metric']} at {row['step']:g}: {row['q0.5']:.4g}  {interval}  {row['status']}")
     if len(rows) > 12:
-        click.echo(f"... and {len(rows) - 12} more in {out / 'forecasts.parquet'}")
+        say(f"... and {len(rows) - 12} more in {out / 'forecasts.parquet'}")
     if events:
-        click.echo(_probabilities(out))
+        for line in _probabilities(out):
+            say(line)
     for row in [] if effects is None else effects.head(12).to_dict("records"):
         interval = f"[{row['effect_q0.05']:+.4g}, {row['effect_q0.95']:+.4g}] (90 %)"
         what = f"{row['intervention']} after {row['intervention_step']:g}: {row['effect_q0.5']:+.4g}  {interval}"
-        click.echo(f"{row['run']}  {row['metric']}  {what}  {row['words']}")
+        say(f"{row['run']}  {row['metric']}  {what}  {row['words']}")
     if effects is not None and len(effects) > 12:
-        click.echo(f"... and {len(effects) - 12} more in {out / 'effects.csv'}")
-    click.echo(str(out / "index.html"))
+        say(f"... and {len(effects) - 12} more in {out / 'effects.csv'}")
+    say(str(out / "index.html"))
 
 
 @cli.command()
@@ -214,8 +217,8 @@ def backtest(
     quiet: bool,
 ) -> None:  # fmt: skip
     """Replay the past of DATA: hide the end of runs, forecast it, score it, publish a page."""
-    from predictdyn.backtest.folder import check_new
     from predictdyn.backtest.plan import Plan
+    from predictdyn.backtest.writing import check_new
 
     check_new(out)
     plan = Plan(
@@ -228,7 +231,7 @@ def backtest(
         raise ValueError(f"--workers is at least 1, got {workers}")
     curves = _read(data, source, settings)
     _backtest(curves, plan, names, data, out, workers=workers, quiet=quiet)
-    click.echo(str(out / "index.html"))
+    say(str(out / "index.html"))
 
 
 @cli.command()
@@ -238,7 +241,7 @@ def report(folder: Path, out: Path | None) -> None:
     """Make the page of a folder written by `forecast` or `backtest` (again)."""
     from predictdyn.report import publish
 
-    click.echo(str(publish(folder, out)))
+    say(str(publish(folder, out)))
 
 
 @cli.command()
@@ -248,8 +251,8 @@ def report(folder: Path, out: Path | None) -> None:
 @QUIET
 def demo(out: Path, seed: int, workers: int | None, quiet: bool) -> None:
     """The main job on real training runs that come with the package: load, backtest, publish. No network."""
-    from predictdyn.backtest.folder import check_new
     from predictdyn.backtest.plan import Plan
+    from predictdyn.backtest.writing import check_new
     from predictdyn.loaders import tidy
     from predictdyn.registry import bundled
 
@@ -260,7 +263,7 @@ def demo(out: Path, seed: int, workers: int | None, quiet: bool) -> None:
     plan = Plan(cutoffs=(0.1, 0.25), metrics=DEMO_METRICS, max_folds=4, seed=seed, runs=DEMO_RUNS)
     used = workers or min(os.cpu_count() or 1, 4)
     _backtest(tidy.load(data), plan, cli_words.forecasters("curve_fit,auto"), data, out, workers=used, quiet=quiet)
-    click.echo(f"open {out / 'index.html'}")
+    say(f"open {out / 'index.html'}")
 
 
 # The first 24 recipes, three seeds each.
@@ -269,28 +272,48 @@ DEMO_METRICS = ("test_accuracy", "accuracy_gap", "corrupted_accuracy", "memorize
 
 
 def main() -> None:
-    """Entry point: ValueError is a wrong call or bad data, told in one line."""
+    """Entry point: bad input, and what the machine refuses, is one line; other errors are faults of ours."""
     # Quadrature and Gaussian conditioning need double precision; set before JAX is imported, and workers inherit it.
     os.environ.setdefault("JAX_ENABLE_X64", "1")
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    cli_faults.stop_on_signals()
     try:
         cli(standalone_mode=False)
+        # What a full disk or an ended reader refuses is found out here, not when the interpreter ends.
+        sys.stdout.flush()
     except click.ClickException as error:
         error.show()
         sys.exit(2)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("stopped", err=True)
+    except (click.Abort, KeyboardInterrupt) as error:
+        say("; ".join(["stopped", *getattr(error, "__notes__", [])]), err=True)
         sys.exit(130)
-    except ValueError as error:
-        click.echo(f"predictdyn: {' '.join(str(error).split())}", err=True)
+    except cli_faults.Stopped as error:
+        say("; ".join(["stopped", *getattr(error, "__notes__", [])]), err=True)
+        sys.exit(error.status)
+    except Exception as error:
+        line = cli_faults.line(error)
+        if line is None:
+            raise
+        _drop_output()
+        say(f"predictdyn: {line}", err=True)
         sys.exit(2)
 
 
+def _drop_output() -> None:
+    """What stdout has not taken is dropped: else the interpreter tries again at its end, and fails with more lines."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+
+
 def _backtest(curves: Curves, plan: Any, names: list[str], data: Path, out: Path, *, workers: int, quiet: bool) -> None:
-    from predictdyn.backtest.folder import new_folder, provenance
+    from predictdyn.backtest.folder import provenance
     from predictdyn.backtest.folds import groups
     from predictdyn.backtest.plan import matching_runs
     from predictdyn.backtest.replay import replay
+    from predictdyn.backtest.writing import aside, locked, pieces_kept
     from predictdyn.forecasters import BASELINES, forecaster
     from predictdyn.report import publish
 
@@ -306,20 +329,15 @@ def _backtest(curves: Curves, plan: Any, names: list[str], data: Path, out: Path
     # A plan that does not fit the data is told before any work, and any bar, begins.
     groups(curves, plan)
     curves = _needed(curves, plan.metrics)
-    resume = out.parent / f".{out.name}.resume"
-    resume.mkdir(parents=True, exist_ok=True)
-    try:
-        with bar("backtest", quiet=quiet) as progress, new_folder(out) as folder:
-            board = replay(
-                curves, plan, [forecaster(name) for name in names], BASELINES, folder,
-                about=about, headline=headline, workers=workers, resume=resume, progress=progress,
-            )  # fmt: skip
-            publish(folder)
-    except ValueError:
-        _remove(resume)
-        raise
-    _remove(resume)
-    click.echo(_board(board))
+    progress_bar = bar("backtest", quiet=quiet)
+    with locked(out), pieces_kept(out) as resume, progress_bar as progress, aside(out) as folder:
+        board = replay(
+            curves, plan, [forecaster(name) for name in names], BASELINES, folder,
+            about=about, headline=headline, workers=workers, resume=resume, progress=progress,
+        )  # fmt: skip
+        publish(folder)
+    for line in _board(board):
+        say(line)
 
 
 def _keep_compiled() -> None:
@@ -341,21 +359,21 @@ def _keep_compiled() -> None:
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 
-def _board(board: Any, top: int = 5) -> str:
+def _board(board: Any, top: int = 5) -> list[str]:
     lines = [f"{'forecaster':<14}{'skill':>8}  {'90 % interval':<18}{'90 % held':>9}"]
     for row in board.head(top).itertuples():
         interval = f"[{row.skill_lo:+.2f}, {row.skill_hi:+.2f}]"
         lines.append(f"{row.forecaster:<14}{row.skill:>+8.2f}  {interval:<18}{row.coverage_90:>8.0%}")
-    return "\n".join(lines)
+    return lines
 
 
-def _probabilities(out: Path, top: int = 12) -> str:
+def _probabilities(out: Path, top: int = 12) -> list[str]:
     import pandas as pd
 
     table = pd.read_csv(out / "probabilities.csv")
     lines = [f"{row.run}  P({row.event}) = {row.probability:.3f}  {row.status}" for row in table.head(top).itertuples()]
     left = len(table) - len(lines)
-    return "\n".join([*lines, *([f"... and {left} more in {out / 'probabilities.csv'}"] if left else [])])
+    return [*lines, *([f"... and {left} more in {out / 'probabilities.csv'}"] if left else [])]
 
 
 def _read(path: Path, source: str | None, settings: tuple[str, ...]) -> Curves:
@@ -369,7 +387,7 @@ def _read(path: Path, source: str | None, settings: tuple[str, ...]) -> Curves:
         warnings.simplefilter("always", UserWarning)
         curves = loaders.load(path, name, **cli_words.options(settings))
     for line in (*found, *(str(warning.message) for warning in caught)):
-        click.echo(line, err=True)
+        say(line, err=True)
     return curves
 
 
@@ -392,9 +410,3 @@ def _needed(curves: Curves, metrics: tuple[str, ...]) -> Curves:
     asked = set(target_metrics(curves, metrics))
     beside = {name for name, metric in curves.metrics.items() if metric.kind in ("signal", "schedule")}
     return curves.of_metrics(asked | beside)
-
-
-def _remove(folder: Path) -> None:
-    import shutil
-
-    shutil.rmtree(folder, ignore_errors=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from predictdyn.console import PATH, QUIET, bar, summary
+from predictdyn.console import PATH, QUIET, bar, say, summary
 
 
 @click.group()
@@ -27,7 +27,7 @@ def list_() -> None:
         rows.append((one.name, ", ".join(one.kinds), _size(one.bytes), one.licence, registry.place(one)))
     wide = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, wide, strict=True)).rstrip())
+        say("  ".join(cell.ljust(width) for cell, width in zip(row, wide, strict=True)).rstrip())
 
 
 @datasets.command()
@@ -42,7 +42,7 @@ def fetch(name: str, out: Path | None, mirror: str | None, quiet: bool) -> None:
     cache is the user's, or the folder that PREDICTDYN_CACHE names.
     """
     from predictdyn import registry
-    from predictdyn.backtest.folder import check_new, new_folder
+    from predictdyn.backtest.writing import check_new, new_folder
     from predictdyn.loaders import tidy
 
     one = registry.entry(name)
@@ -52,16 +52,13 @@ def fetch(name: str, out: Path | None, mirror: str | None, quiet: bool) -> None:
         folder = registry.fetch(name, mirror=mirror, progress=progress)
     curves = registry.load(name)
     if out is not None:
-        try:
-            with new_folder(out) as aside:
-                tidy.save(curves, aside)
-        except OSError as error:
-            raise ValueError(f"{out}: cannot be written ({error.strerror or error})") from None
-    click.echo(f"{summary(curves)} -> {out or folder}")
+        with new_folder(out) as aside:
+            tidy.save(curves, aside)
+    say(f"{summary(curves)} -> {out or folder}")
     for word, said in (("files", f"{folder} ({_size(one.bytes)})"), ("licence", one.licence), ("cite", one.citation)):
-        click.echo(f"{word + ':':<9}{said}")
+        say(f"{word + ':':<9}{said}")
     if one.homepage is not None:
-        click.echo(f"{'source:':<9}{one.homepage}")
+        say(f"{'source:':<9}{one.homepage}")
 
 
 def _size(count: int) -> str:

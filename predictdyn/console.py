@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,29 @@ if TYPE_CHECKING:
     from predictdyn.curves import Curves
 
 PATH = click.Path(path_type=Path)
+# Joiners inside words of some scripts and inside emoji; all other characters that show nothing are escaped.
+JOINERS = "\u200c\u200d"
 QUIET = click.option("--quiet", is_flag=True, help="No progress on stderr.")
+
+
+def printable(text: str) -> str:
+    r"""Text on one line of a terminal: characters that control it, or hide what follows, are escaped.
+
+    >>> print(printable("loss\x1b[31m\nrm -rf"))
+    loss\x1b[31m\nrm -rf
+    """
+    return "".join(_shown(letter) for letter in text)
+
+
+def _shown(letter: str) -> str:
+    if letter.isprintable() or letter in JOINERS or unicodedata.category(letter) == "Zs":
+        return letter
+    return letter.encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
+def say(line: str, *, err: bool = False) -> None:
+    """Print one line. Names in it come from logs that others wrote, so it is made `printable` first."""
+    click.echo(printable(line), err=err)
 
 
 def summary(curves: Curves, points: int | None = None) -> str:

@@ -4,6 +4,7 @@ import ast
 from pathlib import Path
 
 LAYERS = [
+    {"workers"},
     {"curves"},
     {"scales", "forms", "scores", "covariates"},
     {"forecast"},
@@ -11,7 +12,7 @@ LAYERS = [
     {"joint"},
     {"loaders", "forecasters", "backtest", "effects"},
     {"report", "registry", "console"},
-    {"cli_datasets", "cli_words"},
+    {"cli_datasets", "cli_words", "cli_faults"},
     {"cli"},
 ]
 PACKAGE = Path(__file__).parents[1] / "predictdyn"

@@ -1,12 +1,10 @@
-"""Write the files of the contract: aside first, then renamed, so that nothing half-written is ever left behind."""
+"""What a folder of results says of itself: metrics, provenance, hashes of the data."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,49 +17,6 @@ from predictdyn.curves import Curves, Metric
 
 PACKAGES = ("numpy", "scipy", "pandas", "scikit-learn", "statsmodels", "jax", "numpyro", "matplotlib")
 MANY_FILES = 40
-
-
-@contextmanager
-def new_folder(out: Path) -> Iterator[Path]:
-    """A folder to write in that becomes ``out`` when all went well, and is gone when not.
-
-    Raises ValueError when ``out`` exists and is not an empty folder.
-    """
-    check_new(out)
-    aside = out.parent / f".{out.name}.writing"
-    if aside.exists():
-        shutil.rmtree(aside)
-    aside.mkdir(parents=True)
-    try:
-        yield aside
-        aside.replace(out)
-    finally:
-        if aside.exists():
-            shutil.rmtree(aside)
-
-
-@contextmanager
-def folder_again(out: Path) -> Iterator[Path]:
-    """A folder to write in that takes the place of ``out``, a tidy folder of before, when all went well.
-
-    Raises ValueError where ``out`` holds anything but such a folder.
-    """
-    if not (out / "points.parquet").is_file():
-        raise ValueError(
-            f"{out} is no folder that load wrote, so it cannot be brought up to date; choose another --out"
-        )
-    before = out.parent / f".{out.name}.before"
-    with new_folder(out.parent / f".{out.name}.new") as folder:
-        yield folder
-    out.replace(before)
-    (out.parent / f".{out.name}.new").replace(out)
-    shutil.rmtree(before)
-
-
-def check_new(out: Path) -> None:
-    """Raises ValueError when ``out`` is in the way of new results."""
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"{out} exists already; choose another --out, or remove it first")
 
 
 def metrics_table(metrics: Mapping[str, Metric]) -> pd.DataFrame:

@@ -6,6 +6,7 @@ import hashlib
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,9 +15,12 @@ import pandas as pd
 
 from predictdyn import scores
 from predictdyn.backtest.folds import Fold, Group, folds, groups
+from predictdyn.backtest.pieces import Done, keep, kept, packed, unpacked
 from predictdyn.backtest.plan import Plan
+from predictdyn.backtest.writing import PIECE
 from predictdyn.curves import Curves
 from predictdyn.forecast import LEVELS, Fitted, Forecast, Forecaster, seed_for
+from predictdyn.workers import Parent, end_with, parent
 
 QUANTILES = [f"q{level:g}" for level in LEVELS]
 COLUMNS = [
@@ -32,14 +36,6 @@ class Work(NamedTuple):
     group: Group
     forecasters: tuple[Forecaster, ...]
     paths: pd.DataFrame | None  # run, metric, step, cutoff
-
-
-class Done(NamedTuple):
-    """What a piece gave: rows of forecasts, rows of paths, seconds by forecaster."""
-
-    rows: pd.DataFrame
-    paths: pd.DataFrame
-    seconds: dict[str, float]
 
 
 def run(
@@ -60,8 +56,9 @@ def run(
     ``paths`` (run, metric, step, cutoff) are extra targets for figures, given to the forecaster ``headline`` alone.
     Work is cut into pieces (group x forecaster, all baselines together) that joblib spreads over ``workers`` processes,
     or over a cluster inside ``joblib.parallel_config(backend="dask")``. Finished pieces are kept under ``resume`` by a
-    hash of all that they depend on, and are not done again. A forecaster that raises gets the draws of ``fallback`` and
-    a status. The rows do not depend on the number of workers, nor on which other forecasters run.
+    hash of all that they depend on, and are not done again; a damaged one is. A forecaster that raises gets the draws
+    of ``fallback`` and a status, but an OSError is a fault of the machine, and is raised. The rows do not depend on the
+    number of workers, on which other forecasters run, nor on what was kept.
     """
     from joblib import Parallel, delayed
 
@@ -77,21 +74,26 @@ def run(
     if not pieces:
         raise ValueError("nothing to backtest: no forecaster was named")
     data = _digest(curves) + _code()
-    jobs = (delayed(_piece)(curves, plan, piece, fallback, data, resume) for piece in pieces)
+    jobs = (delayed(_piece)(curves, plan, piece, fallback, data, resume, parent()) for piece in pieces)
     done: list[Done] = []
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given", category=UserWarning)
-        for result in Parallel(n_jobs=workers, return_as="generator")(jobs):
-            done.append(result)
-            progress(len(done), len(pieces))
+        # What joblib says where the loop is left early, by Ctrl-C, and the loop says itself.
+        warnings.filterwarnings("ignore", message=".* tasks which were still being processed", category=UserWarning)
+        # Closed at once whatever happens: workers must not write pieces while their folder is being removed.
+        with closing(Parallel(n_jobs=workers, return_as="generator")(jobs)) as results:
+            for result in results:
+                done.append(result)
+                progress(len(done), len(pieces))
     seconds: dict[str, float] = {}
     for one in done:
         for name, spent in one.seconds.items():
             seconds[name] = seconds.get(name, 0.0) + spent
-    rows = pd.concat([one.rows for one in done], ignore_index=True)
+    rows = pd.concat([one.rows for one in done if len(one.rows)] or [done[0].rows], ignore_index=True)
     rank = {one.name: i for i, one in enumerate(forecasters)}
     order = rows["forecaster"].map(rank).argsort(kind="stable")
-    return Done(rows.iloc[order].reset_index(drop=True), pd.concat([d.paths for d in done], ignore_index=True), seconds)
+    ways = [one.paths for one in done if len(one.paths)] or [done[0].paths]
+    return Done(rows.iloc[order].reset_index(drop=True), pd.concat(ways, ignore_index=True), seconds)
 
 
 def rows_of(
@@ -119,13 +121,24 @@ def rows_of(
     return table[COLUMNS]
 
 
-def _piece(curves: Curves, plan: Plan, work: Work, fallback: Forecaster, data: str, resume: Path | None) -> Done:
-    kept = None if resume is None else resume / f"{_name(plan, work, data)}.parquet"
-    if kept is not None and kept.exists():
-        table = pd.read_parquet(kept)
-        spent = dict(zip(table["forecaster"], table["_seconds"], strict=True))
-        path = table["_path"].to_numpy(dtype=bool)
-        return Done(table.loc[~path, COLUMNS], table.loc[path, COLUMNS], spent)
+def _piece(
+    curves: Curves, plan: Plan, work: Work, fallback: Forecaster, data: str, resume: Path | None, started_by: Parent
+) -> Done:
+    end_with(started_by)
+    file = None if resume is None else resume / f"{_name(plan, work, data)}{PIECE}"
+    before = None if file is None else kept(file)
+    if before is not None:
+        return before
+    new = packed(_worked(curves, plan, work, fallback))
+    if file is not None:
+        keep(new, file)
+    # Packed and unpacked whether it is kept or not, so that types do not tell what was kept from what was not.
+    back = unpacked(new)
+    assert back is not None
+    return back
+
+
+def _worked(curves: Curves, plan: Plan, work: Work, fallback: Forecaster) -> Done:
     rows, paths, seconds = [], [], {}
     all_folds = list(folds(curves, work.group, plan))
     for one in work.forecasters:
@@ -144,15 +157,8 @@ def _piece(curves: Curves, plan: Plan, work: Work, fallback: Forecaster, data: s
                     paths.append(_rows(way, np.full(len(target), np.nan), curves, one.name, fold))
         seconds[one.name] = time.perf_counter() - began
     nothing = pd.DataFrame(columns=COLUMNS)
-    result = Done(
-        pd.concat(rows, ignore_index=True), pd.concat(paths, ignore_index=True) if paths else nothing, seconds
-    )
-    if kept is not None:
-        both = pd.concat([result.rows.assign(_path=False), *(p.assign(_path=True) for p in paths)], ignore_index=True)
-        aside = kept.with_suffix(".writing")
-        both.assign(_seconds=both["forecaster"].map(seconds)).to_parquet(aside, index=False)
-        aside.replace(kept)
-    return result
+    some, ways = (pd.concat([table for table in tables if len(table)] or [nothing]) for tables in (rows, paths))
+    return Done(some, ways, seconds)
 
 
 def _rows(forecast: Forecast, truth: np.ndarray, curves: Curves, name: str, fold: Fold) -> pd.DataFrame:
@@ -163,6 +169,8 @@ def _fit(forecaster: Forecaster, history: Curves, seed: int) -> Fitted | str:
     """A fitted forecaster, or the words for why there is none: one bad member must not stop a backtest of twelve."""
     try:
         return forecaster.fit(history, seed=seed)
+    except OSError:
+        raise
     except Exception as error:
         return f"fit failed: {type(error).__name__}: {error}"[:200]
 
@@ -174,6 +182,8 @@ def _forecast(
     if not isinstance(fitted, str):
         try:
             return fitted.forecast(seen, target, seed=seed)
+        except OSError:
+            raise
         except Exception as error:
             why = f"forecast failed: {type(error).__name__}: {error}"[:200]
     plain = fallback.fit(history, seed=seed).forecast(seen, target, seed=seed)

@@ -103,7 +103,7 @@ def test_work_that_is_done_is_not_done_again(small, tmp_path, monkeypatch):
     run(
         small, Plan(cutoffs=(0.2,), test=("f2*",), metrics=("loss",)), [LAST], BASELINES, fallback=LAST, resume=tmp_path
     )
-    assert len(list(Path(tmp_path).glob("*.parquet"))) == 2, "another plan is other work"
+    assert len(list(Path(tmp_path).glob("*.piece"))) == 2, "another plan is other work"
 
 
 def test_a_forecaster_that_raises_gives_rows_with_a_status(small):
