@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 
+from predictdyn.loaders._csv_rows import csv_names
 from predictdyn.loaders._json_rows import Rows
 from predictdyn.loaders._rows import number_of
 from predictdyn.loaders._runlog import RunLog
@@ -14,6 +17,16 @@ from predictdyn.loaders._runlog import RunLog
 ABSENT = "NA"  # Keras writes it where a row lacks what others have
 NO_NUMBER = "value(s) that are no numbers dropped"
 NO_STEP = "line(s) without a step dropped"
+
+
+def need_clock(file: Path, raw: bytes, clock: str) -> None:
+    """Raises ValueError where the first line of a table does not name its clock."""
+    try:
+        names = csv_names(raw)
+    except csv.Error as error:
+        raise ValueError(f"{file}, line 1: no names of columns ({error})") from None
+    if clock not in names:
+        raise ValueError(f"{file}: no column {clock}; found {', '.join(names[:12]) or 'nothing'}")
 
 
 def run_of(run: str, found: Rows, clock: str, config: Mapping[str, object], planned: float | None) -> RunLog:

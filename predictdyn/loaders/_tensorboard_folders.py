@@ -31,6 +31,7 @@ EVALUATION = (
 )  # fmt: skip
 # eval_0, val-1, eval_cifar10: phases, too, beside or below what is one without doubt.
 NUMBERED = re.compile(rf"(?:{'|'.join((*TRAINING, *EVALUATION))})[-_]?\d+|(?:eval|evaluation)[-_].+", re.IGNORECASE)
+STAMP = re.compile(r"\d{9,}(\.\d+)?")  # what add_hparams calls a folder by itself: the time
 SESSION_END = b"_hparams_/session_end_info"  # which only add_hparams writes at the beginning of a file
 RECORDS, FEW = 256, 8  # of a file that are looked at, and events with scalars among them
 ASKED, LONGEST = 1 << 12, 1 << 40  # bytes of a record that may hold scalars, and more than any record has
@@ -79,9 +80,9 @@ def together(folders: Folders) -> dict[Path, Group]:
         found = _below_a_run(folder, heads)
         if found is not None:
             owner[folder] = found
-    owner |= _sessions(heads, owner)
     owner |= _phases(heads, owner)
     owner |= _above_runs(heads, owner)
+    owner |= _sessions(heads, owner)
     groups: dict[Path, list[Part]] = {}
     for folder, files in folders.items():
         run, roles = _rooted(folder, owner)
@@ -212,9 +213,10 @@ def _below_a_run(folder: Path, heads: Mapping[Path, _Head]) -> _Owner | None:
 def _sessions(heads: Mapping[Path, _Head], owner: Mapping[Path, _Owner]) -> dict[Path, _Owner]:
     """Folders of `add_hparams` in a run that has curves. Several with unlike settings are trials, which stay runs."""
     found: dict[Path, list[tuple[Path, Mapping[str, object]]]] = {}
+    of_parts = {run for run, _ in owner.values()}
     for folder, head in heads.items():
         above = folder.parent
-        if folder in owner or folder == above or above not in heads or not heads[above].tags:
+        if folder in owner or folder == above or not (above in of_parts or (above in heads and heads[above].tags)):
             continue
         settings = head.session()
         if settings is not None:
@@ -244,7 +246,7 @@ def _phases(heads: Mapping[Path, _Head], owner: Mapping[Path, _Owner]) -> dict[P
         above = folder.parent
         if folder == above or not _is_phase(folder.name) or (above in heads and heads[above].tags):
             continue
-        beside = children[above]
+        beside = {name for name in children[above] if not STAMP.fullmatch(name)}
         exact = {name.lower() for name in beside if _is_phase(name, numbered=False)}
         pair = bool(exact & {*TRAINING}) and bool(exact & {*EVALUATION})
         grouping = any(above / name in holding for name in beside if _is_phase(name))

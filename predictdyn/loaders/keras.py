@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from predictdyn.curves import Curves
-from predictdyn.loaders._csv_rows import csv_names, csv_rows
+from predictdyn.loaders._csv_rows import csv_rows
 from predictdyn.loaders._folders import beginning, files_named, first_line
 from predictdyn.loaders._gather import gathered
-from predictdyn.loaders._logger_csv import NO_NUMBER, run_of
+from predictdyn.loaders._logger_csv import NO_NUMBER, need_clock, run_of
 from predictdyn.loaders._runlog import Item, RunLog
 from predictdyn.loaders._tables import read_bytes, read_text
 
@@ -63,8 +63,7 @@ def read(item: Item) -> RunLog:
             raise ValueError(f"{file}: expected a history of Keras, an object of lists of numbers; is it cut short?")
         return _of_history(item.run, content)
     raw = _commas(read_bytes(file))
-    if "epoch" not in (names := csv_names(raw)):
-        raise ValueError(f"{file}: no column epoch; found {', '.join(names[:12]) or 'nothing'}")
+    need_clock(file, raw, "epoch")
     return run_of(item.run, csv_rows(raw), "epoch", {}, None)
 
 

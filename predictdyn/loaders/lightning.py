@@ -7,10 +7,10 @@ from collections import Counter
 from pathlib import Path
 
 from predictdyn.curves import Curves
-from predictdyn.loaders._csv_rows import csv_names, csv_rows
+from predictdyn.loaders._csv_rows import csv_rows
 from predictdyn.loaders._folders import files_named, first_line, is_file
 from predictdyn.loaders._gather import gathered
-from predictdyn.loaders._logger_csv import run_of
+from predictdyn.loaders._logger_csv import need_clock, run_of
 from predictdyn.loaders._runlog import Item, RunLog
 from predictdyn.loaders._settings_beside import SETTINGS, UNREAD, settings_beside
 from predictdyn.loaders._tables import read_bytes
@@ -51,8 +51,7 @@ def scan(path: Path) -> list[Item]:
 def read(item: Item) -> RunLog:
     """One run with its settings; ValueError where its table has no column step."""
     raw = read_bytes(item.files[0])
-    if "step" not in (names := csv_names(raw)):
-        raise ValueError(f"{item.files[0]}: no column step; found {', '.join(names[:12]) or 'nothing'}")
+    need_clock(item.files[0], raw, "step")
     config, passed = settings_beside(item.files[0].parent)
     lengths = [config[key] for key in config if key.rpartition("/")[2] in LENGTHS]
     planned = next((float(n) for n in lengths if isinstance(n, int | float) and 0 < n < float("inf")), None)

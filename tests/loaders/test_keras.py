@@ -118,3 +118,9 @@ def test_keras_writes_what_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     expected = {(name, step, value) for name, values in history.history.items() for step, value in enumerate(values)}
     assert set(rows(of(tmp_path / "run.csv"))) == set(rows(of(tmp_path / "run.json"))) == expected
     assert of(tmp_path / "run.json").planned == 2
+
+
+def test_a_bare_carriage_return_among_the_names_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").write_bytes(b"epoch,los\rs,acc\n0,1,2\n")
+    with pytest.raises(ValueError, match=r"metrics\.csv(, line 1)?: no "):
+        keras.read(Item("x", (tmp_path / "metrics.csv",)))

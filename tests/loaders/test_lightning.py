@@ -95,3 +95,9 @@ def test_any_bytes_are_read_or_said_in_one_line(tmp_path_factory: pytest.TempPat
 def test_any_text_of_settings_is_read(text: str) -> None:
     found, passed = settings_of(text)
     assert passed >= 0 and all(isinstance(name, str) for name in found)
+
+
+def test_a_bare_carriage_return_among_the_names_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").write_bytes(b"step,los\rs\n0,1\n")
+    with pytest.raises(ValueError, match=r"metrics\.csv(, line 1)?: no "):
+        lightning.read(Item("x", (tmp_path / "metrics.csv",)))

@@ -177,6 +177,18 @@ def test_settings_of_add_hparams_belong_to_the_run(tmp_path: Path) -> None:
     assert found["a"].dropped == {tensorboard.MERGED: 1, tensorboard.FINAL: 1}
 
 
+@pytest.mark.parametrize("folders", [["train"], ["train", "val"], ["loss/a", "loss/b"]])
+def test_settings_belong_to_a_run_that_is_only_parts(tmp_path: Path, folders: list[str]) -> None:
+    for folder in folders:
+        write(tmp_path / "r" / folder, {"loss": [2, 1]})
+    writer = SummaryWriter(str(tmp_path / "r"))
+    writer.add_hparams({"lr": 0.5}, {"best": 0.75})
+    writer.close()
+    (log,) = logs(tmp_path).values()
+    assert log.config == {"lr": 0.5} and curve(log, "best") == [(1, 0.75)]
+    assert log.dropped == {tensorboard.MERGED: len(folders) + 1}
+
+
 def test_trials_that_one_writer_logged_stay_runs(tmp_path: Path) -> None:
     writer = SummaryWriter(str(tmp_path / "search"))
     for i in range(3):
@@ -256,3 +268,17 @@ def test_a_thousand_runs_are_found_at_once(tmp_path: Path) -> None:
     items = tensorboard.scan(tmp_path)
     assert time.perf_counter() - began < 5
     assert len(items) == 501
+
+
+def test_the_writer_of_tensorboard_itself(tmp_path: Path) -> None:
+    """It writes scalars as tensors, like TensorFlow, and so like Keras."""
+    writer = pytest.importorskip("tensorboard.summary").Writer
+    for phase, first in (("train", 2.0), ("validation", 2.5)):
+        own = writer(str(tmp_path / "cnn" / phase))
+        for epoch in range(3):
+            own.add_scalar("epoch_loss", first - epoch / 2, epoch)
+        own.close()
+    (log,) = logs(tmp_path).values()
+    assert log.run == "cnn"
+    assert curve(log, "train/epoch_loss") == [(0, 2), (1, 1.5), (2, 1)]
+    assert curve(log, "validation/epoch_loss") == [(0, 2.5), (1, 2), (2, 1.5)]

@@ -342,5 +342,5 @@ def test_a_file_that_cannot_be_read_fails_no_other(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "run-pipe.wandb")
     found = {one.run: one for one in wandb.scan(tmp_path)}
     assert set(found) == {"r", "bad"} and len(wandb.read(found["r"]).value) == 5
-    with pytest.raises(ValueError, match=r"not a \\.wandb file"):
+    with pytest.raises(ValueError, match=r"not a \.wandb file"):
         wandb.read(found["bad"])
