@@ -26,7 +26,7 @@ def fingerprints(points: pd.DataFrame) -> dict[tuple[str, str], int]:
     run, metric = (points[name].to_numpy(dtype=object) for name in ("run", "metric"))
     step, value = (points[name].to_numpy(float) for name in ("step", "value"))
     begins = np.flatnonzero(np.append(True, (run[1:] != run[:-1]) | (metric[1:] != metric[:-1])))
-    changes = np.append(0, (np.diff(value) != 0).astype(int))
+    changes = np.append(0, (value[1:] != value[:-1]).astype(int))
     changes[begins] = 0
     often = np.add.reduceat(changes, begins) >= ENOUGH - 1
     mixed = pd.util.hash_array(step) * np.uint64(3) ^ pd.util.hash_array(value)

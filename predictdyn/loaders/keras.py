@@ -16,6 +16,7 @@ from predictdyn.loaders._folders import beginning, files_named, first_line
 from predictdyn.loaders._gather import gathered
 from predictdyn.loaders._logger_csv import NO_NUMBER, need_clock, run_of
 from predictdyn.loaders._runlog import Item, RunLog
+from predictdyn.loaders._table_clock import counts
 from predictdyn.loaders._tables import read_bytes, read_text
 
 ASKED = 1 << 20  # a JSON file larger than this is no history
@@ -84,7 +85,7 @@ def _is_csv(file: Path) -> bool:
         return False
     first = _commas(first_line(file, 1 << 16)).decode("utf-8-sig", errors="replace")
     epoch, *names = first.strip().split(",")
-    return epoch == "epoch" and "loss" in names and names == sorted(names) and "step" not in names
+    return epoch == "epoch" and "loss" in names and names == sorted(names) and not any(map(counts, names))
 
 
 def _commas(raw: bytes) -> bytes:
