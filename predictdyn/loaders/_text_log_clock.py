@@ -32,6 +32,7 @@ BEFORE = "line(s) with a step dropped before the first one whose form recurs"
 EARLY = "line(s) with an epoch before the first step dropped"
 ODD = "line(s) whose step is no whole number dropped"
 EMPTY = "line(s) with a step and no number that can be read"
+UNLIKE = "line(s) without a counter not looked at: no two of them are alike"
 MANY = 3  # names on a line
 MOST_SHORT = 10  # lines of a nameless counter between two falls, on average: fewer are numbers of processes
 
@@ -74,7 +75,7 @@ def clocked(found: Found) -> Clocked:
       counter results of evaluations count: see `_text_log_results.placed`.
     * The planned length is the N of the last line (times the number of epochs, where steps are counted within them).
     """
-    dropped: Counter[str] = Counter({STROKES: found.over})
+    dropped: Counter[str] = Counter({STROKES: found.over, UNLIKE: found.unread})
     blocks = [rows for rows in found.rows if rows.form.kind == "block"]
     results = [rows for rows in found.rows if rows.form.kind == "result"]
     rows = _counting([rows for rows in found.rows if rows.form.kind not in ("block", "result")], dropped)

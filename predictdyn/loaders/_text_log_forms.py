@@ -75,8 +75,10 @@ class Form(NamedTuple):
     like: str = ""
 
 
-def form_of(skeleton: str) -> Form | None:
+def form_of(skeleton: str, *, counting: bool = False) -> Form | None:
     r"""The form of a line without its numbers; None where it counts nothing and has no number with a name.
+
+    With ``counting`` lines that count nothing have none.
 
     >>> form = form_of("step:\0/\0 val_loss:\0 train_time:\0ms")
     >>> form.clock, form.step, form.last, [(field.name, field.slot, field.scale) for field in form.fields]
@@ -86,7 +88,7 @@ def form_of(skeleton: str) -> Form | None:
     """
     if skeleton.lstrip().startswith(("#", "//")):
         return None
-    return _counting(skeleton) or _in_block(skeleton) or _result(skeleton)
+    return _counting(skeleton) or (None if counting else _in_block(skeleton) or _result(skeleton))
 
 
 def whole_run(clock: str) -> bool:
