@@ -10,7 +10,7 @@ import numpy as np
 
 from predictdyn.loaders._text_log_forms import Form, form_of
 from predictdyn.loaders._text_log_json import json_rows
-from predictdyn.loaders._text_log_names import SLOT, phase_of, split
+from predictdyn.loaders._text_log_names import SLOT, is_outcome, phase_of, says_phase, split
 from predictdyn.loaders._text_log_tables import may_hold_tables, without_tables
 
 CHUNK = 1 << 22  # characters that are split at a time: what is held beside the text stays small
@@ -85,12 +85,12 @@ def rows_of(text: str) -> Found:
     first, cut, over, unread = 0, 0, 0, 0
     for chunk, ends in _chunks(plain(text)):
         lines = chunk.split("\n")
-        if ends and lines[-1] and _is_cut(lines):
-            lines[-1] = ""
-            cut = 1
         if '{"' in chunk:
             for form, places, numbers in json_rows(lines):
                 found.setdefault(form, []).append((np.array(places) + first, numbers))
+        if ends and lines[-1] and _is_cut(lines):
+            lines[-1] = ""
+            cut = 1
         groups = _alike(lines)
         if may_hold_tables(groups):
             lines, strokes = without_tables(lines)
@@ -167,7 +167,9 @@ def _is_cut(lines: list[str]) -> bool:
     """Whether the last line, which has no end, may lack something."""
     skeleton, numbers = split(lines[-1])
     form = form_of(skeleton)
-    if form is None or form.kind == "result":
+    if form is None:
+        return False
+    if form.kind == "result" and not any(is_outcome(field.name) or says_phase(field.name) for field in form.fields):
         return False
     last = _key(lines[-1])
     before = (split(line) for line in reversed(lines[:-1]) if _key(line) == last)
