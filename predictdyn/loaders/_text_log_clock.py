@@ -33,7 +33,7 @@ EARLY = "line(s) with an epoch before the first step dropped"
 ODD = "line(s) whose step is no whole number dropped"
 EMPTY = "line(s) with a step and no number that can be read"
 UNLIKE = "line(s) without a counter not looked at: no two of them are alike"
-MANY = 3  # names on a line
+MANY = 2  # names on a line
 MOST_SHORT = 10  # lines of a nameless counter between two falls, on average: fewer are numbers of processes
 
 
