@@ -166,7 +166,7 @@ def _whole(found: Sequence[Rows], dropped: Counter[str]) -> list[Rows]:
     kept = []
     for rows in found:
         step = rows.numbers[:, STEP]
-        good = np.isfinite(step) & (step >= 0) & ((rows.form.kind == "epoch") | (step % 1 == 0))
+        good = np.isfinite(step) & (step >= 0) & ((rows.form.kind == "epoch") | (np.floor(step) == step))
         dropped[ODD] += int((~good).sum())
         if good.any():
             kept.append(only(rows, good))
@@ -228,7 +228,7 @@ def _stepped(group: list[Rows], kind: str, first: float, dropped: Counter[str]) 
     if not group:
         return [], []
     line, numbers = in_order(group)
-    with_epoch = np.isfinite(numbers[:, EPOCH]) & (numbers[:, EPOCH] % 1 == 0)
+    with_epoch = np.isfinite(numbers[:, EPOCH]) & (np.floor(numbers[:, EPOCH]) == numbers[:, EPOCH])
     within = with_epoch.any() and (kind != "step" or _begins_again(numbers[with_epoch]))
     length = numbers[:, LAST]
     if within and not np.isfinite(length).any():

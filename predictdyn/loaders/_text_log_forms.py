@@ -134,7 +134,8 @@ def _slots(skeleton: str) -> _Slots:
     over = {i: i + 1 for i in slots[:-1] if _PAIR.fullmatch(pieces[i + 1])}
     # 2024/10/20, 2024-10-20 and 12:33:44 are no numbers to keep.
     joined = {j for i in slots[:-1] if pieces[i + 1] in ("-", ":", ".") for j in (i, i + 1)}
-    joined -= {i + 1 for i in joined if pieces[i + 1] == "-" and re.match(r"batch\b", pieces[i + 2])}  # 1-100batch:
+    # 1-100batch: is no date.
+    joined -= {i + 1 for i in slots[:-1] if pieces[i + 1] == "-" and re.match(r"batch\b", pieces[i + 2])}
     for i in [i for i in over if i + 1 in over]:
         if STEPS.fullmatch((names[i] or "").lower()):  # Tesseract: iteration 100/200/300
             joined |= {i + 1, i + 2}

@@ -164,7 +164,7 @@ COUNTERS: dict[str, tuple[str, Curves, float | None, int]] = {
     ),
     "skorch": (
         "  epoch    train_loss    valid_acc     dur\n-------  ------------  -----------  ------\n"
-        + "".join(f"      {e}       \x1b[36m{4 / e:.4f}\x1b[0m       \x1b[32m0.5{e}\x1b[0m  0.0{e}00\n" for e in (1, 2)),
+        + "".join(f"      {e}       \x1b[36m{4 / e:.4f}\x1b[0m      \x1b[32m0.5{e}\x1b[0m  0.0{e}00\n" for e in (1, 2)),
         {"train_loss": [(1, 4), (2, 2)], "valid_acc": [(1, 0.51), (2, 0.52)], "dur": [(1, 0.01), (2, 0.02)]}, None, 0,
     ),
     "spaCy": (
