@@ -115,7 +115,7 @@ def under_epochs(group: list[Rows], epochs: Sequence[Rows], dropped: Counter[str
 
 
 def bars_of_evaluations(rows: Sequence[Rows], found: Found) -> list[Rows]:
-    """Rows of i/N, with no epoch on them, in the phase that was said last, where that is an evaluation for all of one N.
+    """Rows of i/N, without an epoch, in the phase that was said last, where that is an evaluation for all of one N.
 
     There is another N for which it is not, and either the lines of the two alternate, or what says the phase is a line
     without numbers.

@@ -32,7 +32,8 @@ BEFORE = "line(s) with a step dropped before the first one whose form recurs"
 EARLY = "line(s) with an epoch before the first step dropped"
 ODD = "line(s) whose step is no whole number dropped"
 EMPTY = "line(s) with a step and no number that can be read"
-MANY = 3  # names on a line
+UNLIKE = "line(s) without a counter not looked at: no two of them are alike"
+MANY = 2  # names on a line
 MOST_SHORT = 10  # lines of a nameless counter between two falls, on average: fewer are numbers of processes
 
 
@@ -74,7 +75,7 @@ def clocked(found: Found) -> Clocked:
       counter results of evaluations count: see `_text_log_results.placed`.
     * The planned length is the N of the last line (times the number of epochs, where steps are counted within them).
     """
-    dropped: Counter[str] = Counter({STROKES: found.over})
+    dropped: Counter[str] = Counter({STROKES: found.over, UNLIKE: found.unread})
     blocks = [rows for rows in found.rows if rows.form.kind == "block"]
     results = [rows for rows in found.rows if rows.form.kind == "result"]
     rows = _counting([rows for rows in found.rows if rows.form.kind not in ("block", "result")], dropped)
@@ -165,7 +166,7 @@ def _whole(found: Sequence[Rows], dropped: Counter[str]) -> list[Rows]:
     kept = []
     for rows in found:
         step = rows.numbers[:, STEP]
-        good = np.isfinite(step) & (step >= 0) & ((rows.form.kind == "epoch") | (step % 1 == 0))
+        good = np.isfinite(step) & (step >= 0) & ((rows.form.kind == "epoch") | (np.floor(step) == step))
         dropped[ODD] += int((~good).sum())
         if good.any():
             kept.append(only(rows, good))
@@ -227,7 +228,7 @@ def _stepped(group: list[Rows], kind: str, first: float, dropped: Counter[str]) 
     if not group:
         return [], []
     line, numbers = in_order(group)
-    with_epoch = np.isfinite(numbers[:, EPOCH]) & (numbers[:, EPOCH] % 1 == 0)
+    with_epoch = np.isfinite(numbers[:, EPOCH]) & (np.floor(numbers[:, EPOCH]) == numbers[:, EPOCH])
     within = with_epoch.any() and (kind != "step" or _begins_again(numbers[with_epoch]))
     length = numbers[:, LAST]
     if within and not np.isfinite(length).any():

@@ -75,8 +75,10 @@ class Form(NamedTuple):
     like: str = ""
 
 
-def form_of(skeleton: str) -> Form | None:
+def form_of(skeleton: str, *, counting: bool = False) -> Form | None:
     r"""The form of a line without its numbers; None where it counts nothing and has no number with a name.
+
+    With ``counting`` lines that count nothing have none.
 
     >>> form = form_of("step:\0/\0 val_loss:\0 train_time:\0ms")
     >>> form.clock, form.step, form.last, [(field.name, field.slot, field.scale) for field in form.fields]
@@ -86,7 +88,7 @@ def form_of(skeleton: str) -> Form | None:
     """
     if skeleton.lstrip().startswith(("#", "//")):
         return None
-    return _counting(skeleton) or _in_block(skeleton) or _result(skeleton)
+    return _counting(skeleton) or (None if counting else _in_block(skeleton) or _result(skeleton))
 
 
 def whole_run(clock: str) -> bool:
@@ -132,7 +134,8 @@ def _slots(skeleton: str) -> _Slots:
     over = {i: i + 1 for i in slots[:-1] if _PAIR.fullmatch(pieces[i + 1])}
     # 2024/10/20, 2024-10-20 and 12:33:44 are no numbers to keep.
     joined = {j for i in slots[:-1] if pieces[i + 1] in ("-", ":", ".") for j in (i, i + 1)}
-    joined -= {i + 1 for i in joined if pieces[i + 1] == "-" and re.match(r"batch\b", pieces[i + 2])}  # 1-100batch:
+    # 1-100batch: is no date.
+    joined -= {i + 1 for i in slots[:-1] if pieces[i + 1] == "-" and re.match(r"batch\b", pieces[i + 2])}
     for i in [i for i in over if i + 1 in over]:
         if STEPS.fullmatch((names[i] or "").lower()):  # Tesseract: iteration 100/200/300
             joined |= {i + 1, i + 2}

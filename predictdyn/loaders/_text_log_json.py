@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from predictdyn.loaders._text_log_names import EVALUATIONS, in_phase, phase_of
 
 _NUMBER = re.compile(r"[-+]?(?:(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?|(?i:nan|inf(?:inity)?))", re.ASCII)
 _MODES = ("mode", "phase", "split", "stage")  # keys whose word is the phase of a row: {"mode": "val", ...}
+_DIGITS = str.maketrans("", "", "0123456789")
 _CLOCKS = ((WHOLE_RUN, "step"), (re.compile("step"), "step"), (STEPS, "step"), (BATCHES, "batch"))
 
 
@@ -38,14 +40,22 @@ def json_rows(lines: list[str]) -> Iterator[tuple[Form, list[int], np.ndarray]]:
     [('val/loss', [0], [100.0, 5.2])]
     """
     found: dict[Form, tuple[list[int], list[list[float]]]] = {}
+    layouts: dict[tuple[str, ...], _Layout] = {}
     for place, line in enumerate(lines):
         at = line.find('{"')
         record = _object(line[at:].rstrip()) if at >= 0 else None
         if record is not None:
-            form, numbers = _row(line[:at], record)
-            places, rows = found.setdefault(form, ([], []))
+            cells = {name: cell for name, value in record.items() if (cell := _cell(value)) is not None}
+            step = next((name for name in cells if cells[name] % 1 and STEPS.fullmatch(name.lower())), "")
+            before = line[:at].translate(_DIGITS)
+            before += "".join(f" {record[mode]} " for mode in _MODES if isinstance(record.get(mode), str))
+            layout = layouts.get((before, step, *cells))
+            if layout is None:
+                layout = layouts[(before, step, *cells)] = _layout(before, record, cells)
+            places, rows = found.setdefault(layout.form, ([], []))
             places.append(place)
-            rows.append(numbers)
+            clocks = [cells.get(name, np.nan) for name in (layout.step, layout.epoch)]
+            rows.append([clocks[0], np.nan, clocks[1], np.nan, *(cells[name] for name in layout.names)])
             lines[place] = ""
     for form, (places, rows) in found.items():
         yield form, places, np.array(rows, dtype=float).reshape(len(places), 4 + len(form.fields))
@@ -60,26 +70,34 @@ def _object(text: str) -> Mapping[str, object] | None:
         return None
 
 
-def _row(before: str, record: Mapping[str, object]) -> tuple[Form, list[float]]:
-    cells = {name: cell for name, value in record.items() if (cell := _cell(value)) is not None}
-    before += "".join(f" {record[mode]} " for mode in _MODES if isinstance(record.get(mode), str))
+class _Layout(NamedTuple):
+    """Where the numbers of a record go: the keys of its step and its epoch ("": none), and those of its metrics."""
+
+    form: Form
+    step: str
+    epoch: str
+    names: list[str]
+
+
+def _layout(before: str, record: Mapping[str, object], cells: Mapping[str, float]) -> _Layout:
     plain = {name: name.lower() for name in cells}
-    kind, step = "", None
-    for words, counted in _CLOCKS:
-        step = next((name for name in cells if words.fullmatch(plain[name]) and cells[name] % 1 == 0), None)
-        if step is not None:
-            kind = counted
-            break
-    epoch = next((name for name in cells if EPOCHS.fullmatch(plain[name])), None)
-    if step is None and epoch is not None:
-        kind, step, epoch = "epoch", epoch, None
-    fields = tuple(Field(in_phase(name, before), -1, -1, "") for name in cells if name not in (step, epoch))
-    phase = phase_of(f"{before} {step or ''}".replace("_", " "))
+    found = [
+        (name, kind)
+        for words, kind in _CLOCKS
+        for name in cells
+        if words.fullmatch(plain[name]) and cells[name] % 1 == 0
+    ]
+    step, kind = found[0] if found else ("", "")
+    epoch = next((name for name in cells if EPOCHS.fullmatch(plain[name])), "")
+    if not step and epoch:
+        kind, step, epoch = "epoch", epoch, ""
+    names = [name for name in cells if name not in (step, epoch)]
+    fields = tuple(Field(in_phase(name, before), -1, -1, "") for name in names)
+    phase = phase_of(f"{before} {step}".replace("_", " "))
     said = like(f'{before}{{"{next(iter(record), "")}": …}}') if not kind or phase in EVALUATIONS else ""
-    clock = "" if step is None else f"{step.rpartition('_')[2] if WHOLE_RUN.fullmatch(plain[step]) else step}:#"
-    form = Form(clock, kind or "result", 0 if kind else -1, -1, -1 if epoch is None else 1, -1, fields, phase, said)
-    clocks = [cells[step] if step else np.nan, np.nan, cells[epoch] if epoch else np.nan, np.nan]
-    return form, [*clocks, *(cells[name] for name in cells if name not in (step, epoch))]
+    clock = f"{step.rpartition('_')[2] if WHOLE_RUN.fullmatch(step.lower()) else step}:#" if step else ""
+    form = Form(clock, kind or "result", 0 if kind else -1, -1, 1 if epoch else -1, -1, fields, phase, said)
+    return _Layout(form, step, epoch, names)
 
 
 def _cell(value: object) -> float | None:

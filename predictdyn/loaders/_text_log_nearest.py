@@ -80,7 +80,15 @@ def _pattern(form: _Lines) -> str:
     others = [i for i in free if i != step and len(np.unique(form.table[:, i])) > 1]
     if not others:
         return ""
-    metric = max(others, key=lambda i: (is_outcome(names[i]), bool(names[i]), (form.table[:, i] % 1 != 0).any(), -i))
+    metric = max(
+        others,
+        key=lambda i: (
+            is_outcome(names[i]),
+            bool(names[i]),
+            (np.floor(form.table[:, i]) != form.table[:, i]).any(),
+            -i,
+        ),
+    )
     word = re.sub(r"\W+", "_", names[metric]).strip("_")
     cell = r"[-+.\deE]+" if re.match(r"[A-Za-z%]", pieces[metric + 1]) else r"[-+.,\w]+"  # a unit is left behind
     word = word if word.isidentifier() and word not in ("step", "epoch", "last_step") else "value"
@@ -101,4 +109,6 @@ def _before(pieces: list[str], slot: int) -> str:
 
 
 def _counts(column: np.ndarray) -> bool:
-    return bool((column % 1 == 0).all() and (column >= 0).all() and (np.diff(column) >= 0).all() and np.ptp(column) > 0)
+    if not (np.isfinite(column) & (column >= 0) & (np.floor(column) == column)).all():
+        return False
+    return bool((np.diff(column) >= 0).all()) and column[0] < column[-1]

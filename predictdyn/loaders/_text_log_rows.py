@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from predictdyn.loaders._text_log_forms import Form, form_of
 from predictdyn.loaders._text_log_json import json_rows
-from predictdyn.loaders._text_log_names import SLOT, phase_of, split
+from predictdyn.loaders._text_log_names import SLOT, is_outcome, phase_of, says_phase, split
 from predictdyn.loaders._text_log_tables import may_hold_tables, without_tables
 
 CHUNK = 1 << 22  # characters that are split at a time: what is held beside the text stays small
 MOST_EXACT = 8  # lines that differ in digits of words (acc1, acc5) only; more than these are file names and the like
 MOST_KNOWN = 100_000  # lines without numbers that are remembered, for logs in which no two are alike
+MOST_ALONE = 2_000  # forms of lines like no other: more of them are no log
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _BAR = re.compile(r"(?<=%)\|[^|\n]*\|")  # what tqdm draws between its percent and its i/N
 _COCO = re.compile(
@@ -49,8 +50,9 @@ class Rows(NamedTuple):
 class Found(NamedTuple):
     """All rows of a text, by form, and the ``phases``: word by word the lines (n,), sorted, that say it.
 
-    ``titles`` are the lines (n,) of those that have no digits. ``cut`` is 1 where the text ends within a line, which was
-    left out; ``over`` counts rows of tables that were written over by the next stroke of a progress bar.
+    ``titles`` are the lines (n,) of those that have no digits. ``cut`` is 1 where the text ends within a line, which
+    was left out; ``over`` counts rows of tables that were written over by the next stroke of a progress bar, ``unread``
+    lines that were not looked at (`_one_by_one`).
     """
 
     rows: list[Rows]
@@ -58,6 +60,7 @@ class Found(NamedTuple):
     titles: np.ndarray
     cut: int
     over: int
+    unread: int
 
 
 def only(rows: Rows, chosen: np.ndarray) -> Rows:
@@ -78,15 +81,16 @@ def rows_of(text: str) -> Found:
     phases: dict[str, list[np.ndarray]] = {}
     titles: list[np.ndarray] = [np.empty(0, dtype=int)]
     known: dict[bytes, list[Matcher] | None] = {}
-    first, cut, over = 0, 0, 0
+    forms: dict[tuple[object, ...], Form] = {}
+    first, cut, over, unread = 0, 0, 0, 0
     for chunk, ends in _chunks(plain(text)):
         lines = chunk.split("\n")
-        if ends and lines[-1] and _is_cut(lines):
-            lines[-1] = ""
-            cut = 1
         if '{"' in chunk:
             for form, places, numbers in json_rows(lines):
                 found.setdefault(form, []).append((np.array(places) + first, numbers))
+        if ends and lines[-1] and _is_cut(lines):
+            lines[-1] = ""
+            cut = 1
         groups = _alike(lines)
         if may_hold_tables(groups):
             lines, strokes = without_tables(lines)
@@ -96,11 +100,18 @@ def rows_of(text: str) -> Found:
                 phases.setdefault(phase, []).append(np.array(places) + first)
                 if len(key) == len(lines[places[0]].encode()):
                     titles.append(np.array(places) + first)
-        for form, where, numbers in _matched(lines, groups, known):
+        if len(known) > MOST_KNOWN:
+            known.clear()
+        alone = [key for key, places in groups.items() if len(places) == 1 and key not in known]
+        parts, count = _one_by_one(lines, [groups.pop(key)[0] for key in alone], forms)
+        unread += count
+        for form, where, numbers in [*parts, *_matched(lines, groups, known)]:
             found.setdefault(form, []).append((where + first, numbers))
         first += chunk.count("\n")
     said = {phase: np.sort(np.concatenate(places)) for phase, places in phases.items()}
-    return Found([_in_order(form, parts) for form, parts in found.items()], said, np.concatenate(titles), cut, over)
+    return Found(
+        [_in_order(form, parts) for form, parts in found.items()], said, np.concatenate(titles), cut, over, unread
+    )
 
 
 def number(text: str, scale: str = "") -> float:
@@ -156,7 +167,9 @@ def _is_cut(lines: list[str]) -> bool:
     """Whether the last line, which has no end, may lack something."""
     skeleton, numbers = split(lines[-1])
     form = form_of(skeleton)
-    if form is None or form.kind == "result":
+    if form is None:
+        return False
+    if form.kind == "result" and not any(is_outcome(field.name) or says_phase(field.name) for field in form.fields):
         return False
     last = _key(lines[-1])
     before = (split(line) for line in reversed(lines[:-1]) if _key(line) == last)
@@ -186,8 +199,6 @@ def _matched(
     Lines without their digits are compared first, since that is quick: those that are the same then have the same form,
     but for digits in words (acc1, acc5), which the expression of the form tells apart.
     """
-    if len(known) > MOST_KNOWN:
-        known.clear()
     for key, rest in groups.items():
         matchers = known.setdefault(key, [])
         while rest and matchers is not None:
@@ -197,6 +208,35 @@ def _matched(
                 new = _matcher(lines[rest[0]], exact=len(matchers) < MOST_EXACT)
                 # What has the form of no log has none with other digits, either.
                 known[key] = matchers = None if new is None else [*matchers, new]
+
+
+def _one_by_one(
+    lines: list[str], places: Sequence[int], forms: dict[tuple[object, ...], Form]
+) -> tuple[list[tuple[Form, np.ndarray, np.ndarray]], int]:
+    """Lines like no other, those with the same names as one form, and how many of them were not looked at for results.
+
+    An expression for each would take longer. ``forms`` are those of the text so far; beyond `MOST_ALONE` only lines
+    that count are read.
+    """
+    found: dict[Form, tuple[list[int], list[list[float]]]] = {}
+    unread = 0
+    for place in places:
+        skeleton, numbers = split(lines[place])
+        full = len(forms) > MOST_ALONE
+        own = form_of(skeleton, counting=full) if numbers else None
+        if own is None:
+            unread += bool(numbers) and full
+            continue
+        names = tuple(field.name for field in own.fields)
+        form = forms.setdefault((own.kind, own.clock, own.phase, own.epoch < 0, names), own)
+        cells = [np.nan if slot < 0 else number(numbers[slot]) for slot in (own.step, own.last, own.epoch, own.epochs)]
+        for field in own.fields:
+            share = number(numbers[field.over]) if field.over >= 0 else 1.0
+            cells.append(number(numbers[field.slot], field.scale) / share if share else np.nan)
+        at, rows = found.setdefault(form, ([], []))
+        at.append(place)
+        rows.append(cells)
+    return [(form, np.array(at), np.array(rows, dtype=float)) for form, (at, rows) in found.items()], unread
 
 
 def _by_matcher(

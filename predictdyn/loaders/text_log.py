@@ -1,4 +1,4 @@
-"""Logs as people print them: ``step 100/1000 | loss: 2.3``, ``iter 100: loss 2.3, time 12ms``, progress bars."""
+"""Logs as people print them: ``step 100/1000 | loss: 2.3``, ``iter 100: loss 2.3, time 12ms``, bars, tables."""
 
 from __future__ import annotations
 
@@ -33,20 +33,25 @@ UNMATCHED = "number(s) found by the pattern that are no numbers"
 def load(path: Path | str, **options: object) -> Curves:
     r"""Read a text log, or every .txt, .log, .out and .err file of a folder (or .gz), each a run.
 
-    **Lines.** A line counts if it has a step (``step``, ``iter``, ``iteration``, ``update``; ``s:``) or a nameless i/N
-    in brackets or behind a progress bar, or a batch or an epoch. The log begins with the first line whose form recurs
-    with another step: source code in front of it has no clock that goes on. How steps, batches and epochs become one
-    clock is said in `_text_log_clock.clocked`. ``step 100/1000`` states the planned length.
+    **Lines.** A line counts if it has one of these: a step (``step``, ``iter``, ``update``, ``num_updates``, ...), a
+    nameless i/N in brackets, behind a progress bar or at its beginning, a batch, an epoch, or a nameless number before
+    metrics (``[10]  train-rmse:0.5``). The log begins with the first line whose form recurs with another step: source
+    code in front of it has no clock that goes on. How steps, batches and epochs become one clock is said in
+    `_text_log_clock.clocked`. ``step 100/1000`` states the planned length.
 
     **Metrics.** A number belongs to the name before it: up to four words and ``:`` or ``=``, or one word and a blank.
     The last word such as train or validation before it on the line goes in front (``val/loss``) unless the name says
-    it.
-    Indented lines of one name and number below a line with a step belong to it (OLMo, Composer).
-    ``loss 2.1 (2.3)`` is loss and loss_avg; ``9832/10000`` is a share. Percent are fractions, times are seconds, bytes
-    are bytes whatever their units (ms, MiB, ...), and 120k is 120,000; other units are passed over.
+    it. ``loss 2.1 (2.3)`` is loss and loss_avg, ``2.1+0.1`` loss and loss_std, ``9832/10000`` a share. Percent are
+    fractions, times are seconds, bytes are bytes whatever their units (ms, MiB, ...), and 120k is 120,000; other units
+    are passed over. NaN and infinity are numbers where a value stands, not within a name (``nan iterations: 0``).
 
-    **What is left out** is counted: a last line that is cut short, lines of a second progress bar, and lines with a
-    step but no number. Lines that have no clock are passed over: they are no part of the log's table.
+    **Other forms.** Indented lines of one name and number below a line with a step belong to it (OLMo, Composer). Lines
+    of results without a counter take the step of the line above and the phase that was said last
+    (`_text_log_results.placed`). Rows below a line of names, and boxes, are read as tables
+    (`_text_log_tables.without_tables`), and so are JSON objects at the end of a line (`_text_log_json.json_rows`).
+
+    **What is left out** is counted: a last line that is cut short, lines of a second progress bar, running values of
+    an evaluation, lines with a step but a word for a number, and names with changing numbers that have no clock.
 
     ``pattern``, a regular expression with named groups, overrides all of this: ``step`` (or ``epoch``), optionally
     ``last_step``, and metrics by their names. Further options are those of `_gather.gathered`.
