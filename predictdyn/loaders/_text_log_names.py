@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 
-from predictdyn.loaders._facts import plain_name
+from predictdyn.curves import OUTCOMES
+from predictdyn.loaders._facts import log_metric, plain_name
 from predictdyn.loaders._log_metrics import LOG
 
 SLOT = "\0"
@@ -64,11 +65,7 @@ _LETTERS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _NAMED_NEXT = re.compile(rf"\s+{_WORD}")
 _SAID = re.compile(rf"({_WORD}) (?:is|was|of)\s+$")  # "accuracy of 0.5": what stands before it is the name
 # Words that make a name one of a result, beside those of the tables.
-_MORE = {
-    "score", "reward", "return", "cost", "prec", "objective", "objf", "xent", "map50", "map50_95", "psnr", "ssim",
-    "fid", "ap", "ap50", "auprc", "elbo", "likelihood", "cross_entropy", "crossentropy",
-}  # fmt: skip
-_OUTCOMES = {name for name, fact in LOG.items() if fact.kind not in ("signal", "schedule")} | _MORE
+_MORE = {"cost", "objective", "objf", "elbo", "likelihood"}
 
 
 def split(line: str) -> tuple[str, list[str]]:
@@ -111,7 +108,8 @@ def is_outcome(name: str) -> bool:
     """
     words = plain_name(name).split("_")
     parts = range(len(words))
-    return any("_".join(words[i : j + 1]) in _OUTCOMES for i in parts for j in parts[i : i + 4])
+    runs = ("_".join(words[i : j + 1]) for i in parts for j in parts[i : i + 4])
+    return any(run in _MORE or log_metric(run).kind in OUTCOMES for run in runs)
 
 
 def after_unit(piece: str) -> str:
@@ -159,7 +157,7 @@ def says_phase(name: str) -> bool:
 
 
 def _glued(word: str) -> bool:
-    return any(word.startswith(phase) and word[len(phase) :] in _OUTCOMES for phase in PHASES)
+    return any(word.startswith(phase) and word != phase and is_outcome(word[len(phase) :]) for phase in PHASES)
 
 
 def in_phase(name: str, before: str) -> str:
