@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -54,8 +54,8 @@ def read_metrics(path: Path) -> dict[str, Metric]:
     _need(table, ["metric", "kind"], "lower, upper, better and chance are optional")
     names = _names(table, "metric")
     bounds = {name: finite(table, name) if name in table.cells else np.full(len(names), np.nan) for name in BOUNDS}
-    kinds = text(table.cells["kind"]).str.strip().tolist()
-    betters = text(table.cells["better"]).str.strip().tolist() if "better" in table.cells else [None] * len(names)
+    kinds = _words(table, "kind")
+    betters = _words(table, "better") if "better" in table.cells else [None] * len(names)
     metrics: dict[str, Metric] = {}
     for row, name in enumerate(names):
         if name in metrics:
@@ -75,6 +75,11 @@ def read_metrics(path: Path) -> dict[str, Metric]:
             raise ValueError(f"{table.where(row)}: metric {name!r} has lower {lower:g} not below upper {upper:g}")
         metrics[name] = Metric(name, kinds[row], lower, upper, better, chance)
     return metrics
+
+
+def _words(table: Table, name: str) -> list[Any]:
+    """A column of words, without the blanks around them; None where blank."""
+    return [cell.strip() if isinstance(cell, str) else None for cell in text(table.cells[name])]
 
 
 def read_events(path: Path) -> pd.DataFrame:

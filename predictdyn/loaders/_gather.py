@@ -86,11 +86,11 @@ def gathered(
     a metric's step goes back, or comes again, what was logged later counts, and what was logged before beyond that step
     is lost; a metric that is not logged again ends where the run went back to. Where more than half of all values would
     be lost, the log is refused. **Clocks** that do not move, or count something else, are placed on that of the other
-    metrics (`_clocks.on_one_clock`). **NaN and infinity** are no points: each stretch of them is an event ("loss is NaN"), and the run keeps its planned end.
-    **Steps** stay as irregular as they are. **Kinds** are those of `_facts.LOG`, ranges those that fit the values
-    (`_facts.fitted`: percent or fractions). **A run** that cannot be read, or has no points, is left
-    out. Each of these is counted, and said in a UserWarning of one line. Raises ValueError, one line, where no run is
-    left.
+    metrics (`_clocks.on_one_clock`). **NaN and infinity** are no points: each stretch of them is an event ("loss is
+    NaN"), and the run keeps its planned end. **Steps** stay as irregular as they are. **Kinds** are those of
+    `_facts.LOG`, ranges those that fit the values (`_facts.fitted`: percent or fractions). **A run** that cannot be
+    read, or has no points, is left out. Each of these is counted, and said in a UserWarning of one line. Raises
+    ValueError, one line, where no run is left.
     """
     heads, parts = [], []
     for tidy in tidied(path, scan, read, options):

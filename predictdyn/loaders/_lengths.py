@@ -47,11 +47,12 @@ def last_steps(
     """The planned end of every run and lines on what was assumed.
 
     The option ``last_step`` comes first (a number or a key of the configuration), then the user's table (``stated``),
-    then what the tool or the configuration says, then the siblings: trials of one study, and runs that their tool calls
-    stopped, were meant to be as long as the longest. Siblings log a metric in common. Any other run was if fewer runs are as long as it is (to 2 %) than
-    are as long as the longest, in its family, else of all; or if there are at most three runs, each of its own length.
-    Lengths that are as common as the longest are meant. The word ``logged`` takes the largest logged step instead,
-    ``longest`` the longest run.
+    then what the tool or the configuration says, then the siblings, which log a metric in common. Trials of one study,
+    and runs that their tool calls stopped, were meant to be as long as the longest sibling. So was any other run of
+    rare length: fewer runs are as long as it is (to 2 %) than are as long as the longest, in its family, else of all.
+    Of at most three runs, each of its own length, all were meant to be as long as the longest. A length that is as
+    common as the longest is meant. The word ``logged`` takes the largest logged step instead, ``longest`` the longest
+    run.
     """
     word = str(last_step)
     keyed = any(word in config for config in configs.values())
@@ -171,9 +172,9 @@ def _lines(own: Mapping[str, list[str]], plan: Mapping[str, float], lengths: Map
         stopped = sum(bool(lengths[run].stopped) for run in runs)
         ends = sorted({f"{plan[run]:g}" for run in runs}, key=float)
         lines.append(
-            f"{len(runs)} of {n} run(s) end before their siblings do ({stopped} of them stopped, as their tool says), so "
-            f"they count as not ended, with the planned length of the siblings ({some(ends)}): {some(runs)}; if they "
-            "ended as planned, say last_step=logged"
+            f"{len(runs)} of {n} run(s) end before their siblings do ({stopped} of them stopped, as their tool says), "
+            f"so they count as not ended, with the planned length of the siblings ({some(ends)}): {some(runs)}; if "
+            "they ended as planned, say last_step=logged"
         )
     if runs := own["logged"]:
         lines.append(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -54,8 +55,8 @@ class Tidy(NamedTuple):
     """One run: its ``points`` (metric, step, value, stderr; sorted, unique, finite), and all that is not a point.
 
     ``names`` are all metrics that it logged, chosen or not; ``said`` counts what was merged or dropped, by reason and
-    metric; ``stopped`` and ``study`` are those of `RunLog`, ``pace`` is how many steps an epoch has, where that was logged,
-    and ``item`` is what the source called the log that the run is in.
+    metric; ``stopped`` and ``study`` are those of `RunLog`, ``pace`` is how many steps an epoch has, where that was
+    logged, and ``item`` is what the source called the log that the run is in.
     """
 
     run: str
@@ -107,7 +108,7 @@ def _pieces(log: RunLog, rules: Rules) -> list[RunLog]:
     )
     edges = [0, *places, len(log.step)]
     row = np.arange(len(log.step))
-    return [log.only((row >= a) & (row < b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [log.only((row >= a) & (row < b)) for a, b in pairwise(edges)]
 
 
 def _usable(log: RunLog) -> dict[str, np.ndarray]:
@@ -289,12 +290,11 @@ def _ordered(log: RunLog, curves: Mapping[str, np.ndarray]) -> dict[str, np.ndar
         ordered[name] = at[np.append(np.diff(log.step[at]) != 0, True)]
     if wrong:
         row, twin, name = min(wrong)
-        here, there = (f"{log.places.of(i)}: " if log.places else "" for i in (row, twin))
+        here, before = (f"{log.places.of(row)}: ", f" in {log.places.of(twin)}") if log.places else ("", "")
         raise Conflict(
-            f"{here}run {log.run!r}, metric {name!r}, step {log.step[row]:g} has another value than before"
-            f"{' in ' + there.removesuffix(': ') if there else ''} ({len(wrong)} in all); a resumed run is merged with merge=yes "
-            "(the later value counts), several runs in one log are kept with merge=runs, or name the columns that "
-            "tell runs apart with run=..."
+            f"{here}run {log.run!r}, metric {name!r}, step {log.step[row]:g} has another value than before{before} "
+            f"({len(wrong)} in all); a resumed run is merged with merge=yes (the later value counts), several runs in "
+            "one log are kept with merge=runs, or name the columns that tell runs apart with run=..."
         )
     return ordered
 

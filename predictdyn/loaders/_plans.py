@@ -48,7 +48,9 @@ def planned_runs(
     if "family" in stated:
         runs["family"] = stated["family"].where(stated["family"].notna(), runs["family"])
     said = stated["last_step"] if "last_step" in stated else pd.Series(dtype=float)
-    runs["last_step"], more = last_steps(configs, lengths, runs["family"].to_dict(), said, last_step)
+    runs["last_step"], more = last_steps(
+        configs, lengths, dict(zip(index, runs["family"], strict=True)), said, last_step
+    )
     own = _covariates(configs, covariates)
     for name, cells in own.items():
         runs[name if name not in ("run", "family", "last_step") else f"config/{name}"] = cells

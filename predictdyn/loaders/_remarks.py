@@ -1,4 +1,4 @@
-"""What a person should be told of runs that are read: copies under another name, one family for all, outcomes unseen."""
+"""What a person should be told of runs that are read: copies, one family for all, outcomes that are not forecast."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ ENOUGH = 5  # different values that two curves must share to be copies
 
 
 def fingerprints(points: pd.DataFrame) -> dict[tuple[str, str], int]:
-    """Of every curve (run, metric; sorted by these, then by step) that changes often enough, a number that tells it apart.
+    """Of every curve (run, metric; sorted by these, then by step) that changes often, a number that tells it apart.
 
-    >>> points = pd.DataFrame({"run": "a", "metric": "loss", "step": range(9), "value": [1 / (1 + i) for i in range(9)]})
+    >>> value = [1 / (1 + i) for i in range(9)]
+    >>> points = pd.DataFrame({"run": "a", "metric": "loss", "step": range(9), "value": value})
     >>> fingerprints(points) == fingerprints(points.copy()), fingerprints(points[:3])
     (True, {})
     """
@@ -62,12 +63,12 @@ def _twins(runs: pd.DataFrame, metrics: Mapping[str, Metric], prints: Mapping[tu
     words = some([f"{run} and {twin} ({metric})" for (twin, run), metric in pairs.items()])
     return [
         f"{len(pairs)} pair(s) of runs have an equal curve but are of two families, so that one could give away the "
-        f"other in a backtest: {words}; if they are copies or forks, say so in runs.csv (run, family) or with family=..."
+        f"other in a backtest: {words}; if they are copies or forks, say so in runs.csv (run, family) or by family=..."
     ]
 
 
 def _one_family(runs: pd.DataFrame, known: bool) -> list[str]:
-    if len(runs) < 2 or runs["family"].nunique() > 1 or known or len(runs.columns) > 2:
+    if len(runs) < 2 or len(set(runs["family"])) > 1 or known or len(runs.columns) > 2:
         return []
     return [
         f"all {len(runs)} runs fall into one family ({runs['family'].iloc[0]}), by their names alone, since their "

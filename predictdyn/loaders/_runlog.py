@@ -32,8 +32,8 @@ class RunLog(NamedTuple):
     where the settings say so. ``events`` are (step, what). ``dropped`` says what could not be read: reason and count.
     ``stopped`` is the tool's word for a run that was stopped before its planned end ("pruned", "killed"), else "".
     ``study`` names a search whose trials were all meant to be equally long, where the run is one of them, else "".
-    ``strict`` logs are tables that somebody may have made: where they contradict themselves, that is an error. ``places``
-    say where their rows stand.
+    ``strict`` logs are tables that somebody may have made: where they contradict themselves, that is an error.
+    ``places`` say where their rows stand.
     """
 
     run: str

@@ -51,8 +51,8 @@ class Choices(NamedTuple):
 
 
 class Columns(NamedTuple):
-    """A table as curves: of each row its ``run``, ``front`` (of the metric) and ``step``; ``metrics`` are its columns of
-    numbers by name; ``settings`` are columns that hold for a whole run; ``used`` are all that are no metrics.
+    """A table as curves: of each row its ``run``, ``front`` (of the metric) and ``step``; ``metrics`` are its columns
+    of numbers by name; ``settings`` are columns that hold for a whole run, ``clock`` is the column of the step.
     """
 
     table: Table
@@ -157,7 +157,7 @@ def columns_of(table: Table, part: Part, choices: Choices, only: Sequence[str] |
     if choices.refusing:
         _check_clock(table, clock.columns[0], clock.step)
     settings = _settings(table, run, choices)
-    used = {*table.index, *run_columns, *clock.columns, *settings, *([phase_column] if phase_column else [])}
+    used = {*table.counting, *run_columns, *clock.columns, *settings, *([phase_column] if phase_column else [])}
     names = [str(name) for name in table.cells if str(name) not in used and (only is None or name in only)]
     rest = {name: numbers(table.cells[name]) for name in names}
     metrics = {name: column for name, column in rest.items() if (~column.blank & ~column.wrong).any()}
@@ -288,7 +288,8 @@ def logs_of(paths: Sequence[Path], found: Sequence[Rows], noted: Noted, *, stric
         blank, segment = np.full(len(rows), np.nan), np.zeros(len(rows), dtype=int)
         log = RunLog(
             name, metric[rows], step[rows], value[rows], blank, segment, noted.configs.get(name, {}),
-            noted.planned.get(name), dropped=dict(noted.dropped.get(name, {})), strict=strict, places=Places(files, file[rows], line[rows]),
+            noted.planned.get(name), dropped=dict(noted.dropped.get(name, {})), strict=strict,
+            places=Places(files, file[rows], line[rows]),
         )  # fmt: skip
         logs.append(Item(name, tuple(files[k] for k in np.unique(file[rows])), log=log))
     return logs

@@ -32,7 +32,7 @@ class Table(NamedTuple):
     cells: pd.DataFrame
     line: np.ndarray  # (rows,) the line in a text file, the row in a parquet file
     said: Mapping[str, int] = {}  # what of the file is no row: reason and count
-    index: tuple[str, ...] = ()  # columns that only count the rows
+    counting: tuple[str, ...] = ()  # columns that only count the rows
 
     def where(self, row: int) -> str:
         """Words for the place of a row (counted from 0)."""
@@ -92,8 +92,8 @@ def read_bytes(path: Path) -> bytes:
                 size += len(part)
                 if most is not None and size > most:
                     raise ValueError(
-                        f"{path}: unpacks to more than {most >> 20} MiB, {MOST_PACKED} times its size, which no log does; "
-                        "unpack it yourself if it is one"
+                        f"{path}: unpacks to more than {most >> 20} MiB, {MOST_PACKED} times its size, which no log "
+                        "does; unpack it yourself if it is one"
                     )
         except (OSError, EOFError, zlib.error) as error:
             raise ValueError(f"{path}: cannot be read ({error}); is it truncated?") from None
@@ -128,7 +128,7 @@ def read_table(path: Path) -> Table:
         columns = columns.reset_index()
     columns.columns = _names(path, list(columns.columns))
     line = np.arange(1, len(columns) + 1)
-    return Table(path, columns.reset_index(drop=True), line, index=_counting(columns))
+    return Table(path, columns.reset_index(drop=True), line, counting=_counting(columns))
 
 
 def _first_line(error: Exception) -> str:

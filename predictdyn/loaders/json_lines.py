@@ -104,7 +104,7 @@ def is_lines(file: Path) -> bool:
     first = lines[0].lstrip(b"\xef\xbb\xbf \t") if lines else b""
     if first.startswith(b"["):
         records = _list_of(file) if file.name.lower().endswith((".json", ".json.gz")) else None
-        return bool(records) and any(has_clock(dict(flat(record))) for record in records[:ASKED])
+        return any(has_clock(dict(flat(record))) for record in (records or [])[:ASKED])
     objects = [_object(line) for line in lines]
     if objects and objects[-1] is None and not lines[-1].endswith(b"\n"):
         objects.pop()  # the last line is being written

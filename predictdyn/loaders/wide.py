@@ -62,9 +62,9 @@ def load(path: Path | str, **options: object) -> Curves:
     * ``family``, ``covariates``, ``last_step`` name columns, too, which must be constant within every run.
 
     A column mode, phase or split that says train and val tells the metrics of phases apart, if they share names. A
-    blank cell (in parquet also NaN) was not logged at that step; NaN and infinity in a CSV are events. A cell of a metric
-    that is no number, a row without a step, and values that contradict each other at one step are errors with file and
-    line: ``merge=yes`` (the later value counts) or ``merge=runs`` reads them, and what is left out is said.
+    blank cell (in parquet also NaN) was not logged at that step; NaN and infinity in a CSV are events. A cell of a
+    metric that is no number, a row without a step, and values that contradict each other at one step are errors with
+    file and line: ``merge=yes`` (the later value counts) or ``merge=runs`` reads them, and what is left out is said.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:

@@ -156,7 +156,7 @@ def test_merge_reads_restarts_and_nan_as_a_tools_log(tmp_path: Path, form: str) 
     assert curves.events.to_numpy().tolist() == [["a", 2.0, "restart"]]
     said = [str(one.message) for one in caught]
     assert "1 restart(s) merged, later wins, in a" in said
-    assert sum(line.startswith("2 value(s) of loss") or line.startswith("1 value(s) of loss") for line in said) == 2
+    assert sum(line.startswith(("2 value(s) of loss", "1 value(s) of loss")) for line in said) == 2
 
 
 def test_tables_of_a_folder_that_are_no_logs_are_passed_over_and_said(tmp_path: Path) -> None:
