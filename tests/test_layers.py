@@ -4,7 +4,7 @@ import ast
 from pathlib import Path
 
 LAYERS = [
-    {"workers"},
+    {"secrets", "workers"},
     {"curves"},
     {"scales", "forms", "scores", "covariates"},
     {"forecast"},
