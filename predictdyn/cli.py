@@ -227,7 +227,7 @@ def backtest(
     if workers < 1:
         raise ValueError(f"--workers is at least 1, got {workers}")
     curves = _read(data, source, settings)
-    _backtest(curves, plan, names, data, out, workers=workers, quiet=quiet)
+    _backtest(curves, plan, names, data, out, asked=listed(forecasters), workers=workers, quiet=quiet)
     click.echo(str(out / "index.html"))
 
 
@@ -259,7 +259,9 @@ def demo(out: Path, seed: int, workers: int | None, quiet: bool) -> None:
     # (it is part of `auto`) would take as long again.
     plan = Plan(cutoffs=(0.1, 0.25), metrics=DEMO_METRICS, max_folds=4, seed=seed, runs=DEMO_RUNS)
     used = workers or min(os.cpu_count() or 1, 4)
-    _backtest(tidy.load(data), plan, cli_words.forecasters("curve_fit,auto"), data, out, workers=used, quiet=quiet)
+    asked = ("curve_fit", "auto")
+    names = cli_words.forecasters(",".join(asked))
+    _backtest(tidy.load(data), plan, names, data, out, asked=asked, workers=used, quiet=quiet)
     click.echo(f"open {out / 'index.html'}")
 
 
@@ -286,7 +288,10 @@ def main() -> None:
         sys.exit(2)
 
 
-def _backtest(curves: Curves, plan: Any, names: list[str], data: Path, out: Path, *, workers: int, quiet: bool) -> None:
+def _backtest(
+    curves: Curves, plan: Any, names: list[str], data: Path, out: Path, *, asked: tuple[str, ...], workers: int,
+    quiet: bool,
+) -> None:  # fmt: skip
     from predictdyn.backtest.folder import new_folder, provenance
     from predictdyn.backtest.folds import groups
     from predictdyn.backtest.plan import matching_runs
@@ -319,7 +324,7 @@ def _backtest(curves: Curves, plan: Any, names: list[str], data: Path, out: Path
         _remove(resume)
         raise
     _remove(resume)
-    click.echo(_board(board))
+    click.echo(_board(board, {*asked, headline}, out))
 
 
 def _keep_compiled() -> None:
@@ -341,12 +346,16 @@ def _keep_compiled() -> None:
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 
-def _board(board: Any, top: int = 5) -> str:
-    lines = [f"{'forecaster':<14}{'skill':>8}  {'90 % interval':<18}{'90 % held':>9}"]
-    for row in board.head(top).itertuples():
+def _board(board: Any, asked: set[str], out: Path, top: int = 5) -> str:
+    """The best few forecasters and all that were asked for, in order."""
+    shown = board[[place < top or name in asked for place, name in enumerate(board["forecaster"])]]
+    wide = max(14, *(len(name) + 1 for name in shown["forecaster"]))
+    lines = [f"{'forecaster':<{wide}}{'skill':>8}  {'90 % interval':<18}{'90 % held':>9}"]
+    for row in shown.itertuples():
         interval = f"[{row.skill_lo:+.2f}, {row.skill_hi:+.2f}]"
-        lines.append(f"{row.forecaster:<14}{row.skill:>+8.2f}  {interval:<18}{row.coverage_90:>8.0%}")
-    return "\n".join(lines)
+        lines.append(f"{row.forecaster:<{wide}}{row.skill:>+8.2f}  {interval:<18}{row.coverage_90:>8.0%}")
+    left = len(board) - len(shown)
+    return "\n".join([*lines, *([f"... and {left} more in {out / 'leaderboard.csv'}"] if left else [])])
 
 
 def _probabilities(out: Path, top: int = 12) -> str:
