@@ -135,7 +135,7 @@ def test_a_fold_without_history_is_refused_with_what_to_type(small, one_family, 
 
 def test_a_single_run_is_no_backtest(small):
     for plan in (Plan(), Plan(hold_out="run"), Plan(test=("*",))):
-        with pytest.raises(ValueError, match="there is one run only; .* predictdyn forecast --cutoff"):
+        with pytest.raises(ValueError, match=r"there is one run only; .* predictdyn forecast --cutoff"):
             groups(small.of_runs(["f0-s0"]), plan)
 
 
