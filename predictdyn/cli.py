@@ -133,7 +133,7 @@ def forecast(
 ) -> None:  # fmt: skip
     """Forecast the runs of DATA that have not ended, and publish a page."""
     from predictdyn.backtest.folder import check_new, new_folder, provenance, write_json
-    from predictdyn.backtest.live import answer, question
+    from predictdyn.backtest.live import answer, question, without
     from predictdyn.effects import check, comparison
     from predictdyn.events import parse
     from predictdyn.forecasters import DEFAULT, forecaster
@@ -156,7 +156,11 @@ def forecast(
         check(ask.history, ask.seen, intervention)
     with spinner(f"forecasting {ask.target['run'].nunique()} runs", quiet=quiet), new_folder(out) as folder:
         if model is None:
-            name, fitted = one.name, one.fit(ask.history, seed=seed)
+            name, fitted, said = one.name, one.fit(ask.history, seed=seed), []
+        else:
+            fitted, said = without(fitted, forecaster(str(name)), curves, ask, seed=seed)
+        for line in said:
+            click.echo(line, err=True)
         forecast, rows = answer(curves, ask, fitted, str(name), folder, events=asked, seed=seed)
         effects = comparison(forecast, ask.history, ask.seen, planned, seed=seed) if planned else None
         if effects is not None:
@@ -167,7 +171,7 @@ def forecast(
         }  # fmt: skip
         about = provenance(
             curves, made="forecast", title=cli_words.title(data), command=cli_words.command(), headline=str(name),
-            seed=seed, plan=plan, data=data, warnings=[], seconds={},
+            seed=seed, plan=plan, data=data, warnings=said, seconds={},
         )  # fmt: skip
         write_json(about, folder / "provenance.json")
         publish(folder)

@@ -148,6 +148,22 @@ def test_load_fit_forecast_report(call, small, data, tmp_path):
     assert (tmp_path / "page" / "index.html").read_text() == before
 
 
+def test_a_model_that_knows_the_run_says_so_and_forgets_it(call, data, tmp_path):
+    assert call("fit", data, "--forecaster", "drift", "--out", tmp_path / "model", "--quiet")[0] == 0
+    words = ("--runs", "f0-s0", "--cutoff", 0.3, "--metrics", "loss", "--quiet", "--seed", 0)
+    status, printed, err = call("forecast", data, "--model", tmp_path / "model", "--out", tmp_path / "page", *words)
+    assert status == 0 and err.count("\n") == 1 and "fitted again without them, on 7 run(s)" in err
+    # The same as if it had been fitted on the others at once.
+    assert (
+        call("forecast", data, "--forecaster", "drift", "--out", tmp_path / "plain", *words)[1].splitlines()[0]
+        == (printed.splitlines()[0])
+    )
+    about = json.loads((tmp_path / "page" / "provenance.json").read_text())
+    assert len(about["warnings"]) == 1 and about["warnings"][0] in err
+    for page in ("index.html", "report.md"):
+        assert "fitted again without them" in (tmp_path / "page" / page).read_text()
+
+
 def test_joint_events_get_probabilities(call, data, tmp_path):
     words = ("--forecaster", "drift", "--runs", "f0-*", "--cutoff", 0.3, "--metrics", "loss,accuracy,gap", "--quiet")
     texts = ("accuracy > 0.2 and 'gap' < 0.5", "loss < 0")
