@@ -134,7 +134,7 @@ def forecast(
 ) -> None:  # fmt: skip
     """Forecast the runs of DATA that have not ended, and publish a page."""
     from predictdyn.backtest.folder import provenance, write_json
-    from predictdyn.backtest.live import answer, question
+    from predictdyn.backtest.live import answer, question, without
     from predictdyn.backtest.writing import check_new, new_folder
     from predictdyn.effects import check, comparison
     from predictdyn.events import parse
@@ -158,7 +158,11 @@ def forecast(
         check(ask.history, ask.seen, intervention)
     with spinner(f"forecasting {ask.target['run'].nunique()} runs", quiet=quiet), new_folder(out) as folder:
         if model is None:
-            name, fitted = one.name, one.fit(ask.history, seed=seed)
+            name, fitted, said = one.name, one.fit(ask.history, seed=seed), []
+        else:
+            fitted, said = without(fitted, forecaster(str(name)), curves, ask, seed=seed)
+        for line in said:
+            click.echo(line, err=True)
         forecast, rows = answer(curves, ask, fitted, str(name), folder, events=asked, seed=seed)
         effects = comparison(forecast, ask.history, ask.seen, planned, seed=seed) if planned else None
         if effects is not None:
@@ -169,7 +173,7 @@ def forecast(
         }  # fmt: skip
         about = provenance(
             curves, made="forecast", title=cli_words.title(data), command=cli_words.command(), headline=str(name),
-            seed=seed, plan=plan, data=data, warnings=[], seconds={},
+            seed=seed, plan=plan, data=data, warnings=said, seconds={},
         )  # fmt: skip
         write_json(about, folder / "provenance.json")
         publish(folder)
@@ -230,7 +234,7 @@ def backtest(
     if workers < 1:
         raise ValueError(f"--workers is at least 1, got {workers}")
     curves = _read(data, source, settings)
-    _backtest(curves, plan, names, data, out, workers=workers, quiet=quiet)
+    _backtest(curves, plan, names, data, out, asked=listed(forecasters), workers=workers, quiet=quiet)
     say(str(out / "index.html"))
 
 
@@ -262,7 +266,9 @@ def demo(out: Path, seed: int, workers: int | None, quiet: bool) -> None:
     # (it is part of `auto`) would take as long again.
     plan = Plan(cutoffs=(0.1, 0.25), metrics=DEMO_METRICS, max_folds=4, seed=seed, runs=DEMO_RUNS)
     used = workers or min(os.cpu_count() or 1, 4)
-    _backtest(tidy.load(data), plan, cli_words.forecasters("curve_fit,auto"), data, out, workers=used, quiet=quiet)
+    asked = ("curve_fit", "auto")
+    names = cli_words.forecasters(",".join(asked))
+    _backtest(tidy.load(data), plan, names, data, out, asked=asked, workers=used, quiet=quiet)
     say(f"open {out / 'index.html'}")
 
 
@@ -308,7 +314,10 @@ def _drop_output() -> None:
         os.dup2(nowhere, sys.stdout.fileno())
 
 
-def _backtest(curves: Curves, plan: Any, names: list[str], data: Path, out: Path, *, workers: int, quiet: bool) -> None:
+def _backtest(
+    curves: Curves, plan: Any, names: list[str], data: Path, out: Path, *, asked: tuple[str, ...], workers: int,
+    quiet: bool,
+) -> None:  # fmt: skip
     from predictdyn.backtest.folder import provenance
     from predictdyn.backtest.folds import groups
     from predictdyn.backtest.plan import matching_runs
@@ -336,7 +345,7 @@ def _backtest(curves: Curves, plan: Any, names: list[str], data: Path, out: Path
             about=about, headline=headline, workers=workers, resume=resume, progress=progress,
         )  # fmt: skip
         publish(folder)
-    for line in _board(board):
+    for line in _board(board, {*asked, headline}, out):
         say(line)
 
 
@@ -359,12 +368,16 @@ def _keep_compiled() -> None:
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 
-def _board(board: Any, top: int = 5) -> list[str]:
-    lines = [f"{'forecaster':<14}{'skill':>8}  {'90 % interval':<18}{'90 % held':>9}"]
-    for row in board.head(top).itertuples():
+def _board(board: Any, asked: set[str], out: Path, top: int = 5) -> list[str]:
+    """The best few forecasters and all that were asked for, in order."""
+    shown = board[[place < top or name in asked for place, name in enumerate(board["forecaster"])]]
+    wide = max(14, *(len(name) + 1 for name in shown["forecaster"]))
+    lines = [f"{'forecaster':<{wide}}{'skill':>8}  {'90 % interval':<18}{'90 % held':>9}"]
+    for row in shown.itertuples():
         interval = f"[{row.skill_lo:+.2f}, {row.skill_hi:+.2f}]"
-        lines.append(f"{row.forecaster:<14}{row.skill:>+8.2f}  {interval:<18}{row.coverage_90:>8.0%}")
-    return lines
+        lines.append(f"{row.forecaster:<{wide}}{row.skill:>+8.2f}  {interval:<18}{row.coverage_90:>8.0%}")
+    left = len(board) - len(shown)
+    return [*lines, *([f"... and {left} more in {out / 'leaderboard.csv'}"] if left else [])]
 
 
 def _probabilities(out: Path, top: int = 12) -> list[str]:

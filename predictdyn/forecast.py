@@ -49,6 +49,11 @@ class Forecast:
 class Fitted(Protocol):
     """What a forecaster has learnt; frozen, and kept in a folder of JSON, npz and parquet."""
 
+    @property
+    def history(self) -> Curves:
+        """All that it was learnt from, runs with their columns: who asks of one of these runs must know."""
+        ...
+
     def forecast(self, seen: Curves, target: pd.DataFrame, *, seed: int) -> Forecast:
         """Forecast each target (run, metric, step) from the beginning of its run."""
         ...

@@ -79,6 +79,29 @@ def test_backtest_writes_the_files_of_the_contract(call, data, tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["result"], "nothing else is left behind"
 
 
+def test_the_board_shows_who_was_asked_for_however_bad(call, data, tmp_path):
+    words = ("--metrics", "loss", "--cutoffs", "0.4", "--quiet")
+    status, printed, err = call("backtest", data, "--out", tmp_path / "a", "--forecasters", "chance", *words)
+    board = pd.read_csv(tmp_path / "a" / "leaderboard.csv")["forecaster"].tolist()
+    assert status == 0, err
+    assert board.index("chance") >= 5, "else this shows nothing"
+    shown = [line.split()[0] for line in printed.splitlines()]
+    # The page speaks for the first baseline where nothing but baselines is asked for.
+    wanted = [name for place, name in enumerate(board) if place < 5 or name in ("chance", "last_value")]
+    assert shown[: len(wanted) + 1] == ["forecaster", *wanted]
+    left = len(board) - len(wanted)
+    assert (f"... and {left} more in {tmp_path / 'a' / 'leaderboard.csv'}" in printed) == (left > 0)
+
+
+def test_one_family_is_refused_before_any_work(call, small, tmp_path):
+    (tmp_path / "in").mkdir()
+    tidy.save(curves_from(small.points, small.runs.assign(family="all"), small.metrics), tmp_path / "in")
+    words = ("backtest", tmp_path / "in", "--forecasters", "drift", "--metrics", "loss", "--cutoffs", "0.4", "--quiet")
+    check_one_line(*call(*words, "--out", tmp_path / "out"), "type --hold-out run to hold out one run at a time")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["in"]
+    assert call(*words, "--hold-out", "run", "--out", tmp_path / "out")[0] == 0
+
+
 def test_a_fixed_split_with_hidden_targets(call, small, tmp_path):
     points = small.points.assign(seen=(small.points["step"] <= 200).astype(int))
     (tmp_path / "in").mkdir()
@@ -123,6 +146,22 @@ def test_load_fit_forecast_report(call, small, data, tmp_path):
     before = (tmp_path / "page" / "index.html").read_text()
     assert call("report", tmp_path / "page")[0] == 0
     assert (tmp_path / "page" / "index.html").read_text() == before
+
+
+def test_a_model_that_knows_the_run_says_so_and_forgets_it(call, data, tmp_path):
+    assert call("fit", data, "--forecaster", "drift", "--out", tmp_path / "model", "--quiet")[0] == 0
+    words = ("--runs", "f0-s0", "--cutoff", 0.3, "--metrics", "loss", "--quiet", "--seed", 0)
+    status, printed, err = call("forecast", data, "--model", tmp_path / "model", "--out", tmp_path / "page", *words)
+    assert status == 0 and err.count("\n") == 1 and "fitted again without them, on 7 run(s)" in err
+    # The same as if it had been fitted on the others at once.
+    assert (
+        call("forecast", data, "--forecaster", "drift", "--out", tmp_path / "plain", *words)[1].splitlines()[0]
+        == (printed.splitlines()[0])
+    )
+    about = json.loads((tmp_path / "page" / "provenance.json").read_text())
+    assert len(about["warnings"]) == 1 and about["warnings"][0] in err
+    for page in ("index.html", "report.md"):
+        assert "fitted again without them" in (tmp_path / "page" / page).read_text()
 
 
 def test_joint_events_get_probabilities(call, data, tmp_path):

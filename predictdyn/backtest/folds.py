@@ -32,10 +32,19 @@ class Group:
         """Runs that may be learnt from: no run held out, none over the compute budget; under a split, what is seen."""
         if self.plan.split == "seen":
             return self.curves.where(self.curves.points["seen"].to_numpy())
+        return self.curves.of_runs(self._others())
+
+    def teaches(self) -> bool:
+        """Whether the history holds anything: without one every forecast rests on the run's own beginning alone."""
+        if self.plan.split == "seen":
+            return bool(self.curves.points["seen"].any())
+        return len(self._others()) > 0
+
+    def _others(self) -> pd.Index:
         keep = ~self.curves.runs.index.isin(self.test)
         if self.plan.budget is not None:
             keep &= pd.to_numeric(self.curves.runs["flops"], errors="coerce") <= self.plan.budget
-        return self.curves.of_runs(self.curves.runs.index[keep])
+        return self.curves.runs.index[keep]
 
 
 class Fold(NamedTuple):
@@ -49,11 +58,19 @@ class Fold(NamedTuple):
 
 
 def groups(curves: Curves, plan: Plan) -> list[Group]:
-    """Who is held out together. Raises ValueError when the plan does not fit the data.
+    """Who is held out together. Raises ValueError when the plan does not fit the data, or leaves no history.
 
     Every value of the hold-out column is a group; more than ``plan.max_folds`` of them are dealt into that many by a
     hash of their names, so that adding runs moves few of the others.
     """
+    found = _groups(curves, plan)
+    empty = [group for group in found if not group.teaches()]
+    if empty:
+        raise ValueError(_no_history(curves, plan, empty, len(found)))
+    return found
+
+
+def _groups(curves: Curves, plan: Plan) -> list[Group]:
     if plan.split == "seen":
         if "seen" not in curves.points:
             raise ValueError("split seen needs a column seen (0/1) in points; found none")
@@ -75,6 +92,29 @@ def groups(curves: Curves, plan: Plan) -> list[Group]:
     else:
         named = [(name, [name]) for name in names]
     return [Group(label, list(column.index[column.isin(values)]), curves, plan) for label, values in named]
+
+
+def _no_history(curves: Curves, plan: Plan, empty: list[Group], total: int) -> str:
+    """Why some groups have nothing to learn from, and what to do about it."""
+    runs = len(curves.runs)
+    first = f"nothing is left to learn from in {len(empty)} of {total} fold(s), so a backtest would say nothing"
+    if plan.split == "seen":
+        return f"{first}: no point is marked as seen; set the column seen of points to 1 where a forecast may look"
+    if runs == 1:
+        return f"{first}: there is one run only; add finished runs, or forecast it with predictdyn forecast --cutoff"
+    if plan.budget is not None:
+        return (
+            f"{first}: every run within the budget of {plan.budget:g} flops is held out there (first: "
+            f"{empty[0].name!r}); raise --budget, or name with --test only runs beyond it"
+        )
+    if plan.test:
+        return f"{first}: --test holds out all {runs} runs; let it match some of them only"
+    value = curves.runs[plan.hold_out].iloc[0] if plan.hold_out in curves.runs else empty[0].name
+    return (
+        f"{first}: all {runs} runs have the {plan.hold_out} {str(value)!r}, and are held out together; "
+        f"{'name families in runs.csv, or ' if plan.hold_out == 'family' else ''}type --hold-out run to hold out one "
+        "run at a time"
+    )
 
 
 def folds(curves: Curves, group: Group, plan: Plan) -> Iterator[Fold]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
@@ -16,8 +16,10 @@ from predictdyn.backtest.plan import target_metrics
 from predictdyn.backtest.run import rows_of
 from predictdyn.curves import ENDED, Curves
 from predictdyn.events import JointEvent, probabilities
-from predictdyn.forecast import Fitted, Forecast
+from predictdyn.forecast import Fitted, Forecast, Forecaster
 from predictdyn.joint import together
+
+ALIKE = 5  # different values that two curves must share to be those of one run
 
 
 class Question(NamedTuple):
@@ -75,7 +77,7 @@ def question(
             "every run has reached its planned last_step, so nothing is left to forecast; "
             "set last_step in runs.csv, or hide the end with --cutoff or --upto"
         )
-    known = set(chosen) | _twins(curves, [run for run in chosen if run in finished])
+    known = set(chosen) | _kin(curves.runs, [run for run in chosen if run in finished])
     history = curves.of_runs([run for run in finished if run not in known])
     begun = curves.of_runs(chosen)
     if cutoff is not None:
@@ -96,12 +98,62 @@ def question(
     return Question(history, begun, target)
 
 
-def _twins(curves: Curves, runs: Sequence[str]) -> set[str]:
-    """Runs that branched off from the same run as one of these did, or from it."""
-    if "baseline" not in curves.runs:
+def _kin(runs: pd.DataFrame, some: Collection[str]) -> set[str]:
+    """Runs (index of the table) that branched off from the same run as one of some did, or from it."""
+    if "baseline" not in runs:
         return set()
-    baseline = curves.runs["baseline"].fillna(curves.runs.index.to_series())
-    return set(curves.runs.index[baseline.isin(baseline.loc[list(runs)])])
+    baseline = runs["baseline"].where(runs["baseline"].notna(), runs.index.to_series())
+    return set(runs.index[baseline.isin(baseline.loc[list(some)])])
+
+
+def without(
+    fitted: Fitted, forecaster: Forecaster, curves: Curves, ask: Question, *, seed: int
+) -> tuple[Fitted, list[str]]:
+    """A saved model that knows nothing of the end of the runs in question, and words for what was done to it.
+
+    Where its history holds one of them, or a run that tells how they go on, all is learnt again without these.
+    """
+    known = sorted(_tell_tales(fitted.history, curves, ask))
+    if not known:
+        return fitted, []
+    rest = fitted.history.of_runs(fitted.history.runs.index.difference(known))
+    some = ", ".join(known[:4]) + (", ..." if len(known) > 4 else "")
+    words = (
+        f"the model was fitted on {len(known)} run(s) in question, or that share steps with them ({some}); it was "
+        f"fitted again without them, on {len(rest.runs)} run(s), so their ends are not used"
+    )
+    return forecaster.fit(rest, seed=seed), [words]
+
+
+def _tell_tales(history: Curves, curves: Curves, ask: Question) -> set[str]:
+    """Runs of a model's history that hold what is hidden of the runs in question.
+
+    These are the runs themselves, by name; the runs that branched off with or from one that has ended, by the column
+    baseline; and the same runs under another name (a folder was read from further up), by curves that are equal as far
+    as they are seen.
+    """
+    own = set(ask.seen.runs.index)
+    kept = own & set(history.runs.index)
+    replayed = kept | (own & set(ended(curves)))
+    both = pd.concat([curves.runs, history.runs.loc[history.runs.index.difference(curves.runs.index)]])
+    kin = _kin(both, own)
+    return kept | ((_kin(both, replayed) | (_equal(history, ask.seen) - kin)) & set(history.runs.index))
+
+
+def _equal(history: Curves, seen: Curves) -> set[str]:
+    """Runs of a history of which a curve equals one that is seen wherever both are logged, in `ALIKE` values or more."""
+    begun: dict[str, list[pd.Series]] = {}
+    for (_, metric), curve in seen.by_key.items():
+        if seen.metrics[metric].kind != "schedule" and len(np.unique(curve.value)) >= ALIKE:
+            begun.setdefault(metric, []).append(pd.Series(curve.value, index=curve.step))
+    found = set()
+    for (run, metric), curve in history.by_key.items():
+        for one in begun.get(metric, []):
+            at = np.isin(curve.step, one.index)
+            value = one.reindex(curve.step[at]).to_numpy()
+            if len(np.unique(value)) >= ALIKE and np.array_equal(curve.value[at], value):
+                found.add(run)
+    return found
 
 
 def answer(

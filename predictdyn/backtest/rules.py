@@ -31,8 +31,6 @@ def warnings_for(curves: Curves, plan: Plan) -> list[str]:
     families = curves.runs["family"].nunique()
     if plan.split == "cutoff" and families == len(curves.runs) and families > 1:
         said.append("L3: every run is its own family; if some share a recipe or a lineage, name it in runs.csv")
-    if plan.split == "cutoff" and families == 1 and plan.hold_out == "family":
-        said.append("L3: there is one family only, so nothing is left to learn from; try --hold-out run")
     if plan.split == "cutoff" and _splits_families(curves, plan):
         said.append(
             "L3: runs of one family lie on both sides of a fold (by --test or --hold-out), which flatters skill"

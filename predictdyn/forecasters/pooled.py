@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 
 from predictdyn.covariates import Encoder, encoder_for
-from predictdyn.curves import Curves, Metric
+from predictdyn.curves import Curves
 from predictdyn.forecast import DRAWS, Forecast, seed_for
+from predictdyn.forecasters._history import read_history, write_history
 from predictdyn.lines import Asked, Line, Task, answer, clock, tasks
 
 if TYPE_CHECKING:
@@ -75,9 +76,8 @@ class Pooled:
         rotation = np.linalg.svd(codes, full_matrices=False)[2][: self.components].T if codes.size else np.zeros((0, 0))
         # Divided by the root of p: all columns together have the variance that `covariate` says.
         rotation = rotation / max(codes.shape[1], 1) ** 0.5
-        keep = history.runs[["family", "last_step"]]
         plan = np.stack([row @ rotation for row in codes]) if len(codes) else np.zeros((0, 0))
-        past = Curves(history.points[["run", "metric", "step", "value", "stderr"]], keep, history.metrics)
+        past = Curves(history.points[["run", "metric", "step", "value", "stderr"]], history.runs, history.metrics)
         empty = PooledFitted(self, encoder, rotation, past, plan, {})
         skip = ("schedule",) if self.signals else ("schedule", "signal")
         names = [name for name in pd.unique(past.points["metric"]) if history.metrics[name].kind not in skip]
@@ -92,23 +92,13 @@ class Pooled:
         """Read back what `PooledFitted.save` wrote."""
         about = json.loads((folder / "pooled.json").read_text())
         with np.load(folder / "pooled.npz", allow_pickle=False) as arrays:
-            points = pd.DataFrame(
-                {
-                    "run": np.array(about["runs"], dtype=object)[arrays["run"]],
-                    "metric": np.array(about["point_metrics"], dtype=object)[arrays["metric"]],
-                    **{name: arrays[name] for name in ("step", "value", "stderr")},
-                }
-            ).astype({"run": "str", "metric": "str"})
-            names = pd.Index(about["runs"], name="run")
-            runs = pd.DataFrame({"family": about["families"], "last_step": arrays["last_step"]}, index=names)
             learnt = {
                 name: Learnt(arrays[f"z{i}"], Unit(*unit), *rest)
                 for i, (name, (unit, *rest)) in enumerate(about["learnt"].items())
             }
             rotation, plan = arrays["rotation"], arrays["plan"]
-        metrics = {row[0]: Metric(*row) for row in about["metrics"]}
         encoder = Encoder.from_json(about["encoder"])
-        return PooledFitted(Pooled(**about["settings"]), encoder, rotation, Curves(points, runs, metrics), plan, learnt)
+        return PooledFitted(Pooled(**about["settings"]), encoder, rotation, read_history(folder), plan, learnt)
 
 
 @dataclass(frozen=True)
@@ -243,27 +233,18 @@ class PooledFitted:
         return draws if np.isfinite(draws).all() else "not converged"
 
     def save(self, folder: Path) -> None:
-        """Write pooled.json (settings, encoder, names) and pooled.npz (all numbers)."""
-        points, runs = self.history.points, self.history.runs
-        run, run_names = pd.factorize(points["run"])
-        metric, metric_names = pd.factorize(points["metric"])
-        place = runs.index.get_indexer(run_names)
+        """Write pooled.json (settings, encoder, names), pooled.npz (what was learnt) and the history."""
         about = {
             "settings": asdict(self.settings),
             "encoder": self.encoder.to_json(),
-            "runs": list(map(str, runs.index)),
-            "families": list(map(str, runs["family"])),
-            "point_metrics": list(map(str, metric_names)),
-            "metrics": [list(metric) for metric in self.history.metrics.values()],
             "learnt": {name: list(found[1:]) for name, found in self.learnt.items()},
         }
-        arrays: dict[str, Any] = {"rotation": self.rotation, "plan": self.plan, "run": place[run], "metric": metric}
-        arrays |= {name: points[name].to_numpy() for name in ("step", "value", "stderr")}
-        arrays["last_step"] = runs["last_step"].to_numpy()
+        arrays: dict[str, Any] = {"rotation": self.rotation, "plan": self.plan}
         for i, found in enumerate(self.learnt.values()):
             arrays[f"z{i}"] = found.z
         np.savez_compressed(folder / "pooled.npz", **arrays)
         (folder / "pooled.json").write_text(json.dumps(about, indent=1))
+        write_history(self.history, folder)
 
 
 def _excess(latent: np.ndarray) -> np.ndarray:

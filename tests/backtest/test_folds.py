@@ -64,12 +64,10 @@ def test_hidden_targets_are_all_points_after_the_cutoff(small):
 
 
 def test_a_stopped_run_stays_in_with_a_blank_truth():
-    points = pd.DataFrame(
-        {"run": ["a"] * 5 + ["b"] * 3, "metric": "loss", "step": [1, 2, 3, 4, 5, 1, 2, 3], "value": 1.0}
-    )
-    runs = pd.DataFrame({"run": ["a", "b"], "last_step": [5, 5]})
+    points = pd.DataFrame({"run": [*"aaaaabbbc"], "metric": "loss", "step": [1, 2, 3, 4, 5, 1, 2, 3, 5], "value": 1.0})
+    runs = pd.DataFrame({"run": ["a", "b", "c"], "last_step": 5})
     curves = curves_from(points, runs, {"loss": Metric("loss", "loss", 0.0)})
-    _, (fold,) = only(curves, Plan(cutoffs=(0.4,), test=("*",)))
+    _, (fold,) = only(curves, Plan(cutoffs=(0.4,), test=("[ab]",)))
     assert fold.target["step"].tolist() == [5, 5]
     np.testing.assert_array_equal(fold.truth, [1.0, np.nan])
 
@@ -113,6 +111,32 @@ def test_a_wrong_plan_ends_in_one_clear_line(small, settings, words):
         plan = Plan(**settings)
         for group in groups(small, plan):
             list(folds(small, group, plan))
+
+
+@pytest.mark.parametrize(
+    ("one_family", "settings", "words"),
+    [
+        (True, {}, r"in 1 of 1 fold\(s\).*all 8 runs have the family 'f'.*type --hold-out run"),
+        (False, {"hold_out": "last_step"}, "all 8 runs have the last_step '1000'.*type --hold-out run"),
+        (False, {"test": ("*",)}, "--test holds out all 8 runs; let it match some"),
+        (False, {"budget": 1e18}, r"in 1 of 4 fold\(s\).*budget of 1e\+18 flops.*'f0'.*raise --budget"),
+        (False, {"split": "seen"}, "no point is marked as seen; set the column seen"),
+    ],
+)
+def test_a_fold_without_history_is_refused_with_what_to_type(small, one_family, settings, words):
+    runs = small.runs.assign(flops=np.arange(8) * 1e18)
+    runs["family"] = "f" if one_family else runs["family"]
+    curves = curves_from(small.points.assign(seen=False), runs, small.metrics)
+    with pytest.raises(ValueError, match=words):
+        groups(curves, Plan(**settings))
+    if one_family:
+        assert len(groups(curves, Plan(hold_out="run"))) == 8
+
+
+def test_a_single_run_is_no_backtest(small):
+    for plan in (Plan(), Plan(hold_out="run"), Plan(test=("*",))):
+        with pytest.raises(ValueError, match=r"there is one run only; .* predictdyn forecast --cutoff"):
+            groups(small.of_runs(["f0-s0"]), plan)
 
 
 def test_signals_are_targets_only_where_no_outcome_is_known(small):

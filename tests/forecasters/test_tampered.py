@@ -1,0 +1,109 @@
+"""A saved model never tells what it saw of the run in question: two that differ in its future alone say the same."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from predictdyn.backtest.live import Question, question, without
+from predictdyn.curves import Curves, curves_from
+from predictdyn.forecasters import forecaster, load, names, save
+
+CUTOFF = 0.3
+METRICS = {"accuracy", "loss", "gradient_norm"}
+SLOW = {"pooled", "auto", "accuracy_on_the_line", "curve_ensemble"}  # each of their members is tested by itself
+
+
+def tampered(curves: Curves, runs: set[str]) -> Curves:
+    """The same curves, but that some runs end another way than they did."""
+    late = (curves.points["step"] > CUTOFF * 1000) & curves.points["run"].isin(runs)
+    value = curves.points["value"].where(~late, 0.2 * curves.points["value"])
+    return curves_from(curves.points.assign(value=value), curves.runs, dict(curves.metrics))
+
+
+def renamed(curves: Curves, names: dict[str, str]) -> Curves:
+    points = curves.points.assign(run=curves.points["run"].replace(names))
+    return curves_from(points, curves.runs.rename(index=names), dict(curves.metrics))
+
+
+def said(name: str, known: Curves, curves: Curves, ask: Question, folder) -> tuple[np.ndarray, list[str]]:
+    """Draws of a model that was fitted on ``known``, kept and read again, and the words for what was done to it."""
+    save(name, forecaster(name).fit(known, seed=1), folder)
+    fitted, words = without(load(folder)[1], forecaster(name), curves, ask, seed=2)
+    return fitted.forecast(ask.seen, ask.target, seed=3).draws, words
+
+
+@pytest.mark.parametrize("name", [name for name in names() if name not in SLOW])
+def test_a_model_does_not_know_how_the_run_in_question_ended(name, small, tmp_path):
+    curves = small.of_metrics(METRICS)
+    ask = question(curves.of_runs(["f2-s0"]), runs=("f2-s0",), cutoff=CUTOFF)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    one, words = said(name, curves, curves, ask, tmp_path / "a")
+    other, _ = said(name, tampered(curves, {"f2-s0"}), curves, ask, tmp_path / "b")
+    assert np.array_equal(one, other)
+    assert len(words) == 1 and "fitted on 1 run(s) in question" in words[0] and "(f2-s0)" in words[0]
+    assert "fitted again without them, on 7 run(s)" in words[0]
+
+
+@pytest.mark.parametrize("name", sorted(SLOW))
+def test_the_slow_ones_learn_again_from_what_is_left(name, small, monkeypatch):
+    # What they learn is a function of the history and the seed (test_contract); so it is the history that counts.
+    learnt = []
+    one = forecaster(name)
+    monkeypatch.setattr(type(one), "fit", lambda self, history, *, seed: learnt.append(history) or history)
+    ask = question(small.of_runs(["f2-s0"]), runs=("f2-s0",), cutoff=CUTOFF)
+
+    class Fitted:
+        history = small
+
+    without(Fitted(), one, small, ask, seed=0)
+    assert set(learnt[0].runs.index) == set(small.runs.index) - {"f2-s0"}
+    assert set(learnt[0].points["run"]) == set(learnt[0].runs.index)
+
+
+def arms(curves: Curves) -> Curves:
+    """Every first seed with an arm that leaves it at the end of what is seen and later."""
+    bases = [run for run in curves.runs.index if run.endswith("s0")]
+    names = {run: f"{run}-arm" for run in bases}
+    more = curves.of_runs(bases)
+    points = pd.concat([curves.points, more.points.assign(run=more.points["run"].map(names))])
+    runs = pd.concat([curves.runs.assign(baseline=curves.runs.index), more.runs.assign(baseline=bases).rename(names)])
+    return curves_from(points, runs, dict(curves.metrics))
+
+
+def stripped(known: Curves, curves: Curves, run: str, **cut: float) -> set[str]:
+    """The runs that a model forgets before it forecasts one."""
+    ask = question(curves, runs=(run,), **(cut or {"cutoff": CUTOFF}))
+    fitted, _ = without(forecaster("drift").fit(known, seed=0), forecaster("drift"), curves, ask, seed=0)
+    return set(known.runs.index) - set(fitted.history.runs.index)
+
+
+def test_arms_and_baselines_are_forgotten_with_the_run(small):
+    known = arms(small.of_metrics(METRICS))
+    assert stripped(known, known, "f2-s0") == {"f2-s0", "f2-s0-arm"}
+    assert stripped(known, known, "f2-s0-arm") == {"f2-s0", "f2-s0-arm"}
+    # The data at hand may know less than the model: the run alone, without the column.
+    alone = small.of_metrics(METRICS).of_runs(["f2-s0"]).upto(CUTOFF)
+    assert stripped(known, alone, "f2-s0", upto=300) == {"f2-s0", "f2-s0-arm"}
+
+
+def test_a_run_that_goes_on_may_learn_from_the_run_it_left(small):
+    known = arms(small.of_metrics(METRICS))
+    rest = known.of_runs(set(known.runs.index) - {"f2-s0-arm"})
+    live = known.of_runs(["f2-s0", "f2-s0-arm"])
+    cut = live.points[(live.points["run"] == "f2-s0") | (live.points["step"] <= 300)]
+    live = curves_from(cut, live.runs, dict(live.metrics))
+    assert stripped(rest, live, "f2-s0-arm", upto=300) == set()
+
+
+def test_the_same_run_under_another_name_is_forgotten_too(small):
+    known = renamed(small.of_metrics(METRICS), {"f2-s0": "sweep/f2-s0"})
+    assert stripped(known, small.of_metrics(METRICS), "f2-s0") == {"sweep/f2-s0"}
+
+
+def test_a_model_of_other_runs_is_left_as_it_is(small):
+    curves = small.of_metrics(METRICS)
+    fitted = forecaster("drift").fit(curves.of_runs(["f0-s0", "f0-s1"]), seed=0)
+    ask = question(curves, runs=("f2-s0",), cutoff=CUTOFF)
+    same, words = without(fitted, forecaster("drift"), curves, ask, seed=0)
+    assert same is fitted and words == []
