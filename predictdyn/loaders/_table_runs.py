@@ -147,6 +147,16 @@ def columns_of(table: Table, part: Part, choices: Choices, only: Sequence[str] |
     run = joined(table, run_columns, "/", "the run") if run_columns else np.full(len(table.cells), part.run, object)
     phase_column, phase = _phase(table) if only is None else (None, None)
     clock = clock_of(table, run, phase, choices.step)
+    if (
+        clock is not None
+        and only is None
+        and not run_columns
+        and (telling := _telling(table, clock.step, phase_column))
+    ):
+        line = f"{table.path}: the steps go back, and runs are told apart by {telling}; choose the columns with run=..."
+        warnings.warn(line, UserWarning, stacklevel=5)
+        run_columns, run = [telling], joined(table, [telling], "/", "the run")
+        clock = clock_of(table, run, phase, choices.step)
     if clock is None:
         raise ValueError(
             f"{table.path}: no step column; found {few(table.cells.columns)}; name it with step=..., "
@@ -170,6 +180,20 @@ def columns_of(table: Table, part: Part, choices: Choices, only: Sequence[str] |
     if part.front:
         front = np.full(len(run), f"{part.front}/", object) if front is None else f"{part.front}/" + front
     return Columns(table, run, front, clock.step, metrics, settings, clock.columns[0])
+
+
+def _telling(table: Table, step: np.ndarray, phase: str | None) -> str | None:
+    """Where steps go back: the first column of words within each of which no step goes back or comes again."""
+    if not (np.diff(step) < 0).any():
+        return None
+    for name in map(str, table.cells):
+        words = text(table.cells[name])
+        if name == phase or words.isna().any() or not numbers(table.cells[name]).wrong.all():
+            continue
+        groups = pd.Series(step).groupby(words.to_numpy(dtype=object))
+        if 1 < groups.ngroups <= len(step) / 3 and groups.apply(lambda own: (own.diff().dropna() > 0).all()).all():
+            return name
+    return None
 
 
 def _phase(table: Table) -> tuple[str | None, np.ndarray | None]:

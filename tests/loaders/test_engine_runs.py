@@ -352,3 +352,14 @@ def test_an_unknown_path_is_told_what_came_closest(tmp_path: Path) -> None:
     (tmp_path / "z.json").write_text('{"lr": 0.1, "act": "relu"}\n')
     with pytest.raises(ValueError, match=r"z.json holds JSON objects with lr, act, none of which counts steps"):
         load(tmp_path / "z.json")
+
+
+def test_a_column_of_words_tells_the_runs_of_a_table_apart(tmp_path: Path) -> None:
+    """A table of sizes without a name of the run: steps go back where the size changes."""
+    rows = [
+        (size, step, round(level / step, 4)) for size, level in (("70m", 3), ("1b", 2)) for step in (10, 20, 30, 40)
+    ]
+    path = table(tmp_path / "sizes.csv", "size,step,loss", rows)
+    with pytest.warns(UserWarning, match="the steps go back, and runs are told apart by size; choose the columns with"):
+        curves = load(path)
+    assert counts(curves) == {("1b", "loss"): 4, ("70m", "loss"): 4}
