@@ -11,12 +11,16 @@ from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
+from predictdyn.loaders._folders import is_plain
+
 ENDINGS = (".db", ".sqlite", ".sqlite3")
 WAIT = 30.0  # seconds for which a writer may keep us out
 
 
 def is_sqlite(path: Path) -> bool:
-    """Whether a file begins as every SQLite file does."""
+    """Whether a file begins as every SQLite file does; no pipe or device is opened."""
+    if not is_plain(path):
+        return False
     try:
         with path.open("rb") as file:
             return file.read(16) == b"SQLite format 3\0"
@@ -40,9 +44,9 @@ def reading(path: Path, wait: float = WAIT) -> Iterator[sqlite3.Connection]:
             yield connection
         finally:
             connection.rollback()
-    except (sqlite3.Error, OSError) as error:
+    except (sqlite3.Error, OSError, MemoryError) as error:  # the last where a damaged cell claims gigabytes
         _opened.cache_clear()
-        raise ValueError(f"{path}: cannot be read as SQLite ({' '.join(str(error).split())})") from None
+        raise ValueError(f"{path}: cannot be read as SQLite ({' '.join(str(error).split()) or 'damaged'})") from None
 
 
 class _Open:
