@@ -2,27 +2,60 @@
 
 from __future__ import annotations
 
-import gzip
 import os
-import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, NamedTuple
+
+from predictdyn.loaders._bytes import open_binary
+
+UNREADABLE = "folder(s) or link(s) passed over that cannot be read"
+SPECIAL = "pipe(s), socket(s) or device(s) passed over"
+
+
+class Walk(NamedTuple):
+    """The plain files below a folder, sorted; ``passed`` counts what else is there, with its places."""
+
+    files: list[Path]
+    passed: dict[str, list[Path]]
+
+
+def walk(path: Path, *, hidden: bool = False) -> Walk:
+    """All plain files below a folder, hidden ones only if asked for; what cannot be read is passed over.
+
+    Links to files count, links to folders are not followed: they may lead back.
+
+    >>> walk(Path("/no/such/folder")).files
+    []
+    """
+    passed: dict[str, list[Path]] = {}
+    files = []
+
+    def unreadable(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError | NotADirectoryError):  # what is gone meanwhile is nothing to say
+            passed.setdefault(UNREADABLE, []).append(Path(os.fsdecode(error.filename or path)))
+
+    for folder, inside, names in os.walk(path, onerror=unreadable):
+        inside[:] = [name for name in inside if hidden or not name.startswith(".")]
+        for name in names:
+            file = Path(folder, name)
+            if not hidden and name.startswith("."):
+                continue
+            try:
+                if file.is_file():
+                    files.append(file)
+                elif file.exists() and not file.is_dir():  # a link to a folder is one, too
+                    passed.setdefault(SPECIAL, []).append(file)
+            except OSError:  # a link that leads to itself, or a place that nobody may look at
+                passed.setdefault(UNREADABLE, []).append(file)
+    return Walk(sorted(files), {what: sorted(set(places)) for what, places in passed.items()})
 
 
 def files_named(path: Path, is_log: Callable[[str], bool], *, hidden: bool = False) -> list[Path]:
-    """The files at or below a path whose names fit, sorted; none where nothing is there.
-
-    Hidden files and folders are left out unless asked for. Folders that must not be read, pipes and devices always are.
-    """
+    """The files at or below a path whose names fit, sorted, as `walk` finds them; none where nothing is there."""
     if not path.is_dir():
-        return [path] if path.is_file() and is_log(path.name) else []
-    found = []
-    for folder, below, names in os.walk(path):  # what cannot be listed is passed over
-        below[:] = [name for name in below if hidden or not name.startswith(".")]
-        files = [Path(folder, name) for name in names if (hidden or not name.startswith(".")) and is_log(name)]
-        found += [file for file in files if is_file(file)]
-    return sorted(found)
+        return [path] if is_file(path) and is_log(path.name) else []
+    return [file for file in walk(path, hidden=hidden).files if is_log(file.name)]
 
 
 def is_file(file: Path) -> bool:
@@ -48,7 +81,7 @@ def run_names(path: Path, folders: Iterable[Path]) -> dict[Path, str]:
 
 
 def first_line(file: Path, most: int = 1 << 20) -> bytes:
-    """The first line of a file, at most so many bytes of it; nothing where it cannot be read."""
+    """The first line of a file with its end, at most so many bytes of it; nothing where it cannot be read."""
     return _read(file, lambda opened: opened.readline(most))
 
 
@@ -59,10 +92,8 @@ def beginning(file: Path, most: int) -> bytes:
 
 def _read(file: Path, some: Callable[[IO[bytes]], bytes]) -> bytes:
     """Some bytes of a file, unzipped where its name ends in .gz."""
-    if not is_file(file):
-        return b""
     try:
-        with gzip.open(file, "rb") if file.suffix.lower() == ".gz" else file.open("rb") as opened:
-            return some(cast(IO[bytes], opened))
-    except (OSError, EOFError, zlib.error):
+        with open_binary(file) as opened:
+            return some(opened)
+    except ValueError:
         return b""

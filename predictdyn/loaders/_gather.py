@@ -15,6 +15,7 @@ from predictdyn.curves import Curves, Metric, curves_from
 from predictdyn.loaders import is_address
 from predictdyn.loaders._companions import beside, metrics_beside, read_runs, unique_runs
 from predictdyn.loaders._facts import fitted, log_metric
+from predictdyn.loaders._folders import walk
 from predictdyn.loaders._lengths import Length
 from predictdyn.loaders._merge import MERGES, Conflict, Rules, Tidy, matches, tidy_runs
 from predictdyn.loaders._plans import planned_runs
@@ -186,7 +187,9 @@ def tables_of(path: Path, heads: Sequence[Head], options: Mapping[str, object]) 
         raise ValueError(f"{path}: {error}") from None
     events = [(head.run, step, what) for head in full for step, what in head.events]
     empty = [head.run for head in heads if not head.size]
+    passed = walk(path).passed.items() if path.is_dir() else ()
     lines = [
+        *(f"{len(places)} {what}: {some([str(place) for place in places])}" for what, places in passed),
         *lines_of({head.run: head.said for head in heads}),
         *([f"{len(empty)} run(s) without points left out: {some(empty)}"] if empty else []),
     ]

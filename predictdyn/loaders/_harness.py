@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
+from predictdyn.loaders._json_rows import json_number
 from predictdyn.loaders._tables import read_text
 
 
@@ -81,7 +82,7 @@ def values(content: Mapping[str, Any], file: Path) -> Iterator[Value]:
     if in_table or isinstance(rows, list):
         for row in rows.values() if isinstance(rows, dict) else rows:
             if not isinstance(row, dict) or not isinstance(row.get("task_name"), str):
-                raise ValueError(f"{file}: expected rows with a task_name in the results, found {str(row)[:60]!r}")
+                raise ValueError(f"{file}: expected rows with a task_name in the results, found {_begin(row)}")
             prompt = row.get("prompt_name")
             task = f"{row['task_name']}/{prompt}" if prompt else row["task_name"]
             # Such rows carry the text of the prompt and its settings beside the metrics.
@@ -93,7 +94,7 @@ def values(content: Mapping[str, Any], file: Path) -> Iterator[Value]:
     )
     for task, row in rows.items():
         if not isinstance(row, dict):
-            raise ValueError(f"{file}: expected metrics for the task {task!r}, found {str(row)[:60]!r}")
+            raise ValueError(f"{file}: expected metrics for the task {task!r}, found {_begin(row)}")
         yield from _of_task(task, row, file, group=task in groups or bool(subtasks.get(task)))
     for task in groups:
         if task not in rows and isinstance(groups[task], dict):
@@ -119,12 +120,18 @@ def _number(cell: object, said: str) -> float | None:
     """A cell as a number, None where nothing was measured; ValueError for other text."""
     if cell is None or (isinstance(cell, str) and cell.strip() in ("", "N/A")):
         return None
-    if isinstance(cell, bool) or not isinstance(cell, int | float):
-        raise ValueError(f"{said} must be a number, found {str(cell)[:60]!r}")
+    number = json_number(cell)
+    if number is None:
+        raise ValueError(f"{said} must be a number, found {_begin(cell)}")
+    return number
+
+
+def _begin(said: object) -> str:
+    """The beginning of what a file says; of a number with very many digits only that it is one."""
     try:
-        return float(cell)
-    except OverflowError:
-        raise ValueError(f"{said} must be a number, found one of {len(str(cell))} digits") from None
+        return repr(str(said)[:60])
+    except ValueError:
+        return "a whole number of thousands of digits"
 
 
 def origin(content: Mapping[str, Any], file: Path, root: Path) -> Origin:
@@ -142,9 +149,7 @@ def origin(content: Mapping[str, Any], file: Path, root: Path) -> Origin:
             name, of_path = _split_path(said)
             step = of_path if step is None else step
             names.append(name)
-    iteration = arguments.get("iteration")
-    if step is None and isinstance(iteration, int | float) and not isinstance(iteration, bool):
-        step = float(iteration)
+    step = json_number(arguments.get("iteration")) if step is None else step
     name, name_step = _split_file(file)
     top = root.resolve() if file != root else root.resolve().parent
     below = file.relative_to(root).parent.parts if file != root else ()

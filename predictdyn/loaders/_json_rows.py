@@ -7,8 +7,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+from predictdyn.loaders._bytes import split_lines
+
 CUT = "last line(s) cut short, dropped"
 WRONG_LINES = "line(s) dropped that are no JSON object"
+DEEPEST = 100  # levels; Python itself gives up at some hundreds, wherever it happens to be
 
 
 class Rows(NamedTuple):
@@ -24,7 +27,7 @@ def json_rows(raw: bytes) -> Rows:
     >>> json_rows(b'{"a": 1, "b": {"c": NaN}}' + bytes([10]) + b'{"a": 2')
     Rows(rows=[{'a': 1, 'b/c': nan}], dropped=Counter({'last line(s) cut short, dropped': 1}))
     """
-    lines = raw.removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    lines = split_lines(raw.removeprefix(b"\xef\xbb\xbf"))
     rows: list[dict[str, object]] = []
     dropped: Counter[str] = Counter()
     for i, line in enumerate(lines):
@@ -40,8 +43,8 @@ def json_rows(raw: bytes) -> Rows:
 def json_number(cell: object) -> float | None:
     """A number of JSON (NaN and infinity are some, true is not), else None.
 
-    >>> json_number(2), json_number(True), json_number("2")
-    (2.0, None, None)
+    >>> json_number(2), json_number(True), json_number("2"), json_number(10**400)
+    (2.0, None, None, None)
     """
     if isinstance(cell, bool) or not isinstance(cell, int | float):
         return None
@@ -51,14 +54,25 @@ def json_number(cell: object) -> float | None:
         return None
 
 
-def flat(record: Mapping[str, object], front: str = "") -> Iterator[tuple[str, object]]:
-    """The values of nested mappings with names joined by /; AttributeError for what is no mapping.
+def flat(record: Mapping[str, object], front: str = "", level: int = 1) -> Iterator[tuple[str, object]]:
+    """The values of nested mappings with names joined by /, without the blanks around them.
 
-    >>> dict(flat({"lr": 0.1, "model": {"depth": 2}}))
+    Raises AttributeError for what is no mapping; ValueError for more than `DEEPEST` levels, and where two names are
+    one without their blanks.
+
+    >>> dict(flat({" lr": 0.1, "model": {"depth": 2}}))
     {'lr': 0.1, 'model/depth': 2}
     """
-    for name, value in record.items():
+    if level > DEEPEST:
+        raise ValueError(f"objects in objects, more than {DEEPEST} levels deep")
+    stripped: set[str] = set()
+    for key, value in record.items():
+        name = key.strip()
+        if name != key:
+            if name in record or name in stripped:
+                raise ValueError(f"the name {name!r} is there twice, once with blanks around it")
+            stripped.add(name)
         if isinstance(value, dict):
-            yield from flat(value, f"{front}{name}/")
+            yield from flat(value, f"{front}{name}/", level + 1)
         else:
             yield f"{front}{name}", value

@@ -39,9 +39,9 @@ def reading(path: Path, wait: float = WAIT) -> Iterator[sqlite3.Connection]:
             yield connection
         finally:
             connection.rollback()
-    except (sqlite3.Error, OSError) as error:
+    except (sqlite3.Error, OSError, MemoryError) as error:  # the last where a damaged cell claims gigabytes
         _opened.cache_clear()
-        raise ValueError(f"{path}: cannot be read as SQLite ({' '.join(str(error).split())})") from None
+        raise ValueError(f"{path}: cannot be read as SQLite ({' '.join(str(error).split()) or 'damaged'})") from None
 
 
 class _Open:

@@ -78,11 +78,8 @@ def clock_of(table: Table, run: np.ndarray, phase: np.ndarray | None, wanted: st
     counters = _counters(table, run, main, 1 if known is None else _levels(numbers(table.cells[known]).value))
     if known is not None and (not counters or plain_name(known) == plain_name(counters[0])):
         return Clock(numbers(table.cells[known]).value, (known,))
-    if not counters and not table.counting:
-        return None
     if not counters:
-        line = f"{table.path}: no column counts steps; the step is the row, as {table.counting[0]} counts them"
-        return Clock(numbers(table.cells[table.counting[0]]).value, (table.counting[0],), line)
+        return None
     line = (
         f"{table.path}: the step is {counters[0]}, whole numbers that rise with the rows; choose another with step=..."
     )

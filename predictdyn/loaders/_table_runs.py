@@ -167,7 +167,7 @@ def columns_of(table: Table, part: Part, choices: Choices, only: Sequence[str] |
     if choices.refusing:
         _check_clock(table, clock.columns[0], clock.step)
     settings = _settings(table, run, choices)
-    used = {*table.counting, *run_columns, *clock.columns, *settings, *([phase_column] if phase_column else [])}
+    used = {*run_columns, *clock.columns, *settings, *([phase_column] if phase_column else [])}
     names = [str(name) for name in table.cells if str(name) not in used and (only is None or name in only)]
     rest = {name: numbers(table.cells[name]) for name in names}
     metrics = {name: column for name, column in rest.items() if (~column.blank & ~column.wrong).any()}

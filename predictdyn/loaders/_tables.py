@@ -3,36 +3,39 @@
 from __future__ import annotations
 
 import csv
-import gzip
-import io
 import re
-import zlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from predictdyn.loaders._bytes import open_binary as open_binary
+from predictdyn.loaders._bytes import read_bytes as read_bytes
+from predictdyn.loaders._bytes import read_text as read_text
+from predictdyn.loaders._bytes import refuse_bomb, size_of
+from predictdyn.loaders._csv_rows import AGAIN, HEAD, NAMELESS, clean, lines_in, names_of, repeats, separator, twice
+
 TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
-SEPARATORS = (",", ";", "\t")
-HEADER_AGAIN = "line(s) left out that repeat the header"
-# Names of columns that only count rows, as pandas and R write them.
-INDEX = re.compile(r"(unnamed: \d+(\.\d+)?|index|level_0|rownames?|)", re.IGNORECASE)
-# No log is packed more tightly than this; what is (a file of zeros, made to fill the memory) is refused.
-MOST_PACKED, ALWAYS = 100, 256 << 20
-CHUNK = 1 << 24
+INDEX = ("index", "level_0")  # as pandas calls an index that becomes a column
+COUNTED = "column(s) left out that only count rows"
+NAMED = "column(s) without a name called by their place"
+WIDE = 8  # bytes of a cell in memory, at least
 
 
 class Table(NamedTuple):
-    """The cells of one file (CSV: text, as written; parquet: as stored) and the line of each row in it."""
+    """The cells of one file (CSV: text, as written; parquet: as stored) and the line of each row in it.
+
+    ``said`` counts what was left out or named, by the words for it.
+    """
 
     path: Path
     cells: pd.DataFrame
     line: np.ndarray  # (rows,) the line in a text file, the row in a parquet file
-    said: Mapping[str, int] = {}  # what of the file is no row: reason and count
-    counting: tuple[str, ...] = ()  # columns that only count the rows
+    said: Mapping[str, int] = {}
 
     def where(self, row: int) -> str:
         """Words for the place of a row (counted from 0)."""
@@ -54,7 +57,7 @@ def place(path: Path, line: int) -> str:
 
 
 def is_table(path: Path) -> bool:
-    """Whether the name is that of a table this project reads, see `TABLES`."""
+    """Whether the name is that of a table this project reads: .csv, .tsv (both also .gz) or .parquet."""
     return path.name.lower().endswith(TABLES)
 
 
@@ -63,166 +66,174 @@ def stem(path: Path) -> str:
     return re.sub(r"\.(csv|tsv|parquet|jsonl|ndjson|json)(\.gz)?$", "", path.name, flags=re.IGNORECASE)
 
 
-def open_binary(path: Path) -> BinaryIO:
-    """Open a file to read bytes, unzipped where its name ends in .gz; ValueError where there is no such file."""
-    if not path.exists():
-        raise ValueError(f"{path}: no such file or folder")
-    if path.is_dir():
-        raise ValueError(f"{path}: is a folder, expected a file")
-    if not path.is_file():
-        raise ValueError(f"{path}: is no regular file (a pipe or a device), which is not read")
-    try:
-        return cast(BinaryIO, gzip.open(path, "rb")) if path.suffix.lower() == ".gz" else path.open("rb")
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error.strerror or error})") from None
+def read_table(path: Path, keep: Collection[str] = ()) -> Table:
+    """One CSV, TSV (.gz) or parquet file; ValueError, one line, if it is no table with unique column names.
 
+    Blanks around names are taken off. Not read are lines that repeat the header, columns without name and cells, and
+    those that only count rows (`is_index`) and are not in ``keep``; other columns without a name get one by their
+    place. A repeat of a header, an index and a name by place are counted in ``said``.
 
-def read_bytes(path: Path) -> bytes:
-    """All bytes of a file, unzipped where its name ends in .gz; ValueError where that cannot be done.
-
-    A zipped file may unpack to a hundred times its size (or 256 MiB), and not to more.
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "a.csv").write_text(", step,loss\\n0,10,2.5\\n, step,loss\\n1,20,2.25\\n")
+    ...     read = read_table(Path(folder, "a.csv"))
+    >>> list(read.cells), list(read.said.values()), read.line.tolist()
+    (['step', 'loss'], [1, 1], [2, 4])
     """
-    with open_binary(path) as file:
-        zipped = path.suffix.lower() == ".gz"
-        most = max(ALWAYS, MOST_PACKED * path.stat().st_size) if zipped else None
-        parts, size = [], 0
-        try:
-            while part := file.read(CHUNK):
-                parts.append(part)
-                size += len(part)
-                if most is not None and size > most:
-                    raise ValueError(
-                        f"{path}: unpacks to more than {most >> 20} MiB, {MOST_PACKED} times its size, which no log "
-                        "does; unpack it yourself if it is one"
-                    )
-        except (OSError, EOFError, zlib.error) as error:
-            raise ValueError(f"{path}: cannot be read ({error}); is it truncated?") from None
-        return b"".join(parts)
-
-
-def read_text(path: Path) -> str:
-    """All text of a UTF-8 file; ValueError where it is not one."""
-    raw = read_bytes(path)
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw[: error.start].count(b"\n") + 1
-        raise ValueError(f"{place(path, line)}: not UTF-8 text (byte 0x{raw[error.start]:02x})") from None
-
-
-def read_table(path: Path) -> Table:
-    """One CSV (.gz) or parquet file; ValueError, one line, if it is no table with unique column names."""
-    if not path.exists() or path.is_dir() or path.suffix.lower() != ".parquet":
-        return _read_csv(path)
-    import pyarrow.parquet as pq
-
-    try:
-        names = pq.read_schema(path).names
-        _check_header(path, names)
-        columns = pd.read_parquet(path)
-    except Exception as error:  # a damaged file makes pyarrow and pandas raise errors of many kinds
-        if isinstance(error, ValueError) and str(error).startswith(f"{path}: "):
-            raise
-        raise ValueError(f"{path}: not a parquet file ({_first_line(error)})") from None
-    if not isinstance(columns.index, pd.RangeIndex):
-        columns = columns.reset_index()
-    columns.columns = _names(path, list(columns.columns))
-    line = np.arange(1, len(columns) + 1)
-    return Table(path, columns.reset_index(drop=True), line, counting=_counting(columns))
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
+    if path.suffix.lower() == ".parquet":
+        size_of(path)
+        table = _read_parquet(path)
+    else:
+        table = _read_csv(path)
+    names = [str(name) for name in table.cells]
+    if (double := twice(names)) is not None:
+        raise ValueError(f"{path}: column names must be unique, found {double!r} more than once")
+    return _without_index(table, names, keep)
 
 
 def header(path: Path) -> list[str]:
-    """Only the column names of a CSV (.gz) or parquet file."""
-    if path.suffix.lower() == ".parquet" and path.is_file():
-        import pyarrow.parquet as pq
-
-        try:
-            return [name.strip() for name in pq.read_schema(path).names]
-        except Exception as error:  # a damaged file makes pyarrow raise errors of many kinds
-            raise ValueError(f"{path}: not a parquet file ({_first_line(error)})") from None
+    """Only the names of the columns of a CSV, TSV (.gz) or parquet file, without those that have none."""
+    if path.suffix.lower() == ".parquet":
+        size_of(path)
+        return [name for name in clean(_schema(path)) if name and name != "__index_level_0__"]
     with open_binary(path) as file:
         try:
-            first = file.readline(CHUNK).decode("utf-8-sig")
-        except (OSError, EOFError, zlib.error, UnicodeDecodeError):
+            raw = file.read(1 << 12)
+            while len(raw) < HEAD and len(raw.splitlines()) < 4 and (more := file.read(len(raw))):
+                raw += more
+        except ValueError:
             return []  # reading the whole file will say what is wrong, and where
-    first = first.split("\r")[0]
-    try:
-        return [name.strip() for name in next(csv.reader([first], delimiter=separator(path, first)), [])]
-    except csv.Error:
-        return []
+    lines = (line.rstrip("\r\n") for line in lines_in(raw.decode("utf-8-sig", errors="replace")))
+    return names_of(list(islice(filter(str.strip, lines), 2)), path.name.lower())
 
 
-def separator(path: Path, first: str) -> str:
-    """What stands between the cells of a table: a tab in a .tsv, else the first of comma, semicolon and tab that its
-    ``first`` line has.
+def is_index(name: str, column: pd.Series) -> bool:
+    """Whether a column only counts rows: without a name, or called as pandas calls an index.
+
+    It counts 0, 1, 2, ... or 1, 2, 3, ..., and may begin again, where tables were joined.
+
+    >>> [is_index(*one) for one in (("", pd.Series(["0", "1"])), ("Unnamed: 0", pd.Series([1, 2])), ("loss", [0, 1]))]
+    [True, True, False]
     """
-    if re.search(r"\.tsv(\.gz)?$", path.name, re.IGNORECASE):
-        return "\t"
-    return next((sign for sign in SEPARATORS if sign in first), ",")
+    if not (NAMELESS.fullmatch(name) or name in INDEX):
+        return False
+    found = numbers(column)
+    if found.wrong.any() or found.blank.any() or not len(found.value):
+        return False
+    begins = found.value[0]
+    step = np.diff(found.value)
+    return bool(begins in (0, 1) and np.all((step == 1) | (found.value[1:] == begins)))
 
 
-def _check_header(path: Path, names: Sequence[str]) -> None:
-    counts = Counter(name.strip() for name in names)
-    double = sorted(name for name, count in counts.items() if count > 1 and name)
-    if double:
-        raise ValueError(f"{path}: column names must be unique, found {double[0]!r} more than once")
+def _without_index(table: Table, names: Sequence[str], keep: Collection[str]) -> Table:
+    """A table without columns that only count rows or have neither name nor cells; one without a name gets one."""
+    asked = [i for i, name in enumerate(names) if NAMELESS.fullmatch(name) or name in INDEX]
+    if not asked:
+        return table
+    said = Counter(table.said)
+    drop, called = set(), list(names)
+    for i in asked:
+        called[i] = names[i] or f"column {i + 1}"
+        column = table.cells.iloc[:, i]
+        if called[i] not in keep and is_index(names[i], column):
+            said[COUNTED] += 1
+            drop.add(i)
+        elif not names[i] and numbers(column).blank.all():
+            drop.add(i)
+        elif not names[i]:
+            said[NAMED] += 1
+    if (double := twice(called)) is not None:
+        raise ValueError(f"{table.path}: a column without a name stands beside one that is called {double!r}; name it")
+    cells = table.cells.set_axis(called, axis=1).iloc[:, [i for i in range(len(names)) if i not in drop]]
+    return table._replace(cells=cells, said=+said)
 
 
-def _names(path: Path, names: Sequence[object]) -> list[str]:
-    """Names of columns without the blanks around them; one that is blank is called by its place."""
-    plain = [str(name).strip() for name in names]
-    _check_header(path, plain)
-    return [name or f"column {i}" for i, name in enumerate(plain, 1)]
+def _schema(path: Path) -> list[str]:
+    import pyarrow.parquet as pq
+
+    try:
+        return list(pq.read_schema(path).names)
+    except Exception as error:  # a damaged file can raise nearly anything
+        raise _no_parquet(path, error) from None
+
+
+def _read_parquet(path: Path) -> Table:
+    import pyarrow.parquet as pq
+
+    names = _schema(path)
+    if (double := twice(clean(names))) is not None:
+        raise ValueError(f"{path}: column names must be unique, found {double!r} more than once")
+    try:
+        about: Any = pq.read_metadata(path)
+        cells = about.num_rows * about.num_columns
+    except Exception as error:
+        raise _no_parquet(path, error) from None
+    refuse_bomb(path, WIDE * cells, size_of(path))
+    try:
+        columns = pd.read_parquet(path)
+        if not isinstance(columns.index, pd.RangeIndex):
+            columns = columns.reset_index()
+        columns = columns.reset_index(drop=True).set_axis(clean([str(name) for name in columns]), axis=1)
+    except Exception as error:
+        raise _no_parquet(path, error) from None
+    return Table(path, columns, np.arange(1, len(columns) + 1))
+
+
+def _no_parquet(path: Path, error: Exception) -> ValueError:
+    said = " ".join(str(error).split())[:200] or type(error).__name__
+    return ValueError(f"{path}: not a parquet file, or damaged ({said})")
 
 
 def _read_csv(path: Path) -> Table:
     # Not pandas: it takes a row with one cell too many for an index, and fills rows that are cut short.
     text = read_text(path)
-    if "\r" in text and "\n" not in text:
-        text = text.replace("\r", "\n")
-    first = text[: text.find("\n") + 1] or text
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator(path, first))
-    rows, line = [], []
-    again = 0
+    if (zero := text.find("\0")) >= 0:
+        line = sum(1 for _ in lines_in(text[: zero + 1]))
+        raise ValueError(f"{place(path, line)}: a NUL byte, which no table has; the file is damaged there")
+    sign = separator(list(islice(filter(str.strip, lines_in(text)), 2)), path.name.lower())
+    # Strict: a quote that is not closed would swallow the rest of the file.
+    reader = csv.reader(lines_in(text), strict=True, delimiter=sign)
+    rows: list[list[str]] = []
+    places: list[int] = []
+    again = whole = 0
     try:
-        head = next(reader, [])
-        if not any(name.strip() for name in head):
+        names = clean(next(reader, []))
+        if not any(names):
             raise ValueError(f"{path}: empty, expected a first line of column names")
-        names = _names(path, head)
+        whole = reader.line_num
         for row in reader:
+            whole = reader.line_num
             if not row:
                 continue
-            if len(row) != len(head):
+            if len(row) != len(names):
                 raise ValueError(
-                    f"{place(path, reader.line_num)}: expected {len(head)} cells as in line 1, found {len(row)}"
+                    f"{place(path, reader.line_num)}: expected {len(names)} cells as in line 1, found {len(row)}"
                 )
-            if row[-1].strip() == head[-1].strip() and [cell.strip() for cell in row] == [n.strip() for n in head]:
+            if repeats(row, names):
                 again += 1
                 continue
             rows.append(row)
-            line.append(reader.line_num)
+            places.append(reader.line_num)
     except csv.Error as error:
-        raise ValueError(f"{place(path, reader.line_num)}: not a CSV file ({error})") from None
-    cells = np.array(rows, dtype=object).reshape(len(rows), len(names))
-    columns = pd.DataFrame(cells, columns=names, dtype=object)
-    said = {HEADER_AGAIN: again} if again else {}
-    return Table(path, columns, np.array(line, dtype=int), said, _counting(columns))
+        # Behind what could be read: there a quote opens that is not closed.
+        raise ValueError(f"{place(path, whole + 1)}: not a CSV file ({error})") from None
+    cells = np.empty((len(names), len(rows)), dtype=object)
+    for i, column in enumerate(zip(*rows, strict=True)):
+        cells[i] = column
+    if sign == ";":
+        _refuse_decimal_commas(path, cells, places)
+    said = {AGAIN: again} if again else {}
+    return Table(path, pd.DataFrame(cells.T, columns=names, dtype=object), np.array(places, dtype=int), said)
 
 
-def _counting(columns: pd.DataFrame) -> tuple[str, ...]:
-    """The columns called like an index that count the rows, from 0 or 1, again from there where tables were joined."""
-    found = []
-    for name in map(str, columns):
-        if INDEX.fullmatch(name) or re.fullmatch(r"column \d+", name):
-            count = numbers(columns[name])
-            change = np.diff(count.value)
-            if len(count.value) and count.value[0] in (0, 1) and np.isin(count.value[1:][change != 1], (0, 1)).all():
-                found.append(name)
-    return tuple(found)
+def _refuse_decimal_commas(path: Path, cells: np.ndarray, line: Sequence[int]) -> None:
+    for column in cells:
+        for row, cell in enumerate(column):
+            if re.fullmatch(r"\s*[-+]?\d+,\d+\s*", cell):
+                raise ValueError(
+                    f"{place(path, line[row])}: found {cell.strip()[:40]!r}, a decimal comma; write numbers with a "
+                    "point (pandas.read_csv with sep=';', decimal=',', then to_csv)"
+                )
 
 
 def numbers(column: pd.Series) -> Numbers:
@@ -235,25 +246,28 @@ def numbers(column: pd.Series) -> Numbers:
         value = column.to_numpy(dtype=float, na_value=np.nan)
         return Numbers(value, np.isnan(value), np.zeros(len(value), dtype=bool))
     cells = column.to_numpy(dtype=object)
-    try:  # most columns are text, and hold numbers throughout
-        if all(type(cell) is str for cell in cells):
-            value = np.fromiter(map(float, cells), float, len(cells))
-            return Numbers(value, np.zeros(len(cells), dtype=bool), np.zeros(len(cells), dtype=bool))
-    except ValueError:
-        pass
-    blank = np.array([cell is None or cell is pd.NA or (isinstance(cell, str) and not cell.strip()) for cell in cells])
-    # A NaN that a JSON log writes is a fault, one that stands for null in a typed column is blank.
-    blank = blank.astype(bool) | (column.isna().to_numpy() & (column.dtype != object))
-    value = np.full(len(cells), np.nan)
-    wrong = np.zeros(len(cells), dtype=bool)
-    for row in np.flatnonzero(~blank):
-        try:
-            if isinstance(cells[row], bool | np.bool_):
-                raise TypeError("a truth value")
-            value[row] = float(cells[row])
-        except (TypeError, ValueError, OverflowError):
-            wrong[row] = True
-    return Numbers(value, blank, wrong)
+    found = [_number(cell) for cell in cells]
+    value = np.array([np.nan if one is None else one for one in found], dtype=float)
+    wrong = np.array([one is None for one in found], dtype=bool)
+    blank = np.zeros(len(cells), dtype=bool)
+    for row in np.flatnonzero(wrong):
+        blank[row] = (
+            cells[row] is None or cells[row] is pd.NA or (isinstance(cells[row], str) and not cells[row].strip())
+        )
+    if column.dtype != object:
+        # A NaN that a JSON log writes is a fault, one that stands for null in a typed column is blank.
+        blank |= column.isna().to_numpy()
+    return Numbers(value, blank, wrong & ~blank)
+
+
+def _number(cell: Any) -> float | None:
+    """A cell as a number, None where it is none: 1_000 is a name, though Python takes it for a number."""
+    try:
+        if isinstance(cell, bool | np.bool_) or (isinstance(cell, str) and "_" in cell):
+            return None
+        return float(cell)
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 def finite(table: Table, name: str) -> np.ndarray:
@@ -262,20 +276,27 @@ def finite(table: Table, name: str) -> np.ndarray:
     bad = found.wrong | (~np.isfinite(found.value) & ~found.blank)
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
-        cell = table.cells[name].iloc[row]
-        raise ValueError(f"{table.where(row)}: {name} must be a number or blank, found {cell!r}")
+        cell = repr(table.cells[name].iloc[row])[:60]
+        raise ValueError(f"{table.where(row)}: {name} must be a number or blank, found {cell}")
     return found.value
 
 
 def text(column: pd.Series) -> pd.Series:
-    """A column as text, None where blank: names stay as they are written, so 001 and 1e5 are not numbers."""
+    """A column as text, None where blank: 001 and 1e5 stay as they are written.
+
+    Cells of a CSV lose the blanks around them, which are padding; typed columns (parquet) keep theirs.
+
+    >>> text(pd.Series([" a", "001 ", " "], dtype=object)).tolist()
+    ['a', '001', nan]
+    """
     if isinstance(column.dtype, pd.StringDtype):
         return column.astype("str").where(column != "")
-    return pd.Series(
-        [None if cell is None or cell is pd.NA or cell != cell or str(cell) == "" else str(cell) for cell in column],
-        index=column.index,
-        dtype="str",
-    )
+    cells = [cell.strip() if isinstance(cell, str) else "" if _is_null(cell) else str(cell) for cell in column]
+    return pd.Series([cell or None for cell in cells], index=column.index, dtype="str")
+
+
+def _is_null(cell: object) -> bool:
+    return cell is None or cell is pd.NA or cell is pd.NaT or (isinstance(cell, float) and cell != cell)
 
 
 def typed(column: pd.Series) -> pd.Series:

@@ -164,6 +164,8 @@ def _row(raw: bytes, history: Field, names: dict[bytes, str], dropped: Counter[s
             name = names[head] = _name(head)
         if name and rest and rest[0] == len(rest) - 1 < 0x80:
             try:
+                if b"_" in rest:  # 1_0 is a number for Python, not for JSON
+                    raise ValueError("no number")
                 value = float(rest[1:])
             except ValueError:
                 cells.append(_item(raw, Field(ITEM, BYTES, at, after)))

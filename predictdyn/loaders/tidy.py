@@ -7,13 +7,14 @@ import os
 import shutil
 import tempfile
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from predictdyn.curves import KEY, Curves
-from predictdyn.loaders._companions import beside, metrics_beside, read_events, read_runs, unique_runs
+from predictdyn.loaders._companions import beside, metrics_beside, read_events, read_metrics, read_runs, unique_runs
 from predictdyn.loaders._facts import log_metric
 from predictdyn.loaders._points import curves_at, fitted_to
 from predictdyn.loaders._tables import TABLES, Table, header, is_table, numbers, read_table, text
@@ -85,9 +86,10 @@ def load(
 def save(curves: Curves, folder: Path | str) -> None:
     """Write curves as a tidy folder that `load` reads back exactly.
 
-    Points are parquet, the other tables CSV; runs are parquet too where text of a covariate would come back as
-    numbers (``001``). Everything is written aside first and then moved into place, over the tables that an earlier
-    call left there. Raises ValueError if the folder holds points of another file type, which stay untouched.
+    Points are parquet, the other tables CSV. A table is parquet too where its text would come back as something else:
+    a covariate as a number (``001``), a name without the blanks around it. Everything is written aside first and then
+    moved into place, over the tables that an earlier call left there. Raises ValueError if the folder holds points of
+    another file type, which stay untouched.
     """
     folder = Path(folder)
     foreign = [name for name in ("points.csv", "points.csv.gz") if (folder / name).exists()]
@@ -101,7 +103,8 @@ def save(curves: Curves, folder: Path | str) -> None:
     try:
         _write(curves, aside)
         folder.mkdir(exist_ok=True)
-        for name in ("points.parquet", "metrics.csv", "runs.csv", "runs.parquet", "events.csv"):
+        beside = [f"{name}{ending}" for name in ("metrics", "runs", "events") for ending in (".csv", ".parquet")]
+        for name in ("points.parquet", *beside):
             if (aside / name).exists():
                 os.replace(aside / name, folder / name)
             else:
@@ -119,15 +122,24 @@ def _write(curves: Curves, folder: Path) -> None:
 
 def save_tables(curves: Curves, folder: Path) -> None:
     """Write the tables of a tidy folder but for its points."""
-    runs = curves.runs.reset_index()
-    _write_csv(runs, folder / "runs.csv")
-    if not _same(curves.runs, folder / "runs.csv"):
-        (folder / "runs.csv").unlink()
-        runs.to_parquet(folder / "runs.parquet", index=False)
     metrics = pd.DataFrame(list(curves.metrics.values()), columns=METRIC_COLUMNS)
-    _write_csv(metrics, folder / "metrics.csv")
+    _write_table(curves.runs.reset_index(), folder / "runs.csv", lambda path: _same(curves.runs, path))
+    _write_table(metrics, folder / "metrics.csv", lambda path: read_metrics(path) == dict(curves.metrics))
     if len(curves.events):
-        _write_csv(curves.events, folder / "events.csv")
+        what = curves.events[["run", "what"]]
+        _write_table(curves.events, folder / "events.csv", lambda path: read_events(path)[["run", "what"]].equals(what))
+
+
+def _write_table(table: pd.DataFrame, path: Path, same: Callable[[Path], bool]) -> None:
+    """A table as CSV, or as parquet where the CSV would not be read as what was written."""
+    _write_csv(table, path)
+    try:
+        kept = same(path)
+    except ValueError:
+        kept = False  # two names that differ in blanks only
+    if not kept:
+        path.unlink()
+        table.to_parquet(path.with_suffix(".parquet"), index=False)
 
 
 def _write_csv(table: pd.DataFrame, path: Path) -> None:

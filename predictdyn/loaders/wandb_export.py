@@ -120,7 +120,7 @@ def _chart(file: Path, _changed: int) -> Table:
 
 
 def _history_rows(table: Table, dropped: Counter[str]) -> list[Row]:
-    columns = {name: numbers(table.cells[name]) for name in map(str, table.cells) if name not in table.counting}
+    columns = {name: numbers(table.cells[name]) for name in map(str, table.cells)}
     step, wall = columns[STEP].value, columns[WALL].value if WALL in columns else np.full(len(table.cells), np.nan)
     metrics = {
         name: column for name, column in columns.items() if name not in (STEP, WALL) and not name.startswith(OWN)
@@ -137,7 +137,7 @@ def _history_rows(table: Table, dropped: Counter[str]) -> list[Row]:
 
 def _chart_rows(table: Table, run: str, dropped: Counter[str]) -> list[Row]:
     """The rows of one run in a chart; its own column of steps counts, if there is one."""
-    names = [str(name) for name in table.cells if name not in table.counting]
+    names = [str(name) for name in table.cells]
     metrics = [metric for one, metric in _charted(names) if one == run]
     own = f"{run}{BETWEEN}{STEP}"
     if own not in names and names[0].startswith(TIMES):

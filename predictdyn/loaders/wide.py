@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from predictdyn.curves import Curves
@@ -90,7 +91,8 @@ def scan(
     """The runs of all tables, each with its log. Raises ValueError, one line with file and line, for a faulty table."""
     found = _logs(path)
     choices = Choices(run, step, files, family, covariates, last_step, merge)
-    return items_of(path, readable(found, read_table, whole=len(found) == 1), choices)
+    one = partial(read_table, keep=() if step is None else (step,))
+    return items_of(path, readable(found, one, whole=len(found) == 1), choices)
 
 
 def read(item: Item) -> RunLog:

@@ -99,7 +99,7 @@ def test_a_table_that_contradicts_itself_names_the_ways_on(tmp_path: Path) -> No
         curves = load(path, merge="yes")
     assert curves.points["value"].tolist()[:3] == [2.847987, 2.603638, 2.403583]
     said = [str(one.message) for one in caught]
-    assert "1 line(s) left out that repeat the header, in history" in said
+    assert "1 line(s) passed over that repeat the header, in history" in said
     assert [line for line in said if line.startswith("3 value(s) of train_loss lost: another value")]
     assert counts(load(path, merge="runs")) == {("history", "train_loss"): 4, ("history#2", "train_loss"): 3}
 
@@ -208,10 +208,11 @@ def test_an_index_is_no_metric_and_what_is_written_is_read(tmp_path: Path) -> No
         assert counts(tidy.load(tmp_path / name)) == {(name, "loss"): 10}
 
 
-def test_a_table_without_a_clock_takes_its_index(tmp_path: Path) -> None:
-    path = table(tmp_path / "a.csv", ",loss", [(i, 4 / (1 + i)) for i in range(6)])
-    with pytest.warns(UserWarning, match="no column counts steps; the step is the row"):
-        assert load(path).points["step"].tolist() == list(range(6))
+def test_an_index_is_the_clock_only_if_asked_for(tmp_path: Path) -> None:
+    path = table(tmp_path / "a.csv", "index,loss", [(i, 4 / (1 + i)) for i in range(6)])
+    with pytest.raises(ValueError, match="no step column; found loss; name it with step="):
+        load(path)
+    assert load(path, step="index").points["step"].tolist() == list(range(6))
 
 
 def test_the_same_content_has_one_fate_whatever_the_ending(tmp_path: Path) -> None:

@@ -120,7 +120,10 @@ def test_keras_writes_what_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert of(tmp_path / "run.json").planned == 2
 
 
-def test_a_bare_carriage_return_among_the_names_is_one_line(tmp_path: Path) -> None:
-    (tmp_path / "metrics.csv").write_bytes(b"epoch,los\rs,acc\n0,1,2\n")
+def test_a_bare_carriage_return_ends_a_line(tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").write_bytes(b"epoch,loss\r0,1\r1,0.5\r")
+    log = keras.read(Item("x", (tmp_path / "metrics.csv",)))
+    assert (log.step.tolist(), log.value.tolist()) == ([0, 1], [1, 0.5])
+    (tmp_path / "metrics.csv").write_bytes(b"los\rs,epoch\n0,1\n")
     with pytest.raises(ValueError, match=r"metrics\.csv(, line 1)?: no "):
         keras.read(Item("x", (tmp_path / "metrics.csv",)))

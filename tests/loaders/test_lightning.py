@@ -97,7 +97,10 @@ def test_any_text_of_settings_is_read(text: str) -> None:
     assert passed >= 0 and all(isinstance(name, str) for name in found)
 
 
-def test_a_bare_carriage_return_among_the_names_is_one_line(tmp_path: Path) -> None:
-    (tmp_path / "metrics.csv").write_bytes(b"step,los\rs\n0,1\n")
+def test_a_bare_carriage_return_ends_a_line(tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").write_bytes(b"step,loss\r0,1\r1,0.5\r")
+    log = lightning.read(Item("x", (tmp_path / "metrics.csv",)))
+    assert (log.step.tolist(), log.value.tolist()) == ([0, 1], [1, 0.5])
+    (tmp_path / "metrics.csv").write_bytes(b"los\rs,step\n0,1\n")
     with pytest.raises(ValueError, match=r"metrics\.csv(, line 1)?: no "):
         lightning.read(Item("x", (tmp_path / "metrics.csv",)))
