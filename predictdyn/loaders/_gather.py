@@ -148,11 +148,10 @@ def tidied(
 def head_of(tidy: Tidy) -> Head:
     """What is kept of a run once its points have gone where they should."""
     points = tidy.points
-    by_metric = points.groupby("metric")["value"]
-    ranges = {
-        str(name): (float(low), float(high))
-        for name, low, high in zip(by_metric.groups, by_metric.min(), by_metric.max(), strict=True)
-    }
+    metric, value = points["metric"].to_numpy(dtype=object), points["value"].to_numpy(float)
+    begins = np.flatnonzero(np.append(True, metric[1:] != metric[:-1])) if len(points) else np.empty(0, dtype=int)
+    low, high = (np.minimum.reduceat(value, begins), np.maximum.reduceat(value, begins)) if len(points) else ([], [])
+    ranges = {str(metric[at]): (float(a), float(b)) for at, a, b in zip(begins, low, high, strict=True)}
     last = float(points["step"].max()) if len(points) else 0.0
     length = Length(tidy.planned, last, tidy.stopped, tidy.study, tidy.pace, tuple(ranges))
     prints = fingerprints(points.assign(run=tidy.run))

@@ -34,7 +34,10 @@ class Clock(NamedTuple):
 
 def named(table: Table, known: Sequence[str]) -> str | None:
     """The column of a table that has the first of some names, in whatever case."""
-    lower = {str(name).lower(): str(name) for name in reversed(list(table.cells))}
+    names = table.cells.columns.tolist()
+    if len(known) == 1 and known[0] in names:
+        return known[0]
+    lower = {str(name).lower(): str(name) for name in reversed(names)}
     return next((lower[name] for name in known if name in lower), None)
 
 
