@@ -124,7 +124,10 @@ def save_tables(curves: Curves, folder: Path) -> None:
     if not _same(curves.runs, folder / "runs.csv"):
         (folder / "runs.csv").unlink()
         runs.to_parquet(folder / "runs.parquet", index=False)
-    metrics = pd.DataFrame(list(curves.metrics.values()), columns=METRIC_COLUMNS)
+    metrics = pd.DataFrame(list(curves.metrics.values()), columns=[*METRIC_COLUMNS, "guessed"])
+    # A kind that is known by its name alone must not come back as one that somebody stated.
+    guessed = metrics.pop("guessed").astype(bool)
+    metrics = metrics.assign(guessed=np.where(guessed, "1", "")) if guessed.any() else metrics
     _write_csv(metrics, folder / "metrics.csv")
     if len(curves.events):
         _write_csv(curves.events, folder / "events.csv")
