@@ -379,13 +379,15 @@ def _read(path: Path, source: str | None, settings: tuple[str, ...]) -> tuple[Cu
 
     from predictdyn import loaders
     from predictdyn.backtest.schedules import settled
+    from predictdyn.covariates import known_before
 
     name, found = _source(path, source)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         curves = loaders.load(path, name, **cli_words.options(settings))
+    curves, reached = known_before(curves)
     curves, noted = settled(curves)
-    said = [*(str(warning.message) for warning in caught), *noted]
+    said = [*(str(warning.message) for warning in caught), *reached, *noted]
     for line in (*found, *said):
         click.echo(line, err=True)
     return curves, said
