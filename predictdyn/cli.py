@@ -88,7 +88,7 @@ def fit(
     from predictdyn.forecasters import forecaster, save
 
     one = forecaster(name)
-    curves = _read(data, source, settings)
+    curves, _ = _read(data, source, settings)
     done = ended(curves)
     if not len(done):
         raise ValueError(f"{data}: no run has reached its planned last_step, so there is nothing to learn from")
@@ -151,18 +151,20 @@ def forecast(
         one = forecaster(name or DEFAULT)
     else:
         name, fitted = load_model(model)
-    curves = _needed(_read(data, source, settings), listed(metrics))
+    read, warned = _read(data, source, settings)
+    curves = _needed(read, listed(metrics))
     ask = question(curves, runs=listed(runs), metrics=listed(metrics), upto=upto, cutoff=cutoff, at=step)
     asked = [parse(text, set(ask.target["metric"])) for text in events]
     for intervention in planned:
         check(ask.history, ask.seen, intervention)
     with spinner(f"forecasting {ask.target['run'].nunique()} runs", quiet=quiet), new_folder(out) as folder:
         if model is None:
-            name, fitted, said = one.name, one.fit(ask.history, seed=seed), []
+            name, fitted = one.name, one.fit(ask.history, seed=seed)
         else:
             fitted, said = without(fitted, forecaster(str(name)), curves, ask, seed=seed)
-        for line in said:
-            click.echo(line, err=True)
+            warned += said
+            for line in said:
+                click.echo(line, err=True)
         forecast, rows = answer(curves, ask, fitted, str(name), folder, events=asked, seed=seed)
         effects = comparison(forecast, ask.history, ask.seen, planned, seed=seed) if planned else None
         if effects is not None:
@@ -173,7 +175,7 @@ def forecast(
         }  # fmt: skip
         about = provenance(
             curves, made="forecast", title=cli_words.title(data), command=cli_words.command(), headline=str(name),
-            seed=seed, plan=plan, data=data, warnings=said, seconds={},
+            seed=seed, plan=plan, data=data, warnings=warned, seconds={},
         )  # fmt: skip
         write_json(about, folder / "provenance.json")
         publish(folder)
@@ -233,8 +235,8 @@ def backtest(
     names = cli_words.forecasters(forecasters)
     if workers < 1:
         raise ValueError(f"--workers is at least 1, got {workers}")
-    curves = _read(data, source, settings)
-    _backtest(curves, plan, names, data, out, asked=listed(forecasters), workers=workers, quiet=quiet)
+    curves, warned = _read(data, source, settings)
+    _backtest(curves, plan, names, data, out, asked=listed(forecasters), warned=warned, workers=workers, quiet=quiet)
     say(str(out / "index.html"))
 
 
@@ -268,7 +270,7 @@ def demo(out: Path, seed: int, workers: int | None, quiet: bool) -> None:
     used = workers or min(os.cpu_count() or 1, 4)
     asked = ("curve_fit", "auto")
     names = cli_words.forecasters(",".join(asked))
-    _backtest(tidy.load(data), plan, names, data, out, asked=asked, workers=used, quiet=quiet)
+    _backtest(tidy.load(data), plan, names, data, out, asked=asked, warned=[], workers=used, quiet=quiet)
     say(f"open {out / 'index.html'}")
 
 
@@ -315,8 +317,8 @@ def _drop_output() -> None:
 
 
 def _backtest(
-    curves: Curves, plan: Any, names: list[str], data: Path, out: Path, *, asked: tuple[str, ...], workers: int,
-    quiet: bool,
+    curves: Curves, plan: Any, names: list[str], data: Path, out: Path, *, asked: tuple[str, ...], warned: list[str],
+    workers: int, quiet: bool,
 ) -> None:  # fmt: skip
     from predictdyn.backtest.folder import provenance
     from predictdyn.backtest.folds import groups
@@ -331,7 +333,7 @@ def _backtest(
     def about(plan_json: dict[str, Any], warnings: list[str], seconds: dict[str, float]) -> dict[str, Any]:
         return provenance(
             curves, made="backtest", title=cli_words.title(data), command=cli_words.command(), headline=headline,
-            seed=plan.seed, plan=plan_json, data=data, warnings=warnings, seconds=seconds,
+            seed=plan.seed, plan=plan_json, data=data, warnings=[*warned, *warnings], seconds=seconds,
         )  # fmt: skip
 
     curves = curves.of_runs(matching_runs(curves, plan.runs)) if plan.runs else curves
@@ -389,19 +391,24 @@ def _probabilities(out: Path, top: int = 12) -> list[str]:
     return [*lines, *([f"... and {left} more in {out / 'probabilities.csv'}"] if left else [])]
 
 
-def _read(path: Path, source: str | None, settings: tuple[str, ...]) -> Curves:
-    """Load a path; what the loader has to say goes to stderr."""
+def _read(path: Path, source: str | None, settings: tuple[str, ...]) -> tuple[Curves, list[str]]:
+    """Load a path; what is to be said of the data goes to stderr, and with them to the page."""
     import warnings
 
     from predictdyn import loaders
+    from predictdyn.backtest.schedules import settled
+    from predictdyn.covariates import known_before
 
     name, found = _source(path, source)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         curves = loaders.load(path, name, **cli_words.options(settings))
-    for line in (*found, *(str(warning.message) for warning in caught)):
+    curves, reached = known_before(curves)
+    curves, noted = settled(curves)
+    said = [*(str(warning.message) for warning in caught), *reached, *noted]
+    for line in (*found, *said):
         say(line, err=True)
-    return curves
+    return curves, said
 
 
 def _source(path: Path, source: str | None) -> tuple[str, list[str]]:

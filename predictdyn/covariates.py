@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import spearmanr
+
+from predictdyn.curves import ENDED, OUTCOMES, Curves
 
 MOST_LEVELS = 6  # a text column with more values is a label (a name, a path), not a setting
 LABELS = ("family", "seed", "baseline")  # they identify a run; their numbers or letters mean nothing
+
+# What a run has reached, by its name; and words that say that a number was decided beforehand, whatever else is said.
+_REACHED = re.compile(
+    r"(final|best|last|test|val|valid|validation|eval)_.+"
+    r"|(.+_)?(accuracy|acc|loss|perplexity|ppl|error|f1|auc|bleu|score|top1|top5|reward|return)"
+)
+_PLANNED = re.compile(
+    r"(^|_)(planned|plan|lr|rate|batch|bs|seed|steps|tokens|params|parameters|flops|size|width|depth|layers?|heads|dim|"
+    r"hidden|epochs|warmup|decay|weight|coef|scale|factor|fraction|frac|ratio|split|samples|every|interval|freq)(_|\d|$)"
+)
+ALIKE = 0.98  # rank correlation with what runs reached, from which a column is held to be measured on it
+FEWEST_ENDED = 8
 
 
 @dataclass(frozen=True)
@@ -80,6 +96,61 @@ def encoder_for(runs: pd.DataFrame) -> Encoder:
         if 1 < len(values) <= MOST_LEVELS:
             levels[str(name)] = tuple(values)
     return Encoder(numbers, levels)
+
+
+def known_before(curves: Curves) -> tuple[Curves, list[str]]:
+    """The same curves without the columns of runs that are outcomes by their name, and lines on these and on others.
+
+    A column of numbers is one by its name where it is called as a logged outcome, or like ``final_accuracy`` or
+    ``best_loss``, but not like ``final_lr``. One that ranks the ended runs as a final outcome does is only told of.
+
+    >>> points = pd.DataFrame({"run": ["a", "b"], "metric": "loss", "step": 1, "value": [2.0, 1.0]})
+    >>> from predictdyn.curves import curves_from
+    >>> runs = pd.DataFrame({"run": ["a", "b"], "final_loss": [2.0, 1.0], "lr": [0.1, 0.2]})
+    >>> list(known_before(curves_from(points, runs))[0].runs.columns)
+    ['family', 'last_step', 'lr']
+    """
+    outcomes = {_plain(name) for name, metric in curves.metrics.items() if metric.kind in OUTCOMES}
+    columns = [str(name) for name in curves.runs.columns if name not in (*LABELS, "last_step")]
+    numbers = [name for name in columns if _is_number(curves.runs[name]) and not _PLANNED.search(_plain(name))]
+    reached = [name for name in numbers if _plain(name) in outcomes or _REACHED.fullmatch(_plain(name))]
+    lines = [
+        f"column {name} of runs has the name of an outcome, so no forecast uses it; if it was known before the run, "
+        f"call it planned_{name} in runs.csv"
+        for name in reached
+    ]
+    for name in numbers:
+        metric = None if name in reached else _ranks_alike(curves, name)
+        if metric is not None:
+            lines.append(
+                f"column {name} of runs ranks the ended runs as their final {metric} does, and forecasts use it: if it "
+                "was measured at the end, they are flattered; take it out of runs.csv"
+            )
+    return Curves(curves.points, curves.runs.drop(columns=reached), curves.metrics, curves.events), lines
+
+
+def _ranks_alike(curves: Curves, column: str) -> str | None:
+    """The first outcome whose final values in ended runs have (nearly) the order of a column, or the reverse."""
+    number, end = curves.runs[column].astype(float).to_dict(), curves.runs["last_step"].astype(float).to_dict()
+    pairs: dict[str, list[tuple[float, float]]] = {}
+    for (run, name), curve in curves.by_key.items():
+        if curves.metrics[name].kind in OUTCOMES and curve.step[-1] >= ENDED * end[run] and np.isfinite(number[run]):
+            pairs.setdefault(name, []).append((number[run], curve.value[-1]))
+    for name, found in pairs.items():
+        x, y = np.array(found).T
+        # A setting of few levels orders nothing by chance alone, but it orders little.
+        enough = len(found) >= FEWEST_ENDED and min(len(np.unique(x)), len(np.unique(y))) > MOST_LEVELS
+        if enough and abs(spearmanr(x, y).statistic) >= ALIKE:
+            return name
+    return None
+
+
+def _is_number(column: pd.Series) -> bool:
+    return bool(pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column))
+
+
+def _plain(name: object) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", str(name).lower()).strip("_")
 
 
 def _number(column: pd.Series) -> np.ndarray:

@@ -20,7 +20,10 @@ EVENT_COLUMNS = ["run", "step", "what"]
 
 
 class Metric(NamedTuple):
-    """A logged number: its kind, range, direction and the value of a model that knows nothing."""
+    """A logged number: its kind, range, direction and the value of a model that knows nothing.
+
+    ``guessed``: a schedule by its name alone; it may have reacted to the outcomes, so its future counts as unknown.
+    """
 
     name: str
     kind: Kind
@@ -28,6 +31,12 @@ class Metric(NamedTuple):
     upper: float | None = None
     better: Better | None = None
     chance: float | None = None
+    guessed: bool = False
+
+    @property
+    def known_ahead(self) -> bool:
+        """Whether the whole curve was fixed before the run."""
+        return self.kind == "schedule" and not self.guessed
 
 
 class Curve(NamedTuple):
@@ -90,8 +99,8 @@ class Curves:
         return Curves(self.points[self.points["metric"].isin(keep)], self.runs, metrics, self.events)
 
     def where(self, visible: np.ndarray) -> Curves:
-        """The points for which ``visible`` is true, and all points of kind ``schedule``: a plan is not the future."""
-        planned = [name for name, metric in self.metrics.items() if metric.kind == "schedule"]
+        """The points for which ``visible`` is true, and all of schedules known ahead: a plan is not the future."""
+        planned = [name for name, metric in self.metrics.items() if metric.known_ahead]
         keep = visible | self.points["metric"].isin(planned).to_numpy()
         return Curves(self.points[keep], self.runs, self.metrics, self.events)
 
@@ -103,7 +112,7 @@ class Curves:
     def upto(self, share: float) -> Curves:
         """What is visible once each run has done ``share`` of its planned steps (the cutoff itself is seen).
 
-        Later points and later events are gone; curves of kind ``schedule`` are kept whole.
+        Later points and later events are gone; schedules that are known ahead are kept whole.
         """
         limit = self.limit(share)
         visible = self.points["step"].to_numpy() <= self.points["run"].map(limit).to_numpy()

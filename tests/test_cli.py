@@ -102,6 +102,32 @@ def test_one_family_is_refused_before_any_work(call, small, tmp_path):
     assert call(*words, "--hold-out", "run", "--out", tmp_path / "out")[0] == 0
 
 
+def test_outcomes_among_settings_and_guessed_schedules_are_told_on_every_page(call, small, tmp_path):
+    """A column that holds the end of each run, a rate that is a schedule by its name: neither moves a forecast."""
+    end = small.points[(small.points["metric"] == "loss") & (small.points["step"] == 1000)].set_index("run")["value"]
+    points = small.points[small.points["metric"].isin(["loss", "rate"])].replace({"metric": {"rate": "lr"}})
+    points["value"] += np.where(points["metric"] == "lr", points["run"].map(end) * (points["step"] > 500), 0.0)
+    for name, runs in (("plain", small.runs), ("leaky", small.runs.assign(final_loss=end))):
+        (tmp_path / name).mkdir()
+        points.to_csv(tmp_path / name / "points.csv", index=False)
+        runs.to_csv(tmp_path / name / "runs.csv")
+    words = ("--metrics", "loss", "--quiet")
+    made = {
+        "backtest": ("--forecasters", "drift", "--cutoffs", "0.4"),
+        "forecast": ("--forecaster", "drift", "--runs", "f0-s0", "--cutoff", 0.4),
+    }
+    for command, more in made.items():
+        for name in ("plain", "leaky"):
+            out = tmp_path / f"{command}-{name}"
+            status, _, err = call(command, tmp_path / name, "--out", out, *words, *more)
+            assert status == 0, err
+            for page in (err, (out / "index.html").read_text(), (out / "report.md").read_text().replace("\\", "")):
+                assert "lr is a schedule by its name alone, and runs of equal plans differ in it" in page
+                assert ("column final_loss of runs has the name of an outcome" in page) == (name == "leaky")
+        tables = [pd.read_parquet(tmp_path / f"{command}-{n}" / "forecasts.parquet") for n in ("plain", "leaky")]
+        pd.testing.assert_frame_equal(*tables)
+
+
 def test_a_fixed_split_with_hidden_targets(call, small, tmp_path):
     points = small.points.assign(seen=(small.points["step"] <= 200).astype(int))
     (tmp_path / "in").mkdir()

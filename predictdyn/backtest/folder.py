@@ -21,8 +21,9 @@ MANY_FILES = 40
 
 def metrics_table(metrics: Mapping[str, Metric]) -> pd.DataFrame:
     """The metrics as rows of ``metrics.csv``."""
-    rows = [metric._asdict() for metric in metrics.values()]
-    return pd.DataFrame(rows, columns=list(Metric._fields)).rename(columns={"name": "metric"})
+    table = pd.DataFrame([metric._asdict() for metric in metrics.values()], columns=list(Metric._fields))
+    table = table.rename(columns={"name": "metric"})
+    return table if table["guessed"].any() else table.drop(columns="guessed")
 
 
 def provenance(

@@ -113,16 +113,26 @@ def without(
 
     Where its history holds one of them, or a run that tells how they go on, all is learnt again without these.
     """
-    known = sorted(_tell_tales(fitted.history, curves, ask))
-    if not known:
+    history = fitted.history
+    known = sorted(_tell_tales(history, curves, ask))
+    # What is cut in the runs in question must be cut in those that are learnt from, or the two cannot be compared.
+    cut = {
+        name: metric._replace(guessed=True)
+        for name, metric in history.metrics.items()
+        if metric.known_ahead and name in curves.metrics and not curves.metrics[name].known_ahead
+    }
+    if not known and not cut:
         return fitted, []
-    rest = fitted.history.of_runs(fitted.history.runs.index.difference(known))
+    rest = history.of_runs(history.runs.index.difference(known))
+    again = forecaster.fit(Curves(rest.points, rest.runs, {**rest.metrics, **cut}, rest.events), seed=seed)
+    if not known:
+        return again, []
     some = ", ".join(known[:4]) + (", ..." if len(known) > 4 else "")
     words = (
         f"the model was fitted on {len(known)} run(s) in question, or that share steps with them ({some}); it was "
         f"fitted again without them, on {len(rest.runs)} run(s), so their ends are not used"
     )
-    return forecaster.fit(rest, seed=seed), [words]
+    return again, [words]
 
 
 def _tell_tales(history: Curves, curves: Curves, ask: Question) -> set[str]:
@@ -141,7 +151,7 @@ def _tell_tales(history: Curves, curves: Curves, ask: Question) -> set[str]:
 
 
 def _equal(history: Curves, seen: Curves) -> set[str]:
-    """Runs of a history of which a curve equals one that is seen wherever both are logged, in `ALIKE` values or more."""
+    """Runs of a history of which a curve equals one that is seen wherever both are logged (`ALIKE` values at least)."""
     begun: dict[str, list[pd.Series]] = {}
     for (_, metric), curve in seen.by_key.items():
         if seen.metrics[metric].kind != "schedule" and len(np.unique(curve.value)) >= ALIKE:

@@ -7,7 +7,7 @@ from predictdyn.curves import Curves
 
 # Rule, and how it is kept. Numbers are those of the project's evaluation rules.
 RULES = {
-    "L1 time cut": "folds.py shows a forecaster no point after the cutoff but planned schedules, and checks it",
+    "L1 time cut": "folds.py shows a forecaster no point after the cutoff but schedules known ahead, and checks it",
     "L2 compute cut": "`budget` keeps out runs that cost more than the budget (needs a column flops)",
     "L3 group split": "a family is held out whole; --hold-out names another column, --test holds out all that match",
     "L4 normalisers": "scales, encodings and weights are learnt inside `fit` and `forecast`, on visible data",
@@ -15,7 +15,7 @@ RULES = {
     "L6 inner selection": "a forecaster is given no hidden truth, so it can choose by inner folds only",
     "L7 targets": "targets follow from the plan (last_step or all hidden points), never from the forecasts",
     "L8 stopped runs": "a run that stopped early stays in, its final rows have a blank truth and are counted",
-    "L9 plan": "covariates and schedule curves may be seen; a rate changed in mid-run belongs in events",
+    "L9 plan": "covariates, and schedules declared or shown to follow from the plan, are seen; any other rate is cut",
     "L10 priors": "no forecaster here carries curves from outside; a plug-in must declare its training data",
     "L11 contamination": "cannot be seen from curves; it is the reader's to judge",
     "L12 refit": "a fit sees only its fold's history; where two cutoffs share a history the identical fit is used",

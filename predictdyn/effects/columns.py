@@ -38,7 +38,7 @@ def columns(
     levels = [[_last(of_run.get(run), share) for run, share in zip(runs, known, strict=True)] for of_run in lines]
     parts = [np.log(left), np.array(levels[0], dtype=float), left, *map(np.array, levels[1:])]
     parts += list(plan.encode(curves.runs.loc[list(runs)]).T)
-    for name in sorted(name for name, metric in curves.metrics.items() if metric.kind == "schedule"):
+    for name in sorted(name for name, metric in curves.metrics.items() if metric.known_ahead):
         parts.append(np.array([_left(curves, run, name, s, moment.end) for run, s in zip(runs, start, strict=True)]))
     return np.stack([np.asarray(part, dtype=float).reshape(len(runs)) for part in parts], axis=1)
 

@@ -119,7 +119,7 @@ def _plan(history: Curves) -> Encoder:
 
 
 def _schedules(curves: Curves) -> list[str]:
-    return [name for name, metric in curves.metrics.items() if metric.kind == "schedule"]
+    return [name for name, metric in curves.metrics.items() if metric.known_ahead]
 
 
 def _tasks(history: Curves, seen: Curves, target: pd.DataFrame) -> tuple[dict[str, Task], list[Task]]:

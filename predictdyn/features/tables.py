@@ -43,8 +43,8 @@ def table(
     """Features of every run of ``curves.runs`` (n rows, in their order) as they stood at a share of the run.
 
     Columns are `metric:feature`, `a/b:feature`, `plan:...` and `phase:...` (docs/features.md, `FEATURES`), floats, NaN
-    where unknown, never infinite. Points after ``share`` of a run's planned last_step are not used, but for curves of
-    kind ``schedule``, which are the plan. A row depends on its own run and on ``scales``, ``encoder`` and ``phases``
+    where unknown, never infinite. Points after ``share`` of a run's planned last_step are not used, but for schedules
+    that are known ahead: they are the plan. A row depends on its own run, ``scales``, ``encoder`` and ``phases``
     alone, so pass the same to the table of finished runs and to that of seen ones; without scales their floors come
     from the points that the table sees. Covariates need an encoder, phases a fit on history. The columns follow from
     the metrics (``metrics``: those only), never from the values.
@@ -74,10 +74,10 @@ def _columns(
     columns: dict[str, np.ndarray] = {}
     found: dict[str, tuple[Seen, Scale]] = {}
     for name, metric in chosen.items():
-        points = seen(curves, name, 1.0 if metric.kind == "schedule" else share)
+        points = seen(curves, name, 1.0 if metric.known_ahead else share)
         scale = scales[name] if scales is not None else scale_for(metric, points.value[points.here])
         if metric.kind == "schedule":
-            parts = schedule(curves, name, share, scale)
+            parts = schedule(curves, name, share, scale, whole=metric.known_ahead)
             columns |= {f"plan:{name}.{part}": numbers for part, numbers in parts.items()}
             continue
         found[name] = scaled(points, scale), scale

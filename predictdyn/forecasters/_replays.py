@@ -129,7 +129,7 @@ def _sample(curves: Curves, most: int, seed: int) -> list[str]:
 
 def _as_logged(curves: Curves) -> Curves:
     """The same curves, each run's plan ending where its log ends: what replays inside unfinished runs need."""
-    schedules = _schedules(curves)
+    schedules = [name for name in _schedules(curves) if curves.metrics[name].known_ahead]
     last = curves.points[~curves.points["metric"].isin(schedules)].groupby("run")["step"].max()
     runs = curves.runs.loc[curves.runs.index.isin(last.index)]
     runs = runs.assign(last_step=last.reindex(runs.index).clip(lower=1))

@@ -49,12 +49,16 @@ def read_runs(path: Path, key: str = "run") -> pd.DataFrame:
 
 
 def read_metrics(path: Path) -> dict[str, Metric]:
-    """A table of metrics: metric, kind and optionally lower, upper, better, chance, blank where unknown."""
+    """A table of metrics: metric, kind and optionally lower, upper, better, chance, blank where unknown.
+
+    ``guessed`` (1 or blank) marks a schedule that is one by its name alone; a table without that column states kinds.
+    """
     table = read_table(path)
     _need(table, ["metric", "kind"], "lower, upper, better and chance are optional")
     names = _names(table, "metric")
     bounds = {name: finite(table, name) if name in table.cells else np.full(len(names), np.nan) for name in BOUNDS}
     kinds = _words(table, "kind")
+    said = _words(table, "guessed") if "guessed" in table.cells else [None] * len(names)
     betters = _words(table, "better") if "better" in table.cells else [None] * len(names)
     metrics: dict[str, Metric] = {}
     for row, name in enumerate(names):
@@ -73,7 +77,9 @@ def read_metrics(path: Path) -> dict[str, Metric]:
         lower, upper, chance = (None if np.isnan(bounds[b][row]) else float(bounds[b][row]) for b in BOUNDS)
         if lower is not None and upper is not None and not lower < upper:
             raise ValueError(f"{table.where(row)}: metric {name!r} has lower {lower:g} not below upper {upper:g}")
-        metrics[name] = Metric(name, kinds[row], lower, upper, better, chance)
+        if said[row] not in (None, "", "0", "1") and said[row] == said[row]:
+            raise ValueError(f"{table.where(row)}: guessed must be 1, 0 or blank, found {said[row]!r}")
+        metrics[name] = Metric(name, kinds[row], lower, upper, better, chance, said[row] == "1")
     return metrics
 
 

@@ -251,6 +251,7 @@ def _metrics(heads: Sequence[Head], stated: Mapping[str, Metric]) -> tuple[dict[
             continue
         low = min(head.ranges[name][0] for head in heads if name in head.ranges)
         high = max(head.ranges[name][1] for head in heads if name in head.ranges)
-        metrics[name], line = fitted(log_metric(name), low, high)
+        metric, line = fitted(log_metric(name), low, high)
+        metrics[name] = metric._replace(guessed=metric.kind == "schedule")
         lines += [line] if line else []
     return metrics, lines

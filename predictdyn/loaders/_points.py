@@ -63,7 +63,8 @@ def fitted_to(
     ranges = points.groupby("metric")["value"].agg(["min", "max"])
     for name, low, high in zip(ranges.index, ranges["min"], ranges["max"], strict=True):
         if name not in stated and np.isfinite([low, high]).all():
-            metrics[str(name)], line = fitted(known[str(name)], float(low), float(high))
+            metric, line = fitted(known[str(name)], float(low), float(high))
+            metrics[str(name)] = metric._replace(guessed=metric.kind == "schedule")
             lines += [line] if line else []
     return metrics, lines
 

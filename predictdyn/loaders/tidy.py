@@ -122,7 +122,10 @@ def _write(curves: Curves, folder: Path) -> None:
 
 def save_tables(curves: Curves, folder: Path) -> None:
     """Write the tables of a tidy folder but for its points."""
-    metrics = pd.DataFrame(list(curves.metrics.values()), columns=METRIC_COLUMNS)
+    metrics = pd.DataFrame(list(curves.metrics.values()), columns=[*METRIC_COLUMNS, "guessed"])
+    # A kind that is known by its name alone must not come back as one that somebody stated.
+    guessed = metrics.pop("guessed").astype(bool)
+    metrics = metrics.assign(guessed=np.where(guessed, "1", "")) if guessed.any() else metrics
     _write_table(curves.runs.reset_index(), folder / "runs.csv", lambda path: _same(curves.runs, path))
     _write_table(metrics, folder / "metrics.csv", lambda path: read_metrics(path) == dict(curves.metrics))
     if len(curves.events):
