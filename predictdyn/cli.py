@@ -290,7 +290,10 @@ def main() -> None:
         # What a full disk or an ended reader refuses is found out here, not when the interpreter ends.
         sys.stdout.flush()
     except click.ClickException as error:
-        error.show()
+        context = getattr(error, "ctx", None)
+        for line in [] if context is None else context.get_usage().splitlines():
+            say(line, err=True)
+        say(f"Error: {error.format_message()}", err=True)
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt) as error:
         say("; ".join(["stopped", *getattr(error, "__notes__", [])]), err=True)

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from predictdyn.secrets import HIDDEN, hidden, is_secret, path_shown, without
+
 if TYPE_CHECKING:
     from predictdyn.effects import Intervention
 
@@ -75,9 +77,18 @@ def intervention(word: str) -> Intervention:
 
 def title(data: Path) -> str:
     """What data are called on a page: their folder, or the one it is in where that says only "data"."""
-    return data.resolve().name if data.resolve().name != "data" else data.resolve().parent.name
+    # User and password of an address are only seen beside its beginning.
+    place = Path(hidden(str(data))).resolve()
+    return place.name if place.name != "data" else place.parent.name
 
 
 def command() -> str:
-    """The command as it was typed."""
-    return " ".join(["predictdyn", *(shlex.quote(word) for word in sys.argv[1:])])
+    """The command as it was typed, without secrets, and with absolute paths by their last two parts."""
+    return " ".join(["predictdyn", *(shlex.quote(word) for word in map(_shown, without(sys.argv[1:])))])
+
+
+def _shown(word: str) -> str:
+    name, equals, value = word.partition("=")
+    if not equals or "/" in name or "?" in name:
+        return path_shown(word)
+    return f"{name}={HIDDEN if is_secret(name, value) else path_shown(value)}"

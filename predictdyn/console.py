@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from predictdyn.secrets import hidden
+
 if TYPE_CHECKING:
     from predictdyn.curves import Curves
 
@@ -35,8 +37,8 @@ def _shown(letter: str) -> str:
 
 
 def say(line: str, *, err: bool = False) -> None:
-    """Print one line. Names in it come from logs that others wrote, so it is made `printable` first."""
-    click.echo(printable(line), err=err)
+    """Print one line. Names in it come from logs that others wrote: it is made `printable`, and has no secrets."""
+    click.echo(printable(hidden(line)), err=err)
 
 
 def summary(curves: Curves, points: int | None = None) -> str:

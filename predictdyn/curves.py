@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -9,6 +10,8 @@ from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import pandas as pd
+
+from predictdyn.secrets import public
 
 Kind = Literal["capability", "bias", "robustness", "memorization", "loss", "signal", "schedule"]
 Better = Literal["higher", "lower", "zero"]
@@ -131,13 +134,16 @@ def curves_from(
 
     points has run, metric, step, value and optionally stderr, seen; runs has the index (or column) run and optionally
     family, last_step and covariates (without a table every run is its own family and ends at its largest step); a
-    metric that ``metrics`` does not name is of kind ``signal``. Raises ValueError: what was expected, what was found,
-    where first, what is allowed.
+    metric that ``metrics`` does not name is of kind ``signal``. Secrets among the covariates are left out, with a
+    UserWarning. Raises ValueError: what was expected, what was found, where first, what is allowed.
 
     >>> points = pd.DataFrame({"run": "a", "metric": "loss", "step": [1, 2], "value": [2.0, 1.5]})
     >>> curves_from(points).runs["last_step"].tolist()
     [2]
     """
+    runs, events, lines = public(runs, events)
+    for line in lines:
+        warnings.warn(line, UserWarning, stacklevel=2)
     table = _checked_points(points)
     known = dict(metrics or {})
     names = pd.unique(table["metric"])

@@ -6,10 +6,16 @@ import re
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Imported by the command line before it knows what to do: nothing heavy here.
 
 HIDDEN = "***"
 PARTS = 2  # of an absolute path that are shown
+MOST = 8  # names that a line tells
 
 # Whoever writes these means a secret, wherever in a name they stand.
 CLEAR = {
@@ -55,6 +61,8 @@ MARKED = re.compile(
     r"\b(?:hf_[A-Za-z0-9]{20,}|sk-[A-Za-z0-9_\-]{20,}|gh[oprsu]_[A-Za-z0-9]{30,}|github_pat_\w{30,}|glpat-[\w\-]{20,}"
     r"|xox[abeprs]-[A-Za-z0-9\-]{10,}|AKIA[0-9A-Z]{16}|AIza[\w\-]{35}|eyJ[\w\-]{8,}\.eyJ[\w\-]{8,}\.[\w\-]+)"
 )
+# Without one of these, text holds nothing of the above: most settings are words and numbers.
+PERHAPS = re.compile(r"[=:]|--|earer|asic|hf_|sk-|gh[oprsu]_|github_pat_|glpat-|xox|AKIA|AIza|eyJ")
 # An absolute path of more than PARTS parts, not the path of an address and not the middle of a relative one.
 LONG = re.compile(r"""(?<![\w.~/:\\\-…*)])(?:[A-Za-z]:)?[/\\](?:[^/\\\s"'<>,;:()]+[/\\]+){2,}[^/\\\s"'<>,;:()]+""")
 
@@ -95,7 +103,7 @@ def hidden(text: str) -> str:
     >>> hidden('{"api_key": "abc", "tokens": "many"} key: loss')
     '{"api_key": "***", "tokens": "many"} key: loss'
     """
-    if not isinstance(text, str) or not text:
+    if not PERHAPS.search(text):
         return text
     text = USER.sub(rf"\g<scheme>{HIDDEN}@", text)
     text = HEADER.sub(rf"\g<kind> {HIDDEN}", text)
@@ -145,9 +153,67 @@ def shortened(text: str) -> str:
     return LONG.sub(lambda found: _last(found[0]), text)
 
 
-def shown(text: str) -> str:
-    """Text as pages show it: `hidden`, then `shortened`."""
-    return shortened(hidden(text))
+def shown(data: Any) -> Any:
+    """Settings or text as pages show them: `without` secrets, and with `shortened` paths.
+
+    >>> shown({"model": "/home/me/models/one", "address": "https://me:pw@host"})
+    {'model': '…/models/one', 'address': 'https://***@host'}
+    """
+    return _short(without(data))
+
+
+def _short(data: Any) -> Any:
+    if isinstance(data, Mapping):
+        return {name: _short(value) for name, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_short(value) for value in data]
+    return shortened(data) if isinstance(data, str) else data
+
+
+def public(runs: pd.DataFrame | None, events: pd.DataFrame | None) -> tuple[Any, Any, list[str]]:
+    """Tables of runs and of events as others may see them, and a line on what was left out or hidden.
+
+    A column whose name says that it holds a secret is dropped if it does; text of all other columns is `hidden`.
+    """
+    dropped: list[str] = []
+    changed: list[str] = []
+    if runs is not None:
+        for name in [name for name in runs.columns if name != "run" and _is_text(runs[name])]:
+            if any(is_secret(str(name), value) for value in runs[name].dropna()):
+                dropped.append(str(name))
+        # Numbers are secrets under clear names alone.
+        numbers = [name for name in runs.columns if not _is_text(runs[name]) and is_secret(str(name), 1)]
+        dropped += [str(name) for name in numbers if runs[name].notna().any()]
+        runs = runs.drop(columns=[name for name in runs.columns if str(name) in dropped]) if dropped else runs
+        for name in [name for name in runs.columns if name != "run" and _is_text(runs[name])]:
+            new = _hidden_cells(runs[name])
+            if new is not None:
+                runs, changed = runs.assign(**{str(name): new}), [*changed, str(name)]
+    if events is not None and "what" in events and (new := _hidden_cells(events["what"])) is not None:
+        events, changed = events.assign(what=new), [*changed, "events"]
+    lines = []
+    if dropped:
+        lines.append(
+            f"{len(dropped)} setting(s) of runs look like secrets and were left out, here and in all that is written: "
+            f"{', '.join(dropped[:MOST])}; if one is no secret, rename its column"
+        )
+    if changed:
+        lines.append(
+            f"secrets in the text of {len(changed)} column(s) were replaced by {HIDDEN}, here and in all that is "
+            f"written: {', '.join(changed[:MOST])}"
+        )
+    return runs, events, lines
+
+
+def _is_text(column: pd.Series) -> bool:
+    return column.dtype.kind not in "biufcmM"
+
+
+def _hidden_cells(column: pd.Series) -> pd.Series | None:
+    """A column of text without secrets; None where it held none."""
+    cells = {cell for cell in column if isinstance(cell, str)}
+    new = {cell: kept for cell in cells if (kept := hidden(cell)) != cell}
+    return column.map(lambda cell: new.get(cell, cell) if isinstance(cell, str) else cell) if new else None
 
 
 def path_shown(path: Path | str) -> str:

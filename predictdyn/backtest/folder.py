@@ -14,6 +14,7 @@ import pandas as pd
 
 from predictdyn import __version__
 from predictdyn.curves import Curves, Metric
+from predictdyn.secrets import hidden, shown
 
 PACKAGES = ("numpy", "scipy", "pandas", "scikit-learn", "statsmodels", "jax", "numpyro", "matplotlib")
 MANY_FILES = 40
@@ -39,24 +40,27 @@ def provenance(
     warnings: list[str],
     seconds: dict[str, float],
 ) -> dict[str, Any]:
-    """Where results come from: command, seed, versions, sha256 of the data, plan, warnings, seconds by forecaster."""
+    """Where results come from: command, seed, versions, sha256 of the data, plan, warnings, seconds by forecaster.
+
+    It is for others to read, so nothing in it is a secret, and absolute paths are short.
+    """
     return {
         "predictdyn": __version__,
-        "command": command,
+        "command": shown(command),
         "made": made,
-        "title": title,
+        "title": hidden(title),
         "headline": headline,
         "seed": seed,
         "versions": {name: _version(name) for name in PACKAGES},
         "sha256": file_hashes(data),
-        "plan": plan,
+        "plan": shown(plan),
         "data": {
             "runs": len(curves.runs),
             "families": int(curves.runs["family"].nunique()),
             "points": len(curves.points),
             "metrics": int(curves.points["metric"].nunique()),
         },
-        "warnings": warnings,
+        "warnings": shown(warnings),
         "seconds": {name: round(spent, 2) for name, spent in seconds.items()},
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }

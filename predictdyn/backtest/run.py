@@ -20,6 +20,7 @@ from predictdyn.backtest.plan import Plan
 from predictdyn.backtest.writing import PIECE
 from predictdyn.curves import Curves
 from predictdyn.forecast import LEVELS, Fitted, Forecast, Forecaster, seed_for
+from predictdyn.secrets import shown
 from predictdyn.workers import Parent, end_with, parent
 
 QUANTILES = [f"q{level:g}" for level in LEVELS]
@@ -172,7 +173,12 @@ def _fit(forecaster: Forecaster, history: Curves, seed: int) -> Fitted | str:
     except OSError:
         raise
     except Exception as error:
-        return f"fit failed: {type(error).__name__}: {error}"[:200]
+        return _why("fit", error)
+
+
+def _why(what: str, error: Exception) -> str:
+    """The status of rows that a forecaster had no answer for, which pages show."""
+    return str(shown(f"{what} failed: {type(error).__name__}: {error}"))[:200]
 
 
 def _forecast(
@@ -185,7 +191,7 @@ def _forecast(
         except OSError:
             raise
         except Exception as error:
-            why = f"forecast failed: {type(error).__name__}: {error}"[:200]
+            why = _why("forecast", error)
     plain = fallback.fit(history, seed=seed).forecast(seen, target, seed=seed)
     return Forecast(plain.target, plain.draws, np.full(len(target), why, dtype=object))
 

@@ -23,6 +23,8 @@ from predictdyn.loaders._remarks import fingerprints, remarks
 from predictdyn.loaders._runlog import Item, RunLog
 from predictdyn.loaders._said import Said, flat, lines_of, some
 from predictdyn.loaders._words import counted, listed
+from predictdyn.secrets import without
+from predictdyn.workers import Parent, end_with, parent
 
 # What holds if an option is not given.
 OPTIONS: Mapping[str, object] = {
@@ -135,11 +137,12 @@ def tidied(
         return
     from joblib import Parallel, delayed
 
+    here = parent()
     with Parallel(n_jobs=workers) as parallel:
         while few := list(islice(items, 2 * workers)):
             before = {item.run: known(item) for item in few}
             new = [item.run for item in few if not before[item.run]]
-            made = parallel(delayed(_tidied)(item, read, for_read, rules) for item in few if item.run in new)
+            made = parallel(delayed(_tidied)(item, read, for_read, rules, here) for item in few if item.run in new)
             done = dict(zip(new, made, strict=True))
             for item in few:
                 yield from before[item.run] or done[item.run]
@@ -177,7 +180,7 @@ def tables_of(path: Path, heads: Sequence[Head], options: Mapping[str, object]) 
     table = unique_runs(read_runs(Path(str(runs_file))), Path(str(runs_file))) if runs_file else None
     try:
         runs, assumed = planned_runs(
-            {head.run: head.config for head in full},
+            {head.run: without(head.config) for head in full},
             {head.run: head.length for head in full},
             table,
             **{name: options.get(name) for name in ("family", "covariates", "last_step")},  # type: ignore[arg-type]
@@ -227,11 +230,15 @@ def _apart(items: Sequence[Item]) -> list[Item]:
     return apart
 
 
-def _tidied(item: Item, read: Callable[..., RunLog], own: Mapping[str, Any], rules: Rules) -> list[Tidy]:
+def _tidied(
+    item: Item, read: Callable[..., RunLog], own: Mapping[str, Any], rules: Rules, started_by: Parent | None = None
+) -> list[Tidy]:
     """The runs of an item; one that cannot be read is empty, and the reason is counted.
 
     Raises `Conflict` where values that contradict each other are an error.
     """
+    if started_by is not None:
+        end_with(started_by)
     try:
         return tidy_runs(read(item, **own)._replace(run=item.run), rules)
     except Conflict:

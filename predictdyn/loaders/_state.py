@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from predictdyn import __version__
 from predictdyn.loaders._merge import Tidy
 from predictdyn.loaders._runlog import Item
+from predictdyn.secrets import hidden, without
 
 NAME = ".state.json"
 HEAD = 4096  # bytes of which the hash is kept
@@ -35,8 +36,8 @@ class State(NamedTuple):
 def made_by(source: str, path: Path, options: Mapping[str, object]) -> dict[str, object]:
     """All that decides, beside the files, what a folder holds, as it comes back from JSON."""
     chosen = {name: value for name, value in options.items() if name != "workers"}
-    said = {"version": __version__, "source": source, "path": str(path.absolute()), "options": chosen}
-    plain: dict[str, object] = json.loads(json.dumps(said, default=str))
+    said = {"version": __version__, "source": source, "path": hidden(str(path.absolute())), "options": chosen}
+    plain: dict[str, object] = without(json.loads(json.dumps(said, default=str)))
     return plain
 
 
@@ -87,9 +88,10 @@ def known(state: State, item: Item, now: Marks) -> list[Tidy]:
 
 
 def about(tidy: Tidy, key: str, now: Marks) -> dict[str, Any]:
-    """What of a run is kept in the state."""
+    """What of a run is kept in the state, which is without its secrets."""
     rest = {name: value for name, value in tidy._asdict().items() if name not in ("run", "points")}
-    return {**rest, "key": key, "marks": now}
+    events = [(step, hidden(what)) for step, what in tidy.events]
+    return {**rest, "config": without(tidy.config), "events": events, "key": key, "marks": now}
 
 
 def _plain(value: object) -> object:

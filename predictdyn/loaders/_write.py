@@ -66,14 +66,16 @@ def _run_by_run(path: Path, source: str, folder: Path, options: Mapping[str, obj
         heads = list(_points_written(noted(), folder / "points.parquet"))
     tables = tables_of(path, heads, options)
     try:
-        curves = curves_from(_witnesses(heads), tables.runs, tables.metrics, tables.events)
+        with warnings.catch_warnings(record=True) as hidden:
+            warnings.simplefilter("always", UserWarning)
+            curves = curves_from(_witnesses(heads), tables.runs, tables.metrics, tables.events)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     tidy.save_tables(curves, folder)
     write_state(folder, new)
     same = sum(bool(entry["marks"]) and entry["marks"] == _marks(old, run) for run, entry in new.runs.items())
     lines = [f"{same} of {len(heads)} run(s) unchanged since the last time, not read again"] if before else []
-    said = [str(warning.message) for warning in caught]
+    said = [str(warning.message) for warning in (*caught, *hidden)]
     return Written(curves, sum(head.size for head in heads), [*lines, *said, *tables.lines])
 
 
