@@ -16,10 +16,12 @@ NUMBERS = (
     b"NaN", b"nan", b"Infinity", b"-inf", b"1e999", b"-1e999", b"1e308", b"-5", b"-0.0", b"0", b"5e-324", b"1e-400",
     b"9" * 400, b"-" + b"1" * 400, b"0." + b"3" * 400, b"9223372036854775808", b"18446744073709551616", b"2147483648",
     b"1e18", b"1_000", b"1,5", b"1,234.5", b"0x1F", b"1e", b"1.2.3", b"--3", b"+4", b"12%", b"3k", b"2 000", b"1/2",
-    b"\xd9\xa3", b"\xef\xbc\x95", b"\xc2\xb2", b"null", b"true", b'"7"', b"", b"1e5", b"1E+05", b"1d5", b"007", b".5", b"5.",
+    b"\xd9\xa3", b"\xef\xbc\x95", b"\xc2\xb2", b"null", b"true", b'"7"', b"", b"1e5", b"1E+05", b"1d5", b"007",
+    b".5", b"5.",
 )  # fmt: skip
 MARKS = (b"\r", b"\n", b"\r\n", b"\0", b'"', b"'", b",", b";", b"\t", b"{", b"}", b"[", b"]", b":", b"/", b"#", b"|",
-         b"\x1b[31m", b"\xe2\x80\xa8", b"\x0b", b"\x0c", b"\x1c", b"\x85", b"\xff", b"\xef\xbb\xbf", b"\\", b"%", b"=")  # fmt: skip
+         b"\x1b[31m", b"\xe2\x80\xa8", b"\x0b", b"\x0c", b"\x1c", b"\x85", b"\xff", b"\xef\xbb\xbf", b"\\", b"%",
+         b"=")  # fmt: skip
 
 
 def flip_bits(data: bytes, rng: random.Random) -> bytes:
@@ -207,7 +209,8 @@ def _disorder(home: Path, file: Path, rng: random.Random) -> str:
     """Change which files there are."""
     beside = file.with_name(f"other{file.suffix}")
     what = rng.choice(("removed", "copied", "renamed", "a pipe beside", "a loop beside", "a lost link beside",
-                       "a folder of that name beside", "a folder in place of", "moved", "damaged copy beside"))  # fmt: skip
+                       "a folder of that name beside", "a folder in place of", "moved",
+                       "damaged copy beside"))  # fmt: skip
     if what == "removed":
         file.unlink()
     elif what == "copied":

@@ -89,7 +89,7 @@ def _in_bytes(data: bytes) -> np.ndarray:
                 with np.errstate(all="ignore"):
                     found.append(windows.view(f"{order}{kind}{size}").ravel().astype(float))
     # Half precision of the kind with eight bits of exponent is the upper half of a float.
-    for size, order in ((3, ">"), (6, ">")):
+    for size in (3, 6):
         if len(raw) >= size:
             windows = np.lib.stride_tricks.sliding_window_view(raw, size).astype(np.int64)
             value = sum(windows[:, i] << (8 * (size - 1 - i)) for i in range(size))

@@ -1,4 +1,4 @@
-"""Small samples of every source, written by the writers of the tests: by the tools themselves where they are installed."""
+"""Small samples of every source, written by the writers of the tests: by the tools themselves where installed."""
 
 from __future__ import annotations
 

@@ -152,9 +152,11 @@ def head_of(tidy: Tidy) -> Head:
     """What is kept of a run once its points have gone where they should."""
     points = tidy.points
     metric, value = points["metric"].to_numpy(dtype=object), points["value"].to_numpy(float)
-    begins = np.flatnonzero(np.append(True, metric[1:] != metric[:-1])) if len(points) else np.empty(0, dtype=int)
-    low, high = (np.minimum.reduceat(value, begins), np.maximum.reduceat(value, begins)) if len(points) else ([], [])
-    ranges = {str(metric[at]): (float(a), float(b)) for at, a, b in zip(begins, low, high, strict=True)}
+    ranges: dict[str, tuple[float, float]] = {}
+    if len(points):
+        begins = np.flatnonzero(np.append(True, metric[1:] != metric[:-1]))
+        low, high = np.minimum.reduceat(value, begins), np.maximum.reduceat(value, begins)
+        ranges = {str(metric[at]): (float(a), float(b)) for at, a, b in zip(begins, low, high, strict=True)}
     last = float(points["step"].max()) if len(points) else 0.0
     length = Length(tidy.planned, last, tidy.stopped, tidy.study, tidy.pace, tuple(ranges))
     prints = fingerprints(points.assign(run=tidy.run))
