@@ -62,9 +62,9 @@ def beginnings(
 ) -> list[int]:
     """The rows at which another run begins, of those at which the log goes back to its first step.
 
-    It is another run if the one before had reached its planned end, or has the same first value there (a resumed run
-    does not compute its first loss again), or if the runs that would result are equally long. Else a run was started
-    again from its beginning, and is one.
+    They are other runs if one before had reached its planned end, or has the same first value there (a resumed run
+    does not compute its first loss again), or if two of the runs that would result are equally long. Else a run was
+    started again from its beginning, and is one.
     """
     begins = [0]
     firsts: list[bool] = []  # whether the first value is the same
@@ -79,7 +79,8 @@ def beginnings(
     longest = max(ends)
     repeated = sum(end >= ENDED * longest for end in ends) > 1
     full = [(planned is not None and end >= ENDED * planned) or (repeated and end >= ENDED * longest) for end in ends]
-    return [begin for begin, same, done in zip(begins[1:], firsts, full, strict=False) if same or done]
+    # A log that holds two runs holds as many as it begins anew: those that were stopped are runs, too.
+    return begins[1:] if any(firsts) or any(full[:-1]) else []
 
 
 def _anew(curves: Mapping[str, np.ndarray], step: np.ndarray, value: np.ndarray, begin: int, at: int) -> bool | None:

@@ -22,8 +22,9 @@ def on_one_clock(log: RunLog) -> tuple[RunLog, Tally]:
     * Where no step moves (all are 0, or none was logged), the order of the log, by its times where it has some, is the
       clock, counted from 1 by the metric that was logged most often.
     * A metric whose steps go up with those of all others, but at most half as fast and in proportion (validation by
-      epoch, training by iteration), gets the largest step that was logged before it. Metrics that stand in the same
-      rows as it go along; one that both clocks log has ``eval/`` in front there.
+      epoch, training by iteration), or whose step stays where it is while the others go on, gets the largest step that
+      was logged before it. Metrics that stand in the same rows as it go along; one that both clocks log has ``eval/``
+      in front there.
 
     >>> rows = [("loss", 50, 3.0), ("loss", 100, 2.0), ("acc", 1, 0.5), ("loss", 150, 1.5), ("loss", 200, 1.0)]
     >>> metric, step, value = zip(*rows, ("acc", 2, 0.75))
@@ -87,7 +88,8 @@ def _slow(log: RunLog, rows: Rows, order: np.ndarray) -> dict[str, np.ndarray]:
             ordered = np.fmax.accumulate(np.nan_to_num(log.step[order], nan=0.0))
             before[order] = np.append(0.0, ordered[:-1])
         own, reached = log.step[each], before[each]
-        if _in_proportion(own, reached):
+        stays = (own == own[0]).all() and (np.diff(reached) > 0).all() and _differ(log.value[each])
+        if stays or _in_proportion(own, reached):
             slow[name] = reached
     return slow
 

@@ -21,6 +21,7 @@ from predictdyn.loaders._said import (
     NO_STEP,
     NO_STEP_EVENT,
     NOT_FINITE,
+    REPEATED,
     REPLACED,
     RESTARTS,
     SAME_CLOCK,
@@ -220,17 +221,23 @@ def _standing(
         ordered = _without_repeats(log, curves)
         if ordered is None:
             worst = sorted(counts, key=lambda name: -sum(counts[name]))
+            lose = f"merging would lose {lost:,} of the values of {some(worst, 6)}"
+            if not restarts:
+                raise ValueError(
+                    f"steps have several values, so that {lose}; does a column tell runs apart (a seed, a trial)? name "
+                    "it with run=..., or choose the clock with step=..., or say merge=yes (the last value counts)"
+                )
             raise ValueError(
-                f"steps go back {len(restarts)} times, so that merging would lose {lost:,} of the values of "
-                f"{some(worst, 6)}; does the clock count something else? choose it with clock=... or step=..., "
-                "or say merge=runs (each beginning is a run) or merge=yes (the later value counts)"
+                f"steps go back {len(restarts)} times, so that {lose}; does the clock count something else? choose it "
+                "with clock=... or step=..., or say merge=runs (each beginning is a run) or merge=yes (the later value "
+                "counts)"
             )
         for name, rows in curves.items():
             said.add(UNORDERED, int((np.diff(step[rows]) < 0).sum()), name)
         return ordered, []
     for name, (replaced, abandoned) in counts.items():
         if not is_clock(name):
-            said.add(REPLACED, replaced, name)
+            said.add(REPLACED if restarts else REPEATED, replaced, name)
             said.add(ABANDONED, abandoned, name)
     said.add(RESTARTS, len(restarts))
     return merged, restarts

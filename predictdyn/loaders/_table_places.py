@@ -14,6 +14,7 @@ from predictdyn.loaders._tables import stem
 
 PHASES = (
     "train", "training", "val", "valid", "validation", "eval", "evaluation", "test", "testing", "dev", "holdout",
+    "learn",
 )  # fmt: skip
 # Folders that hold the metrics of a run, or that a tool puts below it.
 CONTAINERS = ("metrics", "plots", "scalars", "series", "logs", "images", "csv")
@@ -91,15 +92,22 @@ def _above(root: Path, file: Path) -> tuple[str, list[str]]:
 
 
 def _phases(root: Path, files: Sequence[Path]) -> dict[Path, Part]:
-    """The tables that are phases of one run, where a place has several."""
+    """The tables that are phases of one run, where a place has several: a folder or a word of the name says which."""
     found = {}
     for file in files:
         run, phases = _above(root, file)
-        own = stem(file)
-        if own.lower() in PHASES:
-            found[file] = (run, "", "/".join([*phases, own]))
-        elif phases:
-            found[file] = (run, own, "/".join(phases))
-    places = Counter((run, own) for run, own, _ in dict.fromkeys(found.values()))
-    several = {file: Part(run, front) for file, (run, own, front) in found.items() if places[run, own] > 1}
-    return several
+        words = re.split(r"[_\-. ]+", stem(file))
+        own = [word for word in words if word.lower() in PHASES]
+        rest = "_".join(word for word in words if word not in own)
+        if len(own) == 1:
+            found[file] = (run, rest, "/".join([*phases, *own]))
+        elif phases and not own:
+            found[file] = (run, rest, "/".join(phases))
+    places = Counter((run, rest) for run, rest, _ in dict.fromkeys(found.values()))
+    rests = Counter(run for run, rest in places if places[run, rest] > 1)
+    return {
+        # Several such groups in one folder are runs of their own; the words that are left name them.
+        file: Part(rest if rests[run] > 1 else run, front)
+        for file, (run, rest, front) in found.items()
+        if places[run, rest] > 1
+    }

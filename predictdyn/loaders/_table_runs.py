@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from predictdyn.loaders._facts import is_clock
+from predictdyn.loaders._facts import is_clock, plain_name
 from predictdyn.loaders._lengths import EPOCHS as EPOCH_KEYS
 from predictdyn.loaders._lengths import STEPS as STEP_KEYS
 from predictdyn.loaders._runlog import Item, Places, RunLog
@@ -24,6 +25,8 @@ from predictdyn.loaders._tables import Numbers, Table, numbers, text, typed
 from predictdyn.loaders._words import listed
 
 RUN_NAMES = ("run", "run_name", "name", "model", "model_name", "run_id", "experiment")
+TELLING = re.compile(r"(?:^|_)(?:seeds?|trials?|trial_id|folds?|replicas?|repeats?|repetition)(?:_|$)")
+NO_RUN = re.compile(r"(?:^|_)(?:metrics?|tags?|keys?|name_of_metric|phase|time|date)(?:_|$)")
 PHASE_NAMES = ("mode", "phase", "split", "stage", "subset", "set")
 MOST_BESIDE = 8  # columns that a table of one metric may have beside it
 UNREAD = "row(s) without a step left out"
@@ -62,6 +65,7 @@ class Columns(NamedTuple):
     metrics: Mapping[str, Numbers]
     settings: Mapping[str, pd.Series]
     clock: str
+    study: str = ""
 
 
 def items_of(root: Path, tables: Sequence[Table | Item], choices: Choices) -> list[Item]:
@@ -79,7 +83,7 @@ def items_of(root: Path, tables: Sequence[Table | Item], choices: Choices) -> li
     if not any(columns.metrics for columns in found):
         every = list(dict.fromkeys(str(name) for table in with_clock for name in table.cells))
         raise ValueError(f"{root}: no column of numbers to take as a metric; found {few(every)}")
-    noted = Noted({}, {}, {})
+    noted = Noted({}, {}, {}, {})
     for columns in found:
         note(columns, noted)
     _with_settings(found, noted)
@@ -147,15 +151,13 @@ def columns_of(table: Table, part: Part, choices: Choices, only: Sequence[str] |
     run = joined(table, run_columns, "/", "the run") if run_columns else np.full(len(table.cells), part.run, object)
     phase_column, phase = _phase(table) if only is None else (None, None)
     clock = clock_of(table, run, phase, choices.step)
-    if (
-        clock is not None
-        and only is None
-        and not run_columns
-        and (telling := _telling(table, clock.step, phase_column))
-    ):
-        line = f"{table.path}: the steps go back, and runs are told apart by {telling}; choose the columns with run=..."
+    guess = clock is not None and only is None and not run_columns
+    if guess and clock is not None and (telling := _telling(table, clock.step, phase_column)):
+        line = f"{table.path}: steps repeat, and runs are told apart by {telling}; choose the columns with run=..."
         warnings.warn(line, UserWarning, stacklevel=5)
         run_columns, run = [telling], joined(table, [telling], "/", "the run")
+        if not numbers(table.cells[telling]).wrong.any():
+            run = np.array([f"{part.run}_{telling}{cell}" for cell in run], dtype=object)
         clock = clock_of(table, run, phase, choices.step)
     if clock is None:
         raise ValueError(
@@ -179,16 +181,21 @@ def columns_of(table: Table, part: Part, choices: Choices, only: Sequence[str] |
     front = _fronts(table, phase, metrics) if phase is not None else None
     if part.front:
         front = np.full(len(run), f"{part.front}/", object) if front is None else f"{part.front}/" + front
-    return Columns(table, run, front, clock.step, metrics, settings, clock.columns[0])
+    # Trials of a search were meant to be equally long.
+    study = str(table.path) if any("trial" in plain_name(name) for name in run_columns) else ""
+    return Columns(table, run, front, clock.step, metrics, settings, clock.columns[0], study)
 
 
 def _telling(table: Table, step: np.ndarray, phase: str | None) -> str | None:
-    """Where steps go back: the first column of words within each of which no step goes back or comes again."""
-    if not (np.diff(step) < 0).any():
+    """Where steps repeat: the first column of words, or of numbers with such a name, within which none does."""
+    if not (np.diff(step) <= 0).any():
         return None
     for name in map(str, table.cells):
         words = text(table.cells[name])
-        if name == phase or words.isna().any() or not numbers(table.cells[name]).wrong.all():
+        says = TELLING.search(plain_name(name)) is not None
+        if name == phase or words.isna().any() or not (says or numbers(table.cells[name]).wrong.all()):
+            continue
+        if NO_RUN.search(plain_name(name)):
             continue
         groups = pd.Series(step).groupby(words.to_numpy(dtype=object))
         if 1 < groups.ngroups <= len(step) / 3 and groups.apply(lambda own: (own.diff().dropna() > 0).all()).all():
@@ -284,6 +291,7 @@ class Noted(NamedTuple):
     dropped: dict[str, Counter[str]]
     configs: dict[str, dict[str, object]]
     planned: dict[str, float]
+    studies: dict[str, str]
 
 
 def rows_of(columns: Columns) -> Rows:
@@ -313,7 +321,7 @@ def logs_of(paths: Sequence[Path], found: Sequence[Rows], noted: Noted, *, stric
         log = RunLog(
             name, metric[rows], step[rows], value[rows], blank, segment, noted.configs.get(name, {}),
             noted.planned.get(name), dropped=dict(noted.dropped.get(name, {})), strict=strict,
-            places=Places(files, file[rows], line[rows]),
+            study=noted.studies.get(name, ""), places=Places(files, file[rows], line[rows]),
         )  # fmt: skip
         logs.append(Item(name, tuple(files[k] for k in np.unique(file[rows])), log=log))
     return logs
@@ -340,6 +348,8 @@ def _with_settings(found: Sequence[Columns], noted: Noted) -> None:
 def note(columns: Columns, noted: Noted) -> None:
     """What of a table is no value: rows without a step, cells that are no numbers, settings of runs."""
     codes, names = pd.factorize(columns.run)
+    if columns.study:
+        noted.studies.update(dict.fromkeys(map(str, names), columns.study))
     for name, cells in columns.settings.items():
         for run, value in cells.groupby(columns.run).first().dropna().items():
             noted.configs.setdefault(str(run), {})[name] = value.item() if hasattr(value, "item") else value

@@ -110,7 +110,8 @@ def header(path: Path) -> list[str]:
 def is_index(name: str, column: pd.Series) -> bool:
     """Whether a column only counts rows: without a name, or called as pandas calls an index.
 
-    It counts 0, 1, 2, ... or 1, 2, 3, ..., and may begin again, where tables were joined.
+    It counts 0, 1, 2, ... or 1, 2, 3, ..., and may begin again, where tables were joined. Without a name it may also
+    begin elsewhere and have gaps, where rows were left out.
 
     >>> [is_index(*one) for one in (("", pd.Series(["0", "1"])), ("Unnamed: 0", pd.Series([1, 2])), ("loss", [0, 1]))]
     [True, True, False]
@@ -122,6 +123,8 @@ def is_index(name: str, column: pd.Series) -> bool:
         return False
     begins = found.value[0]
     step = np.diff(found.value)
+    if NAMELESS.fullmatch(name):
+        return bool((found.value % 1 == 0).all() and np.all((step > 0) | (found.value[1:] <= begins)))
     return bool(begins in (0, 1) and np.all((step == 1) | (found.value[1:] == begins)))
 
 
@@ -261,10 +264,12 @@ def numbers(column: pd.Series) -> Numbers:
 
 
 def _number(cell: Any) -> float | None:
-    """A cell as a number, None where it is none: 1_000 is a name, though Python takes it for a number."""
+    """A cell as a number, None where it is none: 1_000 is a name, though Python takes it for a number; 12% is 0.12."""
     try:
         if isinstance(cell, bool | np.bool_) or (isinstance(cell, str) and "_" in cell):
             return None
+        if isinstance(cell, str) and cell.rstrip().endswith("%"):
+            return float(f"{cell.rstrip()[:-1].rstrip()}e-2")
         return float(cell)
     except (TypeError, ValueError, OverflowError):
         return None

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from predictdyn.curves import Curves
-from predictdyn.loaders._folders import first_line
+from predictdyn.loaders._folders import files_named, first_line
 from predictdyn.loaders._gather import gathered
 from predictdyn.loaders._json_rows import CUT, WRONG_LINES, flat
 from predictdyn.loaders._logs import log_files
@@ -24,6 +24,7 @@ from predictdyn.loaders._tables import Table, open_binary, place, read_bytes
 ENDINGS = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
 # Files of these endings may hold lines of JSON, or anything else: their first lines tell.
 WEAK = (".json", ".log", ".txt", ".out", ".json.gz", ".log.gz", ".txt.gz")
+TRIPLE = ("wall_time", "step", "value")  # a curve that is downloaded from TensorBoard's page
 ASKED = 20  # lines of a file that are looked at
 
 
@@ -87,7 +88,11 @@ def read(item: Item) -> RunLog:
 
 
 def _files(path: Path) -> list[Path]:
-    return [file for file in log_files(path, (*ENDINGS, *WEAK)) if is_lines(file)]
+    if not path.is_dir():
+        return [file for file in log_files(path, ()) if is_lines(file)]
+    # A name without an ending may be a log's, too: Chainer's is called log.
+    found = files_named(path, lambda name: name.lower().endswith((*ENDINGS, *WEAK)) or "." not in name)
+    return [file for file in found if is_lines(file)]
 
 
 def is_lines(file: Path) -> bool:
@@ -103,7 +108,7 @@ def is_lines(file: Path) -> bool:
         return False
     first = lines[0].lstrip(b"\xef\xbb\xbf \t") if lines else b""
     if first.startswith(b"["):
-        records = _list_of(file) if file.name.lower().endswith((".json", ".json.gz")) else None
+        records = _list_of(file)
         return any(has_clock(dict(flat(record))) for record in (records or [])[:ASKED])
     objects = [_object(line) for line in lines]
     if objects and objects[-1] is None and not lines[-1].endswith(b"\n"):
@@ -122,9 +127,11 @@ def _list_of(file: Path) -> list[dict[str, object]] | None:
         content = json.loads(read_bytes(file))
     except (ValueError, RecursionError):
         return None
-    if not isinstance(content, list) or not content or not all(isinstance(record, dict) for record in content):
+    if not isinstance(content, list) or not content:
         return None
-    return content
+    if all(isinstance(row, list) and len(row) == len(TRIPLE) for row in content):
+        return [dict(zip(TRIPLE, row, strict=True)) for row in content]
+    return content if all(isinstance(record, dict) for record in content) else None
 
 
 def _object(line: bytes) -> dict[str, object] | None:

@@ -38,9 +38,18 @@ from predictdyn.loaders._words import listed
 from predictdyn.loaders.json_lines import ENDINGS, read_lines
 from predictdyn.loaders.wide import COMPANIONS
 
-VALUE_NAMES = ("value", "metric_value")
-METRIC_NAMES = ("metric", "metric_name", "tag", "key")
-PARTS = ("suite", "benchmark", "dataset", "task", "subset", "split")  # of the name of a metric, in front of it
+VALUE_NAMES = ("value", "metric_value", "metricvalue", "metric.value")
+METRIC_NAMES = ("metric", "metric_name", "metricname", "metric.name", "tag", "key")
+PARTS = (
+    "suite",
+    "benchmark",
+    "dataset",
+    "task",
+    "subset",
+    "split",
+    "metric.context",
+    "runcontext",
+)  # of the name of a metric, in front of it
 ERROR_NAMES = ("stderr", "value_stderr", "standard_error")
 ASIDE = (*COMPANIONS, "metrics.csv")  # no points, even where the columns look like it
 ASKED = 20  # files of a folder whose first lines are looked at
@@ -111,7 +120,7 @@ def scan(
     damaged = [table for table in found if isinstance(table, Item)]
     if not tables:
         raise ValueError(damaged[0].key)
-    noted, rows = Noted({}, {}, {}), []
+    noted, rows = Noted({}, {}, {}, {}), []
     for table, name in zip(tables, run_names(path, [table.path for table in tables]), strict=True):
         metric_columns, value_column = _metric(table, metric), _value(table, value)
         own = run if run is not None else _telling(table, {*metric_columns, value_column}, choices)

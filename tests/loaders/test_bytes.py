@@ -41,7 +41,10 @@ def bad_crc(packed: bytes) -> bytes:
     [
         (gzip.compress(TABLE * 500, mtime=0)[:-12], "truncated"),
         (bad_crc(gzip.compress(TABLE, mtime=0)), "CRC"),
-        (gzip.compress(TABLE * 500, mtime=0)[:20] + b"\xff" * 20 + gzip.compress(TABLE * 500, mtime=0)[40:], "damaged gzip"),
+        (
+            gzip.compress(TABLE * 500, mtime=0)[:20] + b"\xff" * 20 + gzip.compress(TABLE * 500, mtime=0)[40:],
+            "damaged gzip",
+        ),
         (TABLE, "not packed by gzip"),
         (gzip.compress(TABLE, mtime=0) + b"step,loss", "something else behind"),
         (gzip.compress(TABLE, mtime=0)[:5], "truncated"),
@@ -56,7 +59,9 @@ def test_a_damaged_packed_file_is_one_line(
 
 
 def test_packed_parts_one_after_the_other_are_one_file(tmp_path: Path) -> None:
-    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(TABLE[:10], mtime=0) + gzip.compress(TABLE[10:], mtime=0) + bytes(100))
+    (tmp_path / "a.csv.gz").write_bytes(
+        gzip.compress(TABLE[:10], mtime=0) + gzip.compress(TABLE[10:], mtime=0) + bytes(100)
+    )
     assert read_bytes(tmp_path / "a.csv.gz") == TABLE  # zeros behind it are what tapes add
 
 

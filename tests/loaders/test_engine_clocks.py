@@ -170,3 +170,15 @@ def test_phases_in_a_column_tell_metrics_apart(tmp_path: Path) -> None:
     curves = load(tmp_path / "history.tsv")
     assert curve(curves, "train/loss") == [(1, 2.0), (2, 1.0)]
     assert curve(curves, "val/loss") == [(1, 3.0), (2, 1.5)]
+
+
+def test_a_counter_that_stays_beside_one_that_moves(tmp_path: Path) -> None:
+    """As mmsegmentation logs by iteration: that of a validation row is always the length of its loader."""
+    records: list[dict[str, object]] = []
+    for i in range(50, 450, 50):
+        records.append({"mode": "train", "epoch": 1, "iter": i, "loss": 4 - i / 200})
+        if i % 200 == 0:
+            records.append({"mode": "val", "epoch": 1, "iter": 25, "mIoU": 0.2 + i / 1000})
+    curves = load(lines_in(tmp_path, "a.log.json", records))
+    assert curve(curves, "mIoU") == [(200, 0.4), (400, pytest.approx(0.6))]
+    assert len(curve(curves, "loss")) == 8

@@ -361,6 +361,91 @@ def test_a_column_of_words_tells_the_runs_of_a_table_apart(tmp_path: Path) -> No
         (size, step, round(level / step, 4)) for size, level in (("70m", 3), ("1b", 2)) for step in (10, 20, 30, 40)
     ]
     path = table(tmp_path / "sizes.csv", "size,step,loss", rows)
-    with pytest.warns(UserWarning, match="the steps go back, and runs are told apart by size; choose the columns with"):
+    with pytest.warns(UserWarning, match="steps repeat, and runs are told apart by size; choose the columns with"):
         curves = load(path)
     assert counts(curves) == {("1b", "loss"): 4, ("70m", "loss"): 4}
+
+
+def test_a_seed_that_is_interleaved_tells_runs_apart(tmp_path: Path) -> None:
+    lines = [
+        json.dumps({"seed": seed, "step": step, "loss": 3 / step + seed}) for step in (10, 20, 30) for seed in (0, 1)
+    ]
+    (tmp_path / "m.jsonl").write_text("\n".join(lines) + "\n")
+    curves = load(tmp_path)
+    assert counts(curves) == {("m_seed0", "loss"): 3, ("m_seed1", "loss"): 3}
+    assert curves.runs["family"].unique().tolist() == ["m"]
+
+
+def test_trials_of_a_table_were_meant_to_be_equally_long(tmp_path: Path) -> None:
+    rows = [
+        (f"t{i}", epoch, round(epoch / 30 + i / 100, 3)) for i, n in enumerate((20, 4, 20, 4, 4)) for epoch in range(n)
+    ]
+    curves = load(table(tmp_path / "trials.csv", "trial_id,epoch,val_acc", rows))
+    assert curves.runs["last_step"].tolist() == [19] * 5
+
+
+def test_values_without_a_restart_are_not_said_to_be_runs(tmp_path: Path) -> None:
+    lines = [
+        json.dumps({"step": step, "loss": 3 / step, "note": i}) for step in range(1, 9) for i in range(1 + (step == 4))
+    ]
+    lines[3] = json.dumps({"step": 4, "loss": 9.0})
+    (tmp_path / "m.jsonl").write_text("\n".join(lines) + "\n")
+    with pytest.warns(UserWarning) as caught:
+        load(tmp_path)
+    said = " ".join(str(one.message) for one in caught)
+    assert "1 value(s) of loss lost: their step has several values" in said and "merge=runs" not in said
+
+
+def test_stopped_trials_of_a_log_are_runs_too(tmp_path: Path) -> None:
+    text = "".join(
+        f"Trial {trial}\n" + "".join(f"Epoch {e}/20 - val_loss: {3 / e + trial:.4f}\n" for e in range(1, last + 1))
+        for trial, last in enumerate((20, 7, 5, 20))
+    )
+    (tmp_path / "t.log").write_text(text)
+    curves = load(tmp_path)
+    assert [n for _, n in sorted(counts(curves).items())] == [20, 7, 5, 20]
+    assert curves.runs["last_step"].tolist() == [20] * 4
+
+
+def test_a_word_of_the_name_is_a_phase(tmp_path: Path) -> None:
+    """CatBoost's tables: learn_error.tsv beside test_error.tsv; and two experiments in one folder."""
+    for phase in ("learn", "test"):
+        rows = "".join(f"{i}\t{1 / (1 + i)}\t{i / 20}\n" for i in range(8))
+        (tmp_path / f"{phase}_error.tsv").write_text("iter\tLogloss\tAUC\n" + rows)
+    name = tmp_path.name
+    assert counts(load(tmp_path)) == {(name, f"{p}/{m}"): 8 for p in ("learn", "test") for m in ("AUC", "Logloss")}
+    for run in ("exp1", "exp2"):
+        for phase in ("train", "val"):
+            table(tmp_path / "two" / f"{run}_{phase}.csv", "step,loss,acc", [(i, 1 / (1 + i), i / 9) for i in range(6)])
+    want = {(run, f"{p}/{m}"): 6 for run in ("exp1", "exp2") for p in ("train", "val") for m in ("acc", "loss")}
+    assert counts(load(tmp_path / "two")) == want
+
+
+def test_a_list_of_rows_whatever_it_is_called(tmp_path: Path) -> None:
+    """Chainer's log, the counter behind the metrics, and curves that TensorBoard's page gives as JSON."""
+    (tmp_path / "result").mkdir()
+    rows = [{"main/loss": 3 / e, "epoch": e, "iteration": 600 * e} for e in range(1, 9)]
+    (tmp_path / "result" / "log").write_text(json.dumps(rows, indent=4))
+    for path in (tmp_path / "result", tmp_path / "result" / "log"):
+        curves = load(path)
+        assert curves.points["step"].tolist() == [600 * e for e in range(1, 9)]
+        assert curves.points["value"].tolist() == [3 / e for e in range(1, 9)]
+    for tag in ("loss_train", "accuracy_val"):
+        triples = [[1.7e9 + i, 10 * i, i / 9] for i in range(9)]
+        (tmp_path / "page").mkdir(exist_ok=True)
+        (tmp_path / "page" / f"run-seed1-tag-{tag}.json").write_text(json.dumps(triples))
+    assert counts(load(tmp_path / "page")) == {("seed1", "accuracy_val"): 9, ("seed1", "loss_train"): 9}
+
+
+def test_percent_in_the_cells_of_a_table(tmp_path: Path) -> None:
+    path = table(
+        tmp_path / "p.csv", "epoch,val_loss,val_acc", [(1, 3.2, "22.74%"), (2, 2.9, "33.09 %"), (3, 2.7, "41.9%")]
+    )
+    points = load(path).points
+    assert points[points["metric"] == "val_acc"]["value"].tolist() == [0.2274, 0.3309, 0.419]
+
+
+def test_exports_of_long_tables_by_their_names(tmp_path: Path) -> None:
+    rows = [(m, i / 9, 17e8 + i, 10 * i, "train") for m in ("loss", "acc") for i in range(6)]
+    path = table(tmp_path / "comet.csv", "metricName,metricValue,timestamp,step,runContext", rows)
+    assert sorted(load(path).metrics) == ["train acc", "train loss"]

@@ -84,7 +84,7 @@ def test_common_names_have_facts_and_others_are_signals(tmp_path: Path) -> None:
         "sharpness": "signal", "lossy": "signal",
     }  # fmt: skip
     assert metrics["eval_accuracy"][2:5] == (0, 1, "higher")
-    assert metrics["sharpness"][2:] == (None, None, None, None)
+    assert metrics["sharpness"][2:6] == (None, None, None, None)
 
 
 def test_runs_csv_beside_gives_the_plan(log: Path, tmp_path: Path) -> None:

@@ -124,7 +124,8 @@ def test_what_does_not_count_rows_is_no_index() -> None:
         ("index", ["0", "x"]),
         ("loss", ["0", "1"]),
         ("indexes", ["0", "1"]),
-        ("", ["5", "6"]),
+        ("", ["5", "9", "6"]),
+        ("index", ["5", "6"]),
         ("", []),
     ):
         assert not is_index(name, pd.Series(cells, dtype=object)), (name, cells)
