@@ -363,7 +363,7 @@ def _keep_compiled() -> None:
 
     cpu = Path("/proc/cpuinfo")
     flags = (
-        [line for line in cpu.read_text(encoding="utf-8").splitlines() if line.startswith(("flags", "Features"))][:1]
+        [line for line in cpu.read_text().splitlines() if line.startswith(("flags", "Features"))][:1]
         if cpu.is_file()
         else []
     )

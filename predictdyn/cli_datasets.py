@@ -52,11 +52,8 @@ def fetch(name: str, out: Path | None, mirror: str | None, quiet: bool) -> None:
         folder = registry.fetch(name, mirror=mirror, progress=progress)
     curves = registry.load(name)
     if out is not None:
-        try:
-            with new_folder(out) as aside:
-                tidy.save(curves, aside)
-        except OSError as error:
-            raise ValueError(f"{out}: cannot be written ({error.strerror or error})") from None
+        with new_folder(out) as aside:
+            tidy.save(curves, aside)
     say(f"{summary(curves)} -> {out or folder}")
     for word, said in (("files", f"{folder} ({_size(one.bytes)})"), ("licence", one.licence), ("cite", one.citation)):
         say(f"{word + ':':<9}{said}")

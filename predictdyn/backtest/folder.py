@@ -68,7 +68,7 @@ def provenance(
 
 def write_json(data: dict[str, Any], file: Path) -> None:
     """Readable JSON with a final line break; NaN is not JSON and becomes null."""
-    file.write_text(json.dumps(_plain(data), indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    file.write_text(json.dumps(_plain(data), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def file_hashes(path: Path) -> dict[str, str]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
 
 from predictdyn.forecast import Fitted, Forecaster
-from predictdyn.forecasters._folder import AGAIN, read_about, write_about
 
 # The references that every model must beat; the rest of the folder are models.
 BASELINES = ("last_value", "drift", "climatology", "log_linear", "pow3", "nearest", "chance")
@@ -38,18 +38,20 @@ def forecaster(name: str) -> Forecaster:
 
 def save(name: str, fitted: Fitted, folder: Path) -> None:
     """Keep a fitted forecaster in an existing, empty folder."""
+    (folder / "model.json").write_text(json.dumps({"forecaster": name, "format": 1}, indent=1) + "\n")
     fitted.save(folder)
-    write_about(name, folder)
 
 
 def load(folder: Path) -> tuple[str, Fitted]:
-    """Read a fitted forecaster and its name.
-
-    Raises ValueError, one line that names the file, when the folder does not hold one, or not as it was written.
-    """
-    name = read_about(folder)
+    """Read a fitted forecaster and its name. Raises ValueError when the folder does not hold one."""
+    try:
+        about = json.loads((folder / "model.json").read_text())
+        name = about["forecaster"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{folder} is not a fitted forecaster: expected model.json written by `predictdyn fit`"
+        ) from error
     try:
         return name, forecaster(name).load(folder)
-    except (OSError, KeyError, TypeError, IndexError) as error:
-        words = f"{type(error).__name__}: {error}"
-        raise ValueError(f"{folder}: cannot be read as a fitted {name} ({words}); {AGAIN}") from error
+    except OSError as error:
+        raise ValueError(f"{folder} is incomplete: {error}") from error

@@ -90,7 +90,7 @@ class Pooled:
 
     def load(self, folder: Path) -> PooledFitted:
         """Read back what `PooledFitted.save` wrote."""
-        about = json.loads((folder / "pooled.json").read_text(encoding="utf-8"))
+        about = json.loads((folder / "pooled.json").read_text())
         with np.load(folder / "pooled.npz", allow_pickle=False) as arrays:
             learnt = {
                 name: Learnt(arrays[f"z{i}"], Unit(*unit), *rest)
@@ -98,10 +98,7 @@ class Pooled:
             }
             rotation, plan = arrays["rotation"], arrays["plan"]
         encoder = Encoder.from_json(about["encoder"])
-        history = read_history(folder)
-        if len(plan) != len(history.runs) or not all(np.isfinite(one).all() for one in (rotation, plan)):
-            raise ValueError(f"{folder / 'pooled.npz'}: plan has shape {plan.shape}, expected {len(history.runs)} runs")
-        return PooledFitted(Pooled(**about["settings"]), encoder, rotation, history, plan, learnt)
+        return PooledFitted(Pooled(**about["settings"]), encoder, rotation, read_history(folder), plan, learnt)
 
 
 @dataclass(frozen=True)
@@ -246,7 +243,7 @@ class PooledFitted:
         for i, found in enumerate(self.learnt.values()):
             arrays[f"z{i}"] = found.z
         np.savez_compressed(folder / "pooled.npz", **arrays)
-        (folder / "pooled.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
+        (folder / "pooled.json").write_text(json.dumps(about, indent=1))
         write_history(self.history, folder)
 
 

@@ -112,16 +112,16 @@ def _instead(one: Entry) -> str:
     )
 
 
-def _bring(file: File, source: str | Path, folder: Path, get: Callable[[File, str, Path], None]) -> None:
+def _bring(file: File, source: str | Path, folder: Path, get: Callable[[str, Path], None]) -> None:
     """Copy or download one file, check it, and only then move it to its place."""
     target = folder / file.path
     aside = folder.parent / f".{folder.name}.{uuid4().hex}.part"
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         if isinstance(source, Path):
-            _copy(file, source, aside)
+            _copy(source, aside)
         else:
-            get(file, source, aside)
+            get(source, aside)
         found = sha256(aside)
         if found != file.sha256:
             raise ValueError(
@@ -140,11 +140,8 @@ def _bring(file: File, source: str | Path, folder: Path, get: Callable[[File, st
             aside.unlink()
 
 
-def _copy(file: File, source: Path, aside: Path) -> None:
+def _copy(source: Path, aside: Path) -> None:
     try:
-        size = source.stat().st_size
-        if not source.is_file() or size > file.bytes:
-            raise ValueError(f"{source}: expected a file of {file.bytes} bytes, found {size}; it was not copied")
         content = source.open("rb")
     except OSError as error:
         raise ValueError(f"{source}: cannot be read ({error.strerror})") from None
@@ -152,21 +149,14 @@ def _copy(file: File, source: Path, aside: Path) -> None:
         shutil.copyfileobj(content, copy)
 
 
-def _download(session: requests.Session, one: Entry, file: File, url: str, aside: Path) -> None:
+def _download(session: requests.Session, one: Entry, url: str, aside: Path) -> None:
     import requests
 
     for wait in (*WAITS, None):
         try:
             with session.get(url, stream=True, timeout=TIMEOUT) as response, aside.open("wb") as copy:
                 response.raise_for_status()
-                size = 0
                 for chunk in response.iter_content(1 << 16):
-                    size += len(chunk)
-                    if size > file.bytes:
-                        raise ValueError(
-                            f"{url}: sends more than the {file.bytes} bytes that are listed; the download was cut off, "
-                            "and nothing of it was kept"
-                        )
                     copy.write(chunk)
             return
         except requests.RequestException as error:
