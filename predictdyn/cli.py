@@ -295,12 +295,9 @@ def main() -> None:
             say(line, err=True)
         say(f"Error: {error.format_message()}", err=True)
         sys.exit(2)
-    except (click.Abort, KeyboardInterrupt) as error:
-        say("; ".join(["stopped", *getattr(error, "__notes__", [])]), err=True)
-        sys.exit(130)
-    except cli_faults.Stopped as error:
-        say("; ".join(["stopped", *getattr(error, "__notes__", [])]), err=True)
-        sys.exit(error.status)
+    except (click.Abort, KeyboardInterrupt, cli_faults.Stopped) as error:
+        say(cli_faults.stopped(error), err=True)
+        sys.exit(error.status if isinstance(error, cli_faults.Stopped) else 130)
     except Exception as error:
         line = cli_faults.line(error)
         if line is None:

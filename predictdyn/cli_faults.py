@@ -22,6 +22,7 @@ ADVICE = {
     errno.ENOMEM: "use fewer --workers, or a machine with more memory",
     errno.EAGAIN: "this machine starts no more processes; use fewer --workers",
     errno.ENOENT: "check the path; it may have been removed meanwhile",
+    errno.EEXIST: "a file is in the way; choose another --out",
     errno.EIO: "the disk gives errors; copy the data elsewhere and try again",
     errno.ESTALE: "the network disk lost the file; run the command again",
     errno.EPIPE: "the program that reads this output has ended; what was written to --out is whole",
@@ -59,6 +60,11 @@ def stop_on_signals() -> None:
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) == signal.SIG_DFL:
             signal.signal(number, stop)
+
+
+def stopped(error: BaseException) -> str:
+    """One line for an end that was asked for. (Of Ctrl-C, click makes an error of its own.)"""
+    return "; ".join(["stopped", *getattr(error, "__notes__", []), *getattr(error.__cause__, "__notes__", [])])
 
 
 def line(error: BaseException) -> str | None:

@@ -75,11 +75,20 @@ def file_hashes(path: Path) -> dict[str, str]:
     """sha256 of each file by its relative name; of a tree with many, one hash over all names and hashes."""
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
     base = path.parent if path.is_file() else path
-    hashes = {file.relative_to(base).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+    hashes = {file.relative_to(base).as_posix(): _hash(file) for file in files}
     if len(hashes) <= MANY_FILES:
         return hashes
     total = hashlib.sha256("".join(f"{name}{value}" for name, value in hashes.items()).encode()).hexdigest()
     return {f"all {len(hashes)} files": total}
+
+
+def _hash(file: Path) -> str:
+    """The hash of a file; a file that this user may not read was no data, and is no reason to lose results."""
+    try:
+        with file.open("rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
+    except OSError as error:
+        return f"not read ({error.strerror})"
 
 
 def _plain(data: Any) -> Any:

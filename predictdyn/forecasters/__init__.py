@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
@@ -38,20 +37,23 @@ def forecaster(name: str) -> Forecaster:
 
 def save(name: str, fitted: Fitted, folder: Path) -> None:
     """Keep a fitted forecaster in an existing, empty folder."""
-    (folder / "model.json").write_text(json.dumps({"forecaster": name, "format": 1}, indent=1) + "\n")
+    from predictdyn.forecasters._kept import write_about
+
     fitted.save(folder)
+    write_about(name, folder)
 
 
 def load(folder: Path) -> tuple[str, Fitted]:
-    """Read a fitted forecaster and its name. Raises ValueError when the folder does not hold one."""
-    try:
-        about = json.loads((folder / "model.json").read_text())
-        name = about["forecaster"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{folder} is not a fitted forecaster: expected model.json written by `predictdyn fit`"
-        ) from error
+    """Read a fitted forecaster and its name.
+
+    Raises ValueError, one line with the file, when the folder does not hold one as it was written.
+    """
+    from predictdyn.forecasters._kept import FIT, read_about
+
+    name = read_about(folder)
     try:
         return name, forecaster(name).load(folder)
-    except OSError as error:
-        raise ValueError(f"{folder} is incomplete: {error}") from error
+    except (KeyError, TypeError, IndexError, AttributeError) as error:
+        raise ValueError(
+            f"{folder}: {name} cannot read it ({type(error).__name__}: {error}); it is of another version; {FIT}"
+        ) from error
