@@ -13,6 +13,9 @@ import numpy as np
 from predictdyn.curves import Metric
 
 LEAST_RISE = float(np.log(4.0))  # what any run may do that no run has done
+LEAST_FLOOR = 1e-120  # of the unit: what lies nearer to a bound has a logarithm that is no use
+HUGE, TINY = 1e100, 1e-100  # values beyond have a unit of their own: their squares are no numbers
+MOST = 1e305  # sums of a thousand are still numbers
 LARGEST_FLOOR = 0.004  # of the range: accuracies within half an item of a bound carry no more than this
 
 
@@ -23,6 +26,7 @@ class Scale(NamedTuple):
     accuracy of exactly 0 or 1 is finite, and no draw ever has to be clipped. Where values exactly on a bound were seen
     (``at_lower``, ``at_upper``), a draw nearer to it than the floor is that bound: a share of finitely many items that
     is nearer to 1 than half an item is logged as 1, and a forecast of the next measurement must be able to say so.
+    ``unit`` is what values are measured in that are beyond `HUGE` or `TINY`, else one.
     """
 
     lower: float | None
@@ -33,6 +37,7 @@ class Scale(NamedTuple):
     error: bool = False
     highest: float = np.inf
     rise: float = np.inf
+    unit: float = 1.0
 
     def latent(self, value: np.ndarray) -> np.ndarray:
         """Values (...) in the metric's units to the latent scale (...)."""
@@ -43,10 +48,10 @@ class Scale(NamedTuple):
                 return np.log(-np.log1p(-(inside - self.lower) / (self.upper - self.lower)))
             return np.log(inside - self.lower) - np.log(self.upper - inside)
         if self.lower is not None:
-            return np.log(np.maximum(value - self.lower, self.floor))
+            return np.log(np.maximum(value - self.lower, self.floor) / self.unit)
         if self.upper is not None:
-            return -np.log(np.maximum(self.upper - value, self.floor))
-        return value
+            return -np.log(np.maximum(self.upper - value, self.floor) / self.unit)
+        return value / self.unit
 
     def value(self, latent: np.ndarray) -> np.ndarray:
         """Latent numbers (...) back to the metric's units (...); huge ones end at or next to a bound, always finite."""
@@ -63,17 +68,18 @@ class Scale(NamedTuple):
 
     def _inside(self, latent: np.ndarray) -> np.ndarray:
         # Heavy-tailed draws may ask for exp(1000); at exp(300) squares are still finite, so a mean and sd exist.
-        latent = np.clip(np.asarray(latent, dtype=float), -300.0, 300.0) if self.bounded else np.asarray(latent, float)
+        most = 300.0 if self.bounded else MOST / max(self.unit, 1.0)
+        latent = np.clip(np.asarray(latent, dtype=float), -most, most)
         if self.lower is not None and self.upper is not None and self.error:
             return self.lower + (self.upper - self.lower) * -np.expm1(-np.exp(np.minimum(latent, 3.5)))
         if self.lower is not None and self.upper is not None:
             share = np.where(latent < 0, np.exp(np.minimum(latent, 0)), 1.0) / (1.0 + np.exp(-np.abs(latent)))
             return self.lower + (self.upper - self.lower) * share
         if self.lower is not None:
-            return self.lower + np.exp(latent)
+            return self.lower + np.exp(np.minimum(latent, self._most)) * self.unit
         if self.upper is not None:
-            return self.upper - np.exp(-latent)
-        return latent
+            return self.upper - np.exp(np.minimum(-latent, self._most)) * self.unit
+        return latent * self.unit
 
     def latent_stderr(self, value: np.ndarray, stderr: np.ndarray) -> np.ndarray:
         """Standard errors (...) on the latent scale by the delta method (NaN stays NaN)."""
@@ -88,7 +94,7 @@ class Scale(NamedTuple):
             return stderr / np.maximum(value - self.lower, self.floor)
         if self.upper is not None:
             return stderr / np.maximum(self.upper - value, self.floor)
-        return np.asarray(stderr, dtype=float)
+        return np.asarray(stderr, dtype=float) / self.unit
 
     def below(self, curves: Iterable[np.ndarray]) -> Scale:
         """The same scale, bent above what latent curves (t,) have reached; unchanged but beside a lower bound alone.
@@ -108,6 +114,11 @@ class Scale(NamedTuple):
         return self._replace(highest=highest, rise=max(rise, LEAST_RISE))
 
     @property
+    def _most(self) -> float:
+        """The logarithm of the largest value, in units, that is still a number with room above it."""
+        return float(np.log(MOST) - np.log(self.unit))
+
+    @property
     def bounded(self) -> bool:
         """Whether there is a bound on any side."""
         return self.lower is not None or self.upper is not None
@@ -124,7 +135,7 @@ def scale_for(metric: Metric, visible: np.ndarray) -> Scale:
     0.25
     """
     if metric.lower is None and metric.upper is None:
-        return Scale(None, None, 0.0)
+        return Scale(None, None, 0.0, unit=_unit(np.abs(np.asarray(visible, dtype=float))))
     visible = np.asarray(visible, dtype=float)
     low = np.abs(visible - metric.lower) if metric.lower is not None else np.full(len(visible), np.inf)
     high = np.abs(visible - metric.upper) if metric.upper is not None else np.full(len(visible), np.inf)
@@ -134,6 +145,15 @@ def scale_for(metric: Metric, visible: np.ndarray) -> Scale:
     if metric.lower is not None and metric.upper is not None:
         # Nearer to a bound than 1e-9 of the range, rounding would put a value on it.
         floor = (metric.upper - metric.lower) * min(max(floor / (metric.upper - metric.lower), 1e-9), LARGEST_FLOOR)
-    floor = floor if np.isfinite(floor) else 1e-6
+    unit = _unit(distance) if metric.lower is None or metric.upper is None else 1.0
+    floor = max(floor, LEAST_FLOOR * unit, 5e-324) if np.isfinite(floor) else 1e-6
     error = metric.better == "lower" and metric.lower is not None and metric.upper is not None
-    return Scale(metric.lower, metric.upper, floor, bool((low == 0).any()), bool((high == 0).any()), error)
+    return Scale(metric.lower, metric.upper, floor, bool((low == 0).any()), bool((high == 0).any()), error, unit=unit)
+
+
+def _unit(size: np.ndarray) -> float:
+    """The largest of sizes (t,) as a power of two, where its square or that of its inverse is no number; else one."""
+    largest = float(size.max(initial=0.0))
+    return (
+        1.0 if largest == 0 or TINY < largest < HUGE else float(2.0 ** np.clip(np.round(np.log2(largest)), -1020, 1000))
+    )

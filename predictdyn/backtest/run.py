@@ -20,9 +20,16 @@ from predictdyn.backtest.plan import Plan
 from predictdyn.backtest.writing import PIECE
 from predictdyn.curves import Curves
 from predictdyn.forecast import LEVELS, Fitted, Forecast, Forecaster, seed_for
+from predictdyn.scales import HUGE
 from predictdyn.secrets import shown
 from predictdyn.workers import Parent, end_with, parent
 
+# Each score, and how it is in the metric's units again once truth and draws were divided by a unit.
+SCORES = (
+    ("crps", scores.crps, np.multiply),
+    ("log_score", scores.log_score, lambda score, unit: score + np.log(unit)),
+    ("pit", scores.pit, lambda score, unit: score),
+)
 QUANTILES = [f"q{level:g}" for level in LEVELS]
 COLUMNS = [
     *("forecaster", "fold", "cutoff", "run", "metric", "kind", "step", "status", "truth", "mean", "sd"),
@@ -102,6 +109,10 @@ def rows_of(
 ) -> pd.DataFrame:
     """A forecast and what happened (NaN: not known) as rows of ``forecasts.parquet``."""
     draws = forecast.draws
+    # Squares of numbers beyond 1e150 are no numbers.
+    size = np.abs(draws).max(axis=1, initial=0.0)
+    unit = np.where(size > HUGE, size, 1.0)
+    scaled, relative = draws / unit[:, None], truth / unit
     known = np.isfinite(truth)
     table = forecast.target.reset_index(drop=True).assign(
         forecaster=forecaster,
@@ -110,14 +121,14 @@ def rows_of(
         kind=[curves.metrics[name].kind for name in forecast.target["metric"]],
         status=forecast.status,
         truth=truth,
-        mean=draws.mean(axis=1),
-        sd=draws.std(axis=1, ddof=1),
+        mean=unit * scaled.mean(axis=1),
+        sd=unit * scaled.std(axis=1, ddof=1),
     )
     table[QUANTILES] = forecast.quantiles()
-    for name, score in (("crps", scores.crps), ("log_score", scores.log_score), ("pit", scores.pit)):
+    for name, score, back in SCORES:
         column = np.full(len(truth), np.nan)
         if known.any():
-            column[known] = score(truth[known], draws[known])
+            column[known] = back(score(relative[known], scaled[known]), unit[known])
         table[name] = column
     return table[COLUMNS]
 

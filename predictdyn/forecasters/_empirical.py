@@ -10,7 +10,14 @@ import pandas as pd
 
 from predictdyn.curves import Curves
 from predictdyn.forecast import DRAWS, Forecast, seed_for
-from predictdyn.forecasters._errors import FEWEST_ERRORS, own_spread, past_errors, smallest_spread
+from predictdyn.forecasters._errors import (
+    FEWEST_ERRORS,
+    barely_seen,
+    own_spread,
+    past_errors,
+    smallest_spread,
+    unknown_spread,
+)
 from predictdyn.forecasters._history import read_history, write_history
 from predictdyn.forecasters._rule import GRID, Peers, Rule
 from predictdyn.lines import Asked, Line, Task, answer, tasks
@@ -99,6 +106,10 @@ def _row(
     status = np.where(np.isfinite(answer), "ok", why)
     if not len(line.share) and not len(others):
         status[:] = "nothing to learn from"
+    least = 0.0
+    if barely_seen([line, *(task.past[run] for run in others)]):
+        least, words = unknown_spread(np.concatenate([known, line.latent]), task.scale)
+        status = np.where(status == "ok", words, status)
     floor = smallest_spread(np.concatenate([known, line.latent]), bounded=task.scale.bounded)
     # The same random numbers for every target of a run: its draws are then paths, and no target moves another. Every
     # draw has its mirror image, so that the median is the rule's answer and not near it.
@@ -119,7 +130,7 @@ def _row(
         if own is None:
             lines = [line, *(task.past[run] for run in others)]
             own = own_spread(rule, lines, asked.share, origin, task.chance)
-        noise[j] = max(own[j], floor) * tail
+        noise[j] = max(own[j], floor, least) * tail
     return point[:, None] + noise, status
 
 

@@ -8,11 +8,13 @@ import numpy as np
 
 from predictdyn.forecasters._rule import GRID, Peers, Rule
 from predictdyn.lines import Line
+from predictdyn.scales import LEAST_RISE, Scale
 
 FEWEST_ERRORS = 4  # below this the errors of finished runs say less than the run's own past
 MOST_ERRORS = 40  # two beyond a 5 % quantile; keeps the cost of a backtest linear in the number of runs
 OWN_TARGETS = 8  # last points of each curve that serve as pseudo-targets
 OWN_CURVES = 8
+FEWEST_SEEN = 3  # points; fewer show no change that goes on
 RATIOS = (1.25, 2.0, 4.0, 10.0)  # target / origin at which a run's own past is replayed
 
 
@@ -69,6 +71,24 @@ def own_spread(rule: Rule, lines: Sequence[Line], share: np.ndarray, origin: flo
     wanted = np.log(np.maximum(share, 1e-9) / max(origin, 1e-9))
     beyond = np.clip(wanted / at[-1], 1.0, 4.0)
     return np.interp(wanted, at, rms) * beyond
+
+
+def barely_seen(lines: Sequence[Line]) -> bool:
+    """Whether so little is known of a metric, by all lines together, that no spread can be learnt from it."""
+    return sum(len(line.share) for line in lines) < FEWEST_SEEN
+
+
+def unknown_spread(known: np.ndarray, scale: Scale) -> tuple[float, str]:
+    """The latent spread of what almost nothing (t,) is known of, and the words for it.
+
+    Between two bounds that of the whole range (the logit of a uniform number has it); beside one a factor of four;
+    without any as much as the largest value.
+    """
+    if scale.lower is not None and scale.upper is not None:
+        return float(np.pi / np.sqrt(3)), f"fewer than {FEWEST_SEEN} points and no finished run: spread of the range"
+    largest = float(np.abs(known).max(initial=0.0)) or 1.0
+    spread = LEAST_RISE if scale.bounded else largest
+    return spread, f"fewer than {FEWEST_SEEN} points and no finished run: spread as large as the values"
 
 
 def smallest_spread(known: np.ndarray, *, bounded: bool) -> float:

@@ -14,6 +14,7 @@ import pandas as pd
 from predictdyn.covariates import Encoder, encoder_for
 from predictdyn.curves import Curves
 from predictdyn.forecast import DRAWS, Forecast, seed_for
+from predictdyn.forecasters._errors import barely_seen, unknown_spread
 from predictdyn.forecasters._history import read_history, write_history
 from predictdyn.lines import Asked, Line, Task, answer, clock, tasks
 
@@ -320,6 +321,8 @@ def _fallback(task: Task, asked: Asked, rng: np.random.Generator) -> np.ndarray:
     others = [line for run, line in task.past.items() if run != asked.run and len(line.share)]
     known = [line for line in [own, *others] if len(line.share)]
     spread = _unit(known).spread if sum(len(line.share) for line in known) > 1 else 0.3
+    if known and barely_seen(known):
+        spread = unknown_spread(np.concatenate([line.latent for line in known]), task.scale)[0]
     if len(own.share):
         centre = np.full(len(asked.share), own.latent[-1])
         far = np.maximum(clock(asked.share) - clock(own.share[-1]), 0.0)
