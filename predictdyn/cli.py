@@ -12,7 +12,7 @@ import click
 from predictdyn import __version__, cli_faults, cli_words
 from predictdyn.cli_datasets import datasets
 from predictdyn.cli_words import listed
-from predictdyn.console import PATH, QUIET, bar, say, spinner, summary
+from predictdyn.console import HINT, PATH, QUIET, bar, notes, said, say, speaks_of_options, spinner, summary
 
 if TYPE_CHECKING:
     from predictdyn.curves import Curves
@@ -66,8 +66,7 @@ def load(
     before = out if update and out.exists() else None
     with folder_again(out) if before else new_folder(out) as folder:
         done = write(path, name, folder, options, before)
-    for line in (*found, *done.lines):
-        say(line, err=True)
+    notes([*found, *done.lines])
     say(f"{summary(done.curves, done.points)} -> {out}")
 
 
@@ -296,6 +295,8 @@ def main() -> None:
             raise
         _drop_output()
         say(f"predictdyn: {line}", err=True)
+        if isinstance(error, ValueError) and speaks_of_options(line):
+            say(HINT, err=True)
         sys.exit(2)
 
 
@@ -349,7 +350,11 @@ def _keep_compiled() -> None:
 
     cpu = Path("/proc/cpuinfo")
     flags = (
-        [line for line in cpu.read_text().splitlines() if line.startswith(("flags", "Features"))][:1]
+        [
+            line
+            for line in cpu.read_text(encoding="utf-8", errors="replace").splitlines()
+            if line.startswith(("flags", "Features"))
+        ][:1]
         if cpu.is_file()
         else []
     )
@@ -378,17 +383,12 @@ def _probabilities(out: Path, top: int = 12) -> list[str]:
 
 def _read(path: Path, source: str | None, settings: tuple[str, ...]) -> Curves:
     """Load a path; what the loader has to say goes to stderr."""
-    import warnings
-
     from predictdyn import loaders
 
     name, found = _source(path, source)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
-        curves = loaders.load(path, name, **cli_words.options(settings))
-    for line in (*found, *(str(warning.message) for warning in caught)):
-        say(line, err=True)
-    return curves
+    notes(found)
+    with said():
+        return loaders.load(path, name, **cli_words.options(settings))
 
 
 def _source(path: Path, source: str | None) -> tuple[str, list[str]]:
