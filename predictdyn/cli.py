@@ -294,9 +294,9 @@ def main() -> None:
         if line is None:
             raise
         _drop_output()
-        say(f"predictdyn: {line}", err=True)
-        if isinstance(error, ValueError) and speaks_of_options(line):
-            say(HINT, err=True)
+        # Bad input is one line, so the hint is its end.
+        hint = f". {HINT}" if isinstance(error, ValueError) and speaks_of_options(line) else ""
+        say(f"predictdyn: {line}{hint}", err=True)
         sys.exit(2)
 
 
@@ -386,8 +386,7 @@ def _read(path: Path, source: str | None, settings: tuple[str, ...]) -> Curves:
     from predictdyn import loaders
 
     name, found = _source(path, source)
-    notes(found)
-    with said():
+    with said(found):
         return loaders.load(path, name, **cli_words.options(settings))
 
 

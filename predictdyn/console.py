@@ -65,12 +65,12 @@ def option_names() -> set[str]:
 
 
 @contextmanager
-def said() -> Iterator[None]:
-    """Warnings of loaders, inside, are lines on stderr, not warnings of Python."""
+def said(before: Sequence[str] = ()) -> Iterator[None]:
+    """Warnings of loaders, inside, are lines on stderr behind those of ``before``, not warnings of Python."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         yield
-    notes([str(warning.message) for warning in caught])
+    notes([*before, *(str(warning.message) for warning in caught)])
 
 
 def notes(lines: Sequence[str]) -> None:
