@@ -27,7 +27,7 @@ def made_up(path: Path, megabytes: float) -> None:
     """Write a log of a dozen numbers a line (four are metrics), with other lines between."""
     rng = np.random.default_rng(0)
     size = lines = 0
-    with path.open("w") as file:
+    with path.open("w", encoding="utf-8") as file:
         while size < megabytes * 1e6:
             block = []
             for step in range(lines, lines + 1000):

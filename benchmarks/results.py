@@ -15,7 +15,7 @@ import pandas as pd
 def table(folder: Path, forecaster: str) -> list[str]:
     """Rows of one folder: data, kind, seen, runs, best baseline, skill with interval, share of truths held, verdict."""
     verdicts = pd.read_csv(folder / "verdicts.csv").query("forecaster == @forecaster")
-    title = json.loads((folder / "provenance.json").read_text())["title"]
+    title = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))["title"]
     return [
         f"| {title} | {row.kind} | {row.cutoff:.1%} | {row.n_runs} in {row.n_families} | {row.best_baseline} "
         f"| {row.skill:+.2f} ({row.skill_lo:+.2f} to {row.skill_hi:+.2f}) | {row.coverage_90:.0%} | {row.verdict} |"

@@ -293,7 +293,7 @@ def growth(quick: bool, out: Path) -> None:
                 axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
                 axis.set_minor_formatter(NullFormatter())
         figure.axes[0].legend(frameon=False)
-        (out / "speed.svg").write_text(drawing(figure, "speed").alone)
+        (out / "speed.svg").write_text(drawing(figure, "speed").alone, encoding="utf-8")
 
 
 def main() -> None:

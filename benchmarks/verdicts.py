@@ -43,11 +43,11 @@ def main() -> None:
         for panel, (title, table) in zip(panels, tables.items(), strict=True):
             _panel(panel, title, table, kinds)
         _legend(figure)
-        called.out.write_text(drawing(figure, "verdicts").alone)
+        called.out.write_text(drawing(figure, "verdicts").alone, encoding="utf-8")
 
 
 def _title(folder: Path) -> str:
-    return str(json.loads((folder / "provenance.json").read_text())["title"])
+    return str(json.loads((folder / "provenance.json").read_text(encoding="utf-8"))["title"])
 
 
 def _verdicts(folder: Path, forecaster: str) -> pd.DataFrame:

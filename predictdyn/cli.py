@@ -12,7 +12,7 @@ import click
 from predictdyn import __version__, cli_faults, cli_words
 from predictdyn.cli_datasets import datasets
 from predictdyn.cli_words import listed
-from predictdyn.console import PATH, QUIET, bar, say, spinner, summary
+from predictdyn.console import HINT, PATH, QUIET, bar, notes, say, speaks_of_options, spinner, summary
 
 if TYPE_CHECKING:
     from predictdyn.curves import Curves
@@ -66,8 +66,7 @@ def load(
     before = out if update and out.exists() else None
     with folder_again(out) if before else new_folder(out) as folder:
         done = write(path, name, folder, options, before)
-    for line in (*found, *done.lines):
-        say(line, err=True)
+    notes([*found, *done.lines])
     say(f"{summary(done.curves, done.points)} -> {out}")
 
 
@@ -303,7 +302,9 @@ def main() -> None:
         if line is None:
             raise
         _drop_output()
-        say(f"predictdyn: {line}", err=True)
+        # Bad input is one line, so the hint is its end.
+        hint = f". {HINT}" if isinstance(error, ValueError) and speaks_of_options(line) else ""
+        say(f"predictdyn: {line}{hint}", err=True)
         sys.exit(2)
 
 
@@ -360,7 +361,11 @@ def _keep_compiled() -> None:
 
     cpu = Path("/proc/cpuinfo")
     flags = (
-        [line for line in cpu.read_text().splitlines() if line.startswith(("flags", "Features"))][:1]
+        [
+            line
+            for line in cpu.read_text(encoding="utf-8", errors="replace").splitlines()
+            if line.startswith(("flags", "Features"))
+        ][:1]
         if cpu.is_file()
         else []
     )
@@ -405,10 +410,9 @@ def _read(path: Path, source: str | None, settings: tuple[str, ...]) -> tuple[Cu
         curves = loaders.load(path, name, **cli_words.options(settings))
     curves, reached = known_before(curves)
     curves, noted = settled(curves)
-    said = [*(str(warning.message) for warning in caught), *reached, *noted]
-    for line in (*found, *said):
-        say(line, err=True)
-    return curves, said
+    heard = [*(str(warning.message) for warning in caught), *reached, *noted]
+    notes([*found, *heard])
+    return curves, heard
 
 
 def _source(path: Path, source: str | None) -> tuple[str, list[str]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from predictdyn.console import PATH, QUIET, bar, say, summary
+from predictdyn.console import PATH, QUIET, bar, said, say, summary
 
 
 @click.group()
@@ -50,13 +50,14 @@ def fetch(name: str, out: Path | None, mirror: str | None, quiet: bool) -> None:
         check_new(out)
     with bar(f"fetching {name}", quiet=quiet, transient=True) as progress:
         folder = registry.fetch(name, mirror=mirror, progress=progress)
-    curves = registry.load(name)
+    with said():
+        curves = registry.load(name)
     if out is not None:
         with new_folder(out) as aside:
             tidy.save(curves, aside)
     say(f"{summary(curves)} -> {out or folder}")
-    for word, said in (("files", f"{folder} ({_size(one.bytes)})"), ("licence", one.licence), ("cite", one.citation)):
-        say(f"{word + ':':<9}{said}")
+    for word, what in (("files", f"{folder} ({_size(one.bytes)})"), ("licence", one.licence), ("cite", one.citation)):
+        say(f"{word + ':':<9}{what}")
     if one.homepage is not None:
         say(f"{'source:':<9}{one.homepage}")
 

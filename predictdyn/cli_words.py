@@ -20,7 +20,7 @@ def options(settings: tuple[str, ...]) -> dict[str, str]:
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals:
-            raise ValueError(f"--set takes KEY=VALUE, got {setting!r}")
+            raise ValueError(f"--set takes NAME=VALUE, got {setting!r}")
         found[key] = value
     return found
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,6 +41,44 @@ def _shown(letter: str) -> str:
 def say(line: str, *, err: bool = False) -> None:
     """Print one line. Names in it come from logs that others wrote: it is made `printable`, and has no secrets."""
     click.echo(printable(hidden(line)), err=err)
+
+
+# How options of loading look where loaders speak of them, as the library does: merge=yes, step=NAME, last_step=...
+OPTION = re.compile(r"(?<![\w\-./?&])(?P<name>[a-z][a-z_]*)=(?:[\w'\"{(]|\.\.\.)")
+HINT = "Options of loading are given as --set NAME=VALUE (and --source NAME)."
+
+
+def speaks_of_options(line: str) -> bool:
+    """Whether a line names an option of a loader as the library takes it, and does not say --set itself.
+
+    >>> [speaks_of_options(line) for line in ("say last_step=logged", "name it with step=...", "lr=0.1 for run a")]
+    [True, True, False]
+    """
+    return "--set" not in line and any(found["name"] in option_names() for found in OPTION.finditer(line))
+
+
+def option_names() -> set[str]:
+    """What loaders take beside a path, of all sources, and ``source`` itself; imports them all."""
+    from predictdyn import loaders
+
+    return {"source", *(name for source in loaders.sources() for name in loaders.options_of(source))}
+
+
+@contextmanager
+def said(before: Sequence[str] = ()) -> Iterator[None]:
+    """Warnings of loaders, inside, are lines on stderr behind those of ``before``, not warnings of Python."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        yield
+    notes([*before, *(str(warning.message) for warning in caught)])
+
+
+def notes(lines: Sequence[str]) -> None:
+    """What loaders have to say, on stderr, and once how their options are typed where they speak of them."""
+    for line in lines:
+        say(line, err=True)
+    if any(map(speaks_of_options, lines)):
+        say(HINT, err=True)
 
 
 def summary(curves: Curves, points: int | None = None) -> str:

@@ -39,7 +39,7 @@ HARMLESS = {
     *("special", "first", "last", "class", "register", "image", "prompt", "separator", "audio", "video", "decoder"),
     *("chat", "newline", "trigger", "placeholder", "instance", "no", "num", "attention", "prefix", "id", "hot"),
 }
-EMPTY = {"", "none", "null", "nan", "true", "false", "yes", "no", HIDDEN}
+EMPTY = {"", "value", "...", "none", "null", "nan", "true", "false", "yes", "no", HIDDEN}
 
 WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
 # scheme://user:password@host; a Path has lost one slash of two. Keys of object stores hold slashes: the second form.

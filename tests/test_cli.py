@@ -307,7 +307,7 @@ def test_an_intervention_that_no_run_knows(call, data, tmp_path):
         (("backtest", "NOWHERE", "--out", "OUT"), "no such file or folder"),
         (("backtest", "EMPTY", "--out", "OUT"), "cannot tell what this is"),
         (("backtest", "DATA", "--out", "TAKEN"), "exists already; choose another --out"),
-        (("backtest", "DATA", "--out", "OUT", "--set", "runs_file"), "--set takes KEY=VALUE, got 'runs_file'"),
+        (("backtest", "DATA", "--out", "OUT", "--set", "runs_file"), "--set takes NAME=VALUE, got 'runs_file'"),
         (("backtest", "DATA", "--out", "OUT", "--set", "colour=red"), "has no option 'colour'"),
         (("forecast", "DATA", "--out", "OUT"), "nothing is left to forecast"),
         (("forecast", "DATA", "--out", "OUT", "--upto", "5", "--cutoff", "0.1"), "give --upto or --cutoff, not both"),

@@ -68,7 +68,9 @@ def provenance(
 
 def write_json(data: dict[str, Any], file: Path) -> None:
     """Readable JSON with a final line break; NaN is not JSON and becomes null."""
-    file.write_text(json.dumps(_plain(data), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(_plain(data), indent=2, ensure_ascii=False, allow_nan=False)
+    # Names of files that are no UTF-8 come as halves of letters, which no file can hold.
+    file.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
 
 
 def file_hashes(path: Path) -> dict[str, str]:

@@ -61,7 +61,7 @@ class Ensemble:
 
     def load(self, folder: Path) -> EnsembleFitted:
         """Read back weights and history; what members have learnt is the history, which is one for all."""
-        about = json.loads((folder / WEIGHTS).read_text())
+        about = json.loads((folder / WEIGHTS).read_text(encoding="utf-8"))
         settings: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in about["settings"].items()
         }
@@ -136,7 +136,7 @@ class EnsembleFitted:
                 self.history, set(self.settings.shares), self.weights, self.seed, alone=not _finished(self.history)
             )
         about = {"settings": settings, "seed": self.seed, "weights": self.weights}
-        (folder / WEIGHTS).write_text(json.dumps(about, indent=1) + "\n")
+        (folder / WEIGHTS).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
         write_history(self.history, folder)
 
     def _weights(self, seen: Curves, target: pd.DataFrame, seed: int) -> tuple[Weights, list[str]]:

@@ -53,7 +53,7 @@ class Regressed:
 
     def load(self, folder: Path) -> RegressedFitted:
         """Read back a saved history."""
-        return RegressedFitted(self, read_history(folder), int((folder / "seed.txt").read_text()))
+        return RegressedFitted(self, read_history(folder), int((folder / "seed.txt").read_text(encoding="utf-8")))
 
 
 # Features (n, p) of the finished runs, or of those in question, as they look at a share of the run.
@@ -86,7 +86,7 @@ class RegressedFitted:
     def save(self, folder: Path) -> None:
         """The history as parquet and JSON."""
         write_history(self.history, folder)
-        (folder / "seed.txt").write_text(f"{self.seed}\n")
+        (folder / "seed.txt").write_text(f"{self.seed}\n", encoding="utf-8")
 
     def _group(
         self, task: Task, group: Sequence[Asked], origin: float, past: Described, now: Described, latent: np.ndarray,

@@ -52,7 +52,7 @@ class AccuracyOnTheLine:
 
     def load(self, folder: Path) -> AccuracyOnTheLineFitted:
         """Read back settings and history; what the forecaster of guides has learnt follows from the history."""
-        about = json.loads((folder / ABOUT).read_text())
+        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
         settings = about["settings"] | {"shares": tuple(about["settings"]["shares"])}
         return AccuracyOnTheLine(**settings).fit(read_history(folder), seed=about["seed"])
 
@@ -98,7 +98,8 @@ class AccuracyOnTheLineFitted:
 
     def save(self, folder: Path) -> None:
         """Settings and seed as JSON, and the history."""
-        (folder / ABOUT).write_text(json.dumps({"settings": asdict(self.settings), "seed": self.seed}, indent=1) + "\n")
+        about = json.dumps({"settings": asdict(self.settings), "seed": self.seed}, indent=1)
+        (folder / ABOUT).write_text(about + "\n", encoding="utf-8")
         write_history(self.history, folder)
 
     def _candidates(self, seen: Curves, target: pd.DataFrame) -> dict[str, list[Task]]:

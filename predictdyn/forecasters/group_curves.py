@@ -85,7 +85,7 @@ class GroupCurves:
 
     def load(self, folder: Path) -> GroupCurvesFitted:
         """Read back a saved history."""
-        return GroupCurvesFitted(self, read_history(folder), int((folder / "seed.txt").read_text()))
+        return GroupCurvesFitted(self, read_history(folder), int((folder / "seed.txt").read_text(encoding="utf-8")))
 
 
 class _Both(NamedTuple):
@@ -132,7 +132,7 @@ class GroupCurvesFitted:
     def save(self, folder: Path) -> None:
         """The history as parquet and JSON."""
         write_history(self.history, folder)
-        (folder / "seed.txt").write_text(f"{self.seed}\n")
+        (folder / "seed.txt").write_text(f"{self.seed}\n", encoding="utf-8")
 
     def _pairs(
         self, groups: Groups, seen: Curves, moments: pd.DataFrame, seed: int

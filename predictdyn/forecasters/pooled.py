@@ -91,7 +91,7 @@ class Pooled:
 
     def load(self, folder: Path) -> PooledFitted:
         """Read back what `PooledFitted.save` wrote."""
-        about = json.loads((folder / "pooled.json").read_text())
+        about = json.loads((folder / "pooled.json").read_text(encoding="utf-8"))
         with np.load(folder / "pooled.npz", allow_pickle=False) as arrays:
             learnt = {
                 name: Learnt(arrays[f"z{i}"], Unit(*unit), *rest)
@@ -244,7 +244,7 @@ class PooledFitted:
         for i, found in enumerate(self.learnt.values()):
             arrays[f"z{i}"] = found.z
         np.savez_compressed(folder / "pooled.npz", **arrays)
-        (folder / "pooled.json").write_text(json.dumps(about, indent=1))
+        (folder / "pooled.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
         write_history(self.history, folder)
 
 

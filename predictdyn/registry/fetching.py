@@ -7,12 +7,11 @@ off goes on where it stopped, and two at once do no harm.
 from __future__ import annotations
 
 import os
-import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
 WAITS = (1.0, 3.0)  # seconds before a download is tried again
 TIMEOUT = 30.0  # seconds without an answer
+CHUNK = 1 << 16  # bytes
 # Answers that may change when asked again: timed out, too many requests, and faults of the server.
 PASSING = {408, 429, 500, 502, 503, 504}
 
@@ -112,16 +112,16 @@ def _instead(one: Entry) -> str:
     )
 
 
-def _bring(file: File, source: str | Path, folder: Path, get: Callable[[str, Path], None]) -> None:
+def _bring(file: File, source: str | Path, folder: Path, get: Callable[[str, Path, File], None]) -> None:
     """Copy or download one file, check it, and only then move it to its place."""
     target = folder / file.path
     aside = folder.parent / f".{folder.name}.{uuid4().hex}.part"
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         if isinstance(source, Path):
-            _copy(source, aside)
+            _copy(source, aside, file)
         else:
-            get(source, aside)
+            get(source, aside, file)
         found = sha256(aside)
         if found != file.sha256:
             raise ValueError(
@@ -140,24 +140,36 @@ def _bring(file: File, source: str | Path, folder: Path, get: Callable[[str, Pat
             aside.unlink()
 
 
-def _copy(source: Path, aside: Path) -> None:
+def _copy(source: Path, aside: Path, file: File) -> None:
     try:
         content = source.open("rb")
     except OSError as error:
         raise ValueError(f"{source}: cannot be read ({error.strerror})") from None
     with content, aside.open("xb") as copy:
-        shutil.copyfileobj(content, copy)
+        _taken(iter(partial(content.read, CHUNK), b""), copy, source, file)
 
 
-def _download(session: requests.Session, one: Entry, url: str, aside: Path) -> None:
+def _taken(chunks: Iterable[bytes], copy: BinaryIO, source: str | Path, file: File) -> None:
+    """Write what comes, but no more than the table says: a wrong address must not fill the disk."""
+    size = 0
+    for chunk in chunks:
+        size += len(chunk)
+        if size > file.bytes:
+            raise ValueError(
+                f"{source}: is longer than the {file.bytes} bytes that the table of {file.path} says, so it is another "
+                "file or was changed; it was not kept"
+            )
+        copy.write(chunk)
+
+
+def _download(session: requests.Session, one: Entry, url: str, aside: Path, file: File) -> None:
     import requests
 
     for wait in (*WAITS, None):
         try:
             with session.get(url, stream=True, timeout=TIMEOUT) as response, aside.open("wb") as copy:
                 response.raise_for_status()
-                for chunk in response.iter_content(1 << 16):
-                    copy.write(chunk)
+                _taken(response.iter_content(CHUNK), copy, url, file)
             return
         except requests.RequestException as error:
             answer = None if error.response is None else error.response.status_code

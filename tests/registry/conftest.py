@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -61,7 +62,7 @@ class Server(NamedTuple):
     folder: Path
     address: str
     asked: list[str]
-    faults: dict[str, list[str]]  # path -> what befalls the next requests for it: busy or broken
+    faults: dict[str, list[str]]  # path -> what befalls the next requests for it: busy, broken or endless
 
 
 class _Handler(SimpleHTTPRequestHandler):
@@ -79,6 +80,12 @@ class _Handler(SimpleHTTPRequestHandler):
             self.send_header("Content-Length", "1000")
             self.end_headers()
             self.wfile.write(b"step,loss\n1,")
+        elif fault == "endless":
+            self.send_response(200)
+            self.end_headers()
+            with suppress(OSError):
+                while True:
+                    self.wfile.write(b"1,2.5,0.1\n" * 1000)
         else:
             super().do_GET()
 

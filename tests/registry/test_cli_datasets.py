@@ -72,7 +72,7 @@ def test_fetch_from_a_mirror_of_real_data(call, real_data, cache, tmp_path):
         (("made_up", "--from", "NOWHERE"), "expected a folder, or an address that begins with http"),
         (("made_up", "--from", "EMPTY"), "logs/large.csv: cannot be read (No such file or directory)"),
         (("made_up", "--out", "TAKEN"), "exists already; choose another --out"),
-        (("made_up", "--out", "BELOW"), "cannot be written (Not a directory)"),
+        (("made_up", "--out", "BELOW"), "mine.txt: File exists; a file is in the way; choose another --out"),
     ],
     ids=["name", "nowhere", "empty", "taken", "below"],
 )

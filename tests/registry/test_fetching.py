@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -156,7 +155,7 @@ def test_a_full_disk(made_up, cache, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(shutil, "copyfileobj", full)
+    monkeypatch.setattr(fetching, "_taken", full)
     refused("cannot be written (No space left on device)", mirror=str(made_up.copy_to(tmp_path / "copies")))
     assert files_below(cache) == []
 
@@ -168,14 +167,38 @@ def test_a_cache_that_cannot_be_made(made_up, tmp_path, monkeypatch):
 
 
 def test_interrupted_by_the_user(made_up, cache, tmp_path, monkeypatch):
-    def stopped(content, copy):
-        copy.write(content.read(5))
+    def stopped(chunks, copy, *_):
+        copy.write(next(chunks)[:5])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(shutil, "copyfileobj", stopped)
+    monkeypatch.setattr(fetching, "_taken", stopped)
     with pytest.raises(KeyboardInterrupt):
         registry.fetch("made_up", mirror=str(made_up.copy_to(tmp_path / "copies")))
     assert files_below(cache) == []
+
+
+@pytest.mark.parametrize("place", ["address", "copies", "mirror"])
+def test_no_more_is_taken_than_the_table_says(made_up, server, cache, tmp_path, monkeypatch, place):
+    copies = made_up.copy_to(tmp_path / "copies")
+    with (copies / "made_up" / "logs" / "large.csv").open("ab") as file:
+        file.truncate(1 << 40)  # a terabyte that takes no room on the disk
+    server.faults["/v1/large.csv"] = ["endless"]
+    if place == "copies":
+        monkeypatch.setenv("PREDICTDYN_DATA", str(copies))
+    written = []
+    real = fetching._taken
+
+    def watched(chunks, copy, source, file):
+        try:
+            real(chunks, copy, source, file)
+        finally:
+            written.append(copy.tell())
+
+    monkeypatch.setattr(fetching, "_taken", watched)
+    options = {"mirror": str(copies)} if place == "mirror" else {}
+    size = registry.entry("made_up").files[0].bytes
+    refused(f"large.csv: is longer than the {size} bytes that the table of logs/large.csv says", **options)
+    assert files_below(cache) == [] and max(written) <= size
 
 
 def test_two_processes_at_once(made_up, server, cache):

@@ -1,0 +1,132 @@
+"""What the commands print: names that others wrote are escaped, notes of loaders are plain lines, options are typed."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+
+from predictdyn.console import HINT, printable, speaks_of_options
+from predictdyn.curves import Metric, curves_from
+from predictdyn.loaders import tidy
+from predictdyn.registry import fetching
+
+EVIL = "loss\x1b[2J\x1b]0;owned\x07"
+RUN = "run\r\u202eoff\x9b1m"
+
+
+@pytest.fixture
+def evil(tmp_path):
+    """Finished runs and one that goes on, with names that clear a screen, turn text round and go back in a line."""
+    rows = [(run, EVIL, step, 2.0 / step + i) for i, run in enumerate((RUN, "b", "c", "d")) for step in range(1, 31)]
+    points = pd.DataFrame(rows, columns=["run", "metric", "step", "value"])
+    points = points[(points["run"] != RUN) | (points["step"] < 12)]
+    names = points["run"].unique()
+    runs = pd.DataFrame({"run": names, "family": names, "last_step": 30})
+    folder = tmp_path / "evil"
+    tidy.save(curves_from(points, runs, {EVIL: Metric(EVIL, "loss", 0.0)}), folder)
+    return folder
+
+
+def check_tame(*said: str) -> None:
+    for text in said:
+        assert not [letter for letter in text if letter != "\n" and printable(letter) != letter]
+
+
+def test_no_command_prints_a_name_that_acts_on_the_terminal(call, evil, tmp_path):
+    told = []
+    for words in (
+        ("load", evil, "--out", tmp_path / "tidy"),
+        ("forecast", evil, "--forecaster", "drift", "--out", tmp_path / "page", "--event", f"'{EVIL}' < 3"),
+        ("backtest", evil, "--forecasters", "drift", "--cutoffs", "0.5", "--out", tmp_path / "test"),
+    ):
+        status, out, err = call(*words, *(() if words[0] == "load" else ("--quiet",)))
+        assert status == 0, err
+        check_tame(out, err)
+        told.append(out + err)
+    assert "run\\r\\u202eoff\\x9b1m  loss\\x1b[2J\\x1b]0;owned\\x07 at 30:" in told[1]
+    for words in (
+        ("backtest", evil, "--metrics", f"{EVIL}x", "--out", tmp_path / "no"),
+        ("forecast", evil, "--runs", f"{RUN}x", "--out", tmp_path / "no"),
+        ("load", f"source{EVIL}", evil, "--out", tmp_path / "no"),
+        ("backtest", evil, "--targets", EVIL, "--out", tmp_path / "no"),
+        ("datasets", "fetch", EVIL),
+    ):
+        status, out, err = call(*words)
+        assert status == 2
+        check_tame(out, err)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain é 日本 👩\u200d💻 a\u00a0b", "plain é 日本 👩\u200d💻 a\u00a0b"),
+        ("a\nb\tc", "a\\nb\\tc"),
+        ("\x1b[31mred\x9b", "\\x1b[31mred\\x9b"),
+        ("\u202eabc\u2066\u2028", "\\u202eabc\\u2066\\u2028"),
+        ("half \udc80", "half \\udc80"),
+        ("\ufeff\u00ad\u200b", "\\ufeff\\xad\\u200b"),
+    ],
+)
+def test_what_shows_nothing_is_escaped(text, shown):
+    assert printable(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("line", "speaks"),
+    [
+        ("3 value(s) lost; merge=runs keeps each beginning as a run of its own", True),
+        ("state it with last_step=... (a number, or a key)", True),
+        ("name the column with step=NAME", True),
+        ("read it with source=wide", True),
+        ("or with family=...", True),
+        ("pattern='step (?P<step>.*)' reads it", True),
+        ("settings lr=0.1 and batch=5 vary", False),
+        ("https://host/a?step=5&run=b", False),
+        ("step == 5", False),
+        ("give it as --set last_step=100", False),
+        ("nothing to forecast", False),
+    ],
+)
+def test_lines_that_speak_of_options_are_known(line, speaks):
+    assert speaks_of_options(line) == speaks
+
+
+@pytest.fixture
+def log(tmp_path):
+    rows = [{"step": step, "loss": 3 / step + i, "run": run} for i, run in enumerate("abc") for step in range(1, 30)]
+    (tmp_path / "log.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    return tmp_path / "log.jsonl"
+
+
+def test_how_options_are_typed_is_said_once_after_the_lines(call, log, tmp_path):
+    status, _, err = call("load", log, "--out", tmp_path / "out")
+    assert status == 0 and "last_step=" in err
+    assert err.splitlines()[-1] == HINT and err.count("--set") == 1
+    assert call("load", tmp_path / "out", "--out", tmp_path / "again")[2] == "", "no hint where nothing needs one"
+
+
+def test_an_error_that_speaks_of_options_ends_with_the_hint(call, tmp_path):
+    rows = "step,loss\n1,3\n2,2\n1,4\n2,5\n"
+    (tmp_path / "log.csv").write_text(rows, encoding="utf-8")
+    status, out, err = call("load", "wide", tmp_path / "log.csv", "--set", "merge=no", "--out", tmp_path / "out")
+    assert (status, out) == (2, "")
+    assert err.startswith("predictdyn: ") and "merge=yes" in err and err.endswith(f". {HINT}\n")
+    assert err.count("\n") == 1
+
+
+def test_fetch_prints_what_loaders_say_as_plain_lines(call, monkeypatch):
+    import warnings
+
+    real = fetching.loaders.load
+
+    def loud(*words, **named):
+        warnings.warn("2 run(s) end early; say last_step=logged", UserWarning, stacklevel=2)
+        return real(*words, **named)
+
+    monkeypatch.setattr(fetching.loaders, "load", loud)
+    monkeypatch.setattr(fetching, "fetch", lambda name, **_: fetching.bundled(name))
+    status, out, err = call("datasets", "fetch", "digits", "--quiet")
+    assert status == 0 and out.startswith("840 runs")
+    assert err.splitlines() == ["2 run(s) end early; say last_step=logged", HINT]
