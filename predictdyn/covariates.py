@@ -18,11 +18,12 @@ LABELS = ("family", "seed", "baseline")  # they identify a run; their numbers or
 # What a run has reached, by its name; and words that say that a number was decided beforehand, whatever else is said.
 _REACHED = re.compile(
     r"(final|best|last|test|val|valid|validation|eval)_.+"
-    r"|(.+_)?(accuracy|acc|loss|perplexity|ppl|error|f1|auc|bleu|score|top1|top5|reward|return)"
+    r"|(.+_)?(accuracy|acc|loss|perplexity|ppl|error|f1|auc|bleu|score|top1|top5|reward|return)(_(final|best|last|at_end|end))?"
 )
 _PLANNED = re.compile(
     r"(^|_)(planned|plan|lr|rate|batch|bs|seed|steps|tokens|params|parameters|flops|size|width|depth|layers?|heads|dim|"
-    r"hidden|epochs|warmup|decay|weight|coef|scale|factor|fraction|frac|ratio|split|samples|every|interval|freq)(_|\d|$)"
+    r"hidden|epochs|warmup|decay|weight|coef|scale|factor|fraction|frac|ratio|split|samples|every|interval|freq|of|shots?|"
+    r"temperature|noise|patience|threshold|tolerance|dropout|workers|prompt|dataset|dir|path|top_k|topk)(_|\d|$)"
 )
 ALIKE = 0.98  # rank correlation with what runs reached, from which a column is held to be measured on it
 FEWEST_ENDED = 8
@@ -150,7 +151,8 @@ def _is_number(column: pd.Series) -> bool:
 
 
 def _plain(name: object) -> str:
-    return re.sub(r"[^a-z0-9]+", "_", str(name).lower()).strip("_")
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", str(name))
+    return re.sub(r"[^a-z0-9]+", "_", words.lower()).strip("_")
 
 
 def _number(column: pd.Series) -> np.ndarray:

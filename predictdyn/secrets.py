@@ -21,6 +21,7 @@ MOST = 8  # names that a line tells
 CLEAR = {
     *("secret", "secrets", "password", "passwords", "passwd", "pwd", "passphrase", "passcode", "credential"),
     *("credentials", "apikey", "apikeys", "apitoken", "authtoken", "accesstoken", "accesskey", "secretkey"),
+    *("mykey", "userkey", "dbkey", "appkey", "serverkey", "masterkey", "rootkey", "oauth"),
     *("privatekey", "authorization", "authorisation", "bearer", "cookie", "cookies", "webhook", "jwt", "netrc"),
 }
 CLEAR_ENDS = ("password", "passwd", "secret", "apikey", "authtoken", "accesstoken", "accesskey", "secretkey")
@@ -28,7 +29,14 @@ CLEAR_PAIRS = {
     *(("api", word) for word in ("key", "keys", "token", "tokens")),
     *((first, word) for first in ("access", "auth", "private", "refresh", "session") for word in ("key", "token")),
     *((first, "key") for first in ("ssh", "encryption", "signing", "account", "storage")),
-    *(("connection", "string"), ("conn", "str"), ("sas", "token"), ("hub", "token"), ("hf", "token")),
+    *(
+        ("connection", "string"),
+        ("conn", "str"),
+        ("sas", "token"),
+        ("modal", "token"),
+        ("hub", "token"),
+        ("hf", "token"),
+    ),
 }
 # These mean a secret where they end a name, but for what machine learning calls a key or a token.
 LAST = {"key", "token", "auth", "sig", "signature", "dsn"}

@@ -146,8 +146,24 @@ def _tell_tales(history: Curves, curves: Curves, ask: Question) -> set[str]:
     kept = own & set(history.runs.index)
     replayed = kept | (own & set(ended(curves)))
     both = pd.concat([curves.runs, history.runs.loc[history.runs.index.difference(curves.runs.index)]])
-    kin = _kin(both, own)
-    return kept | ((_kin(both, replayed) | (_equal(history, ask.seen) - kin)) & set(history.runs.index))
+    # A relative from which a run in question has parted within what is seen tells nothing of how it goes on.
+    parted = {name for name in _kin(both, own) if name in history.runs.index and _parted(history, ask.seen, both, name)}
+    return kept | ((_kin(both, replayed) | (_equal(history, ask.seen) - parted)) & set(history.runs.index))
+
+
+def _parted(history: Curves, seen: Curves, runs: pd.DataFrame, name: str) -> bool:
+    """Whether every run in question that is kin to a run of the history has another value somewhere as far as seen."""
+    own = {metric: curve for (run, metric), curve in history.by_key.items() if run == name}
+    for run in _kin(runs, {name}) & set(seen.runs.index):
+        other = False
+        for metric, curve in own.items():
+            one = seen.by_key.get((run, metric))
+            if one is not None:
+                _, here, there = np.intersect1d(curve.step, one.step, return_indices=True)
+                other |= bool((curve.value[here] != one.value[there]).any())
+        if not other:
+            return False
+    return True
 
 
 def _equal(history: Curves, seen: Curves) -> set[str]:

@@ -89,7 +89,8 @@ def run(
         # What joblib says where the loop is left early, by Ctrl-C, and the loop says itself.
         warnings.filterwarnings("ignore", message=".* tasks which were still being processed", category=UserWarning)
         # Closed at once whatever happens: workers must not write pieces while their folder is being removed.
-        with closing(Parallel(n_jobs=workers, return_as="generator")(jobs)) as results:
+        watched = {"initializer": end_with, "initargs": (parent(),)} if workers > 1 else {}
+        with closing(Parallel(n_jobs=workers, return_as="generator", **watched)(jobs)) as results:
             for result in results:
                 done.append(result)
                 progress(len(done), len(pieces))

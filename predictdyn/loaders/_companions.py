@@ -34,7 +34,9 @@ def read_runs(path: Path, key: str = "run") -> pd.DataFrame:
     """
     table = read_table(path)
     _need(table, [key], "family, last_step and covariates are optional")
-    columns = {str(name): typed(table.cells[name]) for name in table.cells if name != key}
+    # Parquet has its types: text that looks like a number (007) is text there, whatever pandas calls it.
+    own = path.suffix.lower() == ".parquet"
+    columns = {str(name): table.cells[name] if own else typed(table.cells[name]) for name in table.cells if name != key}
     for name in ("family",):
         if name in columns:
             columns[name] = text(table.cells[name])

@@ -138,7 +138,7 @@ def tidied(
     from joblib import Parallel, delayed
 
     here = parent()
-    with Parallel(n_jobs=workers) as parallel:
+    with Parallel(n_jobs=workers, initializer=end_with, initargs=(here,)) as parallel:
         while few := list(islice(items, 2 * workers)):
             before = {item.run: known(item) for item in few}
             new = [item.run for item in few if not before[item.run]]

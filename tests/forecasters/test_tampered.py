@@ -92,8 +92,12 @@ def test_a_run_that_goes_on_may_learn_from_the_run_it_left(small):
     rest = known.of_runs(set(known.runs.index) - {"f2-s0-arm"})
     live = known.of_runs(["f2-s0", "f2-s0-arm"])
     cut = live.points[(live.points["run"] == "f2-s0") | (live.points["step"] <= 300)]
-    live = curves_from(cut, live.runs, dict(live.metrics))
-    assert stripped(rest, live, "f2-s0-arm", upto=300) == set()
+    same = curves_from(cut, live.runs, dict(live.metrics))
+    # As long as it has not left it, the run that it left tells how it goes on.
+    assert stripped(rest, same, "f2-s0-arm", upto=300) == {"f2-s0"}
+    left = cut.assign(value=cut["value"].where((cut["run"] == "f2-s0") | (cut["step"] < 200), cut["value"] * 0.99))
+    parted = curves_from(left, live.runs, dict(live.metrics))
+    assert stripped(rest, parted, "f2-s0-arm", upto=300) == set()
 
 
 def test_the_same_run_under_another_name_is_forgotten_too(small):
