@@ -15,13 +15,14 @@ from __future__ import annotations
 import argparse
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
@@ -33,10 +34,12 @@ from fuzz_numbers import foreign, numbers_in
 from fuzz_samples import BINARY, Sample, build, load_quietly, quiet_tools, tests
 
 from predictdyn import loaders
+from predictdyn.curves import Curves
 from predictdyn.loaders import tidy
 from predictdyn.loaders._merge import Conflict
 
-LIMIT = 20.0  # seconds after which a load hangs
+LIMIT = 20.0  # seconds of the processor after which a load hangs
+ASLEEP = 5 * LIMIT  # seconds by the clock: other work may slow a load down, but not by so much
 BATCH = 20
 OUTCOMES = ("loaded", "refused", "crash", "hang", "foreign value", "write/load difference")
 FAULTS = OUTCOMES[2:]
@@ -54,7 +57,9 @@ class Result(NamedTuple):
     words: str = ""
 
 
-def examine(task: Task, samples: Sequence[Sample], seed: int, home: Path) -> Result:
+def examine(
+    task: Task, samples: Sequence[Sample], seed: int, home: Path, same: Callable[[Curves, Curves], None]
+) -> Result:
     """Damage a copy of one of the samples of a source, load it, and check what was loaded."""
     rng = random.Random(f"{seed} {task.source} {task.number}")
     sample = rng.choice(samples)
@@ -80,7 +85,7 @@ def examine(task: Task, samples: Sequence[Sample], seed: int, home: Path) -> Res
         return Result(task, "foreign value", f"{done}: {strange[0]!r} of {', '.join(names[:3])}")
     try:
         tidy.save(curves, home / "tidy")
-        tests("conftest").assert_same(curves, load_quietly(home / "tidy"))
+        same(curves, load_quietly(home / "tidy"))
     except BaseException as error:
         first = next(iter(str(error).splitlines()), "")
         return Result(task, "write/load difference", f"{done}: {type(error).__name__}: {first} {_last_place(error)}")
@@ -97,11 +102,14 @@ def work(channel: Connection, built: dict[str, list[Sample]], seed: int, keep: P
     import resource
 
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)  # ends the process
     warnings.simplefilter("ignore")
+    same = tests("conftest").assert_same
     while batch := channel.recv():
         for task in batch:
             clear(home)
-            result = examine(task, built[task.source], seed, home)
+            signal.setitimer(signal.ITIMER_PROF, LIMIT)
+            result = examine(task, built[task.source], seed, home, same)
             if result.outcome in FAULTS:
                 keep_copy(home, keep, task)
             channel.send(result)
@@ -140,10 +148,13 @@ class Worker:
         self.left, self.since = tasks, time.monotonic()
         self.channel.send(tasks)
 
-    def stop(self) -> None:
+    def stop(self) -> int | None:
+        """End the process; returns how it ended."""
+        self.process.join(timeout=1)
         self.process.kill()
         self.process.join()
         self.channel.close()
+        return self.process.exitcode
 
 
 def examined(
@@ -169,14 +180,14 @@ def examined(
                         yield result
                     except EOFError:
                         lost = "crash"
-                elif worker.left and time.monotonic() - worker.since > LIMIT:
+                elif worker.left and time.monotonic() - worker.since > ASLEEP:
                     lost = "hang"
                 if lost:
                     task, rest = worker.left[0], worker.left[1:]
-                    worker.stop()
-                    words = (
-                        f"more than {LIMIT:g} s" if lost == "hang" else f"the process died ({worker.process.exitcode})"
-                    )
+                    ended = worker.stop()
+                    if ended == -signal.SIGPROF:
+                        lost = "hang"
+                    words = f"the process ended ({ended})" if lost == "crash" else f"more than {LIMIT:g} s"
                     keep_copy(worker.home, keep, task)
                     yield Result(task, lost, words)
                     tasks += rest[::-1]

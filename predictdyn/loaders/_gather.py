@@ -18,6 +18,7 @@ from predictdyn.loaders._facts import fitted, log_metric
 from predictdyn.loaders._folders import walk
 from predictdyn.loaders._lengths import Length
 from predictdyn.loaders._merge import MERGES, Conflict, Rules, Tidy, matches, tidy_runs
+from predictdyn.loaders._names import written
 from predictdyn.loaders._plans import planned_runs
 from predictdyn.loaders._remarks import fingerprints, remarks
 from predictdyn.loaders._runlog import Item, RunLog
@@ -226,7 +227,7 @@ def _apart(items: Sequence[Item]) -> list[Item]:
     """Items with unique names: ~2, ~3, ... behind a name that was there before."""
     seen: dict[str, int] = {}
     apart = []
-    for item in items:
+    for item in (item._replace(run=written(item.run) if item.run.strip() else "run") for item in items):
         seen[item.run] = seen.get(item.run, 0) + 1
         apart.append(item._replace(run=f"{item.run}~{seen[item.run]}") if seen[item.run] > 1 else item)
     return apart

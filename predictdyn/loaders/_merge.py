@@ -13,11 +13,13 @@ import pandas as pd
 from predictdyn.loaders._begin import beginnings, restarts_in
 from predictdyn.loaders._clocks import on_one_clock
 from predictdyn.loaders._facts import is_clock, plain_name
+from predictdyn.loaders._names import written
 from predictdyn.loaders._runlog import RunLog
 from predictdyn.loaders._said import (
     ABANDONED,
     BEGUN_AGAIN,
     NO_CLOCK,
+    NO_NAME,
     NO_STEP,
     NO_STEP_EVENT,
     NOT_FINITE,
@@ -80,7 +82,9 @@ def matches(name: str, patterns: Iterable[str]) -> bool:
 
 def tidy_runs(log: RunLog, rules: Rules) -> list[Tidy]:
     """The runs of one log, on one clock each: more than one where the log begins again, see `_begin.beginnings`."""
+    log, nameless = _named(log)
     log, said = on_one_clock(log)
+    said.add(NO_NAME, nameless)
     pieces = _pieces(log, rules)
     said.add(BEGUN_AGAIN, len(pieces) - 1)
     rules = rules._replace(merge="no") if log.strict and rules.merge == "auto" else rules
@@ -93,6 +97,21 @@ def tidy_runs(log: RunLog, rules: Rules) -> list[Tidy]:
         tidy = tidy_run(piece, rules)._replace(item=log.run)
         found.append(tidy if number > 1 else tidy._replace(said=said.plus(tidy.said)))
     return found
+
+
+def _named(log: RunLog) -> tuple[RunLog, int]:
+    """A log whose metrics all have a name that can be written, and how many values had none."""
+    plain = {name: written(str(name)) for name in pd.unique(np.asarray(log.metric, dtype=object))}
+    if other := {name: to for name, to in plain.items() if name != to}:
+        log = log._replace(metric=np.array([other.get(name, name) for name in log.metric], dtype=object))
+    events = [(at, written(what)) for at, what in log.events]
+    config = {written(key): written(cell) if isinstance(cell, str) else cell for key, cell in log.config.items()}
+    log = log._replace(events=events, config=config)
+    blank = [name for name in plain if not plain[name].strip()]
+    if not blank:
+        return log, 0
+    named = ~np.isin(log.metric, blank)
+    return log.only(named), int((~named).sum())
 
 
 def _pieces(log: RunLog, rules: Rules) -> list[RunLog]:

@@ -75,7 +75,8 @@ def names(found: Sequence[Found]) -> list[str]:
         prefixed = [f"{run.experiment}/{name}" for run in runs]
         behind = [f"{name}-{run.id[:8]}" for run in runs]
         ways = ([name] * len(runs), prefixed, behind, [f"{name}-{run.id}" for run in runs])
-        best = next(way for way in ways if len(set(way)) == len(runs))
+        # A store may lie there twice, as a copy: then nothing tells its runs apart.
+        best = next((way for way in ways if len(set(way)) == len(runs)), ways[-1])
         chosen |= {run.id: label for run, label in zip(runs, best, strict=True)}
     twice = Counter(chosen.values())
     return [chosen[run.id] if twice[chosen[run.id]] == 1 else f"{run.name}-{run.id}" for run in found]

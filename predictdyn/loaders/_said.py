@@ -26,6 +26,7 @@ ABANDONED = (
 BEGUN_AGAIN = "more run(s) found in the log, which begins again from its first step (merge=yes makes them one run)"
 NOT_FINITE = "value(s) of {metrics} NaN or infinite, kept as events"
 NO_STEP = "value(s) of {metrics} lost: without a step, or with a negative one"
+NO_NAME = "value(s) of a metric without a name dropped"
 NO_STEP_EVENT = "event(s) without a step dropped"
 NO_CLOCK = "value(s) of {metrics} dropped where the clock was not logged"
 SAME_CLOCK = "value(s) of {metrics} dropped that share their place on the clock with a later one"

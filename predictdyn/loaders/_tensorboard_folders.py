@@ -286,7 +286,9 @@ def _rooted(folder: Path, owner: Mapping[Path, _Owner]) -> tuple[Path, tuple[Rol
 def _related(groups: dict[Path, Group], heads: Mapping[Path, _Head]) -> dict[Path, Group]:
     """Runs below a run that has curves, and is not where the search began, are one family with it."""
     for run in list(groups):
-        above = next((up for up in reversed(run.parents) if up.parts and up in groups and heads[up].tags), None)
+        # Without event files of its own, it is a run by its parts.
+        known = (up for up in reversed(run.parents) if up.parts and up in groups)
+        above = next((up for up in known if up not in heads or heads[up].tags), None)
         if above is not None:
             family = family_of(above.as_posix())
             groups[run] = groups[run]._replace(family=family)

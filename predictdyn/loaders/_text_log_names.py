@@ -34,6 +34,8 @@ PHASES = {
 }  # fmt: skip
 EVALUATIONS = ("val", "eval", "test")
 
+# A name stands in the last so many characters before its number: looking through more takes its square in time.
+_FRONT = 300
 _WORD = r"[A-Za-z_](?:[\w./@+-]|'s )*"
 # A name before a number: up to four words and : or =, or one word and a blank; a unit or the like in brackets between.
 _KEYED = re.compile(rf"((?:{_WORD} ){{0,3}}{_WORD})(?: \([\w/% ]+\))?[\"']?\s*(?:[:=]|->|=>)\s*[\"'\[(#]?\s*$")
@@ -85,7 +87,7 @@ def split(line: str) -> tuple[str, list[str]]:
 
 def _is_value(line: str, start: int, end: int) -> bool:
     """Whether a word that spells a number stands for one: behind : or =, alone, or after the name of a metric."""
-    before, after = line[:start], line[end:]
+    before, after = line[max(0, start - _FRONT) : start], line[end : end + _FRONT]
     if before.rstrip().endswith((":", "=", "->", "=>")):
         return True
     if re.match(r"[-./]\w", after):
@@ -123,6 +125,8 @@ def name_before(between: str, *, first: bool) -> str | None:
     >>> name_before(" tok/s grad norm: ", first=False), name_before("loss ", first=True), name_before(" - ", first=True)
     ('grad norm', 'loss', None)
     """
+    if len(between) > _FRONT:
+        between, first = between[-_FRONT:], True
     found = _KEYED.search(between)
     if found:
         words = [word for word in found[1].split() if word not in _LEVELS]

@@ -162,7 +162,7 @@ def _row(raw: bytes, history: Field, names: dict[bytes, str], dropped: Counter[s
         name = names.get(head)
         if name is None:
             name = names[head] = _name(head)
-        if name and rest and rest[0] == len(rest) - 1 < 0x80:
+        if name and rest and rest[0] == len(rest) - 1 < 0x80 and b"_" not in rest:  # 1_0 is no number of JSON
             try:
                 if b"_" in rest:  # 1_0 is a number for Python, not for JSON
                     raise ValueError("no number")

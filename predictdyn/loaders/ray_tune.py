@@ -12,7 +12,7 @@ from predictdyn.loaders._folders import files_named, first_line, is_file, run_na
 from predictdyn.loaders._gather import gathered
 from predictdyn.loaders._json_rows import flat, json_rows
 from predictdyn.loaders._ray_state import ending, ending_in, trial_states
-from predictdyn.loaders._rows import run_log
+from predictdyn.loaders._rows import number_of, run_log
 from predictdyn.loaders._runlog import Item, RunLog
 from predictdyn.loaders._tables import read_bytes
 
@@ -135,7 +135,4 @@ def _number(cell: object) -> float | None:
     """A cell as a number, if it is one (in JSON) or reads as one (in CSV)."""
     if isinstance(cell, bool | list):
         return None
-    try:
-        return float(cell)  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
-        return None
+    return number_of(cell)

@@ -1,0 +1,159 @@
+"""Damage of kinds that the fuzz (benchmarks/fuzz.py) has found: loading gives the values that stand there, or says why
+not in one line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from predictdyn.curves import Curves
+from predictdyn.loaders import _mlflow_parts, load, tidy
+from predictdyn.loaders._merge import Rules, tidy_runs
+from predictdyn.loaders._runlog import RunLog
+
+Samples = dict[str, Callable[[Path], Path]]
+# A folder of these holds a file or more a run, and tools write to it while it is read.
+FOLDERS = ("huggingface", "json_lines", "keras", "lightning", "olmo", "ray_tune",
+           "stable_baselines3", "tensorboard", "text_log", "wandb", "wide")  # fmt: skip
+
+
+def quietly(path: Path, source: str | None = None, **options: object) -> tuple[Curves, list[str]]:
+    """The curves, and what was said."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        curves = load(path, source, **options)
+    return curves, [str(warning.message) for warning in said]
+
+
+def values(curves: Curves) -> list[tuple[str, float, float]]:
+    columns = (curves.points[name].tolist() for name in ("metric", "step", "value"))
+    return sorted(zip(*columns, strict=True))
+
+
+def copies(home: Path, sample: Callable[[Path], Path]) -> Curves:
+    """The sample twice in one folder; gives what one of them holds."""
+    for name in ("one", "two"):
+        (home / name).mkdir()
+        sample(home / name)
+    return quietly(home / "one")[0]
+
+
+@pytest.mark.parametrize("source", FOLDERS)
+@pytest.mark.parametrize("content", [b"", b"\x00\xff\x1f\x8b", b'{"step": 1, "lo', b"[" * 100_000])
+def test_one_bad_file_does_not_fail_the_folder(samples: Samples, tmp_path: Path, source: str, content: bytes) -> None:
+    one = copies(tmp_path, samples[source])
+    for file in (tmp_path / "two").rglob("*"):
+        if file.is_file():
+            file.write_bytes(content)
+    assert set(values(one)) <= set(values(quietly(tmp_path, source)[0]))
+
+
+def test_mlflow_runs_of_a_copied_store_get_names() -> None:
+    """mlflow.db beside its backup: nothing but the file tells their runs apart, and all are read."""
+    twice = [_mlflow_parts.Found("a1", "mlp", "one", (Path(name),)) for name in ("mlflow.db", "backup.db")]
+    assert _mlflow_parts.names(twice) == ["mlp-a1", "mlp-a1"]
+
+
+def test_optuna_studies_beside_their_copy_are_all_read(samples: Samples, tmp_path: Path) -> None:
+    file = samples["optuna"](tmp_path)
+    one = quietly(file)[0]
+    shutil.copy(file, file.with_name("copy.log"))
+    assert len(quietly(tmp_path, "optuna")[0].points) == 2 * len(one.points)
+
+
+def test_phases_without_a_folder_of_their_run_and_a_run_below_it(tmp_path: Path) -> None:
+    from tensorboardX import SummaryWriter
+
+    for folder in ("train", "validation", "other"):
+        with SummaryWriter(str(tmp_path / "run" / folder)) as writer:
+            for step in range(3):
+                writer.add_scalar("loss", 2.0**-step, step)
+    curves, _ = quietly(tmp_path)
+    assert set(curves.points["value"]) == {1.0, 0.5, 0.25}
+    assert set(curves.points["metric"]) >= {"train/loss", "validation/loss"}
+
+
+@pytest.mark.parametrize("cell", ["1_000", "٣", "５", "1_0.5"])
+def test_what_only_python_takes_for_a_number_is_none(tmp_path: Path, cell: str) -> None:
+    """No log writes 1_000, and the bytes of another script's digits are damage."""
+    logs = {
+        "stable_baselines3": ("progress.csv", f"time/total_timesteps,train/loss\n1,2.5\n2,{cell}\n3,2.0\n"),
+        "ray_tune": ("result.json", '{"training_iteration": 1, "loss": 2.5}\n' +
+                     f'{{"training_iteration": 2, "loss": "{cell}", "x": 2}}\n' +
+                     '{"training_iteration": 3, "loss": 2.0}\n'),
+    }  # fmt: skip
+    for source, (name, text) in logs.items():
+        folder = tmp_path / source
+        folder.mkdir()
+        (folder / name).write_text(text, encoding="utf-8")
+        curves, _ = quietly(folder, source)
+        assert set(curves.points["value"]) <= {0.5, 0.75, 2.5, 2.25, 2.0}, source
+        assert len(curves.points) >= 2
+
+
+@pytest.mark.parametrize("filler", ["x" * 140_000, "x " * 70_000, "a=" * 70_000, "total " * 30_000, "(" * 140_000])
+def test_a_line_without_end_costs_no_time(tmp_path: Path, filler: str) -> None:
+    """Its name is looked for right before a number: searching all that stands before it took minutes."""
+    lines = ["step 1 loss 2.5", f"step 2 {filler}h 0, loss=1", "step 3 loss 2.25"]
+    (tmp_path / "train.log").write_text("\n".join([*lines, ""]))
+    start = time.process_time()
+    curves, _ = quietly(tmp_path / "train.log")
+    assert time.process_time() - start < 10
+    assert {("loss", 1.0, 2.5), ("loss", 3.0, 2.25)} <= set(values(curves))
+
+
+def test_values_without_a_name_are_counted(tmp_path: Path) -> None:
+    rows = [{"step": step, "loss": 1 / step, "": 5.0} for step in (1, 2, 4)]
+    (tmp_path / "log.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    curves, said = quietly(tmp_path / "log.jsonl")
+    assert values(curves) == [("loss", 1.0, 1.0), ("loss", 2.0, 0.5), ("loss", 4.0, 0.25)]
+    assert any("3 value(s) of a metric without a name" in line for line in said)
+
+
+def test_names_that_cannot_be_written_come_back(tmp_path: Path, same: Callable[[Curves, Curves], None]) -> None:
+    """Files whose names are in Latin-1."""
+    folder = os.fsencode(tmp_path / "logs")
+    os.mkdir(folder)
+    for name in (b"caf\xe9.jsonl", b"tea.jsonl"):
+        with open(folder + b"/" + name, "w", encoding="ascii") as file:
+            file.writelines(f'{{"step": {step}, "loss": {1 / step}}}\n' for step in (1, 2, 4))
+    curves, said = quietly(tmp_path / "logs")
+    assert sorted(curves.runs.index) == ["caf?", "tea"]
+    assert all(line.isprintable() for line in said)
+    tidy.save(curves, tmp_path / "tidy")
+    same(curves, quietly(tmp_path / "tidy")[0])
+
+
+def test_half_a_character_in_the_name_of_a_metric_is_written_as_a_question_mark() -> None:
+    names = np.array(["loss\ud800", "loss"] * 2, dtype=object)
+    columns = np.array([1, 1, 2, 2.0]), np.array([4, 3, 2, 1.0]), np.full(4, np.nan), np.zeros(4, dtype=int)
+    log = RunLog("a", names, *columns, config={"note\udfff": "x\udfff"}, events=((1.0, "end\ud800"),))
+    (found,) = tidy_runs(log, Rules())
+    assert sorted(found.names) == ["loss", "loss?"]
+    assert found.points["value"].tolist() == [3.0, 1.0, 4.0, 2.0]
+    assert (found.config, found.events) == ({"note?": "x?"}, [(1.0, "end?")])
+
+
+def test_a_link_back_and_a_pipe_beside_do_not_hang(samples: Samples, tmp_path: Path) -> None:
+    """For every source that reads folders: links that lead back, links to nothing, pipes, folders named like files."""
+    for source in FOLDERS:
+        home = tmp_path / source
+        home.mkdir()
+        samples[source](home)
+        before = values(quietly(home, source)[0])
+        file = next(file for file in sorted(home.rglob("*")) if file.is_file())
+        (file.parent / "loop").symlink_to(home, target_is_directory=True)
+        (file.parent / f"lost{file.suffix}").symlink_to("nowhere")
+        (file.parent / f"folder{file.suffix}").mkdir()
+        os.mkfifo(file.parent / f"pipe{file.suffix}")
+        assert values(quietly(home, source)[0]) == before, source
+        shutil.rmtree(home)
