@@ -167,7 +167,7 @@ def test_affixes_never_change_the_kind(known: str) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.examples)
 def test_every_example_of_a_family_is_known(family: Family) -> None:
-    assert {log_metric(example)[1:] for example in family.examples.split(", ")} == {family.fact}
+    assert {log_metric(example)[1:6] for example in family.examples.split(", ")} == {family.fact}
 
 
 @pytest.mark.parametrize(
