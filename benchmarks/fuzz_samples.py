@@ -143,7 +143,7 @@ def _tidy_parquet(home: Path) -> Path:
 
 def _tidy_zipped(home: Path) -> Path:
     path = tests("conftest").sample_tidy(home)
-    text = (home / "points.csv").read_text()
+    text = (home / "points.csv").read_text(encoding="utf-8")
     (home / "points.csv").unlink()
     _zipped(home / "points.csv.gz", text)
     return path

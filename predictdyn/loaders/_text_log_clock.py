@@ -30,6 +30,8 @@ from predictdyn.loaders._text_log_rows import Found, Rows, only
 # Reasons for which lines are left out.
 BEFORE = "line(s) with a step dropped before the first one whose form recurs"
 EARLY = "line(s) with an epoch before the first step dropped"
+AGAIN = "line(s) that say a round again, such as the best one, left out (no value is lost)"
+SELDOM = 10  # rounds to one that is said again
 ODD = "line(s) whose step is no whole number dropped"
 EMPTY = "line(s) with a step and no number that can be read"
 UNLIKE = "line(s) without a counter not looked at: no two of them are alike"
@@ -152,9 +154,16 @@ def _nameless(found: Sequence[Rows], dropped: Counter[str]) -> list[Rows]:
     own = [rows for rows in found if rows.form.kind == "step" and rows.form.clock == "#"]
     if not own:
         return list(found)
-    _, numbers = in_order(own)
+    line, numbers = in_order(own)
     step = numbers[:, STEP]
     falls = np.flatnonzero(np.diff(step) < 0) + 1
+    again = falls[(step[falls] != step[0]) & np.isin(step[falls], step)]
+    if 0 < len(again) * SELDOM <= len(step) and (np.diff(np.delete(step, again)) > 0).all():
+        # The best round, said once more at the end.
+        dropped[AGAIN] += len(again)
+        return [
+            only(rows, ~np.isin(rows.line, line[again])) if any(rows is one for one in own) else rows for rows in found
+        ]
     if (step[falls] == step[0]).all() and len(falls) * MOST_SHORT <= len(step):
         return list(found)
     dropped[OTHER] += len(step)
@@ -228,8 +237,11 @@ def _stepped(group: list[Rows], kind: str, first: float, dropped: Counter[str]) 
     if not group:
         return [], []
     line, numbers = in_order(group)
-    with_epoch = np.isfinite(numbers[:, EPOCH]) & (np.floor(numbers[:, EPOCH]) == numbers[:, EPOCH])
-    within = with_epoch.any() and (kind != "step" or _begins_again(numbers[with_epoch]))
+    epoch = numbers[:, EPOCH]
+    with_epoch = np.isfinite(epoch) & (np.floor(epoch) == epoch)
+    # A fraction of an epoch says that the counter is that of the run.
+    parts = bool((np.isfinite(epoch) & ~with_epoch).any())
+    within = with_epoch.any() and not parts and (kind != "step" or _begins_again(numbers[with_epoch]))
     length = numbers[:, LAST]
     if within and not np.isfinite(length).any():
         length = np.full(len(line), numbers[:, STEP].max() + (numbers[:, STEP].min() == 0))

@@ -18,6 +18,9 @@ MOST_EXACT = 8  # lines that differ in digits of words (acc1, acc5) only; more t
 MOST_KNOWN = 100_000  # lines without numbers that are remembered, for logs in which no two are alike
 MOST_ALONE = 2_000  # forms of lines like no other: more of them are no log
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_RANGE = re.compile(r"(?i)\b(batch(?:es)? ?\[)\d+-(\d+)\]")  # a span of batches counts its last (MXNet)
+# What TensorFlow's Estimator calls the result of an evaluation.
+_RESULT, _EVAL = "Saving dict for global step", "eval: global step"
 _BAR = re.compile(r"(?<=%)\|[^|\n]*\|")  # what tqdm draws between its percent and its i/N
 _COCO = re.compile(
     r"Average (?:Precision|Recall) +\((AP|AR)\) @"
@@ -137,6 +140,8 @@ def plain(text: str) -> str:
     text = _KERAS_BAR.sub("[=]", text) if "[=" in text else text
     text = re.sub("━+", " ", text) if "━" in text else text
     text = _COCO.sub(_coco_name, text) if "@[ IoU=" in text else text
+    text = _RANGE.sub(r"\1\2]", text) if "atch" in text else text
+    text = text.replace(_RESULT, _EVAL)
     return _BAR.sub("| ", text) if "%|" in text else text
 
 

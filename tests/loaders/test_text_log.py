@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from predictdyn.loaders import _text_log_rows, text_log
@@ -315,6 +315,7 @@ WORDS = st.sampled_from(
 @settings(max_examples=100, deadline=None)
 @given(st.one_of(st.binary(max_size=200), st.lists(WORDS, max_size=60).map(lambda words: "".join(words).encode())))
 def test_any_bytes_are_read_without_an_exception(tmp_path_factory: pytest.TempPathFactory, raw: bytes) -> None:
+    assume(not raw.startswith(b"\x1f\x8b\x08"))  # packed by gzip: refused in one line
     log = read(tmp_path_factory.getbasetemp(), raw)
     assert len(log.metric) == len(log.step) == len(log.value) == len(log.wall) == len(log.segment)
     assert np.isfinite(log.step).all()

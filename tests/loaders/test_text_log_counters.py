@@ -301,3 +301,41 @@ def test_a_table_that_grows_loses_no_row_and_source_code_is_no_row(tmp_path: Pat
         f"step: {i} loss: 4 acc: 0.{i} lr: 1 val: {i}\n" for i in (2, 3)
     )
     assert curves(read(tmp_path, code + text))["acc"] == [(1, 0.1), (2, 0.2), (3, 0.3)]
+
+
+def test_a_bar_of_the_run_beside_fractions_of_an_epoch(tmp_path: Path) -> None:
+    """The printed log of a trainer: a bar that counts all steps, and rows with an epoch of 0.5, 1.0, ..."""
+    text = "".join(
+        f"\r {i}%|█  | {i}/60 [00:{i}<01:00,  1.00it/s]\n" + f"{{'loss': {3 - i / 60:.4f}, 'epoch': {i / 20:.2f}}}\n"
+        for i in range(10, 70, 10)
+    )
+    (tmp_path / "train.log").write_text(text, encoding="utf-8")
+    log = text_log.read(text_log.scan(tmp_path)[0])
+    assert [s for s, m in zip(log.step, log.metric, strict=True) if m == "loss"] == [10, 20, 30, 40, 50, 60]
+    assert log.planned == 60
+
+
+def test_the_best_round_said_again_is_no_other_run(tmp_path: Path) -> None:
+    rounds = [f"[{i}]\ttrain-auc:{0.5 + i / 100:.5f}\teval-auc:{0.5 + i / 200:.5f}\n" for i in range(30)]
+    (tmp_path / "xgb.log").write_text("".join(rounds) + "Stopping. Best iteration:\n" + rounds[24])
+    log = text_log.read(text_log.scan(tmp_path)[0])
+    assert [s for s, m in zip(log.step, log.metric, strict=True) if m == "eval-auc"] == list(range(30))
+    assert sum(n for why, n in log.dropped.items() if "say a round again" in why) == 1
+
+
+def test_a_span_of_batches_and_results_of_an_estimator(tmp_path: Path) -> None:
+    lines = [
+        f"Epoch[{e}] Batch [{b - 49}-{b}]\tSpeed: 9 samples/sec\taccuracy=0.{e}{b}\n" for e in (0, 1) for b in (50, 99)
+    ]
+    (tmp_path / "mx.log").write_text("".join(lines))
+    log = text_log.read(text_log.scan(tmp_path)[0])
+    assert [s for s, m in zip(log.step, log.metric, strict=True) if m == "accuracy"] == [50, 99, 149, 198]
+    (tmp_path / "mx.log").unlink()
+    for at in (500, 1000):
+        lines += [f"INFO:tensorflow:loss = {3 - at / 1000}, step = {at} (1.2 sec)\n"]
+        said = f"accuracy = 0.5, global_step = {at}, loss = {4 - at / 1000}"
+        lines += [f"INFO:tensorflow:Saving dict for global step {at}: {said}\n"]
+    (tmp_path / "tf.log").write_text("".join(lines[4:]))
+    log = text_log.read(text_log.scan(tmp_path)[0])
+    found = {(str(m), s): v for m, s, v in zip(log.metric, log.step, log.value, strict=True)}
+    assert (found["loss", 500], found["eval/loss", 500], found["eval/accuracy", 1000]) == (2.5, 3.5, 0.5)
