@@ -84,9 +84,10 @@ def found(path: Path | str) -> Found:
     something: then the source must be named.
     """
     path = Path(path)
-    if not path.exists() and not is_address(path):
+    there = is_there(path)
+    if not there and not is_address(path):
         raise ValueError(f"{path}: no such file or folder")
-    if path.exists() and not (path.is_file() or path.is_dir()):
+    if there and not (path.is_file() or path.is_dir()):
         raise ValueError(f"{path}: is no regular file (a pipe or a device), which is not read")
     special = [name for name in sources() if name not in ("tidy", *GENERAL)]
     for names in (["tidy"], special, [name for name in GENERAL if name in sources()]):
@@ -104,6 +105,14 @@ def found(path: Path | str) -> Found:
 
 def _named(seen: Sequence[Found]) -> str:
     return "; ".join(f"{name} ({words})" for name, words in seen)
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is something at a path; ValueError, one line, where that cannot be said, as of a name too long."""
+    try:
+        return path.exists()
+    except OSError as error:
+        raise ValueError(f"{str(path)[:200]}: cannot be read ({error.strerror or error})") from None
 
 
 def is_address(path: Path | str) -> bool:

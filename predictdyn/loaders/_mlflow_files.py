@@ -109,7 +109,7 @@ def _parents(run: Path) -> list[str]:
     names: list[str] = []
     above = {run.name}
     while (tag := run / "tags" / PARENT).is_file() and (parent := _text(tag).strip()) not in above:
-        if not re.fullmatch(r"\w+", parent):
+        if not re.fullmatch(r"\w{1,100}", parent):  # no name of a folder
             break
         run = next((folder for folder in run.parent.parent.glob(f"*/{parent}") if _is_run(folder)), run.parent / parent)
         above.add(parent)

@@ -157,3 +157,18 @@ def test_a_link_back_and_a_pipe_beside_do_not_hang(samples: Samples, tmp_path: P
         os.mkfifo(file.parent / f"pipe{file.suffix}")
         assert values(quietly(home, source)[0]) == before, source
         shutil.rmtree(home)
+
+
+def test_a_parent_of_mlflow_that_is_no_name_of_a_folder_is_none(samples: Samples, tmp_path: Path) -> None:
+    path = samples["mlflow"](tmp_path)
+    before = values(quietly(path)[0])
+    tag = path / "mlruns" / "0" / "a1" / "tags" / "mlflow.parentRunId"
+    tag.parent.mkdir()
+    tag.write_text("a1b2" * 200)
+    assert values(quietly(path)[0]) == before
+
+
+@pytest.mark.parametrize("path", ["a" * 5000, "x\0y", "/dev/null", "/dev/zero"])
+def test_a_path_that_is_none_is_refused_in_one_line(path: str) -> None:
+    with pytest.raises(ValueError, match=r"\A[^\n]+\Z"):
+        load(path)
