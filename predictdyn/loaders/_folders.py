@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -74,8 +75,9 @@ def run_names(path: Path, folders: Iterable[Path]) -> dict[Path, str]:
     """
     folders = list(folders)
     own = [folder.resolve().name for folder in folders]
+    times = Counter(own)
     return {
-        folder: name if own.count(name) == 1 or folder == path else folder.relative_to(path).as_posix()
+        folder: name if times[name] == 1 or folder == path else folder.relative_to(path).as_posix()
         for folder, name in zip(folders, own, strict=True)
     }
 

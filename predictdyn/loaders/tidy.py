@@ -92,7 +92,7 @@ def save(curves: Curves, folder: Path | str) -> None:
     another file type, which stay untouched.
     """
     folder = Path(folder)
-    foreign = [name for name in ("points.csv", "points.csv.gz") if (folder / name).exists()]
+    foreign = [name for name in POINTS if name != "points.parquet" and (folder / name).exists()]
     if foreign:
         raise ValueError(f"{folder}: holds {foreign[0]} already; choose an empty folder, or remove that file")
     try:
