@@ -264,9 +264,9 @@ def numbers(column: pd.Series) -> Numbers:
 
 
 def _number(cell: Any) -> float | None:
-    """A cell as a number, None where it is none: 1_000 is a name, though Python takes it for a number; 12% is 0.12."""
+    """A cell as a number, None where it is none: 1_000 is a name, though Python takes it for one; 12% is 0.12."""
     try:
-        if isinstance(cell, bool | np.bool_) or (isinstance(cell, str) and "_" in cell):
+        if isinstance(cell, bool | np.bool_) or (isinstance(cell, str) and ("_" in cell or not cell.isascii())):
             return None
         if isinstance(cell, str) and cell.rstrip().endswith("%"):
             return float(f"{cell.rstrip()[:-1].rstrip()}e-2")
