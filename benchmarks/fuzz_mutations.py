@@ -19,7 +19,8 @@ NUMBERS = (
     b"\xd9\xa3", b"\xef\xbc\x95", b"\xc2\xb2", b"null", b"true", b'"7"', b"", b"1e5", b"1E+05", b"1d5", b"007",
     b".5", b"5.",
 )  # fmt: skip
-MARKS = (b"\r", b"\n", b"\r\n", b"\0", b'"', b"'", b",", b";", b"\t", b"{", b"}", b"[", b"]", b":", b"/", b"#", b"|",
+MARKS = (rb"\u0000", rb"\ud800", rb"\n",
+         b"\r", b"\n", b"\r\n", b"\0", b'"', b"'", b",", b";", b"\t", b"{", b"}", b"[", b"]", b":", b"/", b"#", b"|",
          b"\x1b[31m", b"\xe2\x80\xa8", b"\x0b", b"\x0c", b"\x1c", b"\x85", b"\xff", b"\xef\xbb\xbf", b"\\", b"%",
          b"=")  # fmt: skip
 
@@ -210,7 +211,7 @@ def _disorder(home: Path, file: Path, rng: random.Random) -> str:
     beside = file.with_name(f"other{file.suffix}")
     what = rng.choice(("removed", "copied", "renamed", "a pipe beside", "a loop beside", "a lost link beside",
                        "a folder of that name beside", "a folder in place of", "moved",
-                       "damaged copy beside"))  # fmt: skip
+                       "renamed in another encoding", "damaged copy beside"))  # fmt: skip
     if what == "removed":
         file.unlink()
     elif what == "copied":
@@ -233,6 +234,8 @@ def _disorder(home: Path, file: Path, rng: random.Random) -> str:
     elif what == "moved":
         (file.parent / "below").mkdir()
         file.rename(file.parent / "below" / file.name)
+    elif what == "renamed in another encoding":
+        file.rename(file.with_name(os.fsdecode(b"caf\xe9" + os.fsencode(file.suffix))))
     else:
         beside.write_bytes(damaged(file.read_bytes(), rng))
     return what

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from predictdyn.curves import Curves, Metric, curves_from
-from predictdyn.loaders import is_address
+from predictdyn.loaders import is_address, is_there
 from predictdyn.loaders._companions import beside, metrics_beside, read_runs, unique_runs
 from predictdyn.loaders._facts import fitted, log_metric
 from predictdyn.loaders._folders import walk
@@ -129,7 +129,7 @@ def tidied(
     for_scan, for_read = ({name: options[name] for name in options if name in taken} for taken in takes)
     rules, workers = rules_of(options), counted(options.get("workers", 1), "workers", 1)
     path = Path(path)
-    if not path.exists() and not is_address(path):
+    if not is_there(path) and not is_address(path):
         raise ValueError(f"{path}: no such file or folder")
     items = iter(_apart(sorted(scan(path, **for_scan), key=lambda item: item.run)))
     if workers == 1:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from predictdyn.loaders._bytes import split_lines
+from predictdyn.loaders._names import written
 
 CUT = "last line(s) cut short, dropped"
 WRONG_LINES = "line(s) dropped that are no JSON object"
@@ -67,7 +68,7 @@ def flat(record: Mapping[str, object], front: str = "", level: int = 1) -> Itera
         raise ValueError(f"objects in objects, more than {DEEPEST} levels deep")
     stripped: set[str] = set()
     for key, value in record.items():
-        name = key.strip()
+        name = written(key.strip())
         if name != key:
             if name in record or name in stripped:
                 raise ValueError(f"the name {name!r} is there twice, once with blanks around it")
@@ -75,4 +76,4 @@ def flat(record: Mapping[str, object], front: str = "", level: int = 1) -> Itera
         if isinstance(value, dict):
             yield from flat(value, f"{front}{name}/", level + 1)
         else:
-            yield f"{front}{name}", value
+            yield f"{front}{name}", written(value) if isinstance(value, str) else value

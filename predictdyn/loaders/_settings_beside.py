@@ -11,7 +11,7 @@ from predictdyn.loaders._tables import read_text
 
 SETTINGS = ("hparams.yaml", "args.yaml")  # Lightning's; those of timm and Ultralytics
 UNREAD = "line(s) of settings (.yaml) passed over: lists and tags are not read"
-_LINE = re.compile(r"( *)([^\s:#][^:#]*):(?: +(.*?))? *(?:#.*)?$")
+_LINE = re.compile(r"( *)([^\s:#][^:#]*):(?: +(.*))?$")
 _WORDS = {"true": True, "false": False, "null": None, "~": None, "": None}
 
 
@@ -45,7 +45,7 @@ def settings(text: str) -> Beside:
     for line in text.splitlines():
         if not line.strip() or line.lstrip().startswith(("#", "---")) or line.strip() == "{}":
             continue
-        parts = _LINE.match(line)
+        parts = _LINE.match(line.partition("#")[0].rstrip())
         if not parts or parts[2].startswith(("-", "?", "!", "{", "[")):
             passed += 1
             continue

@@ -15,6 +15,7 @@ from predictdyn.loaders._csv_rows import csv_rows
 from predictdyn.loaders._folders import beginning, files_named, first_line
 from predictdyn.loaders._gather import gathered
 from predictdyn.loaders._logger_csv import NO_NUMBER, need_clock, run_of
+from predictdyn.loaders._rows import number_of
 from predictdyn.loaders._runlog import Item, RunLog
 from predictdyn.loaders._table_clock import counts
 from predictdyn.loaders._tables import read_bytes, read_text
@@ -154,7 +155,4 @@ def _number(cell: object) -> float | None:
     """A number, also as text: what is no number for JSON (a numpy float) is often written so."""
     if isinstance(cell, bool) or not isinstance(cell, int | float | str):
         return None
-    try:
-        return float(cell)
-    except (ValueError, OverflowError):
-        return None
+    return number_of(cell)

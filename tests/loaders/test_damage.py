@@ -172,3 +172,36 @@ def test_a_parent_of_mlflow_that_is_no_name_of_a_folder_is_none(samples: Samples
 def test_a_path_that_is_none_is_refused_in_one_line(path: str) -> None:
     with pytest.raises(ValueError, match=r"\A[^\n]+\Z"):
         load(path)
+
+
+def test_half_a_character_in_json_is_written_as_a_question_mark(
+    tmp_path: Path, same: Callable[[Curves, Curves], None]
+) -> None:
+    rows = [{"step": step, "loss\ud800": 1 / step, "loss": step, "note": "\udfff"} for step in (1, 2, 4)]
+    (tmp_path / "log.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    curves, said = quietly(tmp_path / "log.jsonl")
+    assert set(curves.points["metric"]) == {"loss?", "loss"}
+    assert all(line.isprintable() for line in said)
+    tidy.save(curves, tmp_path / "tidy")
+    same(curves, quietly(tmp_path / "tidy")[0])
+
+
+@pytest.mark.parametrize("cell", ["1_000", "٣", "５"])
+def test_a_table_refuses_what_only_python_takes_for_a_number(tmp_path: Path, cell: str) -> None:
+    (tmp_path / "x.csv").write_text(f"step,loss\n1,2.5\n2,{cell}\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"x\.csv, line 3: .*must be a number or blank"):
+        load(tmp_path / "x.csv", "wide")
+    (tmp_path / "training.csv").write_text(f"epoch,acc,loss\n0,0.5,2.5\n1,{cell},2.25\n2,0.75,2.0\n", encoding="utf-8")
+    curves, said = quietly(tmp_path / "training.csv", "keras")
+    assert sorted(curves.points["value"]) == [0.5, 0.75, 2.0, 2.25, 2.5]
+    assert any("no number" in line for line in said)
+
+
+def test_settings_of_many_blanks_cost_no_time(samples: Samples, tmp_path: Path) -> None:
+    path = samples["lightning"](tmp_path)
+    file = path / "version_0" / "hparams.yaml"
+    file.write_text(f"lr: 0.001 # rate\nnote: x{' ' * 140_000}y\nmax_steps:   100   \n")
+    start = time.process_time()
+    curves = quietly(path)[0]
+    assert time.process_time() - start < 10
+    assert curves.runs["last_step"].tolist() == [100]
