@@ -1,15 +1,14 @@
-"""Forecast: draws and a status, the only form of an answer; Forecaster and Fitted: who gives it."""
+"""Forecast: draws and a status, the only form of an answer; Model: the one method that a forecaster is."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
 
-from predictdyn.curves import Curves
+from predictdyn.problem import Problem
 
 DRAWS = 1000
 LEVELS = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975)
@@ -22,7 +21,7 @@ class Forecast:
     ``target`` (n rows: run, metric, step), ``draws`` (n, s) finite and in the metric's units, ``status`` (n,) "ok" or
     why the row fell back. The draws are of the next measurement, sampling noise included. Where ``joint`` is true, draw
     i of all rows of a run is one sample of them together; else each row's draws have an order of their own, which says
-    nothing (`joint.together` couples them). Raises ValueError when the shapes disagree or a draw is not finite.
+    nothing (`joint.couple` couples them). Raises ValueError when the shapes disagree or a draw is not finite.
     """
 
     target: pd.DataFrame
@@ -45,25 +44,23 @@ class Forecast:
         """Quantiles of each row, (n, len(levels)), by linear interpolation between order statistics."""
         return np.quantile(self.draws, levels, axis=1).T
 
-
-class Fitted(Protocol):
-    """What a forecaster has learnt; frozen, and kept in a folder of JSON, npz and parquet."""
-
-    @property
-    def history(self) -> Curves:
-        """All that it was learnt from, runs with their columns: who asks of one of these runs must know."""
-        ...
-
-    def forecast(self, seen: Curves, target: pd.DataFrame, *, seed: int) -> Forecast:
-        """Forecast each target (run, metric, step) from the beginning of its run."""
-        ...
-
-    def save(self, folder: Path) -> None:
-        """Write all that `forecast` needs into an existing, empty folder."""
-        ...
+    def rows(self, which: np.ndarray) -> Forecast:
+        """Some rows of it, by place or by truth value (n,)."""
+        target = self.target.iloc[np.arange(len(self.target))[which]].reset_index(drop=True)
+        return Forecast(target, self.draws[which], self.status[which], self.joint)
 
 
-class Forecaster(Protocol):
+class Latent(NamedTuple):
+    """What a model answers: draws (n, s) on the latent scale of each row's metric, status (n,) "ok" or why not.
+
+    The draws of a row that is not "ok" are not looked at.
+    """
+
+    draws: np.ndarray
+    status: np.ndarray
+
+
+class Model(Protocol):
     """A way of forecasting; its settings are the fields of a frozen dataclass."""
 
     @property
@@ -71,12 +68,8 @@ class Forecaster(Protocol):
         """One word, as used on the command line."""
         ...
 
-    def fit(self, history: Curves, *, seed: int) -> Fitted:
-        """Learn all that may be learnt from: finished runs, or under a fixed split the visible part of every run."""
-        ...
-
-    def load(self, folder: Path) -> Fitted:
-        """Read back what `Fitted.save` wrote."""
+    def latent(self, problem: Problem) -> Latent:
+        """Draws of each row of the target, from the history and from what is observed of the runs in question."""
         ...
 
 

@@ -7,8 +7,9 @@ LAYERS = [
     {"secrets", "workers"},
     {"curves"},
     {"scales", "forms", "scores", "covariates"},
+    {"problem"},
     {"forecast"},
-    {"fitting", "lines", "features", "events"},
+    {"fitting", "features", "events"},
     {"joint"},
     {"loaders", "forecasters", "backtest", "effects"},
     {"report", "registry", "console"},
@@ -54,7 +55,7 @@ def test_a_sideways_import_is_seen():
 
 def test_light_rooms_do_not_import_jax():
     heavy = ("jax", "numpyro", "sklearn", "statsmodels", "matplotlib")
-    files = [PACKAGE / name for name in ("curves.py", "scores.py", "cli.py", "scales.py", "lines.py", "forecast.py")]
+    files = [PACKAGE / name for name in ("curves.py", "scores.py", "cli.py", "scales.py", "problem.py", "forecast.py")]
     for name in (*files, *(PACKAGE / "features").glob("*.py")):
         tree = ast.parse(name.read_text())
         top = {alias.name.split(".")[0] for node in tree.body if isinstance(node, ast.Import) for alias in node.names}

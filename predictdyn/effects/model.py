@@ -10,7 +10,7 @@ from scipy import stats
 from predictdyn.effects.columns import SIZE, Moment, standard
 from predictdyn.effects.pairs import Pairs
 from predictdyn.fitting.crossfit import Answers, Examples, crossfit
-from predictdyn.fitting.shrunken import Shrunken
+from predictdyn.fitting.ridge import Shrunken
 from predictdyn.fitting.voices import voices
 from predictdyn.forecast import seed_for
 

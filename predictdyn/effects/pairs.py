@@ -11,7 +11,7 @@ import pandas as pd
 from predictdyn.covariates import Encoder
 from predictdyn.curves import Curves
 from predictdyn.effects.columns import Moment, columns, standard
-from predictdyn.fitting.shrunken import Shrunken
+from predictdyn.fitting.ridge import Shrunken
 from predictdyn.lines import Line
 from predictdyn.scales import Scale
 

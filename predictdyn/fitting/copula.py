@@ -9,13 +9,13 @@ FEWEST_FAMILIES = 4  # below this nothing is known of how two metrics move toget
 LEAST_EIGENVALUE = 1e-6
 
 
-def left_over(level: np.ndarray, change: np.ndarray) -> np.ndarray:
+def residuals(level: np.ndarray, change: np.ndarray) -> np.ndarray:
     r"""What a line through level leaves of the change, centred at its median; NaN where either (n,) is NaN.
 
     The slope is the median over n / 2 pairs of runs, the i-th lowest level with the i-th lowest of the upper half
     (Theil's incomplete method, 1950; less than a quarter of runs may be anything). Zero where no two levels differ.
 
-    >>> left_over(np.arange(6.0), np.array([1.0, 3.0, 5.0, 7.0, 9.0, 70.0])).round(1).tolist()
+    >>> residuals(np.arange(6.0), np.array([1.0, 3.0, 5.0, 7.0, 9.0, 70.0])).round(1).tolist()
     [0.0, 0.0, 0.0, 0.0, 0.0, 59.0]
     """
     out = np.full(len(level), np.nan)

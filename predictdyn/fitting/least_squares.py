@@ -29,7 +29,7 @@ from predictdyn.fitting.linear import (
     summed,
     sums_own,
 )
-from predictdyn.fitting.small import solve
+from predictdyn.fitting.batched_cholesky import solve
 from predictdyn.forms import Form
 
 Array = Any

@@ -11,7 +11,7 @@ import numpy as np
 
 from predictdyn.fitting.batches import by_form
 from predictdyn.fitting.noise import Whitening, whiten, whitening
-from predictdyn.fitting.small import solve
+from predictdyn.fitting.batched_cholesky import solve
 from predictdyn.forms import Form, Prior
 
 Array = Any

@@ -42,7 +42,7 @@ from predictdyn.fitting.linear import (
     sums_own,
 )
 from predictdyn.fitting.mixtures import Mixture, mean_sd, quantiles
-from predictdyn.fitting.small import solve
+from predictdyn.fitting.batched_cholesky import solve
 from predictdyn.forms import Form
 
 Array = Any

@@ -26,7 +26,7 @@ import numpy as np
 from jax.scipy.special import gammaln, logsumexp
 
 from predictdyn.fitting.batches import in_batches
-from predictdyn.fitting.small import backward, cholesky, forward
+from predictdyn.fitting.batched_cholesky import backward, cholesky, forward
 from predictdyn.forms import BY_NAME
 
 Array = Any

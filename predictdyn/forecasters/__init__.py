@@ -1,58 +1,91 @@
-"""Forecasters: one file per way of forecasting; the folder is the registry."""
+"""Forecasters: a written-out table of names, and the verbs fit, save and load."""
 
 from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
-from pkgutil import iter_modules
+from typing import TYPE_CHECKING
 
-from predictdyn.forecast import Fitted, Forecaster
+if TYPE_CHECKING:
+    from predictdyn.curves import Curves
+    from predictdyn.forecast import Model
+    from predictdyn.forecasters._fitted import Fitted
 
-# The references that every model must beat; the rest of the folder are models.
-BASELINES = ("last_value", "drift", "climatology", "log_linear", "pow3", "nearest", "chance")
+# The references that every model must beat; nothing is imported before it is asked for.
+BASELINES = ("last_value", "mean_change", "mean_outcome", "log_linear", "pow3", "nearest_run", "chance")
 DEFAULT = "auto"
+# Name -> the module it lives in, and its name there.
+TABLE = {
+    **{name: ("baselines", name.upper()) for name in BASELINES},
+    "damped_slope": ("baselines", "DAMPED_SLOPE"),
+    "curve_fit": ("curve_fit", "CURVE_FIT"),
+    "structural": ("structural", "STRUCTURAL"),
+    "extra_trees": ("regressions", "EXTRA_TREES"),
+    "quantile_regression": ("regressions", "QUANTILE_REGRESSION"),
+    "pooled_change": ("pooled_change", "POOLED_CHANGE"),
+    "pooled_curves": ("pooled_curves", "POOLED_CURVES"),
+    "exposures": ("exposures", "EXPOSURES"),
+    "pooled": ("pooled", "POOLED"),
+    "curve_ensemble": ("ensemble", "CURVE_ENSEMBLE"),
+    "auto": ("ensemble", "AUTO"),
+}
 
 
 def names() -> list[str]:
-    """All forecasters, baselines first; read from the file names, so nothing is imported.
+    """All forecasters, baselines first.
 
     >>> names()[:2]
-    ['last_value', 'drift']
+    ['last_value', 'mean_change']
     """
-    found = sorted(module.name for module in iter_modules(__path__) if not module.name.startswith("_"))
-    return [*BASELINES, *(name for name in found if name not in BASELINES)]
+    return list(TABLE)
 
 
-def forecaster(name: str) -> Forecaster:
+def forecaster(name: str) -> Model:
     """The forecaster of that name. Raises ValueError for an unknown one.
 
     >>> forecaster("last_value").name
     'last_value'
     """
-    if name not in names():
+    if name not in TABLE:
         raise ValueError(f"no forecaster {name!r}; known are {', '.join(names())}")
-    found: Forecaster = import_module(f"{__name__}.{name}").FORECASTER
+    module, attribute = TABLE[name]
+    found: Model = getattr(import_module(f"{__name__}.{module}"), attribute)
     return found
 
 
-def save(name: str, fitted: Fitted, folder: Path) -> None:
-    """Keep a fitted forecaster in an existing, empty folder."""
+def fit(model: str | Model, history: Curves, *, seed: int = 0) -> Fitted:
+    """A forecaster, by name or itself, with the runs it may learn from; what it learns of them it learns when asked."""
+    from predictdyn.forecasters._fitted import Fitted
+    from predictdyn.problem import History
+
+    return Fitted(forecaster(model) if isinstance(model, str) else model, History(history), seed)
+
+
+def save(fitted: Fitted, folder: Path) -> None:
+    """Keep a fitted forecaster of the table in an existing, empty folder.
+
+    Raises ValueError for a model of your own: its code is not in the folder, so nobody could load it.
+    """
     from predictdyn.forecasters._kept import write_about
 
+    name = fitted.model.name
+    if name not in TABLE or forecaster(name) != fitted.model:
+        raise ValueError(f"only forecasters of the table can be saved, as they are there; {name!r} is not one")
     fitted.save(folder)
-    write_about(name, folder)
+    write_about(name, fitted.seed, folder)
 
 
-def load(folder: Path) -> tuple[str, Fitted]:
-    """Read a fitted forecaster and its name.
+def load(folder: Path) -> Fitted:
+    """Read a fitted forecaster.
 
     Raises ValueError, one line with the file, when the folder does not hold one as it was written.
     """
+    from predictdyn.forecasters._fitted import fitted_from
     from predictdyn.forecasters._kept import FIT, read_about
 
-    name = read_about(folder)
+    name, seed = read_about(folder)
     try:
-        return name, forecaster(name).load(folder)
+        return fitted_from(forecaster(name), folder, seed)
     except (KeyError, TypeError, IndexError, AttributeError) as error:
         raise ValueError(
             f"{folder}: {name} cannot read it ({type(error).__name__}: {error}); it is of another version; {FIT}"

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from predictdyn.curves import Curves
-from predictdyn.fitting.crossed import Given, Solved
+from predictdyn.fitting.multitask_gp import Given, Solved
 from predictdyn.forecast import DRAWS, seed_for
 from predictdyn.lines import Line, Task, tasks
 from predictdyn.scales import Scale

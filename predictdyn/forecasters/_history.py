@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +18,8 @@ RUNS = "history_runs.parquet"
 EVENTS = "history_events.parquet"
 METRICS = "history_metrics.json"
 HISTORY_FILES = (HISTORY, RUNS, EVENTS, METRICS)
+LEARNT = "learnt.npz"
+LEARNT_NAMES = "learnt.json"
 POINT_COLUMNS = [*KEY, "value", "stderr"]
 
 
@@ -122,3 +126,29 @@ def _finite(file: Path, table: pd.DataFrame, columns: Sequence[str]) -> None:
 
 def _words(error: object) -> str:
     return " ".join(str(error).split())[:160]
+
+
+def write_learnt(learnt: Mapping[str, Mapping[str, np.ndarray]], folder: Path) -> None:
+    """What was learnt of a history, arrays by key and name, as npz, and the keys as JSON."""
+    names = [[key, name] for key in sorted(learnt) for name in sorted(learnt[key])]
+    arrays: dict[str, Any] = {f"a{i}": learnt[key][name] for i, (key, name) in enumerate(names)}
+    np.savez_compressed(folder / LEARNT, **arrays)
+    (folder / LEARNT_NAMES).write_text(json.dumps(names, indent=1), encoding="utf-8")
+
+
+def read_learnt(folder: Path) -> dict[str, dict[str, np.ndarray]]:
+    """Back from `write_learnt`; ValueError, one line with the file, where it cannot be read."""
+    file = folder / LEARNT
+    try:
+        names = json.loads((folder / LEARNT_NAMES).read_text(encoding="utf-8"))
+        found: dict[str, dict[str, np.ndarray]] = {}
+        with np.load(file, allow_pickle=False) as arrays:
+            for i, (key, name) in enumerate(names):
+                found.setdefault(key, {})[name] = arrays[f"a{i}"]
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{file}: cannot be read as what was learnt ({_words(error)})") from None
+    for key, of_key in found.items():
+        for name, array in of_key.items():
+            if array.dtype.kind == "f" and np.isnan(array).any():
+                raise ValueError(f"{file}: {name} of {key!r} must be finite numbers")
+    return found

@@ -12,20 +12,20 @@ from predictdyn import __version__
 from predictdyn.forecasters._history import HISTORY_FILES, read_history
 
 ABOUT = "model.json"
-FORMAT = 2
+FORMAT = 3
 FIT = "fit the model again"
 
 
-def write_about(name: str, folder: Path) -> None:
+def write_about(name: str, seed: int, folder: Path) -> None:
     """Write model.json, once all other files of the model are there."""
     files = {file.name: _hash(file) for file in sorted(folder.iterdir()) if file.name != ABOUT}
-    about: dict[str, Any] = {"forecaster": name, "format": FORMAT, "files": files}
+    about: dict[str, Any] = {"forecaster": name, "seed": seed, "format": FORMAT, "files": files}
     about |= {"check": _check(about), "predictdyn": __version__}
     (folder / ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
 
 
-def read_about(folder: Path) -> str:
-    """The name of the forecaster that a folder holds, whole and unchanged; ValueError, one line, where it does not."""
+def read_about(folder: Path) -> tuple[str, int]:
+    """Name and seed of the forecaster that a folder holds, unchanged; ValueError, one line, where it does not."""
     file = folder / ABOUT
     if not file.is_file():
         raise ValueError(f"{folder} is not a fitted forecaster: expected {ABOUT} written by `predictdyn fit`")
@@ -37,9 +37,9 @@ def read_about(folder: Path) -> str:
         raise ValueError(f"{file}: expected an object, found {_kind(about)}; {FIT}")
     if about.get("format") != FORMAT or isinstance(about["format"], bool):
         raise ValueError(f"{file}: format is {about.get('format')!r}, this version reads format {FORMAT}; {FIT}")
-    name, files = about.get("forecaster"), about.get("files")
-    if not isinstance(name, str) or not isinstance(files, dict) or not files:
-        raise ValueError(f"{file}: expected forecaster (text) and files (an object); {FIT}")
+    name, seed, files = (about.get(key) for key in ("forecaster", "seed", "files"))
+    if not isinstance(name, str) or type(seed) is not int or not isinstance(files, dict) or not files:
+        raise ValueError(f"{file}: expected forecaster (text), seed (a whole number) and files (an object); {FIT}")
     if about.get("check") != _check(about):
         raise ValueError(f"{file}: is not as it was written; {FIT}")
     for other, value in files.items():
@@ -47,7 +47,7 @@ def read_about(folder: Path) -> str:
             raise ValueError(f"{folder / other}: is missing; {FIT}")
         if _hash(folder / other) != value:
             raise ValueError(f"{_wrong(folder / other)}; {FIT}")
-    return name
+    return name, seed
 
 
 def _wrong(file: Path) -> str:
@@ -72,7 +72,7 @@ def _json(file: Path) -> Any:
 
 def _check(about: Mapping[str, Any]) -> str:
     """A hash of what model.json says itself."""
-    said = json.dumps([about["forecaster"], about["format"], about["files"]], sort_keys=True)
+    said = json.dumps([about["forecaster"], about["seed"], about["format"], about["files"]], sort_keys=True)
     return hashlib.sha256(said.encode("utf-8")).hexdigest()
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from predictdyn.covariates import encoder_for
-from predictdyn.fitting.change import REACH, Runs
+from predictdyn.fitting.change_gp import REACH, Runs
 
 FARTHEST = 2.0  # sds of size beyond the largest that its linear effect may go on
 PER_SIZE = 0.5  # of them for each size by which it is known: two points make any line

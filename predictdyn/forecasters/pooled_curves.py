@@ -11,8 +11,8 @@ import pandas as pd
 
 from predictdyn.curves import Curves
 from predictdyn.fitting import whole
-from predictdyn.fitting.change import Runs
-from predictdyn.fitting.crossed import Given
+from predictdyn.fitting.change_gp import Runs
+from predictdyn.fitting.multitask_gp import Given
 from predictdyn.forecast import Forecast
 from predictdyn.forecasters._crossed import (
     FEWEST_FAMILIES,

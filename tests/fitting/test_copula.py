@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from predictdyn.fitting.copula import LEAST_EIGENVALUE, correlation, coupled, left_over, normal_scores, ranks
+from predictdyn.fitting.copula import LEAST_EIGENVALUE, correlation, coupled, residuals, normal_scores, ranks
 
 
 def normals(n, d, corr, seed=0):
@@ -19,13 +19,13 @@ def test_a_line_is_taken_away_whatever_a_fifth_of_the_runs_does():
     noise = 0.1 * rng.standard_normal(200)
     change = 2.0 - 0.7 * level + noise
     change[:40] = 1e3
-    left = left_over(level, change)[40:]
+    left = residuals(level, change)[40:]
     # The centre is a median as well, so a fifth of wild runs moves it by a fraction of the noise.
     assert_allclose(left - left.mean(), (noise - noise[40:].mean())[40:], atol=0.1)
 
 
 def test_missing_values_stay_missing_and_equal_levels_have_no_slope():
-    left = left_over(np.array([1.0, 1.0, np.nan, 1.0]), np.array([0.0, 2.0, 5.0, 1.0]))
+    left = residuals(np.array([1.0, 1.0, np.nan, 1.0]), np.array([0.0, 2.0, 5.0, 1.0]))
     assert_array_equal(left, [-1.0, 1.0, np.nan, 0.0])
 
 

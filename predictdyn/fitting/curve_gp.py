@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from predictdyn.fitting.change import Runs, kernels, matern
-from predictdyn.fitting.crossed import Ahead, Given, Solved, given, mode, solved
+from predictdyn.fitting.change_gp import Runs, kernels, matern
+from predictdyn.fitting.multitask_gp import Ahead, Given, Solved, given, mode, solved
 
 EFFECTS = ("constant", "size", "distance", "rest", "family", "run")
 TIMES = ("constant", "linear", "bent")

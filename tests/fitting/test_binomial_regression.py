@@ -6,8 +6,8 @@ from numpy.testing import assert_allclose
 from scipy.sparse import csr_matrix
 from scipy.stats import binom, norm, t
 
-from predictdyn.fitting import counts
-from predictdyn.fitting.counts import Counts
+from predictdyn.fitting import binomial_regression as counts
+from predictdyn.fitting.binomial_regression import Counts
 
 GRID = np.linspace(-80, 80, 40001)
 LEVELS = [0.1, 0.25, 0.5, 0.75, 0.9]

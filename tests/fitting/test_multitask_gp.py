@@ -5,9 +5,10 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.linalg import block_diag
 
-from predictdyn.fitting import change, whole
-from predictdyn.fitting.change import Rows, Runs
-from predictdyn.fitting.crossed import mode, solved
+from predictdyn.fitting import change_gp as change
+from predictdyn.fitting import curve_gp as whole
+from predictdyn.fitting.change_gp import Rows, Runs
+from predictdyn.fitting.multitask_gp import mode, solved
 
 rng = np.random.default_rng(0)
 

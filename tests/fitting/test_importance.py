@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from predictdyn.fitting.around import cloud, sampled
+from predictdyn.fitting.importance import cloud, sampled
 from predictdyn.fitting.structural import FLOOR, Bundle, Series, bundle
 from predictdyn.fitting.structural import sampled as structural_sampled
 from predictdyn.forms import BY_NAME

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from predictdyn.fitting.crossed import Ahead, Given, Solved, given, mode, solved
+from predictdyn.fitting.multitask_gp import Ahead, Given, Solved, given, mode, solved
 
 EFFECTS = ("constant", "size", "level", "slope", "distance", "rest", "family", "run")
 SHARED = ("constant", "size", "level", "slope")  # these load on every row; the others on every run

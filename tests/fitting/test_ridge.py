@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from predictdyn.fitting.shrunken import PENALTIES, Shrunken
+from predictdyn.fitting.ridge import PENALTIES, Shrunken
 
 
 @pytest.fixture

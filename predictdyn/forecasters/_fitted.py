@@ -1,0 +1,82 @@
+"""Fitted: a model and the runs it has learnt from; what all models have in common is written here, once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from predictdyn.curves import Curves
+from predictdyn.forecast import DRAWS, Forecast, Latent, Model
+from predictdyn.forecasters._history import read_history, read_learnt, write_history, write_learnt
+from predictdyn.joint import couple
+from predictdyn.problem import History, Problem
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A model with its history; ``seed`` is that of all that is learnt from the history alone."""
+
+    model: Model
+    past: History
+    seed: int = 0
+
+    @property
+    def history(self) -> Curves:
+        """The runs it was fitted on: who asks of one of these runs must know."""
+        return self.past.curves
+
+    def forecast(self, observed: Curves, target: pd.DataFrame, *, seed: int = 0) -> Forecast:
+        """Joint draws of each target (run, metric, step), from the beginning of its run."""
+        problem = Problem(self.past, observed, target.reset_index(drop=True), seed, self.seed)
+        return couple(self.answer(problem), self.past, observed, seed=seed)
+
+    def answer(self, problem: Problem) -> Forecast:
+        """Draws of each row of a problem, not coupled: each row's draws are in an order of their own."""
+        return in_units(problem, with_fallback(problem, self.model.latent(problem)))
+
+    def save(self, folder: Path) -> None:
+        """Write the history and what was learnt of it into an existing, empty folder, as parquet, JSON and npz."""
+        prepare = getattr(self.model, "prepare", None)
+        if prepare is not None and len(self.history.points):
+            prepare(self.past, self.seed)
+        write_history(self.history, folder)
+        write_learnt(self.past.learnt, folder)
+
+
+def fitted_from(model: Model, folder: Path, seed: int) -> Fitted:
+    """Back from `Fitted.save`."""
+    return Fitted(model, History(read_history(folder), read_learnt(folder)), seed)
+
+
+def with_fallback(problem: Problem, latent: Latent) -> Latent:
+    """The same answer; rows whose status is not ok get the draws of the last value, which always has some."""
+    from predictdyn.forecasters.baselines import LAST_VALUE
+
+    short = np.flatnonzero(latent.status != "ok")
+    if not len(short):
+        return latent
+    instead = LAST_VALUE.latent(problem)
+    draws, status = latent.draws.copy(), latent.status.copy()
+    draws[short] = instead.draws[short]
+    # Where the last value has fallen back too, its word says more.
+    plain = instead.status[short] == "ok"
+    status[short] = np.where(plain, status[short], instead.status[short])
+    return Latent(draws, status)
+
+
+def in_units(problem: Problem, latent: Latent) -> Forecast:
+    """Latent draws as a forecast in each metric's units."""
+    draws = np.empty_like(latent.draws)
+    for panel in problem.panels:
+        rows = np.concatenate([query.rows for query in panel.queries])
+        draws[rows] = panel.scale.value(latent.draws[rows])
+    return Forecast(problem.target, draws, latent.status)
+
+
+def no_answer(problem: Problem, why: str) -> Latent:
+    """No row has an answer yet, and why."""
+    n = len(problem.target)
+    return Latent(np.zeros((n, DRAWS)), np.full(n, why, dtype=object))

@@ -1,0 +1,246 @@
+"""Problem: all that a model may look at, and what is asked of it; tables become arrays here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import pandas as pd
+
+from predictdyn.curves import Curve, Curves
+from predictdyn.scales import Scale, scale_for
+
+SLACK = 1.02  # how far beyond its last point a curve speaks
+NOTHING = np.zeros(0)
+Answer = TypeVar("Answer")
+
+
+class LatentCurve(NamedTuple):
+    """One curve, ready to model. Arrays (t,): progress of the planned run, latent value, latent standard error."""
+
+    run: str
+    family: str
+    progress: np.ndarray
+    latent: np.ndarray
+    stderr: np.ndarray
+
+    def truncate(self, progress: float) -> LatentCurve:
+        """The points up to and including a progress of the run."""
+        n = int(np.searchsorted(self.progress, progress * (1 + 1e-9), side="right"))
+        return self._replace(progress=self.progress[:n], latent=self.latent[:n], stderr=self.stderr[:n])
+
+    def at(self, progress: np.ndarray) -> np.ndarray:
+        """Latent values at progress (m,), linear in `log_progress` between points, constant outside: (m,)."""
+        if not len(self.progress):
+            return np.full(np.shape(progress), np.nan)
+        return np.interp(log_progress(progress), log_progress(self.progress), self.latent)
+
+    def reaches(self, progress: np.ndarray | float) -> np.ndarray:
+        """Whether the curve was logged as far as a progress (a number, or (m,)); one that ends less than 2 % before was.
+
+        >>> curve = LatentCurve("a", "a", np.array([0.1, 0.99]), np.zeros(2), np.zeros(2))
+        >>> curve.reaches(np.array([0.5, 1.0, 1.1])).tolist()
+        [True, True, False]
+        """
+        return np.asarray(progress <= self.reaches_to)
+
+    @property
+    def reaches_to(self) -> float:
+        """The progress that it is taken to have been logged to, -1 where nothing was."""
+        # A tie is one whatever the rounding.
+        return float(self.progress[-1]) * SLACK + 1e-12 if len(self.progress) else -1.0
+
+
+class Query(NamedTuple):
+    """The targets of one run: rows of the target table and the progress of the run they lie at, each (m,)."""
+
+    run: str
+    rows: np.ndarray
+    progress: np.ndarray
+
+
+class Panel(NamedTuple):
+    """One metric: the finished curves to learn from, what is observed of the runs in question, and what is asked."""
+
+    metric: str
+    scale: Scale
+    chance: float | None  # on the latent scale
+    context: dict[str, LatentCurve]
+    observed: dict[str, LatentCurve]  # of every run in question; empty arrays where nothing was seen
+    queries: list[Query]
+
+
+def log_progress(progress: np.ndarray) -> np.ndarray:
+    """A time axis between linear and logarithmic, 0 at the start and 1 at the planned end: ln(1 + 1000 x)/ln 1001.
+
+    Training changes by orders of magnitude of steps, but step 0 has no logarithm.
+
+    >>> log_progress(np.array([0.0, 1.0])).tolist()
+    [0.0, 1.0]
+    """
+    return np.log1p(1000.0 * np.asarray(progress, dtype=float)) / np.log(1001.0)
+
+
+def progress_at(log_progress: np.ndarray) -> np.ndarray:
+    """The progress of the run at a number of `log_progress`.
+
+    >>> progress_at(np.array([0.0, 1.0])).round(9).tolist()
+    [0.0, 1.0]
+    """
+    return np.expm1(np.asarray(log_progress, dtype=float) * np.log(1001.0)) / 1000.0
+
+
+class History:
+    """The runs to learn from, and what has been computed of them so far: one for all models, folds and questions.
+
+    `once` keeps what is quick to compute again; `learnt` keeps arrays that are saved with a fitted model. Both must
+    follow from the history and the key alone, so that no answer depends on what was asked before.
+    """
+
+    def __init__(self, curves: Curves, learnt: Mapping[str, dict[str, np.ndarray]] | None = None) -> None:
+        self.curves = curves
+        self.learnt: dict[str, dict[str, np.ndarray]] = dict(learnt or {})
+        self._computed: dict[Hashable, Any] = {}
+
+    def __repr__(self) -> str:
+        return f"History({len(self.curves.runs)} runs, {len(self.curves.points)} points)"
+
+    def once(self, key: Hashable, make: Callable[[], Answer]) -> Answer:
+        """What ``make`` gives, computed the first time the key is met."""
+        if key not in self._computed:
+            self._computed[key] = make()
+        answer: Answer = self._computed[key]
+        return answer
+
+    def learn(self, key: str, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        """Arrays by name, learnt the first time the key is met, and saved with a fitted model."""
+        if key not in self.learnt:
+            self.learnt[key] = make()
+        return self.learnt[key]
+
+    @cached_property
+    def by_metric(self) -> dict[str, dict[str, Curve]]:
+        """The curves of each metric, by run."""
+        return _by_metric(self.curves)
+
+    @cached_property
+    def plan(self) -> dict[str, tuple[str, float]]:
+        """Family and planned end of each run."""
+        return _plan(self.curves)
+
+    def latent(self, metric: str, scale: Scale) -> dict[str, LatentCurve]:
+        """All curves of a metric on a latent scale, by run."""
+        key = ("latent", metric, scale.floor, scale.unit)
+        curves = self.by_metric.get(metric, {})
+        return self.once(key, lambda: {run: _latent(run, one, self.plan, scale) for run, one in curves.items()})
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Everything a model may look at, and what is asked: ``target`` has the columns run, metric, step (n rows).
+
+    ``fit_seed`` is for what is learnt from the history, ``seed`` for draws. In a replay of finished runs ``whole`` is
+    the history with them: what is learnt of all runs together and hardly of any one of them may be taken from there.
+    """
+
+    history: History
+    observed: Curves
+    target: pd.DataFrame
+    seed: int
+    fit_seed: int = 0
+    whole: History | None = field(default=None, repr=False)
+
+    def seeded(self, seed: int, fit_seed: int) -> Problem:
+        """The same problem with other random numbers; what was computed of it is shared."""
+        other = replace(self, seed=seed, fit_seed=fit_seed)
+        other.__dict__.update({name: value for name, value in self.__dict__.items() if name in _SHARED})
+        return other
+
+    @cached_property
+    def panels(self) -> list[Panel]:
+        """One panel per metric that is asked for, in the order of first mention.
+
+        Scales come from visible values only. Raises ValueError for a run or a metric that neither table knows.
+        """
+        for run in pd.unique(self.target["run"]):
+            if run not in self.observed.runs.index:
+                raise ValueError(f"target asks for run {run!r}, which has no row in the seen runs")
+        return [self.panel(name) for name in pd.unique(self.target["metric"])]
+
+    def panel(self, name: str) -> Panel:
+        """The panel of a metric, whether it is asked for or not."""
+        if name not in self._panels:
+            self._panels[name] = self._panel(name)
+        return self._panels[name]
+
+    @cached_property
+    def metrics(self) -> dict[str, Any]:
+        """All metrics of both tables, by name."""
+        return {**self.history.curves.metrics, **self.observed.metrics}
+
+    @cached_property
+    def progress(self) -> np.ndarray:
+        """The progress of its run that each row of the target lies at, (n,)."""
+        end = self.target["run"].map(self.observed.runs["last_step"].astype(float))
+        return self.target["step"].to_numpy(dtype=float) / end.to_numpy(dtype=float)
+
+    @cached_property
+    def _panels(self) -> dict[str, Panel]:
+        return {}
+
+    @cached_property
+    def _observed(self) -> tuple[dict[str, dict[str, Curve]], dict[str, tuple[str, float]]]:
+        return _by_metric(self.observed), _plan(self.observed)
+
+    @cached_property
+    def _rows(self) -> dict[str, dict[str, np.ndarray]]:
+        """Rows of the target by metric and run."""
+        rows: dict[str, dict[str, list[int]]] = {}
+        for row, (run, name) in enumerate(zip(self.target["run"], self.target["metric"], strict=True)):
+            rows.setdefault(name, {}).setdefault(run, []).append(row)
+        return {name: {run: np.array(some) for run, some in of.items()} for name, of in rows.items()}
+
+    def _panel(self, name: str) -> Panel:
+        if name not in self.metrics:
+            raise ValueError(f"target asks for metric {name!r}; known are {', '.join(sorted(self.metrics)[:20])}")
+        curves, plan = self._observed
+        past, begun = self.history.by_metric.get(name, {}), curves.get(name, {})
+        metric = self.metrics[name]
+        values = [curve.value for curve in (*past.values(), *begun.values())]
+        scale = scale_for(metric, np.concatenate([NOTHING, *values]))
+        context = self.history.latent(name, scale)
+        observed = {
+            run: _latent(run, begun[run], plan, scale)
+            if run in begun
+            else LatentCurve(run, plan[run][0], NOTHING, NOTHING, NOTHING)
+            for run in plan
+        }
+        queries = [Query(run, rows, self.progress[rows]) for run, rows in self._rows.get(name, {}).items()]
+        chance = None if metric.chance is None else float(scale.latent(np.array(metric.chance)))
+        scale = scale.below([line.latent for line in (*context.values(), *observed.values())])
+        return Panel(name, scale, chance, context, observed, queries)
+
+
+# What of a problem does not depend on its seeds.
+_SHARED = ("panels", "metrics", "progress", "_panels", "_observed", "_rows")
+
+
+def _by_metric(curves: Curves) -> dict[str, dict[str, Curve]]:
+    grouped: dict[str, dict[str, Curve]] = {}
+    for (run, metric), curve in curves.by_key.items():
+        grouped.setdefault(metric, {})[run] = curve
+    return grouped
+
+
+def _plan(curves: Curves) -> dict[str, tuple[str, float]]:
+    runs = curves.runs
+    return dict(zip(runs.index, zip(runs["family"], runs["last_step"].astype(float), strict=True), strict=True))
+
+
+def _latent(run: str, curve: Curve, plan: Mapping[str, tuple[str, float]], scale: Scale) -> LatentCurve:
+    family, planned = plan[run]
+    stderr = scale.latent_stderr(curve.value, curve.stderr)
+    return LatentCurve(run, family, curve.step / planned, scale.latent(curve.value), stderr)
