@@ -84,6 +84,7 @@ def fit(
     """Learn from the finished runs of DATA, and keep what was learnt."""
     from predictdyn.backtest.live import ended
     from predictdyn.backtest.writing import new_folder
+    from predictdyn.forecasters import fit as fit_model
     from predictdyn.forecasters import forecaster, save
 
     one = forecaster(name)
@@ -92,7 +93,7 @@ def fit(
     if not len(done):
         raise ValueError(f"{data}: no run has reached its planned last_step, so there is nothing to learn from")
     with spinner(f"fitting {name} on {len(done)} finished runs", quiet=quiet), new_folder(out) as folder:
-        save(name, one.fit(curves.of_runs(done), seed=seed), folder)
+        save(fit_model(one, curves.of_runs(done), seed=seed), folder)
     say(f"{name}, fitted on {len(done)} finished runs -> {out}")
 
 
@@ -133,11 +134,12 @@ def forecast(
 ) -> None:  # fmt: skip
     """Forecast the runs of DATA that have not ended, and publish a page."""
     from predictdyn.backtest.folder import provenance, write_json
-    from predictdyn.backtest.live import answer, question, without
+    from predictdyn.backtest.live import answer, larger, question, without
     from predictdyn.backtest.writing import check_new, new_folder
     from predictdyn.effects import check, comparison
     from predictdyn.events import parse
     from predictdyn.forecasters import DEFAULT, forecaster
+    from predictdyn.forecasters import fit as fit_model
     from predictdyn.forecasters import load as load_model
     from predictdyn.report import publish
 
@@ -149,7 +151,8 @@ def forecast(
     if model is None:
         one = forecaster(name or DEFAULT)
     else:
-        name, fitted = load_model(model)
+        fitted = load_model(model)
+        name = fitted.model.name
     read, warned = _read(data, source, settings)
     curves = _needed(read, listed(metrics))
     ask = question(curves, runs=listed(runs), metrics=listed(metrics), upto=upto, cutoff=cutoff, at=step)
@@ -158,12 +161,14 @@ def forecast(
         check(ask.history, ask.seen, intervention)
     with spinner(f"forecasting {ask.target['run'].nunique()} runs", quiet=quiet), new_folder(out) as folder:
         if model is None:
-            name, fitted = one.name, one.fit(ask.history, seed=seed)
+            name, fitted = one.name, fit_model(one, ask.history, seed=seed)
+            said = larger(ask)
         else:
-            fitted, said = without(fitted, forecaster(str(name)), curves, ask, seed=seed)
-            warned += said
-            for line in said:
-                click.echo(line, err=True)
+            fitted, said = without(fitted, curves, ask)
+            said += larger(ask._replace(history=fitted.history))
+        warned += said
+        for line in said:
+            click.echo(line, err=True)
         forecast, rows = answer(curves, ask, fitted, str(name), folder, events=asked, seed=seed)
         effects = comparison(forecast, ask.history, ask.seen, planned, seed=seed) if planned else None
         if effects is not None:
@@ -201,7 +206,7 @@ def forecast(
 @SOURCE
 @SET
 @click.option(
-    "--forecasters", default="all", show_default=True, metavar="A,B|all", help="Baselines always run as well."
+    "--forecasters", default="auto", show_default=True, metavar="A,B|all", help="Baselines always run as well."
 )
 @click.option("--cutoffs", default="0.1,0.25,0.5", show_default=True, help="Shares of the planned run that are seen.")
 @METRICS

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Hashable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
@@ -39,7 +39,7 @@ class LatentCurve(NamedTuple):
         return np.interp(log_progress(progress), log_progress(self.progress), self.latent)
 
     def reaches(self, progress: np.ndarray | float) -> np.ndarray:
-        """Whether the curve was logged as far as a progress (a number, or (m,)); one that ends less than 2 % before was.
+        """Whether the curve was logged as far as a progress, a number or (m,); one that ends less than 2 % before was.
 
         >>> curve = LatentCurve("a", "a", np.array([0.1, 0.99]), np.zeros(2), np.zeros(2))
         >>> curve.reaches(np.array([0.5, 1.0, 1.1])).tolist()
@@ -97,11 +97,16 @@ class History:
     """The runs to learn from, and what has been computed of them so far: one for all models, folds and questions.
 
     `once` keeps what is quick to compute again; `learnt` keeps arrays that are saved with a fitted model. Both must
-    follow from the history and the key alone, so that no answer depends on what was asked before.
+    follow from the history and the key alone, so that no answer depends on what was asked before. In a replay ``whole``
+    is the history with the runs that are replayed: what is learnt of all runs together and hardly of any one of them
+    may be taken from there.
     """
 
-    def __init__(self, curves: Curves, learnt: Mapping[str, dict[str, np.ndarray]] | None = None) -> None:
+    def __init__(
+        self, curves: Curves, learnt: Mapping[str, dict[str, np.ndarray]] | None = None, whole: History | None = None
+    ) -> None:
         self.curves = curves
+        self.whole = whole
         self.learnt: dict[str, dict[str, np.ndarray]] = dict(learnt or {})
         self._computed: dict[Hashable, Any] = {}
 
@@ -133,17 +138,24 @@ class History:
 
     def latent(self, metric: str, scale: Scale) -> dict[str, LatentCurve]:
         """All curves of a metric on a latent scale, by run."""
-        key = ("latent", metric, scale.floor, scale.unit)
-        curves = self.by_metric.get(metric, {})
-        return self.once(key, lambda: {run: _latent(run, one, self.plan, scale) for run, one in curves.items()})
+        return self.once(("latent", metric, scale.floor, scale.unit), lambda: self._latent(metric, scale))
+
+    def _latent(self, metric: str, scale: Scale) -> dict[str, LatentCurve]:
+        if self.whole is not None:
+            every = self.whole.latent(metric, scale)
+            return {run: every[run] for run in self.by_metric.get(metric, {})}
+        return {run: _latent(run, one, self.plan, scale) for run, one in self.by_metric.get(metric, {}).items()}
+
+    def without(self, runs: Collection[str]) -> History:
+        """The history that a replay of some of its runs may learn from: all others."""
+        return History(self.curves.of_runs(self.curves.runs.index.difference(list(runs))), whole=self)
 
 
 @dataclass(frozen=True)
 class Problem:
     """Everything a model may look at, and what is asked: ``target`` has the columns run, metric, step (n rows).
 
-    ``fit_seed`` is for what is learnt from the history, ``seed`` for draws. In a replay of finished runs ``whole`` is
-    the history with them: what is learnt of all runs together and hardly of any one of them may be taken from there.
+    ``fit_seed`` is for what is learnt from the history, ``seed`` for draws.
     """
 
     history: History
@@ -151,11 +163,16 @@ class Problem:
     target: pd.DataFrame
     seed: int
     fit_seed: int = 0
-    whole: History | None = field(default=None, repr=False)
+
+    @property
+    def whole(self) -> History | None:
+        """In a replay of finished runs, the history with them (`History.whole`); else None."""
+        return self.history.whole
 
     def seeded(self, seed: int, fit_seed: int) -> Problem:
         """The same problem with other random numbers; what was computed of it is shared."""
         other = replace(self, seed=seed, fit_seed=fit_seed)
+        self._computed, self._panels  # noqa: B018 - made now, so that both have the same
         other.__dict__.update({name: value for name, value in self.__dict__.items() if name in _SHARED})
         return other
 
@@ -180,6 +197,27 @@ class Problem:
     def metrics(self) -> dict[str, Any]:
         """All metrics of both tables, by name."""
         return {**self.history.curves.metrics, **self.observed.metrics}
+
+    @cached_property
+    def scales(self) -> dict[str, Scale]:
+        """The latent scale of every metric."""
+        return {name: self.panel(name).scale for name in self.metrics}
+
+    @cached_property
+    def scales_key(self) -> tuple[tuple[float, float], ...]:
+        """What latent values of all metrics depend on."""
+        return tuple((scale.floor, scale.unit) for scale in self.scales.values())
+
+    def once(self, key: Hashable, make: Callable[[], Answer]) -> Answer:
+        """What ``make`` gives, computed once for all members; it must not depend on a seed."""
+        if key not in self._computed:
+            self._computed[key] = make()
+        answer: Answer = self._computed[key]
+        return answer
+
+    @cached_property
+    def _computed(self) -> dict[Hashable, Any]:
+        return {}
 
     @cached_property
     def progress(self) -> np.ndarray:
@@ -209,7 +247,9 @@ class Problem:
         curves, plan = self._observed
         past, begun = self.history.by_metric.get(name, {}), curves.get(name, {})
         metric = self.metrics[name]
-        values = [curve.value for curve in (*past.values(), *begun.values())]
+        # In a replay all runs are known, so that one scale serves all of them.
+        known = past if self.whole is None else self.whole.by_metric.get(name, {})
+        values = [curve.value for curve in (*known.values(), *begun.values())]
         scale = scale_for(metric, np.concatenate([NOTHING, *values]))
         context = self.history.latent(name, scale)
         observed = {
@@ -225,7 +265,7 @@ class Problem:
 
 
 # What of a problem does not depend on its seeds.
-_SHARED = ("panels", "metrics", "progress", "_panels", "_observed", "_rows")
+_SHARED = ("panels", "metrics", "scales", "scales_key", "progress", "_computed", "_panels", "_observed", "_rows")
 
 
 def _by_metric(curves: Curves) -> dict[str, dict[str, Curve]]:

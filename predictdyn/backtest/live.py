@@ -16,8 +16,10 @@ from predictdyn.backtest.plan import target_metrics
 from predictdyn.backtest.run import rows_of
 from predictdyn.curves import ENDED, Curves
 from predictdyn.events import JointEvent, probabilities
-from predictdyn.forecast import Fitted, Forecast, Forecaster
-from predictdyn.joint import together
+from predictdyn.forecast import Forecast, Model
+from predictdyn.forecasters import fit
+from predictdyn.forecasters._fitted import Fitted
+from predictdyn.forecasters._sizes import largest
 
 ALIKE = 5  # different values that two curves must share to be those of one run
 
@@ -98,6 +100,16 @@ def question(
     return Question(history, begun, target)
 
 
+def larger(ask: Question) -> list[str]:
+    """Words on runs in question that are larger than all finished ones: nothing has shown how such runs go on."""
+    return [
+        f"{run} is {ratio:.1f} x the largest finished run ({column}): the forecast reaches beyond what has been seen, "
+        "and its spread is learnt from the largest finished runs left out"
+        for run, (ratio, column) in largest(ask.history.runs, ask.seen.runs).items()
+        if ratio > 1
+    ]
+
+
 def _kin(runs: pd.DataFrame, some: Collection[str]) -> set[str]:
     """Runs (index of the table) that branched off from the same run as one of some did, or from it."""
     if "baseline" not in runs:
@@ -106,9 +118,7 @@ def _kin(runs: pd.DataFrame, some: Collection[str]) -> set[str]:
     return set(runs.index[baseline.isin(baseline.loc[list(some)])])
 
 
-def without(
-    fitted: Fitted, forecaster: Forecaster, curves: Curves, ask: Question, *, seed: int
-) -> tuple[Fitted, list[str]]:
+def without(fitted: Fitted, curves: Curves, ask: Question) -> tuple[Fitted, list[str]]:
     """A saved model that knows nothing of the end of the runs in question, and words for what was done to it.
 
     Where its history holds one of them, or a run that tells how they go on, all is learnt again without these.
@@ -124,7 +134,7 @@ def without(
     if not known and not cut:
         return fitted, []
     rest = history.of_runs(history.runs.index.difference(known))
-    again = forecaster.fit(Curves(rest.points, rest.runs, {**rest.metrics, **cut}, rest.events), seed=seed)
+    again = fit(fitted.model, Curves(rest.points, rest.runs, {**rest.metrics, **cut}, rest.events), seed=fitted.seed)
     if not known:
         return again, []
     some = ", ".join(known[:4]) + (", ..." if len(known) > 4 else "")
@@ -188,8 +198,7 @@ def answer(
 ) -> Answer:  # fmt: skip
     """Forecast, and write forecasts, paths, examples and metrics into ``folder``.
 
-    With ``events``, their probabilities as well; draws of a forecaster that are not joint are coupled by the history
-    of the question.
+    With ``events``, their probabilities as well.
     """
     now = {key: float(curve.step[-1]) for key, curve in ask.seen.by_key.items()}
     plan = ask.seen.runs["last_step"].astype(float).to_dict()
@@ -198,8 +207,6 @@ def answer(
         for run, metric in zip(ask.target["run"], ask.target["metric"], strict=True)
     ]
     unknown = np.full(len(ask.target), np.nan)
-    forecast = fitted.forecast(ask.seen, ask.target, seed=seed)
-    rows = rows_of(forecast, unknown, curves, forecaster=name, fold="live", cutoff=np.nan).assign(cutoff=share)
     shown = _shown(ask.target, curves)
     frames = []
     for run, metric, step in shown.itertuples(index=False):
@@ -208,10 +215,14 @@ def answer(
             pd.DataFrame({"run": run, "metric": metric, "step": np.geomspace(begin, float(step), PATH_POINTS)})
         )
     way = pd.concat(frames, ignore_index=True)
+    n = len(ask.target)
+    both = fitted.forecast(ask.seen, pd.concat([ask.target, way], ignore_index=True), seed=seed)
+    asked = np.arange(len(both.target)) < n
+    forecast = both.rows(asked)
+    rows = rows_of(forecast, unknown, curves, forecaster=name, fold="live", cutoff=np.nan).assign(cutoff=share)
     path = rows_of(
-        fitted.forecast(ask.seen, way, seed=seed), np.full(len(way), np.nan), curves,
-        forecaster=name, fold="live", cutoff=np.nan,
-    )  # fmt: skip
+        both.rows(~asked), np.full(len(way), np.nan), curves, forecaster=name, fold="live", cutoff=np.nan
+    )
     share_of = dict(zip(zip(ask.target["run"], ask.target["metric"], strict=True), share, strict=True))
     path["cutoff"] = [share_of[key] for key in zip(path["run"], path["metric"], strict=True)]
     keys = set(zip(shown["run"], shown["metric"], strict=True))
@@ -223,8 +234,7 @@ def answer(
         seen=True,
     )
     if events:
-        joint = forecast if forecast.joint else together(forecast, ask.history, ask.seen, seed=seed)
-        probabilities(joint, events).to_csv(folder / "probabilities.csv", index=False)
+        probabilities(forecast, events).to_csv(folder / "probabilities.csv", index=False)
     rows.to_parquet(folder / "forecasts.parquet", index=False)
     path.to_parquet(folder / "paths.parquet", index=False)
     examples.to_parquet(folder / "examples.parquet", index=False)

@@ -15,13 +15,13 @@ from predictdyn.backtest.plan import Plan
 from predictdyn.backtest.rules import RULES, warnings_for
 from predictdyn.backtest.run import run
 from predictdyn.curves import Curves
-from predictdyn.forecast import Forecaster
+from predictdyn.forecast import Model
 
 
 def replay(
     curves: Curves,
     plan: Plan,
-    forecasters: Sequence[Forecaster],
+    forecasters: Sequence[Model],
     baselines: Sequence[str],
     folder: Path,
     *,
@@ -38,10 +38,9 @@ def replay(
     """
     names = [one.name for one in forecasters]
     chosen = examples(curves, plan)
-    fallback = next(one for one in forecasters if one.name == baselines[0])
     done = run(
         curves, plan, forecasters, baselines,
-        fallback=fallback, paths=path_targets(curves, chosen), headline=headline,
+        paths=path_targets(curves, chosen), headline=headline,
         workers=workers, resume=resume, progress=progress,
     )  # fmt: skip
     if done.rows.empty:

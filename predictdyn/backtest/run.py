@@ -19,7 +19,10 @@ from predictdyn.backtest.pieces import Done, keep, kept, packed, unpacked
 from predictdyn.backtest.plan import Plan
 from predictdyn.backtest.writing import PIECE
 from predictdyn.curves import Curves
-from predictdyn.forecast import LEVELS, Fitted, Forecast, Forecaster, seed_for
+from predictdyn.forecast import LEVELS, Forecast, Model, seed_for
+from predictdyn.forecasters import forecaster
+from predictdyn.forecasters._fitted import Fitted
+from predictdyn.problem import History, Problem
 from predictdyn.scales import HUGE
 from predictdyn.secrets import shown
 from predictdyn.workers import Parent, end_with, parent
@@ -42,17 +45,16 @@ class Work(NamedTuple):
     """One piece: some forecasters on all cutoffs of one group. ``paths`` asks for the way there as well."""
 
     group: Group
-    forecasters: tuple[Forecaster, ...]
+    forecasters: tuple[Model, ...]
     paths: pd.DataFrame | None  # run, metric, step, cutoff
 
 
 def run(
     curves: Curves,
     plan: Plan,
-    forecasters: Sequence[Forecaster],
+    forecasters: Sequence[Model],
     baselines: Sequence[str],
     *,
-    fallback: Forecaster,
     paths: pd.DataFrame | None = None,
     headline: str | None = None,
     workers: int = 1,
@@ -65,7 +67,7 @@ def run(
     Work is cut into pieces (group x forecaster, all baselines together) that joblib spreads over ``workers`` processes,
     or over a cluster inside ``joblib.parallel_config(backend="dask")``. Finished pieces are kept under ``resume`` by a
     hash of all that they depend on, and are not done again; a damaged one is. A forecaster that raises gets the draws
-    of ``fallback`` and a status, but an OSError is a fault of the machine, and is raised. The rows do not depend on the
+    of the last value and a status, but an OSError is a fault of the machine, and is raised. The rows do not depend on the
     number of workers, on which other forecasters run, nor on what was kept.
     """
     from joblib import Parallel, delayed
@@ -82,7 +84,7 @@ def run(
     if not pieces:
         raise ValueError("nothing to backtest: no forecaster was named")
     data = _digest(curves) + _code()
-    jobs = (delayed(_piece)(curves, plan, piece, fallback, data, resume, parent()) for piece in pieces)
+    jobs = (delayed(_piece)(curves, plan, piece, data, resume, parent()) for piece in pieces)
     done: list[Done] = []
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given", category=UserWarning)
@@ -135,14 +137,14 @@ def rows_of(
 
 
 def _piece(
-    curves: Curves, plan: Plan, work: Work, fallback: Forecaster, data: str, resume: Path | None, started_by: Parent
+    curves: Curves, plan: Plan, work: Work, data: str, resume: Path | None, started_by: Parent
 ) -> Done:
     end_with(started_by)
     file = None if resume is None else resume / f"{_name(plan, work, data)}{PIECE}"
     before = None if file is None else kept(file)
     if before is not None:
         return before
-    new = packed(_worked(curves, plan, work, fallback))
+    new = packed(_worked(curves, plan, work))
     if file is not None:
         keep(new, file)
     # Packed and unpacked whether it is kept or not, so that types do not tell what was kept from what was not.
@@ -151,61 +153,55 @@ def _piece(
     return back
 
 
-def _worked(curves: Curves, plan: Plan, work: Work, fallback: Forecaster) -> Done:
+def _worked(curves: Curves, plan: Plan, work: Work) -> Done:
     rows, paths, seconds = [], [], {}
-    all_folds = list(folds(curves, work.group, plan))
-    for one in work.forecasters:
-        began = time.perf_counter()
-        seed = seed_for(plan.seed, work.group.name, one.name)
-        fitted = _fit(one, work.group.history, seed)
-        for fold in all_folds:
-            answer = _forecast(fitted, fallback, work.group.history, fold.seen, fold.target, seed)
-            table = _rows(answer, fold.truth, curves, one.name, fold)
+    history = History(work.group.history)
+    seed = seed_for(plan.seed, work.group.name)
+    for fold in folds(curves, work.group, plan):
+        asked = _with_paths(work.paths, fold)
+        n = len(fold.target)
+        problem = Problem(history, fold.seen, asked, seed, seed)
+        for one in work.forecasters:
+            began = time.perf_counter()
+            answer = _answer(one, problem)
+            table = _rows(answer.rows(np.arange(len(asked)) < n), fold.truth, curves, one.name, fold)
             rows.append(table.assign(status=table["status"].where(table["truth"].notna(), "censored")))
-            if work.paths is not None:
-                asked = work.paths[(work.paths["cutoff"] == fold.cutoff) | np.isnan(fold.cutoff)]
-                if len(asked):
-                    target = asked[["run", "metric", "step"]].reset_index(drop=True)
-                    way = _forecast(fitted, fallback, work.group.history, fold.seen, target, seed)
-                    paths.append(_rows(way, np.full(len(target), np.nan), curves, one.name, fold))
-        seconds[one.name] = time.perf_counter() - began
+            if len(asked) > n:
+                way = answer.rows(np.arange(len(asked)) >= n)
+                paths.append(_rows(way, np.full(len(asked) - n, np.nan), curves, one.name, fold))
+            seconds[one.name] = seconds.get(one.name, 0.0) + time.perf_counter() - began
     nothing = pd.DataFrame(columns=COLUMNS)
     some, ways = (pd.concat([table for table in tables if len(table)] or [nothing]) for tables in (rows, paths))
     return Done(some, ways, seconds)
+
+
+def _with_paths(paths: pd.DataFrame | None, fold: Fold) -> pd.DataFrame:
+    """The targets of a fold, and after them the steps on the way there that figures show."""
+    target = fold.target.reset_index(drop=True)
+    if paths is None:
+        return target
+    mine = paths[(paths["cutoff"] == fold.cutoff) | np.isnan(fold.cutoff)]
+    return pd.concat([target, mine[["run", "metric", "step"]]], ignore_index=True) if len(mine) else target
 
 
 def _rows(forecast: Forecast, truth: np.ndarray, curves: Curves, name: str, fold: Fold) -> pd.DataFrame:
     return rows_of(forecast, truth, curves, forecaster=name, fold=fold.group, cutoff=fold.cutoff)
 
 
-def _fit(forecaster: Forecaster, history: Curves, seed: int) -> Fitted | str:
-    """A fitted forecaster, or the words for why there is none: one bad member must not stop a backtest of twelve."""
+def _answer(one: Model, problem: Problem) -> Forecast:
+    """A forecast; that of the last value and why where the model raises: one must not stop a backtest of twelve."""
     try:
-        return forecaster.fit(history, seed=seed)
+        return Fitted(one, problem.history, problem.fit_seed).answer(problem)
     except OSError:
         raise
     except Exception as error:
-        return _why("fit", error)
+        plain = Fitted(forecaster("last_value"), problem.history, problem.fit_seed).answer(problem)
+        return Forecast(plain.target, plain.draws, np.full(len(plain.target), _why(error), dtype=object))
 
 
-def _why(what: str, error: Exception) -> str:
+def _why(error: Exception) -> str:
     """The status of rows that a forecaster had no answer for, which pages show."""
-    return str(shown(f"{what} failed: {type(error).__name__}: {error}"))[:200]
-
-
-def _forecast(
-    fitted: Fitted | str, fallback: Forecaster, history: Curves, seen: Curves, target: pd.DataFrame, seed: int
-) -> Forecast:
-    why = fitted if isinstance(fitted, str) else ""
-    if not isinstance(fitted, str):
-        try:
-            return fitted.forecast(seen, target, seed=seed)
-        except OSError:
-            raise
-        except Exception as error:
-            why = _why("forecast", error)
-    plain = fallback.fit(history, seed=seed).forecast(seen, target, seed=seed)
-    return Forecast(plain.target, plain.draws, np.full(len(target), why, dtype=object))
+    return str(shown(f"forecast failed: {type(error).__name__}: {error}"))[:200]
 
 
 def _digest(curves: Curves) -> str:

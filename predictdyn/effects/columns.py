@@ -9,7 +9,7 @@ import numpy as np
 
 from predictdyn.covariates import Encoder
 from predictdyn.curves import Curves
-from predictdyn.lines import Line
+from predictdyn.problem import LatentCurve
 
 FURTHEST = 3.0  # standard deviations: no run is taken to be further from the mean of the others
 SIZE = 2  # the first columns, on which the size of an error may depend too
@@ -24,7 +24,7 @@ class Moment(NamedTuple):
 
 
 def columns(
-    curves: Curves, lines: Sequence[Mapping[str, Line]], runs: Sequence[str], start: np.ndarray, moment: Moment,
+    curves: Curves, lines: Sequence[Mapping[str, LatentCurve]], runs: Sequence[str], start: np.ndarray, moment: Moment,
     plan: Encoder,
 ) -> np.ndarray:  # fmt: skip
     """Numbers (m, p) of m runs that are changed at shares ``start`` (m,); NaN where unknown.
@@ -61,8 +61,8 @@ def standard(columns: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     return apply
 
 
-def _last(line: Line | None, share: float) -> float:
-    n = 0 if line is None else int(np.searchsorted(line.share, share * (1 + 1e-9), side="right"))
+def _last(line: LatentCurve | None, share: float) -> float:
+    n = 0 if line is None else int(np.searchsorted(line.progress, share * (1 + 1e-9), side="right"))
     return float(line.latent[n - 1]) if line is not None and n else np.nan
 
 

@@ -9,9 +9,9 @@ from scipy import stats
 
 from predictdyn.effects.columns import SIZE, Moment, standard
 from predictdyn.effects.pairs import Pairs
-from predictdyn.fitting.crossfit import Answers, Examples, crossfit
-from predictdyn.fitting.ridge import Shrunken
-from predictdyn.fitting.voices import voices
+from predictdyn.fitting.crossfit import ConformalPrediction, Examples, crossfit
+from predictdyn.fitting.family_weights import family_weights
+from predictdyn.fitting.ridge import ShrunkenRidge
 from predictdyn.forecast import seed_for
 
 FOLDS = 10
@@ -36,8 +36,8 @@ NOTHING = Support(np.nan, np.nan, np.nan, 0, 0, False, "no effect known: too few
 BEFORE = Support(0.0, 0.0, 0.0, 0, 0, False, "before the intervention")
 
 
-def expected(shown: Pairs, at: np.ndarray, *, seed: int) -> Answers:
-    """The latent effect on runs with columns ``at`` (m, p), by a `Shrunken` regression that families left out judge.
+def expected(shown: Pairs, at: np.ndarray, *, seed: int) -> ConformalPrediction:
+    """The latent effect on runs with columns ``at`` (m, p), by a `ShrunkenRidge` that families left out judge.
 
     >>> rng = np.random.default_rng(0)
     >>> known = np.stack([np.zeros(40), rng.standard_normal(40)], axis=1)
@@ -50,12 +50,13 @@ def expected(shown: Pairs, at: np.ndarray, *, seed: int) -> Answers:
     size = shown.columns[:, :SIZE], at[:, :SIZE]
     known = tuple(np.where(np.isfinite(part), part, np.nan_to_num(_mean(size[0]))) for part in size)
     return crossfit(
-        lambda family, _: Shrunken(family), Examples(made(shown.columns), shown.difference, _units(shown)), made(at),
-        (known[0], known[1]), folds=FOLDS, seed=seed,
+        lambda family, _: ShrunkenRidge(family),
+        Examples(made(shown.columns), shown.difference, _units(shown)), made(at), (known[0], known[1]),
+        folds=FOLDS, seed=seed,
     )  # fmt: skip
 
 
-def drawn(effect: Answers, row: int, n: int, *, seed: int) -> np.ndarray:
+def drawn(effect: ConformalPrediction, row: int, n: int, *, seed: int) -> np.ndarray:
     r"""Draws (n,) of the latent effect on one of the runs that it was expected for.
 
     .. math:: \hat e + s \, (\sqrt{1 + 1/f} \; \epsilon_i + h \, \sigma t), \quad t \sim t_{f-1}
@@ -65,7 +66,7 @@ def drawn(effect: Answers, row: int, n: int, *, seed: int) -> np.ndarray:
     error: with a handful of families, of which each shows many arms, that is far too often.
     """
     rng = np.random.default_rng(seed_for(seed, "effect"))
-    chance, f = voices(effect.family), len(np.unique(effect.family))
+    chance, f = family_weights(effect.family), len(np.unique(effect.family))
     spread = np.sqrt(float(chance @ effect.error**2))
     error = np.sqrt(1 + 1 / f) * rng.choice(effect.error, size=n, p=chance)
     return effect.point[row] + effect.size[row] * (error + SMOOTH * spread * rng.standard_t(f - 1, size=n))

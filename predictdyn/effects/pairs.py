@@ -11,8 +11,8 @@ import pandas as pd
 from predictdyn.covariates import Encoder
 from predictdyn.curves import Curves
 from predictdyn.effects.columns import Moment, columns, standard
-from predictdyn.fitting.ridge import Shrunken
-from predictdyn.lines import Line
+from predictdyn.fitting.ridge import ShrunkenRidge
+from predictdyn.problem import LatentCurve
 from predictdyn.scales import Scale
 
 FEWEST = 4  # runs without the intervention, for a regression on them
@@ -50,7 +50,7 @@ def arms(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def pairs(
-    history: Curves, lines: Sequence[Mapping[str, Line]], scale: Scale, name: str, moment: Moment, plan: Encoder
+    history: Curves, lines: Sequence[Mapping[str, LatentCurve]], scale: Scale, name: str, moment: Moment, plan: Encoder
 ) -> Pairs:
     """All arms of an intervention ``name`` that have their baseline run; if there is none, all arms of it.
 
@@ -73,7 +73,7 @@ def pairs(
         of_plain = columns(history, lines, plain, np.full(len(plain), np.median(start)), moment, plan)
         made = standard(of_plain)
         final = np.array([end[run] for run in plain])
-        model = Shrunken(history.runs.loc[plain, "family"].to_numpy()).fit(made(of_plain), final - final.mean())
+        model = ShrunkenRidge(history.runs.loc[plain, "family"].to_numpy()).fit(made(of_plain), final - final.mean())
         without = final.mean() + model.predict(made(found))
     else:
         runs, with_it, found, start = [], with_it[:0], found[:0], start[:0]

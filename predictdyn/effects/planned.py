@@ -13,7 +13,7 @@ from predictdyn.effects.columns import Moment, columns
 from predictdyn.effects.model import BEFORE, NOTHING, Support, drawn, expected, supported
 from predictdyn.effects.pairs import arms, pairs
 from predictdyn.forecast import Forecast, seed_for
-from predictdyn.lines import Task, tasks
+from predictdyn.problem import History, Panel, Problem
 
 FEWEST = 4  # arms; an effect that fewer show is not forecast
 
@@ -57,25 +57,25 @@ def intervened(without: Forecast, history: Curves, seen: Curves, planned: Interv
     status, effect, latent = without.status.copy(), np.full(draws.shape, np.nan), np.full(draws.shape, np.nan)
     support = [NOTHING] * len(target)
     plan = _plan(history)
-    of_metric, levels = _tasks(history, seen, target)
+    of_metric, levels = _panels(history, seen, target)
     for (metric, moment), rows in _alike(target, seen, of_metric, planned).items():
         if moment.end <= moment.start:
             effect[rows], latent[rows] = 0.0, 0.0
             support = [BEFORE if row in rows else one for row, one in enumerate(support)]
             continue
-        task = of_metric[metric]
-        order = [task, *(other for other in levels if other is not task)]
-        shown = pairs(history, [one.past for one in order], task.scale, planned.name, moment, plan)
+        panel = of_metric[metric]
+        order = [panel, *(other for other in levels if other is not panel)]
+        shown = pairs(history, [one.context for one in order], panel.scale, planned.name, moment, plan)
         if len(shown.difference) < FEWEST:
             status[rows] = NOTHING.words
             continue
         runs = [str(run) for run in target["run"].iloc[rows]]
-        at = columns(seen, [one.seen for one in order], runs, np.full(len(runs), moment.start), moment, plan)
+        at = columns(seen, [one.observed for one in order], runs, np.full(len(runs), moment.start), moment, plan)
         known = expected(shown, at, seed=seed_for(seed, metric, planned.name))
         said = supported(shown, moment)
         for i, (row, run) in enumerate(zip(rows, runs, strict=True)):
             latent[row] = drawn(known, i, draws.shape[1], seed=seed_for(seed, run, metric, planned.name))
-            draws[row] = task.scale.value(task.scale.latent(without.draws[row]) + latent[row])
+            draws[row] = panel.scale.value(panel.scale.latent(without.draws[row]) + latent[row])
             effect[row], support[row] = draws[row] - without.draws[row], said
     if not np.isfinite(effect).any():
         raise ValueError(
@@ -122,28 +122,25 @@ def _schedules(curves: Curves) -> list[str]:
     return [name for name, metric in curves.metrics.items() if metric.known_ahead]
 
 
-def _tasks(history: Curves, seen: Curves, target: pd.DataFrame) -> tuple[dict[str, Task], list[Task]]:
-    """The lines of every metric that is asked for, and those of the outcomes, whose levels an effect may depend on."""
+def _panels(history: Curves, seen: Curves, target: pd.DataFrame) -> tuple[dict[str, Panel], list[Panel]]:
+    """The curves of every metric that is asked for, and those of the outcomes, whose levels an effect may depend on."""
     logged = set(history.points["metric"])
     outcomes = [name for name, metric in history.metrics.items() if metric.kind in OUTCOMES and name in logged]
-    wanted = dict.fromkeys([*target["metric"], *outcomes])
-    end = seen.runs["last_step"]
-    asked = [(run, name, float(end[run])) for name in wanted for run in dict.fromkeys(target["run"])]
-    every = pd.DataFrame(asked, columns=["run", "metric", "step"])
-    of_metric = {task.metric: task for task in tasks(history, seen, every)}
+    problem = Problem(History(history), seen, target, 0)
+    of_metric = {name: problem.panel(name) for name in dict.fromkeys([*target["metric"], *outcomes])}
     return of_metric, [of_metric[name] for name in outcomes]
 
 
 def _alike(
-    target: pd.DataFrame, seen: Curves, of_metric: dict[str, Task], planned: Intervention
+    target: pd.DataFrame, seen: Curves, of_metric: dict[str, Panel], planned: Intervention
 ) -> dict[tuple[str, Moment], list[int]]:
     """Rows of the target by metric and moment: they share what is learnt."""
     rows_of: dict[tuple[str, Moment], list[int]] = {}
     planned_end = seen.runs["last_step"].astype(float).to_dict()
     for row, (run, metric, step) in enumerate(target[["run", "metric", "step"]].itertuples(index=False)):
         last = planned_end[run]
-        lines = [task.seen[run] for task in of_metric.values()]
-        shown = max((float(line.share[-1]) for line in lines if len(line.share)), default=0.0)
+        curves = [panel.observed[run] for panel in of_metric.values()]
+        shown = max((float(curve.progress[-1]) for curve in curves if len(curve.progress)), default=0.0)
         moment = Moment(*(round(share, 9) for share in (shown, planned.step / last, float(step) / last)))
         rows_of.setdefault((metric, moment), []).append(row)
     return rows_of

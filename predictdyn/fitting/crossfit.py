@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from predictdyn.fitting.voices import voices
+from predictdyn.fitting.family_weights import family_weights
 
 LARGEST = 4.0  # an answer is at most so many times as unsure as the typical one, or as sure
 PULL = 0.1  # of the regression of sizes towards none, in units of its rows
@@ -48,7 +48,7 @@ class Examples(NamedTuple):
         return Examples(self.x[keep], self.y[keep], self.family[keep])
 
 
-class Answers(NamedTuple):
+class ConformalPrediction(NamedTuple):
     """Answers (m,), their sizes of error (m,), the errors over their size (n,), and the families (n,) they are of."""
 
     point: np.ndarray
@@ -56,11 +56,27 @@ class Answers(NamedTuple):
     error: np.ndarray
     family: np.ndarray
 
+    @staticmethod
+    def of(
+        point: np.ndarray, off: np.ndarray, family: np.ndarray, before: np.ndarray, now: np.ndarray
+    ) -> ConformalPrediction:
+        """Answers (m,) with what such answers were off (n,) on families (n,) left out.
+
+        The size of an error depends on ``before`` (n, q) there, and on ``now`` (m, q) here.
+        """
+        size, here = _sizes(np.abs(off), (before, now))
+        return ConformalPrediction(point, here, off / size, family)
+
+    def without(self, family: str) -> ConformalPrediction:
+        """The same answers, without the errors on one family."""
+        keep = self.family != family
+        return self._replace(error=self.error[keep], family=self.family[keep]) if keep.any() else self
+
 
 def crossfit(
     make: Make, rows: Examples, at: np.ndarray, rough: tuple[np.ndarray, np.ndarray], *, more: Sequence[Examples] = (),
     folds: int, seed: int,
-) -> Answers:  # fmt: skip
+) -> ConformalPrediction:  # fmt: skip
     """Answers at rows ``at`` (m, p) from n rows.
 
     ``rough``: what the size of an error may depend on, (n, q) and (m, q). ``more`` rows of the same families are learnt
@@ -78,7 +94,7 @@ def crossfit(
     """
     every = Examples(*(np.concatenate(part) for part in zip(rows, *more, strict=True)))
     off = rows.y - left_out(make, rows, every, folds=folds, seed=seed)
-    return with_errors(learnt(make, every, seed).predict(at), off, rows.family, rough)
+    return ConformalPrediction.of(learnt(make, every, seed).predict(at), off, rows.family, *rough)
 
 
 def left_out(make: Make, rows: Examples, every: Examples, *, folds: int, seed: int) -> np.ndarray:
@@ -99,14 +115,6 @@ def learnt(make: Make, rows: Examples, seed: int) -> Regressor:
     return one
 
 
-def with_errors(
-    point: np.ndarray, off: np.ndarray, family: np.ndarray, rough: tuple[np.ndarray, np.ndarray]
-) -> Answers:
-    """Answers (m,) with what they were off (n,) on families (n,) left out; ``rough`` as in `crossfit`."""
-    size, here = _sizes(np.abs(off), rough)
-    return Answers(point, here, off / size, family)
-
-
 def _sizes(off: np.ndarray, rough: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Typical errors (n,) and (m,) by ridge regression of the logarithm of errors (n,), in the units of the errors."""
     middle = max(float(np.median(off)), 1e-12)
@@ -120,8 +128,8 @@ def _sizes(off: np.ndarray, rough: tuple[np.ndarray, np.ndarray]) -> tuple[np.nd
     return typical, here
 
 
-def errors(answers: Answers, lots: np.ndarray, tails: np.ndarray) -> np.ndarray:
-    """Errors (s,) in units of their size, at lots (s,) in (0, 1) of their distribution; ``tails`` (s,) in (0, 1).
+def errors(answers: ConformalPrediction, uniforms: np.ndarray, tails: np.ndarray) -> np.ndarray:
+    """Errors (s,) in units of their size, at ``uniforms`` (s,) of their distribution; ``tails`` (s,) uniform, too.
 
     Between the errors it is interpolated; beyond the last of f families, on either side half of 1 / (f + 1), it goes
     on as the positive half of Student's t, in units of the standard deviation of the errors.
@@ -129,9 +137,9 @@ def errors(answers: Answers, lots: np.ndarray, tails: np.ndarray) -> np.ndarray:
     from scipy import stats
 
     order = np.argsort(answers.error, kind="stable")
-    error, weight, f = answers.error[order], voices(answers.family)[order], len(np.unique(answers.family))
+    error, weight, f = answers.error[order], family_weights(answers.family)[order], len(np.unique(answers.family))
     beyond = 0.5 / (f + 1)
     middle = beyond + (1 - 2 * beyond) * (np.cumsum(weight) - weight / 2)
-    found = np.interp(lots, middle, error)
+    found = np.interp(uniforms, middle, error)
     further = float(np.sqrt(np.sum(weight * error**2))) * stats.t.ppf(0.5 + tails / 2, TAIL)
-    return np.where(lots < beyond, error[0] - further, np.where(lots > 1 - beyond, error[-1] + further, found))
+    return np.where(uniforms < beyond, error[0] - further, np.where(uniforms > 1 - beyond, error[-1] + further, found))

@@ -15,11 +15,11 @@ import numpy as np
 PENALTIES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, np.inf)  # for each family, where columns have about unit size
 
 
-class Shrunken:
+class ShrunkenRidge:
     """A regressor for `crossfit`, made for rows of families (n,); with one family alone it answers zero.
 
     >>> x, family = np.linspace(-1, 1, 40)[:, None], np.repeat(np.arange(10), 4)
-    >>> model = Shrunken(family).fit(x, 2 + 3 * x[:, 0])
+    >>> model = ShrunkenRidge(family).fit(x, 2 + 3 * x[:, 0])
     >>> model.predict(np.array([[0.0], [1.0]])).round(1).tolist()
     [2.0, 5.0]
     """
@@ -29,7 +29,7 @@ class Shrunken:
         self.code, self.n_families, self.weight = code, len(names), 1 / count[code]
         self.intercept, self.slope, self.factor = 0.0, np.zeros(0), 0.0
 
-    def fit(self, x: np.ndarray, y: np.ndarray) -> Shrunken:
+    def fit(self, x: np.ndarray, y: np.ndarray) -> ShrunkenRidge:
         """Rows x (n, p) in columns of about unit size, answers y (n,)."""
         tried = [self._left_out(x, y, penalty) for penalty in PENALTIES]
         loss = [float(np.sum(self.weight * (y - out) ** 2)) for out in tried]

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from predictdyn.curves import Metric
-from predictdyn.fitting.voices import voices
-from predictdyn.scales import Scale, scale_for
+from predictdyn.fitting.family_weights import family_weights
+from predictdyn.scales import LEAST_RISE, Scale, scale_for
 from predictdyn.scores import crps
 
 FACTORS = (0.25, 2.0)  # the spread of a mixture is never changed by more
@@ -30,13 +30,15 @@ class Resolved(NamedTuple):
     truth: float
     scale: Scale
     metric: str
+    kind: str
     family: str
     good: np.ndarray
 
 
 def resolved(draws: np.ndarray, truth: float, metric: Metric, family: str, good: np.ndarray) -> Resolved:
     """Draws (k, s) of one target and what then happened."""
-    return Resolved(np.sort(draws, axis=1), truth, scale_for(metric, draws.ravel()), metric.name, family, good)
+    scale = scale_for(metric, draws.ravel())
+    return Resolved(np.sort(draws, axis=1), truth, scale, metric.name, metric.kind, family, good)
 
 
 def scaled(rows: Sequence[Resolved]) -> np.ndarray:
@@ -63,13 +65,13 @@ def _thinned(draws: np.ndarray) -> np.ndarray:
     return draws[:, ((np.arange(THINNED) + 0.5) * s / THINNED).astype(int)] if s > THINNED else draws
 
 
-def stack(rows: Sequence[Resolved], lean: np.ndarray, *, prior: float) -> np.ndarray:
-    r"""Weights (k,) on the simplex that minimise the mean CRPS of the mixture, pulled towards weights ``lean`` (k,).
+def stack(rows: Sequence[Resolved], prior_weights: np.ndarray, *, prior: float) -> np.ndarray:
+    r"""Weights (k,) on the simplex that minimise the mean CRPS of the mixture, pulled towards ``prior_weights`` (k,).
 
     :math:`\mathrm{CRPS}(w) = \sum_i w_i E|X_i - y| - \frac12 \sum_{i,j} w_i w_j E|X_i - X_j|`, convex since
     E|X_i - X_j| is of negative type (Szekely and Rizzo 2013, doi:10.1016/j.jspi.2013.03.018). The pull is
-    :math:`\frac{\mathrm{prior}}{f} \lVert w - \mathrm{lean} \rVert^2` for f families, which count alike. Members that
-    never had an answer of their own get none.
+    :math:`\frac{\mathrm{prior}}{f} \lVert w - \mathrm{prior\_weights} \rVert^2` for f families, which count alike.
+    Members that never had an answer of their own get none.
 
     From `MANY_FAMILIES` on the member that is best by itself takes all if it has `MOST` of the weight, unless the
     mixture is better than it by `SURELY` standard errors over families: what a mixture gains by weights that were
@@ -80,24 +82,23 @@ def stack(rows: Sequence[Resolved], lean: np.ndarray, *, prior: float) -> np.nda
 
     answered = np.any([row.good for row in rows], axis=0)
     answered = answered if answered.any() else ~answered
-    lean = np.where(answered, lean, 0.0)
-    lean = lean / lean.sum() if lean.any() else answered / answered.sum()
+    towards = np.where(answered, prior_weights, 0.0)
+    towards = towards / towards.sum() if towards.any() else answered / answered.sum()
     off = scaled(rows)
     _, k, s = off.shape
     family = [row.family for row in rows]
-    voice = voices(family)
-    errors = np.abs(off).mean(axis=2)
-    distances = np.stack([np.abs(row[:, None, :, None] - row[None, :, None, :]).mean(axis=(2, 3)) for row in off])
+    weights = family_weights(family)
+    errors, distances = np.abs(off).mean(axis=2), _distances(off)
     distances[:, np.arange(k), np.arange(k)] *= s / (s - 1)  # fair: a draw is not its own partner
-    error, distance = voice @ errors, np.tensordot(voice, distances, axes=1)
+    error, distance = weights @ errors, np.tensordot(weights, distances, axes=1)
     pull = prior / len(set(family))
 
     def loss(w: np.ndarray) -> tuple[float, np.ndarray]:
-        apart = w - lean
+        apart = w - towards
         value = w @ error - 0.5 * w @ distance @ w + pull * apart @ apart
         return float(value), error - distance @ w + 2 * pull * apart
 
-    start = np.asarray(lean, dtype=float)
+    start = np.asarray(towards, dtype=float)
     solved = minimize(
         loss, start, jac=True, method="SLSQP", bounds=[(0, float(one)) for one in answered], options={"maxiter": 200},
         constraints={"type": "eq", "fun": lambda w: w.sum() - 1, "jac": lambda w: np.ones(k)},
@@ -106,9 +107,23 @@ def stack(rows: Sequence[Resolved], lean: np.ndarray, *, prior: float) -> np.nda
     weight = np.clip(solved.x if better else start, 0, None)
     weight = weight / weight.sum()
     own = errors - np.diagonal(distances, axis1=1, axis2=2) / 2
-    main = int(np.argmin(np.where(answered, voice @ own, np.inf)))
+    main = int(np.argmin(np.where(answered, weights @ own, np.inf)))
     mixture = errors @ weight - np.einsum("i,nij,j->n", weight, distances, weight) / 2
     return weight if weight[main] < MOST or _is_sure(own[:, main] - mixture, family) else np.eye(k)[main]
+
+
+def _distances(draws: np.ndarray) -> np.ndarray:
+    r"""Mean distances (n, k, k) between draws (n, k, s) of members: :math:`\int F_i (1 - F_j) + F_j (1 - F_i)`."""
+    n, k, s = draws.shape
+    found = np.empty((n, k, k))
+    member = np.repeat(np.arange(k), s)
+    for row, of_row in zip(found, draws.reshape(n, k * s), strict=True):
+        order = np.argsort(of_row, kind="stable")
+        below = np.cumsum(member[order] == np.arange(k)[:, None], axis=1)[:, :-1] / s
+        gap = np.diff(of_row[order])
+        across = (below * gap) @ (1 - below).T
+        row[:] = across + across.T
+    return found
 
 
 def _is_sure(gain: np.ndarray, family: Sequence[str]) -> bool:
@@ -128,18 +143,24 @@ def mixed(weight: np.ndarray, draws: np.ndarray) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def widened(draws: np.ndarray, scale: Scale, factor: float) -> np.ndarray:
-    """Draws (s,) with their latent deviations from the median times a factor; draws on a bound stay there."""
-    loose = np.ones(len(draws), dtype=bool)
+def widened(latent: np.ndarray, scale: Scale, factor: float) -> np.ndarray:
+    """Latent draws (s,) with their deviations from the median times a factor; draws on a bound stay there.
+
+    Beside a lower bound alone no draw goes further above the highest than `scales.LEAST_RISE`.
+    """
+    value = scale.value(latent)
+    loose = np.ones(len(latent), dtype=bool)
     for bound in (scale.lower, scale.upper):
         if bound is not None:
-            loose &= draws != bound
+            loose &= value != bound
     if factor == 1 or not loose.any():
-        return draws
-    latent = scale.latent(draws[loose])
-    middle = np.median(latent)
-    out = draws.copy()
-    out[loose] = scale.value(middle + factor * (latent - middle))
+        return latent
+    middle, out = np.median(latent[loose]), latent.copy()
+    out[loose] = middle + factor * (latent[loose] - middle)
+    if scale.lower is not None and scale.upper is None:
+        highest = latent[loose].max()
+        over = np.clip(out - highest, 0.0, None)
+        out = np.minimum(out, highest) + LEAST_RISE * np.tanh(over / LEAST_RISE)
     return out
 
 
@@ -166,6 +187,6 @@ def spread(
     """
     ranked = np.argsort(factors, kind="stable")
     n, f = len(factors), len(set(family))
-    reached = np.cumsum(voices(family)[ranked]) >= level * (n + 1) / n - 1e-9
+    reached = np.cumsum(family_weights(family)[ranked]) >= level * (n + 1) / n - 1e-9
     best = np.clip(np.asarray(factors)[ranked[int(np.argmax(reached)) if reached.any() else -1]], *FACTORS)
     return float(np.exp((f * np.log(best) + prior * np.log(towards)) / (f + prior)))

@@ -1,9 +1,9 @@
-"""Replays inside the history: what each member of a mixture would have forecast, and the weights that follow."""
+"""Replays inside a history: what each member of a mixture would have forecast, and the weights that follow."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
@@ -11,55 +11,134 @@ import pandas as pd
 
 from predictdyn.curves import OUTCOMES, Curves
 from predictdyn.fitting.stacking import Resolved, resolved, spread, stack, wanted
-from predictdyn.forecast import Forecaster, seed_for
+from predictdyn.forecast import Model, seed_for
+from predictdyn.forecasters._fitted import in_units, with_fallback
+from predictdyn.forecasters._sizes import rolling
+from predictdyn.problem import History, Problem
 
-# kind -> metric, or WHOLE_KIND -> one weight per member, then the factor of the spread
-KindWeights = dict[str, dict[str, list[float]]]
-Weights = dict[str, KindWeights]  # by share
+# "kind/metric", or "kind/" and WHOLE_KIND -> one weight per member, then the factor of the spread
+Replayed = dict[str, np.ndarray]
 WHOLE_KIND = "*"
 FEW_FAMILIES = 6
 ENOUGH_FAMILIES = 40  # to be replayed
 CALMER = 3.0  # the spread of one metric leans so many times more on its kind than its weights do
 
 
-def learn(
-    curves: Curves, ways: Mapping[str, Forecaster], *, lean: np.ndarray, shares: tuple[float, ...], inner_folds: int,
-    metrics_per_kind: int, rows_per_kind: int, prior: float, metric_prior: float, spread_prior: float, alone: bool,
-    seed: int,
-) -> Weights:  # fmt: skip
-    """Weights of the members and a factor of the spread, per share, kind and metric; see `_ensemble.Ensemble`.
+@dataclass(frozen=True)
+class Replays:
+    """How members are replayed; see `ensemble.Ensemble`. Members without prior weight take no part."""
 
-    Members with no ``lean`` take no part. ``alone``: no run has ended, so none is history for another.
-    """
-    part = lean > 0
-    ways = {name: way for (name, way), one in zip(ways.items(), part, strict=True) if one}
-    whole = _as_logged(curves)
-    few = whole.of_metrics({*_sample(whole, metrics_per_kind, seed), *_schedules(whole)})
-    table: dict[str, dict[str, list[Resolved]]] = {}
-    for kind, share, row in _replays(few, ways, shares, inner_folds, rows_per_kind, seed, alone=alone):
-        table.setdefault(kind, {}).setdefault(f"{share:g}", []).append(row)
-    found: Weights = {}
+    members: tuple[tuple[str, Model], ...]
+    prior_weights: np.ndarray
+    inner_folds: int
+    metrics_per_kind: int
+    rows_per_kind: int
+    prior: float
+    metric_prior: float
+    spread_prior: float
 
-    def keep(kind: str, metric: str, cut: str, weight: np.ndarray, factor: float) -> None:
-        whole = np.zeros(len(lean))
-        whole[part] = weight
-        found.setdefault(cut, {}).setdefault(kind, {})[metric] = [*whole.tolist(), factor]
+    def among(self, history: History, origin: float, seed: int) -> Replayed:
+        """Weights for runs like those of a history, by families left out."""
+        families = sorted(history.curves.runs["family"].unique(), key=lambda name: _lot(seed, name))
+        # Few families are left out one by one: a replay that learns from half of them would misjudge who learns of all.
+        folds = len(families) if len(families) <= FEW_FAMILIES else self.inner_folds
+        # Of many families a part says enough.
+        replayed = min(folds, -(-ENOUGH_FAMILIES * folds // max(len(families), 1)))
+        return self._learnt(history, origin, [families[fold::folds] for fold in range(replayed)], seed)
 
-    for kind, of_cut in table.items():
-        weights = {cut: stack(rows, lean[part], prior=prior) for cut, rows in of_cut.items()}
-        anywhere = 1.0
-        if alone:
-            # Few curves, seen in part, say little of the spread at one share; with a history each is learnt alone.
-            wants, family = zip(*(_needed(rows, weights[cut]) for cut, rows in of_cut.items()), strict=True)
-            anywhere = spread(list(chain(*wants)), list(chain(*family)), prior=spread_prior)
-        for cut, rows in of_cut.items():
-            factor = _spread(rows, weights[cut], spread_prior, anywhere)
-            keep(kind, WHOLE_KIND, cut, weights[cut], factor)
-            for metric in sorted({row.metric for row in rows}):
-                mine = [row for row in rows if row.metric == metric]
-                own = stack(mine, weights[cut], prior=metric_prior)
-                keep(kind, metric, cut, own, _spread(mine, own, CALMER * metric_prior, factor))
-    return found
+    def farther(self, history: History, origin: float, seed: int) -> Replayed:
+        """Weights for runs that are larger than those of a history, by the largest of these left out."""
+        return self._learnt(history, origin, rolling(history.curves.runs), seed)
+
+    def within(self, curves: Curves, origins: tuple[float, ...], seed: int) -> dict[float, Replayed]:
+        """Weights per origin from unfinished runs, each replayed by itself, learning from what was seen by then."""
+        whole = _as_logged(curves)
+        rows: dict[float, list[Resolved]] = {}
+        for origin in origins:
+            seen = whole.upto(origin)
+            target, truth = self._asked(whole, origin, self.rows_per_kind, seed)
+            if len(target):
+                problem = Problem(History(seen), seen, target, seed)
+                rows[origin] = self._resolved(problem, truth, whole)
+        kinds = {row.kind for of_origin in rows.values() for row in of_origin}
+        found: dict[float, Replayed] = {origin: {} for origin in origins}
+        for kind in sorted(kinds):
+            of = {origin: [row for row in some if row.kind == kind] for origin, some in rows.items()}
+            weights = {origin: self._stacked(some) for origin, some in of.items() if some}
+            # Few curves, seen in part, say little of the spread at one origin; with a history each is learnt alone.
+            wants, family = zip(*(_needed(of[origin], weight) for origin, weight in weights.items()), strict=True)
+            anywhere = spread(list(chain(*wants)), list(chain(*family)), prior=self.spread_prior)
+            for origin, weight in weights.items():
+                found[origin] |= self._of_kind(kind, of[origin], weight, anywhere)
+        return found
+
+    def _learnt(self, history: History, origin: float, folds: list[list[str]], seed: int) -> Replayed:
+        rows: list[Resolved] = []
+        for families in folds:
+            runs = history.curves.runs
+            test = runs.index[runs["family"].isin(families)]
+            context = history.once(("without", *test), lambda test=test: history.without(test))
+            hidden = history.once(("only", *test), lambda test=test: history.curves.of_runs(test))
+            target, truth = self._asked(hidden, origin, self.rows_per_kind // max(len(folds), 1), seed)
+            if len(target) and len(context.curves.runs):
+                problem = Problem(context, hidden.upto(origin), target, seed, seed)
+                rows += self._resolved(problem, truth, hidden)
+        found: Replayed = {}
+        for kind in sorted({row.kind for row in rows}):
+            mine = [row for row in rows if row.kind == kind]
+            found |= self._of_kind(kind, mine, self._stacked(mine), 1.0)
+        return found
+
+    def _of_kind(self, kind: str, rows: list[Resolved], weight: np.ndarray, towards: float) -> Replayed:
+        """Weights and factor of a kind, and of each of its metrics."""
+        factor = _spread(rows, weight, self.spread_prior, towards)
+        found = {f"{kind}/{WHOLE_KIND}": self._whole(weight, factor)}
+        for metric in sorted({row.metric for row in rows}):
+            mine = [row for row in rows if row.metric == metric]
+            own = stack(mine, weight, prior=self.metric_prior)
+            found[f"{kind}/{metric}"] = self._whole(own, _spread(mine, own, CALMER * self.metric_prior, factor))
+        return found
+
+    def _stacked(self, rows: list[Resolved]) -> np.ndarray:
+        return stack(rows, self.prior_weights[self.prior_weights > 0], prior=self.prior)
+
+    def _whole(self, weight: np.ndarray, factor: float) -> np.ndarray:
+        """Weights of all members (k,), and the factor."""
+        found = np.zeros(len(self.prior_weights) + 1)
+        found[:-1][self.prior_weights > 0], found[-1] = weight, factor
+        return found
+
+    def _resolved(self, problem: Problem, truth: np.ndarray, curves: Curves) -> list[Resolved]:
+        """What the members forecast, beside what happened."""
+        draws, good = [], []
+        for (name, model), weight in zip(self.members, self.prior_weights, strict=True):
+            if weight > 0:
+                mine = problem.seeded(seed_for(problem.seed, name), seed_for(problem.fit_seed, name))
+                answer = model.latent(mine)
+                draws.append(in_units(mine, with_fallback(mine, answer)).draws)
+                good.append(answer.status == "ok")
+        every, answered = np.stack(draws), np.stack(good)
+        family = problem.target["run"].map(curves.runs["family"])
+        return [
+            resolved(every[:, row], truth[row], problem.metrics[name], family[row], answered[:, row])
+            for row, name in enumerate(problem.target["metric"])
+        ]
+
+    def _asked(self, hidden: Curves, origin: float, most: int, seed: int) -> tuple[pd.DataFrame, np.ndarray]:
+        """The last points of some curves after an origin, by lot, at most so many of each kind, and their values."""
+        chosen = _sample(hidden, self.metrics_per_kind, seed)
+        limit = hidden.limit(origin).to_dict()
+        rows = [
+            (run, name, curve.step[-1], curve.value[-1], hidden.metrics[name].kind)
+            for (run, name), curve in hidden.by_key.items()
+            if name in chosen and curve.step[-1] > limit[run]
+        ]
+        ranked: dict[str, list[tuple[bytes, int]]] = {}
+        for i, (run, name, _, _, kind) in enumerate(rows):
+            ranked.setdefault(kind, []).append((_lot(seed, f"{run}/{name}"), i))
+        some = [rows[i] for kind in sorted(ranked) for _, i in sorted(ranked[kind])[:most]]
+        target = pd.DataFrame([row[:3] for row in some], columns=["run", "metric", "step"])
+        return target, np.array([row[3] for row in some], dtype=float)
 
 
 def _spread(rows: list[Resolved], weight: np.ndarray, prior: float, towards: float) -> float:
@@ -72,51 +151,9 @@ def _needed(rows: list[Resolved], weight: np.ndarray) -> tuple[list[float], list
     return [wanted(row, weight) for row in rows], [row.family for row in rows]
 
 
-def _replays(
-    curves: Curves, ways: Mapping[str, Forecaster], shares: tuple[float, ...], inner_folds: int, rows: int, seed: int,
-    *, alone: bool,
-) -> Iterator[tuple[str, float, Resolved]]:  # fmt: skip
-    families = sorted(curves.runs["family"].unique(), key=lambda name: _lot(seed, name))
-    # Few families are left out one by one: a replay that learns from half of them would misjudge who learns from all.
-    # A single family is replayed by itself, with nothing to learn from but its own beginning.
-    folds = 1 if alone else len(families) if len(families) <= FEW_FAMILIES else inner_folds
-    # Of many families a part says enough, and each fold costs a fit of all members.
-    replayed = min(folds, -(-ENOUGH_FAMILIES * folds // max(len(families), 1)))
-    for fold in range(replayed):
-        test = curves.runs["family"].isin(families[fold::folds])
-        history, hidden = curves.of_runs(curves.runs.index[~test]), curves.of_runs(curves.runs.index[test])
-        fitted = {name: way.fit(history, seed=seed_for(seed, name, fold)) for name, way in ways.items()}
-        for share in shares:
-            seen = hidden.upto(share)
-            target, truth = _asked(hidden, share, rows // replayed, seed)
-            if target.empty:
-                continue
-            if alone:  # where no run has ended, none has in the replay either
-                fitted = {name: way.fit(seen, seed=seed_for(seed, name, fold)) for name, way in ways.items()}
-            answers = [one.forecast(seen, target, seed=seed_for(seed, name, fold)) for name, one in fitted.items()]
-            draws = np.stack([answer.draws for answer in answers])
-            good = np.stack([answer.status == "ok" for answer in answers])
-            family = target["run"].map(hidden.runs["family"])
-            for row, name in enumerate(target["metric"]):
-                metric = curves.metrics[name]
-                yield metric.kind, share, resolved(draws[:, row], truth[row], metric, family[row], good[:, row])
-
-
-def _asked(hidden: Curves, share: float, most: int, seed: int) -> tuple[pd.DataFrame, np.ndarray]:
-    """The last points of some curves after the cutoff, by lot, at most so many of each kind, and their values."""
-    last = hidden.points.groupby(["run", "metric"], sort=False).tail(1)
-    limit = last["run"].map(hidden.limit(share)).to_numpy(float)
-    last = last[last["step"].to_numpy(float) > limit]
-    kind = last["metric"].map({name: metric.kind for name, metric in hidden.metrics.items()})
-    lot = [_lot(seed, f"{run}/{metric}") for run, metric in zip(last["run"], last["metric"], strict=True)]
-    ranked = last.assign(kind=kind, lot=lot)[(kind != "schedule").to_numpy()].sort_values("lot", kind="stable")
-    some = ranked.groupby("kind", sort=True).head(most)
-    return some[["run", "metric", "step"]].reset_index(drop=True), some["value"].to_numpy(float)
-
-
-def _sample(curves: Curves, most: int, seed: int) -> list[str]:
+def _sample(curves: Curves, most: int, seed: int) -> set[str]:
     """Outcome metrics to replay, by lot, at most so many of each kind; all metrics where no kind is known."""
-    logged = set(curves.points["metric"])
+    logged = {name for _, name in curves.by_key}
     names = [name for name in curves.metrics if name in logged and curves.metrics[name].kind != "schedule"]
     outcomes = [name for name in names if curves.metrics[name].kind in OUTCOMES] or names
     chosen: dict[str, list[str]] = {}
@@ -124,20 +161,16 @@ def _sample(curves: Curves, most: int, seed: int) -> list[str]:
         of_kind = chosen.setdefault(curves.metrics[name].kind, [])
         if len(of_kind) < most:
             of_kind.append(name)
-    return [name for of_kind in chosen.values() for name in of_kind]
+    return {name for of_kind in chosen.values() for name in of_kind}
 
 
 def _as_logged(curves: Curves) -> Curves:
     """The same curves, each run's plan ending where its log ends: what replays inside unfinished runs need."""
-    schedules = [name for name in _schedules(curves) if curves.metrics[name].known_ahead]
+    schedules = [name for name, metric in curves.metrics.items() if metric.kind == "schedule" and metric.known_ahead]
     last = curves.points[~curves.points["metric"].isin(schedules)].groupby("run")["step"].max()
     runs = curves.runs.loc[curves.runs.index.isin(last.index)]
     runs = runs.assign(last_step=last.reindex(runs.index).clip(lower=1))
     return Curves(curves.points[curves.points["run"].isin(runs.index)], runs, curves.metrics, curves.events)
-
-
-def _schedules(curves: Curves) -> list[str]:
-    return [name for name, metric in curves.metrics.items() if metric.kind == "schedule"]
 
 
 def _lot(seed: int, word: str) -> bytes:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from predictdyn.problem import History, Panel
 from predictdyn.scales import LEAST_RISE, Scale
 
 FEWEST_ERRORS = 4  # below this the errors of finished runs say less than the run's own past
@@ -64,3 +65,10 @@ def unknown_spread(largest: float, scale: Scale) -> tuple[float, str]:
         return float(np.pi / np.sqrt(3)), f"fewer than {FEWEST_SEEN} points and no finished run: spread of the range"
     spread = LEAST_RISE if scale.bounded else (largest or 1.0)
     return spread, f"fewer than {FEWEST_SEEN} points and no finished run: spread as large as the values"
+
+
+def spread_of(history: History, panel: Panel) -> Moments:
+    """Moments of all finished values of a metric, once per history."""
+    key = ("moments", panel.metric, panel.scale.floor, panel.scale.unit)
+    values = panel.context.values()
+    return history.once(key, lambda: moments_of(np.concatenate([np.zeros(0), *(one.latent for one in values)])))

@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose
 from sklearn.linear_model import LinearRegression
 
-from predictdyn.fitting.crossfit import LARGEST, Answers, Examples, crossfit, errors
+from predictdyn.fitting.crossfit import LARGEST, ConformalPrediction, Examples, crossfit, errors
 
 LOTS = (np.arange(2000) + 0.5) / 2000
 TAILS = np.random.default_rng(7).permutation(LOTS)
@@ -67,7 +67,7 @@ def test_rows_that_are_harder_are_less_sure():
 
 
 def test_every_family_counts_alike():
-    one = Answers(np.zeros(1), np.ones(1), np.r_[np.full(90, 1.0), np.arange(-5.0, 5.0)], np.r_[np.zeros(90), 1:11])
+    one = ConformalPrediction(np.zeros(1), np.ones(1), np.r_[np.full(90, 1.0), np.arange(-5.0, 5.0)], np.r_[np.zeros(90), 1:11])
     # Ninety seeds of one recipe are one of eleven families.
     assert 0.05 < (errors(one, LOTS, TAILS) > 0.999).mean() - (errors(one, LOTS, TAILS) > 1.001).mean() < 0.2
 
@@ -75,7 +75,7 @@ def test_every_family_counts_alike():
 @pytest.mark.parametrize("n", [4, 20, 100])
 def test_few_families_make_wide_tails(n):
     error = np.random.default_rng(3).standard_normal(n)
-    one = Answers(np.zeros(1), np.ones(1), error, np.arange(n))
+    one = ConformalPrediction(np.zeros(1), np.ones(1), error, np.arange(n))
     drawn = errors(one, LOTS, TAILS)
     beyond = (drawn < error.min()) | (drawn > error.max())
     assert beyond.mean() == pytest.approx(1 / (n + 1), abs=0.002)

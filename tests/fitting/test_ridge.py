@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from predictdyn.fitting.ridge import PENALTIES, Shrunken
+from predictdyn.fitting.ridge import PENALTIES, ShrunkenRidge
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def ridge(x, y, family, penalty, n_families):
 @pytest.mark.parametrize("penalty", [p for p in PENALTIES if np.isfinite(p)])
 def test_left_out_answers_are_those_of_refits(rows, penalty):
     x, y, family = rows
-    found = Shrunken(family)._left_out(x, y, penalty)
+    found = ShrunkenRidge(family)._left_out(x, y, penalty)
     for one in np.unique(family):
         out = family == one
         kept = ridge(x[~out], y[~out], family[~out], penalty, 8)
@@ -36,19 +36,19 @@ def test_left_out_answers_are_those_of_refits(rows, penalty):
 
 def test_an_infinite_penalty_is_the_mean_over_families(rows):
     x, y, family = rows
-    found = Shrunken(family)._left_out(x, y, np.inf)
+    found = ShrunkenRidge(family)._left_out(x, y, np.inf)
     means = np.array([y[family == one].mean() for one in range(8)])
     assert_allclose(found, [np.delete(means, one).mean() for one in family])
 
 
 def test_a_signal_is_kept_and_noise_is_drawn_to_zero(rows):
     x, y, family = rows
-    assert Shrunken(family).fit(x, y).factor > 0.9
+    assert ShrunkenRidge(family).fit(x, y).factor > 0.9
     rng = np.random.default_rng(0)
-    factors = [Shrunken(family).fit(x, rng.standard_normal(len(y))).factor for _ in range(20)]
+    factors = [ShrunkenRidge(family).fit(x, rng.standard_normal(len(y))).factor for _ in range(20)]
     assert np.median(factors) < 0.3
 
 
 def test_one_family_answers_nothing(rows):
     x, y, _ = rows
-    assert (Shrunken(np.zeros(len(y))).fit(x, y).predict(x) == 0).all()
+    assert (ShrunkenRidge(np.zeros(len(y))).fit(x, y).predict(x) == 0).all()

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 
-def voices(family: Sequence[str] | np.ndarray) -> np.ndarray:
+def family_weights(family: Sequence[str] | np.ndarray) -> np.ndarray:
     """Weights (n,) of rows in families (n,): they sum to one, and those of each family to the same.
 
-    >>> voices(["a", "b", "b"]).tolist()
+    >>> family_weights(["a", "b", "b"]).tolist()
     [0.5, 0.25, 0.25]
     """
     _, code, count = np.unique(family, return_inverse=True, return_counts=True)

@@ -1,0 +1,181 @@
+"""Mixtures of forecasters, with weights learnt by replaying the history, or what is observed, inside itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from predictdyn.curves import Curves, Metric
+from predictdyn.fitting.stacking import mixed, widened
+from predictdyn.forecast import DRAWS, Latent, Model, seed_for
+from predictdyn.forecasters._replays import WHOLE_KIND, Replayed, Replays
+from predictdyn.forecasters._sizes import beyond
+from predictdyn.problem import History, Problem
+
+# These have nothing to say before a run has ended.
+FROM_FINISHED = (
+    "mean_change", "mean_outcome", "nearest_run", "pooled_change", "pooled_curves", "extra_trees",
+    "quantile_regression", "exposures",
+)  # fmt: skip
+FARTHER = "+"  # ends the key of weights for runs that are larger than all finished ones
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """A mixture of its members, with weights per kind, metric and how far ahead the target lies.
+
+    Inside the history, families are dealt into ``inner_folds`` (up to six are left out one by one); each is hidden in
+    turn, cut at one of ``origins`` of the run, and forecast by every member from the rest. For a run that is larger
+    than all finished ones the largest of these are held out instead: a rolling origin in size. Without a history the
+    curves that are seen are replayed themselves, at ``own_origins``. The weights of a kind minimise the CRPS of the mixture (a
+    convex problem, every metric in units of its own), pulled towards ``prior_weights`` with the weight of ``prior``
+    families, since few cannot tell members apart; those of a metric likewise, pulled towards its kind's by
+    ``metric_prior``. Then factors for the spread make 90 % intervals cover 90 % of those truths: that of a kind pulled
+    towards one by ``spread_prior``, that of a metric towards its kind's, that of an origin without history towards that
+    of all origins. A target takes the weights of the origin that is nearest to what was seen of its run; without
+    history, to the ratio of origin to target. At most ``metrics_per_kind`` metrics and ``rows_per_kind`` rows of a kind
+    are replayed at an origin.
+    """
+
+    name: str
+    members: tuple[str, ...]
+    prior_weights: tuple[float, ...]
+    larger_weights: tuple[float, ...] = ()  # the same for runs larger than all finished ones; default prior_weights
+    origins: tuple[float, ...] = (0.02, 0.05, 0.1, 0.25, 0.5, 0.75)
+    own_origins: tuple[float, ...] = (0.2, 0.4, 0.6, 0.85)
+    inner_folds: int = 4
+    metrics_per_kind: int = 4
+    rows_per_kind: int = 120
+    prior: float = 8.0
+    metric_prior: float = 20.0
+    spread_prior: float = 2.0
+
+    def latent(self, problem: Problem) -> Latent:
+        """Draws of the mixture; a row in which a member fell back leaves that member out unless all did."""
+        learnt = self._weights(problem)
+        metrics = [problem.metrics[name] for name in problem.target["metric"]]
+        k, n = len(self.members), len(problem.target)
+        every = np.ones(k, dtype=bool)
+        weighty = np.zeros(k, dtype=bool)
+        for of_row, metric in zip(learnt, metrics, strict=True):
+            weighty |= self._weight(of_row, metric, every)[0] > 0
+        draws, good = np.zeros((k, n, DRAWS)), np.zeros((k, n), dtype=bool)
+        why = np.full(n, "ok", dtype=object)
+        # Members without weight are asked only where those with some have no answer of their own.
+        for asked in (weighty, ~weighty):
+            for i in np.flatnonzero(asked & ~good.any(axis=0).all()):
+                answer = self._member(i).latent(self._for_member(problem, i))
+                draws[i], good[i] = np.sort(answer.draws, axis=1), answer.status == "ok"
+                why = answer.status if i == 0 else why
+        status = np.where(good.any(axis=0), "ok", why).astype(object)
+        out = np.zeros((n, DRAWS))
+        for row, metric in enumerate(metrics):
+            if good[:, row].any():
+                weight, factor = self._weight(learnt[row], metric, good[:, row])
+                out[row] = widened(np.sort(mixed(weight, draws[:, row])), problem.panel(metric.name).scale, factor)
+        return Latent(out, status)
+
+    def prepare(self, history: History, fit_seed: int) -> None:
+        """Learn the weights of all origins from a history, so that they are saved with it."""
+        if _finished(history.curves):
+            for origin in self.origins:
+                self._from_history(history, origin, farther=False, seed=fit_seed)
+
+    def leaning(self, *, without_history: bool, farther: bool = False) -> np.ndarray:
+        """Weights (k,) before any replay."""
+        weights = self.larger_weights if farther and self.larger_weights else self.prior_weights
+        kept = [
+            0.0 if without_history and name in FROM_FINISHED else weight
+            for name, weight in zip(self.members, weights, strict=True)
+        ]
+        return np.array(kept) / sum(kept)
+
+    def _member(self, i: int) -> Model:
+        # Imported here: the table of names finds this module, so at the top it would be a circle.
+        from predictdyn.forecasters import forecaster
+
+        return forecaster(self.members[i])
+
+    def _for_member(self, problem: Problem, i: int) -> Problem:
+        name = self.members[i]
+        return problem.seeded(seed_for(problem.seed, name), seed_for(problem.fit_seed, name))
+
+    def replays(self, *, without_history: bool, farther: bool = False) -> Replays:
+        """How its members are replayed."""
+        return Replays(
+            tuple((name, self._member(i)) for i, name in enumerate(self.members)),
+            self.leaning(without_history=without_history, farther=farther), self.inner_folds, self.metrics_per_kind,
+            self.rows_per_kind, self.prior, self.metric_prior, self.spread_prior,
+        )  # fmt: skip
+
+    def _weights(self, problem: Problem) -> list[Replayed]:
+        """The weights of each row, by the origin that is nearest to it.
+
+        Rows of a run of which a part is seen go by that part, wherever their targets lie: a figure of the way there
+        costs no replay of its own. Where no run has ended they go by the ratio of origin to target, and as the spread
+        of one origin leans on all, all are learnt at once.
+        """
+        known = len(problem.history.curves.points) > 0
+        source = problem.history.curves if known else problem.observed
+        alone = not _finished(source)
+        begun = {key: float(curve.step[-1]) for key, curve in problem.observed.by_key.items()}
+        target = problem.target
+        now = np.array([begun.get(key, 0.0) for key in zip(target["run"], target["metric"], strict=True)])
+        whole = target["step"] if alone else target["run"].map(problem.observed.runs["last_step"])
+        ratio = now / np.maximum(whole.to_numpy(dtype=float), 1e-300)
+        if not alone and known:
+            farther = beyond(problem.history.curves.runs, problem.observed.runs)
+            return [
+                self._from_history(
+                    problem.history, _nearest(self.origins, one), farther=farther[run] > 1, seed=problem.fit_seed
+                )
+                for one, run in zip(ratio, target["run"], strict=True)
+            ]
+        key = ("own weights", self.name, problem.fit_seed if known else problem.seed)
+        place = problem.history if known else problem
+        replays = self.replays(without_history=alone)
+        learnt = place.once(key, lambda: replays.within(source, self.own_origins if alone else self.origins, key[2]))
+        return [learnt[_nearest(self.own_origins if alone else self.origins, one)] for one in ratio]
+
+    def _from_history(self, history: History, origin: float, *, farther: bool, seed: int) -> Replayed:
+        def make() -> Replayed:
+            replays = self.replays(without_history=False, farther=farther)
+            found = replays.farther(history, origin, seed) if farther else replays.among(history, origin, seed)
+            return found or {}
+
+        return history.learn(f"{self.name}/weights/{origin:g}{FARTHER if farther else ''}/{seed}", make)
+
+    def _weight(self, learnt: Replayed, metric: Metric, good: np.ndarray) -> tuple[np.ndarray, float]:
+        """Weights (k,) of the members that did not fall back, and the factor."""
+        lean = self.leaning(without_history=False)
+        kinds = [key for key in learnt if key.endswith(f"/{WHOLE_KIND}")]
+        of_kind = learnt.get(f"{metric.kind}/{WHOLE_KIND}", learnt[kinds[0]] if kinds else np.r_[lean, 1.0])
+        found = learnt.get(f"{metric.kind}/{metric.name}", of_kind)
+        weight = np.where(good, found[:-1], 0.0)
+        if not weight.sum():
+            # All members with a weight fell back: those that did not, or, if all did, the first.
+            weight = np.where(good, lean, 0.0) if good.any() else np.eye(len(lean))[0]
+        return weight / weight.sum(), float(found[-1])
+
+
+def _nearest(origins: tuple[float, ...], ratio: float) -> float:
+    """The origin that is nearest on a logarithmic scale."""
+    return min(origins, key=lambda origin: abs(np.log(origin / max(ratio, 1e-9))))
+
+
+def _finished(curves: Curves) -> bool:
+    """Whether most runs are logged to their planned end."""
+    last = curves.points.groupby("run")["step"].max()
+    return bool((last / curves.runs["last_step"].reindex(last.index)).median() > 0.9) if len(last) else True
+
+
+ALONE = {
+    "last_value": 1.0, "mean_change": 1.0, "mean_outcome": 1.0, "log_linear": 0.5, "damped_slope": 0.5,
+    "nearest_run": 1.0, "structural": 10.0,
+}  # fmt: skip
+FROM_RUNS = {
+    "pooled_change": 10.0, "pooled_curves": 10.0, "extra_trees": 20.0, "quantile_regression": 5.0, "exposures": 20.0,
+}  # fmt: skip
+CURVE_ENSEMBLE = Ensemble("curve_ensemble", tuple(ALONE), tuple(ALONE.values()))
+AUTO = Ensemble("auto", (*ALONE, *FROM_RUNS), (*ALONE.values(), *FROM_RUNS.values()))

@@ -1,0 +1,330 @@
+"""Regressions over finished runs, on features of how they looked when as much of them was seen."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from predictdyn import features
+from predictdyn.covariates import encoder_for
+from predictdyn.curves import Curves
+from predictdyn.fitting.crossfit import ConformalPrediction, Examples, Make, Regressor, errors, learnt, left_out
+from predictdyn.forecast import DRAWS, Latent, seed_for
+from predictdyn.forecasters._fitted import no_answer
+from predictdyn.forecasters._places import alike
+from predictdyn.forecasters._spread import smallest_spread, spread_of
+from predictdyn.problem import History, LatentCurve, Panel, Problem, Query
+
+FEWEST_RUNS = 20
+FEWEST_FAMILIES = 4
+APART = 1.25  # factor between the origins that are learnt from together
+MOST_ROWS = 1500  # to learn from: many runs need fewer origins
+OF_OTHERS = ("level", "slope")  # features of all other curves of a run
+SIZES = ("noise", "change", "recent_slope", "points")  # features that the size of an error may depend on
+SMALLEST_PART = 0.1  # of rows in which a column differs from its median; rarer ones teach nothing
+DIRECTIONS = 5
+ROWS_EACH = 8  # for one direction
+
+
+@dataclass(frozen=True)
+class FeatureRegression:
+    """A regression of the change of a metric from its last value to the end, on the features of its run.
+
+    Rows are the finished runs, as they looked at the progress at which the run in question stands. Columns are the
+    features of the metric and of pairs with it, level and slope of all other metrics, and the plan; ``own`` leaves the
+    other metrics out. ``make`` gives a regressor of scikit-learn's kind, for families (n,) of its rows and a seed.
+    Families left out by ``folds`` say how wrong it is (`fitting.crossfit`). A target before the end goes by the
+    forecast of the end: a line through what finished runs did by then, against what was forecast of their ends.
+
+    >>> from sklearn.linear_model import Ridge
+    >>> FeatureRegression("my_ridge", lambda family, seed: Ridge(10.0)).name
+    'my_ridge'
+    """
+
+    name: str
+    make: Make = field(repr=False)  # the name says which
+    own: bool = False
+    origins: int = 1
+    folds: int = 5
+
+    def latent(self, problem: Problem) -> Latent:
+        """Draws of the regression; the last value where too few runs have ended or the run's curve is too short."""
+        answer = no_answer(problem, f"fewer than {FEWEST_RUNS} finished runs: last value")
+        for panel in problem.panels:
+            last = {run: float(curve.progress[-1]) for run, curve in panel.observed.items() if len(curve.progress)}
+            for origin, group in alike(panel.queries, last).items():
+                self._group(problem, panel, origin, group, answer)
+        return answer
+
+    def _group(
+        self, problem: Problem, panel: Panel, origin: float, group: Sequence[Query], answer: Latent
+    ) -> None:
+        """Latent draws and statuses of runs of which about the same progress was seen."""
+        history = problem.whole or problem.history
+        found = self._learnt(problem, history, panel, origin)
+        if found is None:
+            return
+        runs = [query.run for query in group]
+        if problem.whole is None:
+            x, sizes = self._described(problem, panel, origin, runs, found)
+            point = found.regressor().predict(x)
+        else:
+            # Runs that have ended were answered by regressions on the other families already.
+            place = [found.place.get(run, -1) for run in runs]
+            group, place = [q for q, at in zip(group, place, strict=True) if at >= 0], [at for at in place if at >= 0]
+            point, sizes = found.left_out[place], found.sizes[place]
+        known = spread_of(history, panel)
+        of_end: dict[float, ConformalPrediction | None] = {}
+        for i, query in enumerate(group):
+            rng = np.random.default_rng(seed_for(problem.seed, query.run, panel.metric))
+            uniforms, tails, jitter = rng.random(DRAWS), rng.random(DRAWS), rng.standard_normal(DRAWS)
+            curve = panel.observed[query.run]
+            floor = smallest_spread(known, bounded=panel.scale.bounded)
+            for row, progress in zip(query.rows, query.progress, strict=True):
+                if progress not in of_end:
+                    of_end[progress] = found.predicted(float(progress), point, sizes)
+                one = of_end[progress]
+                if one is not None:
+                    mine = one.without(curve.family) if problem.whole is not None else one
+                    answer.draws[row] = curve.latent[-1] + one.point[i] + one.size[i] * errors(mine, uniforms, tails)
+                    answer.draws[row] += floor * jitter
+                    answer.status[row] = "ok"
+
+    def _learnt(self, problem: Problem, history: History, panel: Panel, origin: float) -> Learnt | None:
+        """What the finished runs teach at an origin, once for all questions."""
+        key = ("regression", self.name, panel.metric, problem.scales_key, origin, problem.fit_seed)
+        return history.once(key, lambda: self._learn(problem, history, panel, origin))
+
+    def _learn(self, problem: Problem, history: History, panel: Panel, origin: float) -> Learnt | None:
+        curves = [
+            curve
+            for curve in history.latent(panel.metric, panel.scale).values()
+            if len(curve.truncate(origin).progress)
+        ]
+        ends = [curve for curve in curves if curve.reaches(1.0)]
+        if len(ends) < FEWEST_RUNS or len({curve.family for curve in ends}) < FEWEST_FAMILIES:
+            return None
+        table = feature_table(problem, history, origin)
+        columns = columns_for(table, panel.metric, own=self.own)
+        rows = _examples(ends, table, columns, origin)
+        units = robust_units(rows.x)
+        sizes = _sizes(table, panel.metric, [curve.run for curve in ends])
+        seed = seed_for(problem.fit_seed, panel.metric)
+
+        def every() -> Examples:
+            more = [
+                _examples(_begun(ends, other), feature_table(problem, history, other), columns, other)
+                for other in _others(origin, min(self.origins, max(MOST_ROWS // len(ends), 1)))
+            ]
+            joined = Examples(*(np.concatenate(part) for part in zip(rows, *more, strict=True)))
+            return joined._replace(x=units.apply(joined.x))
+
+        scaled = rows._replace(x=units.apply(rows.x))
+        out = history.learn(
+            f"{self.name}/{panel.metric}/{origin:.6g}/{panel.scale.floor:.9g}/{problem.fit_seed}",
+            lambda: {"left_out": left_out(self.make, scaled, every(), folds=self.folds, seed=seed)},
+        )["left_out"]
+        return Learnt(
+            ends, origin, columns, units, rows.y, out, rows.family, sizes,
+            history, (self.name, panel.metric, problem.scales_key, origin, problem.fit_seed),
+            lambda: learnt(self.make, every(), seed),
+        )  # fmt: skip
+
+    def _described(
+        self, problem: Problem, panel: Panel, origin: float, runs: list[str], found: Learnt
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Columns (m, k) of runs in question, in units, and what the size of their errors may depend on (m, q)."""
+        table = problem.once(("features", origin), lambda: _table(problem, problem.observed, origin))
+        x = table.reindex(index=runs, columns=found.columns).to_numpy(dtype=float)
+        return found.units.apply(x), _sizes(table, panel.metric, runs)
+
+
+class Learnt(NamedTuple):
+    """A regression over the runs that have ended (n): what they were asked, and what other families say of them."""
+
+    curves: list[LatentCurve]
+    origin: float
+    columns: list[str]
+    units: RobustUnits
+    change: np.ndarray  # (n,) to the end
+    left_out: np.ndarray  # (n,) the same, forecast from other families
+    family: np.ndarray
+    sizes: np.ndarray  # (n, q)
+    history: History
+    key: tuple[Any, ...]
+    make: Callable[[], Regressor]
+
+    @property
+    def place(self) -> dict[str, int]:
+        """Row of each run."""
+        return {curve.run: i for i, curve in enumerate(self.curves)}
+
+    def regressor(self) -> Regressor:
+        """The regression on all rows, fitted the first time it is asked for."""
+        return self.history.once(("regressor", *self.key), self.make)
+
+    def predicted(self, progress: float, point: np.ndarray, sizes: np.ndarray) -> ConformalPrediction | None:
+        """The change to a progress, of runs whose change to the end is forecast as ``point`` (m,).
+
+        Before the end it is a line in the forecast of the end, by least squares over finished runs.
+        """
+        if progress >= 1.0 - 1e-9:
+            return ConformalPrediction.of(point, self.change - self.left_out, self.family, self.sizes, sizes)
+        begun = np.array([curve.truncate(self.origin).latent[-1] for curve in self.curves])
+        change = np.array([float(curve.at(np.array(progress))) for curve in self.curves]) - begun
+        design = np.stack([np.ones(len(change)), self.left_out], axis=1)
+        line = np.linalg.lstsq(design, change, rcond=None)[0]
+        return ConformalPrediction.of(line[0] + line[1] * point, change - design @ line, self.family, self.sizes, sizes)
+
+
+def feature_table(problem: Problem, history: History, origin: float) -> pd.DataFrame:
+    """Features of the finished runs as they looked at an origin, once for all members and questions."""
+    key = ("features", origin, problem.scales_key)
+    return history.once(key, lambda: _table(problem, history.curves, origin))
+
+
+def _table(problem: Problem, curves: Curves, origin: float) -> pd.DataFrame:
+    history = problem.whole or problem.history
+    encoder = history.once("encoder", lambda: encoder_for(history.curves.runs) if len(history.curves.runs) else None)
+    return features.table(curves, origin, scales=problem.scales, encoder=encoder)
+
+
+def _begun(curves: Sequence[LatentCurve], origin: float) -> list[LatentCurve]:
+    return [curve for curve in curves if len(curve.truncate(origin).progress)]
+
+
+def _examples(curves: Sequence[LatentCurve], table: pd.DataFrame, columns: Sequence[str], origin: float) -> Examples:
+    """Features at an origin and the change from there to the end."""
+    change = [float(curve.at(np.array(1.0))) - curve.truncate(origin).latent[-1] for curve in curves]
+    x = table.loc[[curve.run for curve in curves], list(columns)].to_numpy(dtype=float)
+    return Examples(x, np.array(change), np.array([curve.family for curve in curves], dtype=object))
+
+
+def _others(origin: float, count: int) -> list[float]:
+    """The origins next to one, on both sides in turn and before the end: with it ``count`` at most."""
+    powers = sorted(range(-(count // 2), (count - 1) // 2 + 1), key=abs)
+    return [other for other in (origin * APART**power for power in powers if power) if other < 1 / APART]
+
+
+def columns_for(table: pd.DataFrame, metric: str, *, own: bool) -> list[str]:
+    """Columns that a metric is regressed on."""
+    found = []
+    for column in map(str, table.columns):
+        of, _, what = column.rpartition(":")
+        if of in ("plan", "phase") or of == metric or metric in of.split("/") or (not own and what in OF_OTHERS):
+            found.append(column)
+    return found
+
+
+def _sizes(table: pd.DataFrame, metric: str, runs: Sequence[str]) -> np.ndarray:
+    """What the size of an error may depend on, (n, q): logarithms of the metric's features of that name."""
+    names = [f"{metric}:{feature}" for feature in SIZES if f"{metric}:{feature}" in table.columns]
+    found = np.abs(table.reindex(index=list(runs), columns=names).to_numpy(dtype=float))
+    return np.log(np.nan_to_num(found, nan=0.0) + 1e-6)
+
+
+class RobustUnits(NamedTuple):
+    """Which columns (p,) are kept, and their medians and spreads."""
+
+    kept: np.ndarray
+    median: np.ndarray
+    spread: np.ndarray
+
+    def apply(self, x: np.ndarray) -> np.ndarray:
+        """Columns (n, k) of about unit size: asinh of what they are above the median in units of their spread.
+
+        What is missing counts as the median.
+        """
+        return np.nan_to_num(np.arcsinh((x[:, self.kept] - self.median) / self.spread))
+
+
+def robust_units(x: np.ndarray) -> RobustUnits:
+    """Learn the units of columns (n, p) with NaN where unknown; columns that hardly vary are dropped.
+
+    >>> made = robust_units(np.array([[1.0, 5.0, np.nan], [2.0, 5.0, np.nan], [3.0, 5.0, 1.0]]))
+    >>> made.kept.tolist()
+    [True, False, False]
+    """
+    known = np.isfinite(x).sum(axis=0) >= len(x) / 2
+    some = np.where(known, x, 0.0)
+    median = np.nanmedian(some, axis=0)
+    off = np.abs(some - median)
+    moved = np.nanmean(off > 0, axis=0) >= SMALLEST_PART
+    quartile = np.nanquantile(some, [0.25, 0.75], axis=0)
+    spread = np.where(quartile[1] > quartile[0], (quartile[1] - quartile[0]) / 1.35, np.nanmean(off, axis=0))
+    kept = known & moved & (spread > 0)
+    return RobustUnits(kept, median[kept], spread[kept])
+
+
+@dataclass
+class PartialLeastSquares:
+    """A regression on the directions of rows (n, p) that vary most with the answer.
+
+    Partial least squares (Wold et al. 2001, doi:10.1016/S0169-7439(01)00155-1); at most one direction in eight rows.
+    """
+
+    inner: Regressor
+
+    def fit(self, x: np.ndarray, y: np.ndarray) -> PartialLeastSquares:
+        """Directions, then the regression on them."""
+        from sklearn.cross_decomposition import PLSRegression
+
+        most = max(min(DIRECTIONS, len(y) // ROWS_EACH, x.shape[1]), 1)
+        with warnings.catch_warnings():
+            # Of convergence, constant answers, scales at a bound: what comes of it is scored on families not seen.
+            warnings.simplefilter("ignore")
+            self._directions = PLSRegression(most).fit(x, y)
+            self.inner.fit(self._directions.transform(x), y)
+        return self
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        """Answers (m,) for rows (m, p)."""
+        return self.inner.predict(self._directions.transform(x))
+
+
+@dataclass
+class LinearEstimate:
+    """A linear estimate of statsmodels; least squares where it does not converge to finite numbers.
+
+    ``estimate`` takes y (n,) and a design (n, k) with the constant first, and gives coefficients (k,).
+    """
+
+    estimate: Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+    def fit(self, x: np.ndarray, y: np.ndarray) -> LinearEstimate:
+        """Learn from rows (n, k) and answers (n,)."""
+        design = np.column_stack([np.ones(len(x)), x])
+        try:
+            found = np.asarray(self.estimate(y, design), dtype=float)
+        except np.linalg.LinAlgError:
+            found = np.full(design.shape[1], np.nan)
+        self._coefficient = found if np.isfinite(found).all() else np.linalg.lstsq(design, y, rcond=None)[0]
+        return self
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        """Answers (m,) for rows (m, k)."""
+        return self._coefficient[0] + x @ self._coefficient[1:]
+
+
+def extra_trees(family: np.ndarray, seed: int) -> Regressor:
+    """Averages of randomised trees: Geurts et al. 2006, doi:10.1007/s10994-006-6226-1."""
+    from sklearn.ensemble import ExtraTreesRegressor
+
+    # A run is there as it looked at up to five origins, so a leaf of six rows holds little more than one run.
+    return ExtraTreesRegressor(60, min_samples_leaf=6, max_features=0.5, random_state=seed)
+
+
+def median_regression(family: np.ndarray, seed: int) -> Regressor:
+    """Koenker and Bassett 1978, doi:10.2307/1913643, at the median, on a few directions."""
+    from statsmodels.regression.quantile_regression import QuantReg
+
+    return PartialLeastSquares(LinearEstimate(lambda y, x: QuantReg(y, x).fit(q=0.5, max_iter=200).params))
+
+
+EXTRA_TREES = FeatureRegression("extra_trees", extra_trees, origins=5)
+QUANTILE_REGRESSION = FeatureRegression("quantile_regression", median_regression, own=True)
