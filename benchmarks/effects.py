@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from predictdyn.lines import tasks
 
 from predictdyn.backtest.compare import macro_mean, skill
 from predictdyn.backtest.plan import target_metrics
@@ -31,7 +32,6 @@ from predictdyn.effects import Intervened, Intervention, intervened
 from predictdyn.effects.pairs import arms
 from predictdyn.forecast import Forecast, Forecaster, seed_for
 from predictdyn.forecasters import forecaster
-from predictdyn.lines import tasks
 from predictdyn.loaders import tidy
 from predictdyn.registry import bundled
 from predictdyn.scores import crps
@@ -142,7 +142,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", nargs="*", type=Path, help="tidy folders (default: tinylm and digits)")
-    parser.add_argument("--forecaster", default="drift")
+    parser.add_argument("--forecaster", default="mean_change")
     parser.add_argument("--metrics", default="", help="globs with commas between (default: all outcomes)")
     parser.add_argument("--out", type=Path, help="CSV file to write: every row")
     parser.add_argument("--seed", type=int, default=0)

@@ -3,10 +3,10 @@
 python benchmarks/joint.py DATA --metrics A,B,... [--runs GLOB,...] [--cutoffs 0.1,0.25] [--forecaster auto]
 
 The folds are those of a backtest: the harness cuts the future, family by family. Both forecasts have the same numbers
-in every row; one has them coupled by `joint.together`, the other in an order by lot. For energy and variogram scores a
-component is (value - value last seen) / span, the span being `joint.spans` of the history. Brier scores are means over
-all pairs of metrics: of the event that both end on the good side of the median of the finished runs of the history
-(below it where zero or lower is better), and of all four outcomes (both, either alone, none), summed. A run counts
+in every row; one has them coupled by `joint.couple`, the other in an order by lot. For energy and variogram scores a
+component is (value - value last seen) / span, the span being `joint.metric_scales` of the history. Brier scores are
+means over all pairs of metrics: of the event that both end on the good side of the median of the finished runs of the
+history (below it where zero or lower is better), and of all four outcomes (both, either alone, none), summed. A run counts
 where all metrics have a truth and were seen. Gains are 1 - coupled / independent, the mean over runs of a family, then
 over families; 90 % intervals from 2000 bootstrap samples of families.
 """
@@ -30,8 +30,9 @@ from predictdyn.backtest.folds import Fold, folds, groups
 from predictdyn.backtest.plan import Plan, matching_runs
 from predictdyn.curves import Curves
 from predictdyn.forecast import Forecast, seed_for
-from predictdyn.forecasters import forecaster
-from predictdyn.joint import spans, together
+from predictdyn.forecasters import fit
+from predictdyn.joint import metric_scales
+from predictdyn.problem import History
 from predictdyn.scores import energy, variogram
 
 SCORES = ("energy", "variogram", "both", "four")
@@ -59,11 +60,10 @@ def main() -> None:
     rows = []
     for group in groups(curves, plan):
         seed = seed_for(plan.seed, group.name, called.forecaster)
-        fitted = forecaster(called.forecaster).fit(group.history, seed=seed)
+        fitted = fit(called.forecaster, group.history, seed=seed)
         for fold in folds(curves, group, plan):
-            plain = fitted.forecast(fold.seen, fold.target, seed=seed)
-            coupled = plain if plain.joint else together(plain, group.history, fold.seen, seed=seed)
-            rows += _scored(curves, group.history, fold, {"coupled": coupled, "independent": _loose(plain, seed)})
+            coupled = fitted.forecast(fold.seen, fold.target, seed=seed)
+            rows += _scored(curves, fitted.past, fold, {"coupled": coupled, "independent": _loose(coupled, seed)})
     table = pd.DataFrame(rows)
     print("| seen | runs in families | score | independent | coupled | gain |\n| --- | --- | --- | ---: | ---: | --- |")
     for cutoff, part in table.groupby("cutoff"):
@@ -76,11 +76,11 @@ def _loose(forecast: Forecast, seed: int) -> Forecast:
     return replace(forecast, draws=np.random.default_rng(seed).permuted(forecast.draws, axis=1), joint=False)
 
 
-def _scored(curves: Curves, history: Curves, fold: Fold, forecasts: dict[str, Forecast]) -> list[dict[str, object]]:
+def _scored(curves: Curves, history: History, fold: Fold, forecasts: dict[str, Forecast]) -> list[dict[str, object]]:
     """One row per run and forecast: family, scores of all metrics together, mean Brier score of the events."""
     names = list(dict.fromkeys(fold.target["metric"]))
-    span = spans(history, names, fold.cutoff)
-    ends = {name: _ends(history, name) for name in names}
+    span = metric_scales(history, names, fold.cutoff)
+    ends = {name: _ends(history.curves, name) for name in names}
     rows = []
     for run, target in fold.target.reset_index(drop=True).groupby("run"):
         place = dict(zip(target["metric"], target.index, strict=True))

@@ -28,7 +28,7 @@ import numpy as np
 ROOT = Path(__file__).parents[1]
 DATA = ROOT / "datasets" / "tinylm" / "data"
 WORDS = (
-    *("backtest", str(DATA), "--out", "out", "--forecasters", "last_value,drift", "--metrics", "validation_loss"),
+    *("backtest", str(DATA), "--out", "out", "--forecasters", "last_value,mean_change", "--metrics", "validation_loss"),
     *("--runs", "*-s1", "--cutoffs", "0.25", "--workers", "2", "--quiet"),
 )
 PAGES = ("index.html", "report.md")

@@ -24,7 +24,7 @@ from predictdyn.backtest.folds import folds, groups
 from predictdyn.backtest.plan import Plan
 from predictdyn.curves import Curves
 from predictdyn.forecast import DRAWS, seed_for
-from predictdyn.forecasters import BASELINES, forecaster
+from predictdyn.forecasters import BASELINES, fit
 from predictdyn.loaders import load
 from predictdyn.scores import covered, crps
 
@@ -83,7 +83,7 @@ def of_shares(curves: Curves, seed: int) -> Iterator[dict[str, object]]:
     plan = Plan(cutoffs=tuple(step / LAST_STEP for step in STEPS), max_folds=len(curves.runs), seed=seed)
     for group in groups(curves.of_metrics([SHARE]), plan):
         for name in FORECASTERS:
-            fitted = forecaster(name).fit(group.history, seed=seed_for(seed, group.name, name))
+            fitted = fit(name, group.history, seed=seed_for(seed, group.name, name))
             for fold in folds(group.curves, group, plan):
                 found = fitted.forecast(fold.seen, fold.target, seed=seed_for(seed, group.name, name))
                 step = round(fold.cutoff * LAST_STEP)

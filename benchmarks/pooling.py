@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 import open_data
 import pandas as pd
+from predictdyn.lines import tasks
 
 from predictdyn import registry
 from predictdyn.backtest.folds import folds, groups
@@ -32,10 +33,9 @@ from predictdyn.curves import OUTCOMES, Curves
 from predictdyn.forecast import Fitted, Forecaster, seed_for
 from predictdyn.forecasters import forecaster
 from predictdyn.forecasters.pooled import Pooled
-from predictdyn.lines import tasks
 from predictdyn.loaders import load
 
-BASELINES = ("last_value", "drift", "climatology")
+BASELINES = ("last_value", "mean_change", "mean_outcome")
 MEMBERS = ("pooled_change", "pooled_curves")
 DECILES = np.arange(1, 10) / 10
 CUTOFFS = {"pythia": tuple(step / 143000 for step in (1000, 13000, 33000, 63000)), "gemstones": (0.1, 0.25, 0.5)}

@@ -96,7 +96,17 @@ def test_the_board_shows_who_was_asked_for_however_bad(call, data, tmp_path):
 def test_one_family_is_refused_before_any_work(call, small, tmp_path):
     (tmp_path / "in").mkdir()
     tidy.save(curves_from(small.points, small.runs.assign(family="all"), small.metrics), tmp_path / "in")
-    words = ("backtest", tmp_path / "in", "--forecasters", "drift", "--metrics", "loss", "--cutoffs", "0.4", "--quiet")
+    words = (
+        "backtest",
+        tmp_path / "in",
+        "--forecasters",
+        "mean_change",
+        "--metrics",
+        "loss",
+        "--cutoffs",
+        "0.4",
+        "--quiet",
+    )
     check_one_line(*call(*words, "--out", tmp_path / "out"), "type --hold-out run to hold out one run at a time")
     assert [entry.name for entry in tmp_path.iterdir()] == ["in"]
     assert call(*words, "--hold-out", "run", "--out", tmp_path / "out")[0] == 0
@@ -113,8 +123,8 @@ def test_outcomes_among_settings_and_guessed_schedules_are_told_on_every_page(ca
         runs.to_csv(tmp_path / name / "runs.csv")
     words = ("--metrics", "loss", "--quiet")
     made = {
-        "backtest": ("--forecasters", "drift", "--cutoffs", "0.4"),
-        "forecast": ("--forecaster", "drift", "--runs", "f0-s0", "--cutoff", 0.4),
+        "backtest": ("--forecasters", "mean_change", "--cutoffs", "0.4"),
+        "forecast": ("--forecaster", "last_value", "--runs", "f0-s0", "--cutoff", 0.4),
     }
     for command, more in made.items():
         for name in ("plain", "leaky"):
@@ -157,7 +167,7 @@ def test_only_the_named_runs_take_part(call, small, data, tmp_path):
 def test_load_fit_forecast_report(call, small, data, tmp_path):
     status, printed, _ = call("load", "tidy", data, "--out", tmp_path / "tidy")
     assert status == 0 and "8 runs, 7 metrics" in printed
-    assert call("fit", tmp_path / "tidy", "--forecaster", "drift", "--out", tmp_path / "model", "--quiet")[0] == 0
+    assert call("fit", tmp_path / "tidy", "--forecaster", "last_value", "--out", tmp_path / "model", "--quiet")[0] == 0
     growing = small.of_runs(["f1-s0"]).upto(0.3)
     (tmp_path / "live").mkdir()
     tidy.save(growing.of_metrics({"loss", "accuracy", "gap"}), tmp_path / "live")
@@ -166,7 +176,7 @@ def test_load_fit_forecast_report(call, small, data, tmp_path):
     assert status == 0, err
     rows = pd.read_parquet(tmp_path / "page" / "forecasts.parquet")
     assert list(rows.columns)[: len(FORECAST_COLUMNS)] == FORECAST_COLUMNS
-    assert (rows["forecaster"] == "drift").all() and rows["truth"].isna().all() and (rows["step"] == 1000).all()
+    assert (rows["forecaster"] == "mean_change").all() and rows["truth"].isna().all() and (rows["step"] == 1000).all()
     assert set(rows["metric"]) == {"loss", "accuracy", "gap"} and (rows["status"] == "ok").all()
     assert "f1-s0  loss at 1000:" in printed
     before = (tmp_path / "page" / "index.html").read_text()
@@ -175,13 +185,13 @@ def test_load_fit_forecast_report(call, small, data, tmp_path):
 
 
 def test_a_model_that_knows_the_run_says_so_and_forgets_it(call, data, tmp_path):
-    assert call("fit", data, "--forecaster", "drift", "--out", tmp_path / "model", "--quiet")[0] == 0
+    assert call("fit", data, "--forecaster", "last_value", "--out", tmp_path / "model", "--quiet")[0] == 0
     words = ("--runs", "f0-s0", "--cutoff", 0.3, "--metrics", "loss", "--quiet", "--seed", 0)
     status, printed, err = call("forecast", data, "--model", tmp_path / "model", "--out", tmp_path / "page", *words)
     assert status == 0 and err.count("\n") == 1 and "fitted again without them, on 7 run(s)" in err
     # The same as if it had been fitted on the others at once.
     assert (
-        call("forecast", data, "--forecaster", "drift", "--out", tmp_path / "plain", *words)[1].splitlines()[0]
+        call("forecast", data, "--forecaster", "last_value", "--out", tmp_path / "plain", *words)[1].splitlines()[0]
         == (printed.splitlines()[0])
     )
     about = json.loads((tmp_path / "page" / "provenance.json").read_text())
@@ -191,7 +201,17 @@ def test_a_model_that_knows_the_run_says_so_and_forgets_it(call, data, tmp_path)
 
 
 def test_joint_events_get_probabilities(call, data, tmp_path):
-    words = ("--forecaster", "drift", "--runs", "f0-*", "--cutoff", 0.3, "--metrics", "loss,accuracy,gap", "--quiet")
+    words = (
+        "--forecaster",
+        "mean_change",
+        "--runs",
+        "f0-*",
+        "--cutoff",
+        0.3,
+        "--metrics",
+        "loss,accuracy,gap",
+        "--quiet",
+    )
     texts = ("accuracy > 0.2 and 'gap' < 0.5", "loss < 0")
     events = [word for text in texts for word in ("--event", text)]
     status, printed, err = call("forecast", data, "--out", tmp_path / "page", *words, *events)
@@ -244,7 +264,7 @@ def changed(small, tmp_path_factory):
 
 
 def test_forecast_with_an_intervention(call, changed, tmp_path):
-    words = ("--forecaster", "drift", "--runs", "f0-s0", "--cutoff", 0.4, "--quiet", "--seed", 1)
+    words = ("--forecaster", "last_value", "--runs", "f0-s0", "--cutoff", 0.4, "--quiet", "--seed", 1)
     asked = ("--intervene", "balanced@500", "--intervene", "balanced@600")
     status, printed, err = call("forecast", changed, "--out", tmp_path / "page", *words, *asked)
     assert status == 0, err
@@ -277,13 +297,23 @@ def test_forecast_with_an_intervention(call, changed, tmp_path):
     ],
 )
 def test_a_wrong_intervention_is_one_line(call, changed, tmp_path, plan, said):
-    words = ("--forecaster", "drift", "--runs", "f0-s0", "--cutoff", 0.4, "--quiet", "--intervene", plan)
+    words = ("--forecaster", "last_value", "--runs", "f0-s0", "--cutoff", 0.4, "--quiet", "--intervene", plan)
     check_one_line(*call("forecast", changed, "--out", tmp_path / "page", *words), said)
     assert not list(tmp_path.iterdir())
 
 
 def test_an_intervention_that_no_run_knows(call, data, tmp_path):
-    words = ("--forecaster", "drift", "--runs", "f0-s0", "--cutoff", 0.4, "--quiet", "--intervene", "balanced@500")
+    words = (
+        "--forecaster",
+        "mean_change",
+        "--runs",
+        "f0-s0",
+        "--cutoff",
+        0.4,
+        "--quiet",
+        "--intervene",
+        "balanced@500",
+    )
     status, out, err = call("forecast", data, "--out", tmp_path / "page", *words)
     check_one_line(status, out, err, "runs need the columns intervention, intervention_step, baseline")
 

@@ -34,9 +34,9 @@ def data(small, tmp_path_factory):
 def words_of(command: str, data: Path, out: Path) -> tuple[object, ...]:
     more = {
         "load": (),
-        "fit": ("--forecaster", "drift", "--quiet"),
-        "forecast": ("--forecaster", "drift", "--cutoff", 0.4, "--metrics", "loss", "--quiet"),
-        "backtest": ("--forecasters", "drift", "--cutoffs", 0.4, "--metrics", "loss", "--quiet"),
+        "fit": ("--forecaster", "mean_change", "--quiet"),
+        "forecast": ("--forecaster", "mean_change", "--cutoff", 0.4, "--metrics", "loss", "--quiet"),
+        "backtest": ("--forecasters", "mean_change", "--cutoffs", 0.4, "--metrics", "loss", "--quiet"),
     }[command]
     return (command, data, "--out", out, *more)
 

@@ -63,7 +63,17 @@ def test_wrong_words_end_in_one_line(call, log, tmp_path, words, said):
 
 
 def test_a_log_is_forecast_directly(call, log, tmp_path):
-    words = ("--set", "last_step=50", "--forecaster", "drift", "--runs", "c", "--out", tmp_path / "page", "--quiet")
+    words = (
+        "--set",
+        "last_step=50",
+        "--forecaster",
+        "mean_change",
+        "--runs",
+        "c",
+        "--out",
+        tmp_path / "page",
+        "--quiet",
+    )
     status, out, err = call("forecast", log, *words)
     assert status == 0, err
     assert "c  loss at 50:" in out and "(--source json_lines)" in err

@@ -91,12 +91,12 @@ def test_no_command_writes_or_says_one(call, logs, tmp_path):
     assert {"tokens", "tokenizer", "learning_rate"} <= set(runs.columns)
     assert not [name for name in runs.columns if name.rpartition("/")[2] in ("api_key", "token", "client_secret")]
     assert "***@git.example.org/x.git" in runs["remote"].iloc[0] and "lr 0.1" in runs["args"].iloc[0]
-    fitted = call("fit", logs, "--forecaster", "drift", "--out", out / "model", "--quiet")
+    fitted = call("fit", logs, "--forecaster", "mean_change", "--out", out / "model", "--quiet")
     assert fitted[0] == 0, fitted[2]
     words = ("--runs", "run1", "--cutoff", 0.5, "--quiet")
     live = call("forecast", logs, *words, "--model", out / "model", "--out", out / "page")
     assert live[0] == 0, live[2]
-    tested = call("backtest", logs, "--forecasters", "drift", "--cutoffs", 0.5, "--out", out / "test", "--quiet")
+    tested = call("backtest", logs, "--forecasters", "mean_change", "--cutoffs", 0.5, "--out", out / "test", "--quiet")
     assert tested[0] == 0, tested[2]
     for name, said in (("model", fitted), ("page", live), ("test", tested)):
         check_clean(out / name, *said[1:])
@@ -112,9 +112,9 @@ def test_nor_from_a_table_that_somebody_made(call, tmp_path, monkeypatch):
     loaded = call("load", data, "--out", out / "tidy")
     assert loaded[0] == 0, loaded[2]
     assert loaded[2].count("look like secrets") == 1 and "api_key, client_secret" in loaded[2]
-    tested = call("backtest", data, "--forecasters", "drift", "--cutoffs", 0.5, "--out", out / "test", "--quiet")
+    tested = call("backtest", data, "--forecasters", "mean_change", "--cutoffs", 0.5, "--out", out / "test", "--quiet")
     assert tested[0] == 0, tested[2]
-    model = call("fit", data, "--forecaster", "elastic_net", "--out", out / "model", "--quiet")
+    model = call("fit", data, "--forecaster", "quantile_regression", "--out", out / "model", "--quiet")
     assert model[0] == 0, model[2]
     for name, said in (("tidy", loaded), ("test", tested), ("model", model)):
         check_clean(out / name, *said[1:])
@@ -130,12 +130,12 @@ def test_the_echo_of_a_command_and_the_state_have_none(monkeypatch, small):
     assert "PLANTED" not in said and "jane.doe" not in said and "--seed 4" in said and "https:/***@host" in said
     assert cli_words.title(Path("https://me:PLANTED1@host")) == "***@host"
     about = provenance(
-        small, made="backtest", title=cli_words.title(data), command=said, headline="drift", seed=1, data=data,
-        plan={"model": "/home/jane.doe/models/m1", "test": ["a*"], "token": "PLANTED4"}, seconds={"drift": 1.0},
+        small, made="backtest", title=cli_words.title(data), command=said, headline="mean_change", seed=1, data=data,
+        plan={"model": "/home/jane.doe/models/m1", "test": ["a*"], "token": "PLANTED4"}, seconds={"mean_change": 1.0},
         warnings=["read /home/jane.doe/a/b.csv from s3://k:PLANTED5@b"],
     )  # fmt: skip
     text = json.dumps(about)
-    assert "PLANTED" not in text and "jane.doe" not in text and about["seconds"] == {"drift": 1.0}
+    assert "PLANTED" not in text and "jane.doe" not in text and about["seconds"] == {"mean_change": 1.0}
     assert about["plan"]["model"] == "…/models/m1" and about["plan"]["test"] == ["a*"]
     options = {"token": "PLANTED6", "family": "lr"}
     made = _state.made_by("mlflow", data, options)

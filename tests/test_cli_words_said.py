@@ -38,8 +38,8 @@ def test_no_command_prints_a_name_that_acts_on_the_terminal(call, evil, tmp_path
     told = []
     for words in (
         ("load", evil, "--out", tmp_path / "tidy"),
-        ("forecast", evil, "--forecaster", "drift", "--out", tmp_path / "page", "--event", f"'{EVIL}' < 3"),
-        ("backtest", evil, "--forecasters", "drift", "--cutoffs", "0.5", "--out", tmp_path / "test"),
+        ("forecast", evil, "--forecaster", "mean_change", "--out", tmp_path / "page", "--event", f"'{EVIL}' < 3"),
+        ("backtest", evil, "--forecasters", "mean_change", "--cutoffs", "0.5", "--out", tmp_path / "test"),
     ):
         status, out, err = call(*words, *(() if words[0] == "load" else ("--quiet",)))
         assert status == 0, err

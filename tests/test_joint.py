@@ -7,7 +7,8 @@ from scipy.stats import spearmanr
 
 from predictdyn.curves import Metric, curves_from
 from predictdyn.forecast import DRAWS, Forecast, seed_for
-from predictdyn.joint import spans, together
+from predictdyn.joint import couple, metric_scales
+from predictdyn.problem import History
 
 METRICS = {name: Metric(name, "capability") for name in ("up", "with", "against", "alone")}
 SHARES = np.array([0.0, 0.1, 0.25, 0.5, 1.0])
@@ -43,7 +44,8 @@ def forecast(runs, names=tuple(METRICS), steps=(100.0,)):
 def split():
     curves = related(60)
     test = ["r000", "r001"]
-    return curves.of_runs([run for run in curves.runs.index if run not in test]), curves.of_runs(test).upto(0.25)
+    history = History(curves.of_runs([run for run in curves.runs.index if run not in test]))
+    return history, curves.of_runs(test).upto(0.25)
 
 
 def rank_correlation(draws):
@@ -52,7 +54,7 @@ def rank_correlation(draws):
 
 def test_margins_stay_and_the_dependence_of_what_is_left_is_found(split):
     plain = forecast(["r000", "r001"])
-    found = together(plain, *split, seed=0)
+    found = couple(plain, *split, seed=0)
     assert found.joint and not plain.joint
     np.testing.assert_array_equal(np.sort(found.draws, axis=1), np.sort(plain.draws, axis=1))
     for rows in (slice(0, 4), slice(4, 8)):
@@ -63,14 +65,14 @@ def test_margins_stay_and_the_dependence_of_what_is_left_is_found(split):
 
 
 def test_no_row_knows_what_else_is_asked(split):
-    whole = together(forecast(["r000", "r001"]), *split, seed=0)
-    one = together(forecast(["r001"], ("against", "up")), *split, seed=0)
+    whole = couple(forecast(["r000", "r001"]), *split, seed=0)
+    one = couple(forecast(["r001"], ("against", "up")), *split, seed=0)
     np.testing.assert_array_equal(one.draws, whole.draws[[6, 4]])
-    assert not np.array_equal(together(forecast(["r001"], ("up",)), *split, seed=1).draws[0], whole.draws[4])
+    assert not np.array_equal(couple(forecast(["r001"], ("up",)), *split, seed=1).draws[0], whole.draws[4])
 
 
 def test_steps_of_a_metric_are_paths(split):
-    found = together(forecast(["r000"], ("up", "with"), (50.0, 100.0)), *split, seed=0)
+    found = couple(forecast(["r000"], ("up", "with"), (50.0, 100.0)), *split, seed=0)
     rank = np.argsort(np.argsort(found.draws, axis=1), axis=1)
     np.testing.assert_array_equal(rank[0], rank[1])
     np.testing.assert_array_equal(rank[2], rank[3])
@@ -78,20 +80,21 @@ def test_steps_of_a_metric_are_paths(split):
 
 @pytest.mark.parametrize("families", [0, 3])
 def test_few_families_leave_metrics_independent(families):
-    history = related(3, seeds=20).of_runs([f"r{i:03}" for i in range(60)] if families else [])
+    history = History(related(3, seeds=20).of_runs([f"r{i:03}" for i in range(60)] if families else []))
     seen = related(1).upto(0.25)
-    found = together(forecast(["r000"]), history, seen, seed=0)
+    found = couple(forecast(["r000"]), history, seen, seed=0)
     assert np.abs(rank_correlation(found.draws) - np.eye(4)).max() < 0.15
 
 
 def test_runs_that_stopped_early_tell_nothing(split):
     history, seen = split
-    assert np.abs(rank_correlation(together(forecast(["r000"]), history.upto(0.6), seen, seed=0).draws)[0, 1]) < 0.15
+    found = couple(forecast(["r000"]), History(history.curves.upto(0.6)), seen, seed=0)
+    assert np.abs(rank_correlation(found.draws)[0, 1]) < 0.15
 
 
-def test_spans_are_the_spread_of_what_happens_after_the_origin(split):
-    history = split[0]
+def test_scales_are_the_spread_of_what_happens_after_the_origin(split):
+    history = split[0].curves
     last = {name: [history.by_key[run, name].value for run in history.runs.index] for name in ("up", "alone")}
     want = [np.subtract(*np.quantile([v[-1] - v[2] for v in last[name]], (0.75, 0.25))) for name in ("up", "alone")]
-    np.testing.assert_allclose(spans(history, ["up", "alone"], 0.25), want)
-    assert spans(history.of_runs([]), ["up"], 0.25).tolist() == [1.0]
+    np.testing.assert_allclose(metric_scales(split[0], ["up", "alone"], 0.25), want)
+    assert metric_scales(History(history.of_runs([])), ["up"], 0.25).tolist() == [1.0]

@@ -16,7 +16,7 @@ from predictdyn.backtest.plan import target_metrics
 from predictdyn.backtest.run import rows_of
 from predictdyn.curves import ENDED, Curves
 from predictdyn.events import JointEvent, probabilities
-from predictdyn.forecast import Forecast, Model
+from predictdyn.forecast import Forecast
 from predictdyn.forecasters import fit
 from predictdyn.forecasters._fitted import Fitted
 from predictdyn.forecasters._sizes import largest
@@ -220,9 +220,7 @@ def answer(
     asked = np.arange(len(both.target)) < n
     forecast = both.rows(asked)
     rows = rows_of(forecast, unknown, curves, forecaster=name, fold="live", cutoff=np.nan).assign(cutoff=share)
-    path = rows_of(
-        both.rows(~asked), np.full(len(way), np.nan), curves, forecaster=name, fold="live", cutoff=np.nan
-    )
+    path = rows_of(both.rows(~asked), np.full(len(way), np.nan), curves, forecaster=name, fold="live", cutoff=np.nan)
     share_of = dict(zip(zip(ask.target["run"], ask.target["metric"], strict=True), share, strict=True))
     path["cutoff"] = [share_of[key] for key in zip(path["run"], path["metric"], strict=True)]
     keys = set(zip(shown["run"], shown["metric"], strict=True))

@@ -67,8 +67,8 @@ def run(
     Work is cut into pieces (group x forecaster, all baselines together) that joblib spreads over ``workers`` processes,
     or over a cluster inside ``joblib.parallel_config(backend="dask")``. Finished pieces are kept under ``resume`` by a
     hash of all that they depend on, and are not done again; a damaged one is. A forecaster that raises gets the draws
-    of the last value and a status, but an OSError is a fault of the machine, and is raised. The rows do not depend on the
-    number of workers, on which other forecasters run, nor on what was kept.
+    of the last value and a status, but an OSError is a fault of the machine, and is raised. The rows do not depend on
+    the number of workers, on which other forecasters run, nor on what was kept.
     """
     from joblib import Parallel, delayed
 
@@ -136,9 +136,7 @@ def rows_of(
     return table[COLUMNS]
 
 
-def _piece(
-    curves: Curves, plan: Plan, work: Work, data: str, resume: Path | None, started_by: Parent
-) -> Done:
+def _piece(curves: Curves, plan: Plan, work: Work, data: str, resume: Path | None, started_by: Parent) -> Done:
     end_with(started_by)
     file = None if resume is None else resume / f"{_name(plan, work, data)}{PIECE}"
     before = None if file is None else kept(file)

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from predictdyn.fitting.batched_cholesky import solve
 from predictdyn.fitting.batches import by_form, double, in_batches
 from predictdyn.fitting.linear import (
     Curves,
@@ -29,7 +30,6 @@ from predictdyn.fitting.linear import (
     summed,
     sums_own,
 )
-from predictdyn.fitting.batched_cholesky import solve
 from predictdyn.forms import Form
 
 Array = Any

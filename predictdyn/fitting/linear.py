@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from predictdyn.fitting.batched_cholesky import solve
 from predictdyn.fitting.batches import by_form
 from predictdyn.fitting.noise import Whitening, whiten, whitening
-from predictdyn.fitting.batched_cholesky import solve
 from predictdyn.forms import Form, Prior
 
 Array = Any

@@ -26,6 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import gammaln
 
+from predictdyn.fitting.batched_cholesky import solve
 from predictdyn.fitting.batches import by_form, double, in_batches
 from predictdyn.fitting.linear import (
     Curves,
@@ -42,7 +43,6 @@ from predictdyn.fitting.linear import (
     sums_own,
 )
 from predictdyn.fitting.mixtures import Mixture, mean_sd, quantiles
-from predictdyn.fitting.batched_cholesky import solve
 from predictdyn.forms import Form
 
 Array = Any

@@ -61,9 +61,7 @@ class FeatureRegression:
                 self._group(problem, panel, origin, group, answer)
         return answer
 
-    def _group(
-        self, problem: Problem, panel: Panel, origin: float, group: Sequence[Query], answer: Latent
-    ) -> None:
+    def _group(self, problem: Problem, panel: Panel, origin: float, group: Sequence[Query], answer: Latent) -> None:
         """Latent draws and statuses of runs of which about the same progress was seen."""
         history = problem.whole or problem.history
         found = self._learnt(problem, history, panel, origin)
@@ -316,7 +314,7 @@ def extra_trees(family: np.ndarray, seed: int) -> Regressor:
     from sklearn.ensemble import ExtraTreesRegressor
 
     # A run is there as it looked at up to five origins, so a leaf of six rows holds little more than one run.
-    return ExtraTreesRegressor(60, min_samples_leaf=6, max_features=0.5, random_state=seed)
+    return ExtraTreesRegressor(40, min_samples_leaf=6, max_features=0.5, random_state=seed)
 
 
 def median_regression(family: np.ndarray, seed: int) -> Regressor:

@@ -24,25 +24,22 @@ class Full:
 
     name: str = "full"
 
-    def fit(self, history, *, seed):
+    def latent(self, problem):
         raise OSError(28, "No space left on device", "/big")
-
-    def load(self, folder):
-        raise OSError
 
 
 def a_piece(n: int = 3, paths: int = 2) -> Done:
     rows = pd.DataFrame({name: np.arange(float(n)) for name in COLUMNS}).assign(
         run="naïve", status="ok", step=np.arange(n), truth=np.nan
     )
-    return Done(rows, rows.iloc[:0] if not paths else rows.iloc[:paths].assign(truth=np.nan), {"drift": 0.125})
+    return Done(rows, rows.iloc[:0] if not paths else rows.iloc[:paths].assign(truth=np.nan), {"mean_change": 0.125})
 
 
 @pytest.mark.parametrize(("n", "paths"), [(3, 2), (3, 0), (0, 0)])
 def test_a_piece_comes_back_as_it_was(n, paths):
     piece = a_piece(n, paths)
     back = unpacked(packed(piece))
-    assert back is not None and back.seconds == {"drift": 0.125} and len(back.paths) == paths
+    assert back is not None and back.seconds == {"mean_change": 0.125} and len(back.paths) == paths
     for name in COLUMNS if n else ():
         assert list(back.rows[name].astype(str)) == list(piece.rows[name].astype(str))
         assert back.rows[name].dtype.kind == piece.rows[name].dtype.kind
@@ -83,17 +80,17 @@ def test_a_run_that_goes_on_gives_the_same_types_and_values(small, tmp_path):
 
 
 def test_whole_pieces_are_not_made_again_and_damaged_ones_are(small, tmp_path, monkeypatch):
-    run(small, PLAN, [LAST], BASELINES, fallback=LAST, resume=tmp_path)
+    run(small, PLAN, [LAST], BASELINES, resume=tmp_path)
     files = sorted(tmp_path.iterdir())
     files[1].write_bytes(b"")
     made = []
     real = run_module._worked
     monkeypatch.setattr(run_module, "_worked", lambda *words: made.append(words[2].group.name) or real(*words))
-    run(small, PLAN, [LAST], BASELINES, fallback=LAST, resume=tmp_path)
+    run(small, PLAN, [LAST], BASELINES, resume=tmp_path)
     assert len(files) == 4 and len(made) == 1
     assert kept(files[1]) is not None
 
 
 def test_a_full_disk_is_no_fault_of_a_forecaster(small):
     with pytest.raises(OSError, match="No space left"):
-        run(small, PLAN, [LAST, Full()], BASELINES, fallback=LAST)
+        run(small, PLAN, [LAST, Full()], BASELINES)

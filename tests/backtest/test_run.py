@@ -12,7 +12,7 @@ from predictdyn.backtest.folds import folds, groups
 from predictdyn.backtest.plan import Plan
 from predictdyn.backtest.run import COLUMNS, run
 from predictdyn.curves import curves_from
-from predictdyn.forecasters import BASELINES, forecaster, names
+from predictdyn.forecasters import BASELINES, fit, forecaster, names
 
 PLAN = Plan(cutoffs=(0.1, 0.4), metrics=("accuracy", "loss"), test=("f2*",), seed=1)
 LAST = forecaster("last_value")
@@ -24,10 +24,7 @@ class Broken:
 
     name: str = "broken"
 
-    def fit(self, history, *, seed):
-        raise TypeError("no such thing")
-
-    def load(self, folder):
+    def latent(self, problem):
         raise TypeError("no such thing")
 
 
@@ -38,16 +35,13 @@ class Leaky:
     whole: object = None
     name: str = "leaky"
 
-    def fit(self, history, *, seed):
-        return self
-
-    def forecast(self, seen, target, *, seed):
-        plain = LAST.fit(seen.of_runs([]), seed=seed).forecast(seen, target, seed=seed)
+    def latent(self, problem):
+        plain, target = LAST.latent(problem), problem.target
         ends = [
             self.whole.by_key[(run, metric)].value[-1]
             for run, metric in zip(target["run"], target["metric"], strict=True)
         ]
-        return type(plain)(plain.target, plain.draws + np.array(ends)[:, None], plain.status)
+        return plain._replace(draws=plain.draws + np.array(ends)[:, None])
 
 
 def tampered(curves):
@@ -61,7 +55,7 @@ def tampered(curves):
 
 def draws_of(curves, one):
     (group,) = groups(curves, PLAN)
-    fitted = one.fit(group.history, seed=2)
+    fitted = fit(one, group.history, seed=2)
     return [fitted.forecast(fold.seen, fold.target, seed=2).draws for fold in folds(curves, group, PLAN)]
 
 
@@ -79,37 +73,35 @@ def test_the_tamper_test_catches_a_leak(small):
 
 
 def test_adding_a_forecaster_moves_no_other_number(small):
-    few = run(small, PLAN, [LAST], BASELINES, fallback=LAST).rows
-    many = run(small, PLAN, [forecaster("drift"), LAST, forecaster("pow3")], BASELINES, fallback=LAST).rows
+    few = run(small, PLAN, [LAST], BASELINES).rows
+    many = run(small, PLAN, [forecaster("mean_change"), LAST, forecaster("pow3")], BASELINES).rows
     pd.testing.assert_frame_equal(few, many[many["forecaster"] == "last_value"].reset_index(drop=True))
 
 
 def test_rows_follow_the_contract_and_do_not_depend_on_workers(small):
     plan = Plan(cutoffs=(0.25,), metrics=("loss",))
     both = [LAST, forecaster("curve_fit")]
-    one = run(small, plan, both, BASELINES, fallback=LAST).rows
-    two = run(small, plan, both, BASELINES, fallback=LAST, workers=2).rows
+    one = run(small, plan, both, BASELINES).rows
+    two = run(small, plan, both, BASELINES, workers=2).rows
     pd.testing.assert_frame_equal(one, two)
     assert list(one.columns) == COLUMNS and len(one) == 2 * 8
     assert (one["q0.05"] <= one["q0.5"]).all() and (one["q0.5"] <= one["q0.95"]).all()
 
 
 def test_work_that_is_done_is_not_done_again(small, tmp_path, monkeypatch):
-    first = run(small, PLAN, [LAST], BASELINES, fallback=LAST, resume=tmp_path).rows
-    monkeypatch.setattr(run_module, "_fit", lambda *_: pytest.fail("the piece was run again"))
-    again = run(small, PLAN, [LAST], BASELINES, fallback=LAST, resume=tmp_path).rows
+    first = run(small, PLAN, [LAST], BASELINES, resume=tmp_path).rows
+    monkeypatch.setattr(run_module, "_answer", lambda *_: pytest.fail("the piece was run again"))
+    again = run(small, PLAN, [LAST], BASELINES, resume=tmp_path).rows
     pd.testing.assert_frame_equal(first, again)
     monkeypatch.undo()
-    run(
-        small, Plan(cutoffs=(0.2,), test=("f2*",), metrics=("loss",)), [LAST], BASELINES, fallback=LAST, resume=tmp_path
-    )
+    run(small, Plan(cutoffs=(0.2,), test=("f2*",), metrics=("loss",)), [LAST], BASELINES, resume=tmp_path)
     assert len(list(Path(tmp_path).glob("*.piece"))) == 2, "another plan is other work"
 
 
 def test_a_forecaster_that_raises_gives_rows_with_a_status(small):
-    rows = run(small, PLAN, [LAST, Broken()], BASELINES, fallback=LAST).rows
+    rows = run(small, PLAN, [LAST, Broken()], BASELINES).rows
     broken = rows[rows["forecaster"] == "broken"]
-    assert (broken["status"] == "fit failed: TypeError: no such thing").all()
+    assert (broken["status"] == "forecast failed: TypeError: no such thing").all()
     assert np.isfinite(broken["crps"]).all() and len(broken) == len(rows) / 2
 
 
@@ -120,7 +112,6 @@ def test_progress_counts_to_the_end(small):
         PLAN,
         [LAST, forecaster("curve_fit")],
         BASELINES,
-        fallback=LAST,
         progress=lambda done, all_: told.append((done, all_)),
     )
     assert told == [(1, 2), (2, 2)]

@@ -11,7 +11,7 @@ from predictdyn.backtest.run import run
 from predictdyn.backtest.schedules import settled
 from predictdyn.backtest.summary import resolved, verdicts
 from predictdyn.curves import Curves, Metric, curves_from
-from predictdyn.forecasters import BASELINES, forecaster
+from predictdyn.forecasters import BASELINES, fit, forecaster
 
 STEPS = np.arange(20, 1001, 20)
 LOSS = Metric("loss", "loss")
@@ -115,10 +115,10 @@ def reactive(*, lr: Metric = GUESSED, tampered: str = "") -> Curves:
 def draws(curves: Curves, name: str) -> np.ndarray:
     history = curves.of_runs(set(curves.runs.index) - {"r04", "r05"})
     target = pd.DataFrame([("r04", "outcome", 1000)], columns=["run", "metric", "step"])
-    return forecaster(name).fit(history, seed=0).forecast(curves.of_runs(["r04"]).upto(0.3), target, seed=0).draws
+    return fit(name, history, seed=0).forecast(curves.of_runs(["r04"]).upto(0.3), target, seed=0).draws
 
 
-@pytest.mark.parametrize("name", ["last_value", "nearest", "elastic_net", "extra_trees"])
+@pytest.mark.parametrize("name", ["last_value", "nearest_run", "quantile_regression", "extra_trees"])
 def test_the_future_of_a_rate_moves_no_forecast(name):
     assert np.array_equal(draws(reactive(), name), draws(reactive(tampered="r04"), name))
 
@@ -126,16 +126,17 @@ def test_the_future_of_a_rate_moves_no_forecast(name):
 def test_the_future_of_a_declared_rate_is_used():
     declared = GUESSED._replace(guessed=False)
     assert not np.array_equal(
-        draws(reactive(lr=declared), "elastic_net"), draws(reactive(lr=declared, tampered="r04"), "elastic_net")
+        draws(reactive(lr=declared), "quantile_regression"),
+        draws(reactive(lr=declared, tampered="r04"), "quantile_regression"),
     )
 
 
 def skill(curves: Curves) -> pd.Series:
-    names = [*BASELINES, "elastic_net"]
+    names = [*BASELINES, "quantile_regression"]
     made = [forecaster(name) for name in names]
     done = run(curves, Plan(cutoffs=(0.3,), max_folds=4), made, BASELINES, fallback=made[0])
     table = resolved(done.rows, curves.runs["family"], BASELINES)
-    return verdicts(table, names, BASELINES, seed=0).set_index("forecaster").loc["elastic_net"]
+    return verdicts(table, names, BASELINES, seed=0).set_index("forecaster").loc["quantile_regression"]
 
 
 def test_a_rate_that_reacted_gives_no_skill():

@@ -25,8 +25,8 @@ def table(rows, small):
 def test_scores_are_means_by_run_then_family(table):
     found = summary.scores_table(table, NAMES, BASELINES, seed=0)
     assert len(found) == len(NAMES) * 3 * 2
-    row = found[(found["forecaster"] == "drift") & (found["metric"] == "loss") & (found["cutoff"] == 0.4)].iloc[0]
-    own = table[(table["forecaster"] == "drift") & (table["metric"] == "loss") & (table["cutoff"] == 0.4)]
+    row = found[(found["forecaster"] == "mean_change") & (found["metric"] == "loss") & (found["cutoff"] == 0.4)].iloc[0]
+    own = table[(table["forecaster"] == "mean_change") & (table["metric"] == "loss") & (table["cutoff"] == 0.4)]
     families = []
     for family in sorted(set(own["family"])):
         runs = [own[own["run"] == one]["crps"].mean() for one in sorted(set(own[own["family"] == family]["run"]))]
@@ -50,10 +50,10 @@ def test_skill_is_against_the_best_baseline_of_the_cell(table):
 def test_the_leaderboard_is_in_order_and_weighs_kinds_alike(table):
     board = summary.leaderboard(table, NAMES, BASELINES, seed=0)
     assert board["relative_crps"].is_monotonic_increasing and set(board["forecaster"]) == set(NAMES)
-    own = table[table["forecaster"] == "drift"]
+    own = table[table["forecaster"] == "mean_change"]
     by_run = own.groupby(["family", "run", "kind", "cutoff"])["relative_crps"].mean().groupby(["family", "run"]).mean()
     expected = by_run.groupby("family").mean().mean()
-    assert board.set_index("forecaster").loc["drift", "relative_crps"] == pytest.approx(expected)
+    assert board.set_index("forecaster").loc["mean_change", "relative_crps"] == pytest.approx(expected)
 
 
 def test_verdicts_know_too_few_runs(table):

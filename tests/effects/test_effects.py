@@ -10,8 +10,8 @@ from predictdyn.curves import Curves, Metric, curves_from
 from predictdyn.effects import Intervention, comparison, intervened
 from predictdyn.effects.columns import Moment, columns
 from predictdyn.effects.pairs import arms, pairs
-from predictdyn.forecasters import forecaster
-from predictdyn.lines import tasks
+from predictdyn.forecasters import fit
+from predictdyn.problem import History, Problem
 
 METRICS = {
     "gap": Metric("gap", "bias", -1.0, 1.0, "zero", 0.0),
@@ -57,7 +57,7 @@ def held_out(curves: Curves, family: str = "f0") -> tuple[Curves, Curves, pd.Dat
 
 
 def answered(history: Curves, seen: Curves, target: pd.DataFrame, planned: Intervention | None = None):
-    plain = forecaster("last_value").fit(history, seed=0).forecast(seen, target, seed=0)
+    plain = fit("last_value", history, seed=0).forecast(seen, target, seed=0)
     return intervened(plain, history, seen, planned or Intervention("cut", START), seed=0), plain
 
 
@@ -177,7 +177,7 @@ def test_columns_know_nothing_after_the_last_point_seen():
     asked = pd.DataFrame({"run": runs[0], "metric": ["skill", "gap"], "step": 1000})
 
     def known(some: Curves) -> np.ndarray:
-        lines = [task.past for task in tasks(some, some, asked)]
+        lines = [panel.context for panel in Problem(History(some), some, asked, 0).panels]
         plan = encoder_for(some.runs[["family", "last_step"]])
         return columns(some, lines, runs, np.full(len(runs), 0.5), moment, plan)
 
@@ -243,8 +243,10 @@ def test_a_run_that_is_an_arm_is_refused():
 def test_pairs_are_differences_at_the_end():
     curves = simulated(4)
     asked = pd.DataFrame({"run": ["f0-s0"], "metric": "skill", "step": 1000})
-    (task,) = tasks(curves, curves, asked)
-    shown = pairs(curves, [task.past], task.scale, "cut", Moment(0.5, 0.5, 1.0), encoder_for(curves.runs[["family"]]))
+    (panel,) = Problem(History(curves), curves, asked, 0).panels
+    shown = pairs(
+        curves, [panel.context], panel.scale, "cut", Moment(0.5, 0.5, 1.0), encoder_for(curves.runs[["family"]])
+    )
     expected = [
         final(curves, run, "skill") - final(curves, run.removesuffix("-cut"), "skill")
         for run in curves.runs.index

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from predictdyn.fitting.copula import LEAST_EIGENVALUE, correlation, coupled, residuals, normal_scores, ranks
+from predictdyn.fitting.copula import LEAST_EIGENVALUE, correlation, coupled, normal_scores, ranks, residuals
 
 
 def normals(n, d, corr, seed=0):

@@ -67,7 +67,8 @@ def test_rows_that_are_harder_are_less_sure():
 
 
 def test_every_family_counts_alike():
-    one = ConformalPrediction(np.zeros(1), np.ones(1), np.r_[np.full(90, 1.0), np.arange(-5.0, 5.0)], np.r_[np.zeros(90), 1:11])
+    error, family = np.r_[np.full(90, 1.0), np.arange(-5.0, 5.0)], np.r_[np.zeros(90), 1:11]
+    one = ConformalPrediction(np.zeros(1), np.ones(1), error, family)
     # Ninety seeds of one recipe are one of eleven families.
     assert 0.05 < (errors(one, LOTS, TAILS) > 0.999).mean() - (errors(one, LOTS, TAILS) > 1.001).mean() < 0.2
 

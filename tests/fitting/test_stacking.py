@@ -5,7 +5,7 @@ import pytest
 
 from predictdyn.curves import Metric
 from predictdyn.fitting.stacking import FACTORS, mixed, resolved, scaled, spread, stack, wanted, widened
-from predictdyn.scales import Scale
+from predictdyn.scales import LEAST_RISE, Scale
 from predictdyn.scores import crps
 
 FREE = Metric("m", "signal")
@@ -138,9 +138,12 @@ def test_few_rows_leave_the_factor_where_it_is_pulled():
 
 
 def test_a_factor_moves_no_draw_off_a_bound():
-    draws = np.array([0.2, 0.4, 0.6, 1.0, 1.0])
-    out = widened(draws, Scale(0.0, 1.0, 0.004, at_upper=True), 0.5)
+    scale, draws = Scale(0.0, 1.0, 0.004, at_upper=True), np.array([0.2, 0.4, 0.6, 1.0, 1.0])
+    latent = scale.latent(draws) + np.array([0.0, 0.0, 0.0, 1.0, 2.0])  # two lie beyond the floor: on the bound
+    out = scale.value(widened(latent, scale, 0.5))
     assert out[3:].tolist() == [1.0, 1.0] and np.ptp(out[:3]) < np.ptp(draws[:3]) and out[1] == pytest.approx(0.4)
+    loss = widened(np.array([0.0, 1.0, 2.0]), Scale(0.0, None, 1e-6), 100.0)
+    assert loss[2] <= 2 + LEAST_RISE and loss[0] < -50, "no higher above the highest than any run may rise"
 
 
 def test_one_absurd_member_neither_sets_the_unit_nor_counts_without_end():

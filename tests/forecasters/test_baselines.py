@@ -5,7 +5,7 @@ import pandas as pd
 from numpy.testing import assert_allclose
 
 from predictdyn.curves import Metric, curves_from
-from predictdyn.forecasters import forecaster
+from predictdyn.forecasters import fit
 
 
 def three_runs():
@@ -20,19 +20,19 @@ def median(name, curves=None, upto=0.5):
     curves = curves or three_runs()
     target = pd.DataFrame({"run": ["c"], "metric": ["m"], "step": [100]})
     history, seen = curves.of_runs(["a", "b"]), curves.of_runs(["c"]).upto(upto)
-    return float(np.median(forecaster(name).fit(history, seed=0).forecast(seen, target, seed=0).draws[0]))
+    return float(np.median(fit(name, history, seed=0).forecast(seen, target, seed=0).draws[0]))
 
 
 def test_last_value():
     assert_allclose(median("last_value"), 2.6, atol=0.1)
 
 
-def test_drift_adds_the_mean_change():
-    assert_allclose(median("drift"), 2.6 + ((1 - 2) + (3 - 3.5)) / 2, atol=0.1)
+def test_mean_change_is_added():
+    assert_allclose(median("mean_change"), 2.6 + ((1 - 2) + (3 - 3.5)) / 2, atol=0.1)
 
 
-def test_climatology_is_the_mean_end():
-    assert_allclose(median("climatology"), 2.0, atol=0.3)
+def test_mean_outcome_is_the_mean_end():
+    assert_allclose(median("mean_outcome"), 2.0, atol=0.3)
 
 
 def test_chance_is_the_stated_level():
@@ -54,11 +54,11 @@ def test_pow3_finds_a_power_law():
     curves = curves_from(pd.concat(rows), None, {"m": Metric("m", "signal")})
     target = pd.DataFrame({"run": ["c"], "metric": ["m"], "step": [1000]})
     seen = curves.of_runs(["c"]).upto(0.1)
-    draws = forecaster("pow3").fit(curves.of_runs(["a", "b"]), seed=0).forecast(seen, target, seed=0).draws
+    draws = fit("pow3", curves.of_runs(["a", "b"]), seed=0).forecast(seen, target, seed=0).draws
     assert_allclose(np.median(draws), 1 + 3 * 1000**-0.4, atol=0.02)
 
 
-def test_nearest_takes_the_tail_of_the_twin():
+def test_nearest_run_takes_the_tail_of_the_twin():
     curves = three_runs()
     twin = curves.points.assign(value=np.where(curves.points["run"] == "c", 0.0, curves.points["value"]))
     twin.loc[twin["run"] == "c", "value"] = [5.0, 3.0, 2.0, 1.0]
@@ -68,7 +68,7 @@ def test_nearest_takes_the_tail_of_the_twin():
     found = curves_from(many, None, curves.metrics)
     target = pd.DataFrame({"run": ["c"], "metric": ["m"], "step": [100]})
     history, seen = found.of_runs(["a", "b", "b0", "b1"]), found.of_runs(["c"]).upto(0.5)
-    draws = forecaster("nearest").fit(history, seed=0).forecast(seen, target, seed=0).draws
+    draws = fit("nearest_run", history, seed=0).forecast(seen, target, seed=0).draws
     assert 0.5 < np.median(draws) < 2.0
 
 
@@ -85,7 +85,5 @@ def test_the_spread_is_that_of_past_errors():
     curves = curves_from(pd.concat(frames), None, {"m": Metric("m", "signal")})
     target = pd.DataFrame({"run": ["r0"], "metric": ["m"], "step": [100]})
     history = curves.of_runs(curves.runs.index.difference(["r0"]))
-    draws = (
-        forecaster("last_value").fit(history, seed=0).forecast(curves.of_runs(["r0"]).upto(0.5), target, seed=0).draws
-    )
+    draws = fit("last_value", history, seed=0).forecast(curves.of_runs(["r0"]).upto(0.5), target, seed=0).draws
     assert 0.8 < draws.std() < 1.3, "errors have unit variance"

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from predictdyn.curves import Curves, Metric, curves_from
-from predictdyn.forecasters import BASELINES, forecaster, load, names, save
+from predictdyn.forecasters import BASELINES, fit, forecaster, load, names, save
 
 ALL = names()
 CUTOFF = 0.25
@@ -28,7 +28,7 @@ def split(small):
 
 @pytest.fixture(scope="module")
 def fitted(split):
-    return cache(lambda name: forecaster(name).fit(split[0], seed=3))
+    return cache(lambda name: fit(name, split[0], seed=3))
 
 
 def answer(fitted, split, name, seed=5):
@@ -53,11 +53,11 @@ def test_same_seed_same_draws_and_another_seed_others(name, fitted, split):
 
 @pytest.mark.parametrize("name", ALL)
 def test_saved_and_loaded_is_the_same(name, fitted, split, tmp_path):
-    save(name, fitted(name), tmp_path)
+    save(fitted(name), tmp_path)
     assert not list(tmp_path.rglob("*.pkl")) and not list(tmp_path.rglob("*.joblib"))
-    loaded_name, loaded = load(tmp_path)
+    loaded = load(tmp_path)
     again = loaded.forecast(split[1].upto(CUTOFF), asked(split[1], list(split[1].runs.index)), seed=5)
-    assert loaded_name == name
+    assert loaded.model == forecaster(name)
     assert np.array_equal(again.draws, answer(fitted, split, name).draws)
 
 
@@ -85,7 +85,7 @@ def test_odd_curves_without_history_get_a_sane_answer(name, values):
     runs = pd.DataFrame({"run": ["only"], "last_step": [10**9]})
     curves = curves_from(points, runs, {"m": Metric("m", "loss", 0.0)})
     nothing = curves.of_runs([])
-    found = forecaster(name).fit(nothing, seed=0).forecast(curves, asked(curves, ["only"], ("m",)), seed=0)
+    found = fit(name, nothing, seed=0).forecast(curves, asked(curves, ["only"], ("m",)), seed=0)
     assert np.isfinite(found.draws).all() and (found.draws > 0).all() and found.draws.std() > 0
 
 
@@ -108,11 +108,7 @@ def test_values_at_the_bounds_and_tiny_scales(name):
     metrics = {"full": Metric("full", "capability", 0.0, 1.0), "tiny": Metric("tiny", "signal")}
     curves = curves_from(pd.concat(frames), None, metrics)
     seen = curves.of_runs(["c"]).upto(0.5)
-    found = (
-        forecaster(name)
-        .fit(curves.of_runs(["a", "b"]), seed=0)
-        .forecast(seen, asked(curves, ["c"], ("full", "tiny")), seed=0)
-    )
+    found = fit(name, curves.of_runs(["a", "b"]), seed=0).forecast(seen, asked(curves, ["c"], ("full", "tiny")), seed=0)
     assert found.draws[0].max() <= 1 and np.median(found.draws[0]) > 0.9
     assert 0 < np.abs(found.draws[1]).max() < 1e-9
 

@@ -6,7 +6,7 @@ import pytest
 
 from predictdyn.backtest.run import rows_of
 from predictdyn.curves import Metric, curves_from
-from predictdyn.forecasters import forecaster, names
+from predictdyn.forecasters import fit, names
 
 SHARES = np.array([0.05, 0.1, 0.2, 0.3, 0.4, 0.5])
 FALL = np.linspace(2.0, 1.0, 6)
@@ -47,7 +47,7 @@ def test_any_number_gets_a_sane_forecast_without_a_warning(name, kinds):
         metrics = {one: metrics[one] for one in ("huge", "denormal") if one in metrics}
     for runs, points in ((1, 6), (1, 1)) if name in SAMPLED else ((6, 6), (6, 1), (1, 6), (1, 2), (1, 1)):
         curves, history, seen, target = asked(metrics, runs, points)
-        found = forecaster(name).fit(history, seed=0).forecast(seen, target, seed=0)
+        found = fit(name, history, seed=0).forecast(seen, target, seed=0)
         truth = np.array([VALUES[metric][-1] for metric in target["metric"]])
         rows = rows_of(found, truth, curves, forecaster=name, fold="f", cutoff=0.5)
         numbers = rows[["mean", "sd", "crps", "pit", "q0.05", "q0.95"]].to_numpy()
@@ -70,7 +70,7 @@ def test_one_or_two_points_and_no_history_are_not_certain(name, points):
         "constant": Metric("constant", "capability", 0.0, 1.0),
     }  # fmt: skip
     _, history, seen, target = asked(metrics, 1, points)
-    found = forecaster(name).fit(history, seed=0).forecast(seen, target, seed=0)
+    found = fit(name, history, seed=0).forecast(seen, target, seed=0)
     assert (found.status != "ok").all()
     low, high = np.quantile(found.draws, [0.05, 0.95], axis=1)
     last = np.array([VALUES[metric][points - 1] for metric in metrics])

@@ -10,7 +10,10 @@ import pandas as pd
 import pytest
 
 from predictdyn.curves import KEY, Curves, Metric, curves_from
-from predictdyn.forecasters.pooled import FORECASTER, Pooled
+from predictdyn.forecasters import fit, load, save
+from predictdyn.forecasters._fitted import Fitted
+from predictdyn.forecasters.pooled import POOLED, Pooled, SampledScales
+from predictdyn.problem import History
 
 STEPS = np.array([0, 1, 3, 10, 30, 60, 100, 200, 300, 450, 600, 800, 1000])
 METRICS = {
@@ -48,7 +51,9 @@ def split(curves: Curves) -> tuple[Curves, Curves, pd.DataFrame]:
 
 @pytest.fixture(scope="module")
 def fitted():
-    return Pooled().fit(split(made())[0], seed=0)
+    one = fit(POOLED, split(made())[0])
+    POOLED.prepare(one.past, one.seed)
+    return one
 
 
 def final(curves: Curves, target: pd.DataFrame) -> np.ndarray:
@@ -57,7 +62,7 @@ def final(curves: Curves, target: pd.DataFrame) -> np.ndarray:
 
 
 def test_chains_meet_and_the_forecast_is_close(fitted):
-    assert all(found.converged and found.rhat < 1.05 for found in fitted.learnt.values())
+    assert len(fitted.past.learnt) == 2 and all(bool(found["converged"]) for found in fitted.past.learnt.values())
     _, new, target = split(made())
     for share, near in ((0.1, 0.15), (0.6, 0.08)):
         found = fitted.forecast(new.upto(share), target, seed=1)
@@ -89,15 +94,17 @@ def test_rows_do_not_move_each_other(fitted):
 
 def test_other_metrics_do_not_move_what_is_learnt(fitted):
     history = split(made())[0].of_metrics(["acc"])
-    assert (Pooled().fit(history, seed=0).learnt["acc"].z == fitted.learnt["acc"].z).all()
+    alone = fit(POOLED, history)
+    POOLED.prepare(alone.past, alone.seed)
+    (key,) = alone.past.learnt
+    assert (alone.past.learnt[key]["z"] == fitted.past.learnt[key]["z"]).all()
 
 
 def test_saved_and_loaded_is_the_same(fitted, tmp_path):
     _, new, target = split(made())
-    fitted.save(tmp_path)
-    assert {"pooled.json", "pooled.npz"} < {path.name for path in tmp_path.iterdir()}
-    again = FORECASTER.load(tmp_path)
-    assert again.settings == fitted.settings
+    save(fitted, tmp_path)
+    again = load(tmp_path)
+    assert again.model == POOLED and set(again.past.learnt) == set(fitted.past.learnt)
     # Whoever asks of one of its runs must see the columns that say which runs share steps.
     pd.testing.assert_frame_equal(again.history.runs, fitted.history.runs)
     for share in (0.0005, 0.3):
@@ -108,7 +115,7 @@ def test_saved_and_loaded_is_the_same(fitted, tmp_path):
 def test_a_run_of_the_history_is_counted_once():
     whole = made().of_metrics(["acc"])
     cut = whole.upto(0.3)
-    fitted = Pooled().fit(cut, seed=0)
+    fitted = fit(POOLED, cut)
     target = pd.DataFrame([("f1-0", "acc", 1000)], columns=KEY)
     seen, nothing = cut, cut.of_runs(set(cut.runs.index) - {"f1-0"})
     nothing = Curves(nothing.points, cut.runs, cut.metrics)
@@ -138,43 +145,48 @@ def test_degenerate_curves_get_finite_draws(scale):
     target = pd.DataFrame([("r0", m, step) for m in names for step in (60, 75)], columns=KEY)
     seen = curves.of_runs({"r0"}).upto(0.5)
     for history in (curves.of_runs({"r1", "r2"}), curves.of_runs(set())):
-        found = FORECASTER.fit(history, seed=0).forecast(seen, target, seed=0)
+        found = fit(POOLED, history).forecast(seen, target, seed=0)
         assert np.isfinite(found.draws).all() and (found.draws.std(1) > 0).all()
-        assert set(found.status[2:4]) <= {"ok", "too few points"}
+        words = "fewer than 3 points and no finished run: spread as large as the values"
+        assert set(found.status[2:4]) <= {"ok", "too few points", words}
 
 
 def test_a_large_history_is_conditioned_on_in_part_and_the_own_family_whole():
     """With room for all nothing changes; with room for three of eight runs twins of the run in question still count."""
     curves = made()
     twin, target = curves.of_runs({"f3-1"}), pd.DataFrame([("f3-1", "acc", 1000)], columns=KEY)
-    learnt = Pooled(sampler="importance").fit(curves.of_runs(set(curves.runs.index) - {"f3-1"}), seed=0)
+    history = curves.of_runs(set(curves.runs.index) - {"f3-1"})
+    learnt: dict[str, dict[str, np.ndarray]] = {}
 
     def draws(most: int, past: Curves) -> np.ndarray:
-        few = replace(learnt, settings=replace(learnt.settings, conditioning_runs=most), history=past)
-        return few.forecast(twin.upto(0.01), target, seed=0).draws
+        few = Fitted(Pooled(sampler="importance", conditioning_runs=most), History(past, learnt))
+        found = few.forecast(twin.upto(0.01), target, seed=0).draws
+        learnt.update(few.past.learnt)
+        return found
 
-    whole = draws(7, learnt.history)
-    np.testing.assert_array_equal(whole, draws(300, learnt.history))
-    part = draws(3, learnt.history)
+    whole = draws(7, history)
+    np.testing.assert_array_equal(whole, draws(300, history))
+    part = draws(3, history)
     assert np.isfinite(part).all() and not np.array_equal(part, whole)
     # The twin's points are among those used: moving them moves the forecast, though three others fill the room.
-    points = learnt.history.points
+    points = history.points
     lower = points.assign(value=points["value"].where(points["run"] != "f3-0", 0.1))
     for most in (3, 300):
-        moved = draws(most, replace(learnt.history, points=lower))
-        assert np.median(moved) < np.median(draws(most, learnt.history)) - 0.01
+        moved = draws(most, replace(history, points=lower))
+        assert np.median(moved) < np.median(draws(most, history)) - 0.01
 
 
 def test_reasons_of_a_fallback():
     curves = made(1).of_metrics(["acc"])
     target = pd.DataFrame([("f0-0", "acc", 1000)], columns=KEY)
-    empty = Pooled().fit(curves.of_runs(set()), seed=0)
+    empty = fit(POOLED, curves.of_runs(set()))
     nothing = Curves(curves.points.iloc[:0], curves.runs, curves.metrics)
     assert empty.forecast(nothing, target, seed=0).status[0] == "nothing to learn from"
-    assert empty.forecast(curves.upto(0.001), target, seed=0).status[0] == "too few points"
-    fitted = Pooled().fit(curves, seed=0)
-    bad = {name: found._replace(converged=False) for name, found in fitted.learnt.items()}
-    fitted.learnt.update(bad)
+    assert empty.forecast(curves.upto(0.001), target, seed=0).status[0].startswith("fewer than 3 points and no finished run")
+    fitted = fit(POOLED, curves)
+    POOLED.prepare(fitted.past, fitted.seed)
+    for key, found in fitted.past.learnt.items():
+        fitted.past.learnt[key] = SampledScales.of(found)._replace(converged=False).arrays()
     assert fitted.forecast(curves.upto(0.5), target, seed=0).status[0] == "not converged"
 
 

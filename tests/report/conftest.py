@@ -20,8 +20,8 @@ RANGE = {"accuracy": (0, 1, "higher", 0.25), "bias_gap": (-1, 1, "zero", None), 
          "valid_loss": (0, None, "lower", None)}  # fmt: skip
 LAST = 143_000
 # by how much the error of a forecaster's centre differs from that of the best baseline, whose factor is 1
-ERROR = {"auto": 0.6, "power": 0.8, "neighbours": 0.75, "last": 1.0, "climatology": 1.3}
-BASELINES = ("last", "climatology")
+ERROR = {"auto": 0.6, "power": 0.8, "neighbours": 0.75, "last": 1.0, "mean_outcome": 1.3}
+BASELINES = ("last", "mean_outcome")
 
 
 def _backtest(

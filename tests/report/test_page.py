@@ -246,7 +246,7 @@ def test_caption_of_an_example_says_what_the_files_say(useful: Path) -> None:
 
 
 def test_a_large_backtest_stays_readable(write_backtest: Write, tmp_path: Path) -> None:
-    many = {"auto": 0.6, "last": 1.0, "climatology": 1.3, "power": 0.9}
+    many = {"auto": 0.6, "last": 1.0, "mean_outcome": 1.3, "power": 0.9}
     page = publish(write_backtest(tmp_path, runs=5, metrics=20, forecasters=many))
     assert page.stat().st_size < 3_000_000
     assert "The first 40 of 240 rows; all are in scores.csv." in page.read_text(encoding="utf-8")

@@ -5,18 +5,15 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.linear_model import Ridge
 
 from predictdyn.curves import Metric, curves_from
-from predictdyn.forecasters import forecaster
-from predictdyn.forecasters._columns import units
-from predictdyn.forecasters._places import PLACES, about, share_of
-from predictdyn.lines import clock
+from predictdyn.forecasters import fit
+from predictdyn.forecasters.regressions import EXTRA_TREES, QUANTILE_REGRESSION, FeatureRegression, robust_units
 from predictdyn.scores import crps
 
-REGRESSIONS = (
-    "extra_trees", "elastic_net", "boosting", "gaussian_process", "quantile_regression", "robust_regression",
-    "mixed_effects",
-)  # fmt: skip
+RIDGE = FeatureRegression("ridge", lambda family, seed: Ridge(10.0))  # one of your own
+REGRESSIONS = (EXTRA_TREES, QUANTILE_REGRESSION, RIDGE)
 STEPS = np.unique(np.geomspace(1, 1000, 40).astype(int))
 
 
@@ -57,26 +54,26 @@ def truth(curves, target):
     return points.reindex(pd.MultiIndex.from_frame(target)).to_numpy(float)
 
 
-@pytest.mark.parametrize("name", REGRESSIONS)
-def test_what_decides_the_end_is_found(name, split):
+@pytest.mark.parametrize("one", REGRESSIONS, ids=lambda one: one.name)
+def test_what_decides_the_end_is_found(one, split):
     history, test = split
     target = final(test)
     seen = test.upto(0.1)
-    found = forecaster(name).fit(history, seed=0).forecast(seen, target, seed=0)
+    found = fit(one, history, seed=0).forecast(seen, target, seed=0)
     assert (found.status == "ok").all()
-    drift = forecaster("drift").fit(history, seed=0).forecast(seen, target, seed=0)
-    scores = [crps(truth(test, target), one.draws) for one in (found, drift)]
+    plain = fit("mean_change", history, seed=0).forecast(seen, target, seed=0)
+    scores = [crps(truth(test, target), answer.draws) for answer in (found, plain)]
     planned = (target["metric"] == "planned").to_numpy()
     # Forty rows of noise beside two columns that decide: trees need more runs than a line does.
-    bar = 0.95 if name in ("extra_trees", "boosting") else 0.5
+    bar = {"extra_trees": 0.95, "quantile_regression": 0.5}.get(one.name, 0.7)
     assert scores[0][planned].mean() < bar * scores[1][planned].mean(), "the plan is known before the run"
-    if not forecaster(name).own:
+    if not one.own:
         assert scores[0][~planned].mean() < bar * scores[1][~planned].mean(), "another metric gives it away"
 
 
 def test_targets_on_the_way_are_answered_alike_whatever_else_is_asked(split):
     history, test = split
-    one = forecaster("elastic_net").fit(history, seed=0)
+    one = fit(RIDGE, history, seed=0)
     seen = test.upto(0.1)
     both = one.forecast(seen, final(test, ("planned",), (300, 1000)), seed=0)
     alone = one.forecast(seen, final(test.of_runs(["r03"]), ("planned",), (300,)), seed=0)
@@ -88,7 +85,7 @@ def test_targets_on_the_way_are_answered_alike_whatever_else_is_asked(split):
 
 def test_what_was_not_seen_moves_nothing(split):
     history, test = split
-    one = forecaster("extra_trees").fit(history, seed=0)
+    one = fit("extra_trees", history, seed=0)
     points = test.points.copy()
     late = points["step"] > 100
     points.loc[late, "value"] += 100.0
@@ -103,9 +100,9 @@ def test_what_was_not_seen_moves_nothing(split):
 def test_too_few_runs_say_so(keep, split):
     history, test = split
     few = history.of_runs(list(history.runs.index)[:keep])
-    found = forecaster("elastic_net").fit(few, seed=0).forecast(test.upto(0.1), final(test), seed=0)
+    found = fit(RIDGE, few, seed=0).forecast(test.upto(0.1), final(test), seed=0)
     assert set(found.status) == {"fewer than 20 finished runs: last value"}
-    last = forecaster("last_value").fit(few, seed=0).forecast(test.upto(0.1), final(test), seed=0)
+    last = fit("last_value", few, seed=0).forecast(test.upto(0.1), final(test), seed=0)
     assert np.array_equal(found.draws, last.draws)
 
 
@@ -113,18 +110,8 @@ def test_runs_without_a_signal_or_a_plan_are_answered(split):
     history, test = split
     bare = test.of_metrics(["planned", "signalled"]).upto(0.1)
     without = dataclasses.replace(bare, runs=bare.runs.drop(columns="rate"))
-    found = forecaster("extra_trees").fit(history, seed=0).forecast(without, final(test), seed=0)
+    found = fit("extra_trees", history, seed=0).forecast(without, final(test), seed=0)
     assert (found.status == "ok").all() and np.isfinite(found.draws).all()
-
-
-def test_places_are_those_about_a_share():
-    for share in (0.02, 0.3, 0.999, 1.0):
-        beside = about(share, 0.01)
-        assert sum(weight for _, weight in beside) == pytest.approx(1)
-        middle = sum(weight * place for place, weight in beside) / PLACES
-        assert middle == pytest.approx(float(clock(np.array(share))), abs=1e-6)
-    assert about(1.0, 0.99) == [(PLACES, 1.0)] and share_of(PLACES) == pytest.approx(1.0)
-    assert share_of(about(0.5, 0.5)[0][0]) > 0.5, "a place lies after the origin"
 
 
 def test_columns_are_in_robust_units_without_gaps():
@@ -133,7 +120,7 @@ def test_columns_are_in_robust_units_without_gaps():
     x[0, 1] = 1e38
     x[:60, 2] = np.nan
     x[:20, 3] = np.nan
-    made = units(x)
+    made = robust_units(x)
     assert made.kept.tolist() == [True, True, False, True, False]
     out = made.apply(x)
     assert np.isfinite(out).all() and np.abs(out).max() < 100 and 0.5 < out[1:, 1].std() < 1.5

@@ -1,0 +1,186 @@
+"""Ensembles: weights follow what the history teaches, and a member that fell back is left out."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from predictdyn.curves import Curves, Metric, curves_from
+from predictdyn.fitting.stacking import FACTORS
+from predictdyn.forecasters import fit, load, save
+from predictdyn.forecasters._fitted import Fitted
+from predictdyn.forecasters._replays import WHOLE_KIND
+from predictdyn.forecasters._sizes import beyond, rolling
+from predictdyn.forecasters.ensemble import AUTO, FROM_FINISHED, Ensemble
+from predictdyn.joint import couple
+from predictdyn.problem import History
+
+CHEAP = Ensemble("auto", ("last_value", "mean_change", "chance"), (1.0, 1.0, 1.0), origins=(0.1, 0.5))
+RUNS = [f"r{i:02}" for i in range(12)]
+
+
+def rising(n: int = 12):
+    """Runs from a level of their own: one metric rises by one, so drift is right; another only trembles."""
+    rng = np.random.default_rng(0)
+    step = np.arange(0, 101, 5)
+    frames = []
+    for run in RUNS[:n]:
+        noise = 0.01 * rng.standard_normal((2, len(step)))
+        values = {"m": rng.normal() + step / 100 + noise[0], "still": rng.normal() + noise[1]}
+        frames += [pd.DataFrame({"run": run, "metric": m, "step": step, "value": v}) for m, v in values.items()]
+    metrics = {name: Metric(name, "capability") for name in ("m", "still")}
+    return curves_from(pd.concat(frames), None, metrics)
+
+
+def at(*steps: int, metric: str = "m") -> pd.DataFrame:
+    return pd.DataFrame({"run": "r00", "metric": metric, "step": steps})
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    curves = rising()
+    return fit(CHEAP, curves.of_runs(RUNS[1:])), curves.of_runs(["r00"])
+
+
+def weights(one: Fitted, origin: float, metric: str, kind: str = "capability") -> np.ndarray:
+    """What was learnt for an origin: one weight per member, then the factor of the spread."""
+    return one.past.learnt[f"auto/weights/{origin:g}/{one.seed}"][f"{kind}/{metric}"]
+
+
+def given(settings: Ensemble, curves: Curves, row: list[float]) -> Fitted:
+    """An ensemble with these weights at 0.5, not learnt."""
+    return Fitted(settings, History(curves, {"auto/weights/0.5/0": {f"capability/{WHOLE_KIND}": np.array(row)}}))
+
+
+def test_weights_stand_by_origin_kind_and_metric(fitted):
+    one, run = fitted
+    one.forecast(run.upto(0.1), at(100), seed=0)
+    found = one.past.learnt["auto/weights/0.1/0"]
+    assert set(found) == {f"capability/{name}" for name in (WHOLE_KIND, "m", "still")}
+    for *weight, factor in found.values():
+        assert len(weight) == 3 and min(weight) >= 0 and sum(weight) == pytest.approx(1)
+        assert FACTORS[0] <= factor <= FACTORS[1]
+
+
+def test_weights_are_learnt_for_the_nearest_origin_when_it_is_asked_for(fitted):
+    run, history = fitted[1], fitted[0].history
+    one = fit(CHEAP, history)
+    early = one.forecast(run.upto(0.15), at(100), seed=0)
+    assert set(one.past.learnt) == {"auto/weights/0.1/0"}
+    one.forecast(run.upto(0.5), at(100), seed=0)
+    assert set(one.past.learnt) == {"auto/weights/0.1/0", "auto/weights/0.5/0"}
+    both = fit(CHEAP, history)
+    both.forecast(run.upto(0.5), at(80, 100), seed=0)
+    assert set(both.past.learnt) == {"auto/weights/0.5/0"}, "wherever the targets lie"
+    both.forecast(run.upto(0.1), at(40, 100), seed=0)
+    for key, arrays in one.past.learnt.items():
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(array, both.past.learnt[key][name], "it depends on what was asked before")
+    assert np.array_equal(both.forecast(run.upto(0.15), at(100), seed=0).draws, early.draws)
+
+
+def test_draws_are_joint_by_what_the_history_says(fitted):
+    seen, target = fitted[1].upto(0.2), pd.concat([at(60, 100), at(100, metric="still")])
+    found = fitted[0].forecast(seen, target, seed=4)
+    assert found.joint
+    np.testing.assert_array_equal(couple(found, fitted[0].past, seen, seed=4).draws, found.draws)
+    rank = np.argsort(np.argsort(found.draws, axis=1), axis=1)
+    np.testing.assert_array_equal(rank[0], rank[1])
+
+
+def test_the_right_member_is_found(fitted):
+    one, run = fitted
+    for origin in (0.1, 0.5):
+        one.forecast(run.upto(origin), at(100), seed=0)
+        last, mean_change, chance, _ = weights(one, origin, "m")
+        # Eleven rows stand against a prior of twenty for the weights of the kind.
+        assert mean_change > 0.6 and last < 0.3 and chance < 0.15
+        assert mean_change > weights(one, origin, WHOLE_KIND)[1] > weights(one, origin, "still")[1]
+
+
+def test_the_forecast_is_sharp_and_holds_the_truth(fitted):
+    one, run = fitted
+    draws = one.forecast(run.upto(0.1), at(100), seed=0).draws[0]
+    truth = run.by_key[("r00", "m")].value[-1]
+    low, high = np.quantile(draws, [0.025, 0.975])
+    assert low < truth < high and np.quantile(draws, 0.75) - np.quantile(draws, 0.25) < 0.3
+
+
+def test_draws_of_one_run_are_paths(fitted):
+    one, run = fitted
+    near, far = one.forecast(run.upto(0.1), at(80, 100), seed=0).draws
+    assert stats.spearmanr(near, far).statistic > 0.9
+    other = one.forecast(run.upto(0.1), at(100), seed=1).draws[0]
+    assert abs(stats.spearmanr(near, other).statistic) < 0.15
+
+
+def test_a_member_that_fell_back_is_left_out():
+    curves = rising(2)
+    one, seen = curves.of_runs(["r01"]), curves.of_runs(["r00"]).upto(0.5)
+    # Regressions have no answer with one finished run.
+    some = dataclasses.replace(CHEAP, members=("last_value", "extra_trees"), prior_weights=(1.0, 1.0))
+    found = given(some, one, [0.1, 0.9, 1.0]).forecast(seen, at(100), seed=0)
+    assert found.status.tolist() == ["ok"]
+    # All that is left is last value, whose draws are the same but for the seed.
+    last = fit("last_value", one).forecast(seen, at(100), seed=0)
+    spread = np.quantile(last.draws[0], [0.1, 0.9])
+    assert np.quantile(found.draws[0], [0.1, 0.9]) == pytest.approx(spread, abs=0.2 * np.ptp(spread))
+    only = dataclasses.replace(CHEAP, members=("extra_trees", "quantile_regression"), prior_weights=(1.0, 1.0))
+    assert only.leaning(without_history=False).tolist() == [0.5, 0.5]
+    all_fell = given(only, one, [0.5, 0.5, 1.0]).forecast(seen, at(100), seed=0)
+    assert all_fell.status[0] == "fewer than 20 finished runs: last value" and np.isfinite(all_fell.draws).all()
+
+
+def test_without_history_it_learns_from_what_is_seen():
+    curves = rising(1)
+    found = fit(CHEAP, curves.of_runs([])).forecast(curves.upto(0.5), at(100), seed=0)
+    assert found.status[0] == "ok" and np.isfinite(found.draws).all()
+
+
+def test_where_no_run_has_ended_members_that_need_one_get_no_weight():
+    several = dataclasses.replace(
+        CHEAP, members=("last_value", "chance", *FROM_FINISHED[:3]), prior_weights=(1.0, 1.0, 1.0, 1.0, 1.0)
+    )
+    assert several.leaning(without_history=True).tolist() == [0.5, 0.5, 0, 0, 0]
+    assert several.leaning(without_history=False).tolist() == [0.2] * 5
+    curves = rising()
+    alone = several.replays(without_history=True).within(curves.upto(0.5), several.own_origins, 0)
+    assert set(alone) == set(several.own_origins)
+    for found in alone.values():
+        assert np.abs(found[f"capability/{WHOLE_KIND}"][2:5]).max() < 1e-9
+    ended = several.replays(without_history=False).among(History(curves), 0.5, 0)
+    assert ended[f"capability/{WHOLE_KIND}"][2] > 0.2, "with runs that have ended, the mean change has its weight"
+
+
+def test_larger_runs_take_weights_from_the_largest_left_out():
+    """The rise grows with size in a way that small runs do not show: what wins among them loses at the largest."""
+    curves = rising()
+    size = 10.0 ** np.arange(len(RUNS))
+    runs = curves.runs.assign(params=size[::-1])
+    one = fit(CHEAP, Curves(curves.points, runs, curves.metrics).of_runs(RUNS[1:]))
+    seen = Curves(curves.points, runs, curves.metrics).of_runs(["r00"])
+    one.forecast(seen.upto(0.1), at(100), seed=0)
+    assert set(one.past.learnt) == {"auto/weights/0.1+/0"}
+    folds = rolling(one.history.runs)
+    assert folds[0] == ["r01", "r02"] and folds[-1] == RUNS[1:7], "the largest first, up to half of them"
+    assert beyond(one.history.runs, seen.runs) == {"r00": pytest.approx(10.0)}
+
+
+def test_saved_once_and_loaded_it_is_the_same(fitted, tmp_path):
+    run = fitted[1].of_metrics(["m"])
+    one = fit(AUTO, fitted[0].history.of_metrics(["m"]))
+    seen = run.upto(0.1)
+    draws = one.forecast(seen, at(100), seed=0).draws
+    save(one, tmp_path)
+    assert [file.parent for file in tmp_path.rglob("history_points.parquet")] == [tmp_path], "one history for all"
+    assert not [path for path in tmp_path.iterdir() if path.is_dir()]
+    again = load(tmp_path)
+    assert again.model == AUTO and set(again.past.learnt) == set(one.past.learnt)
+    assert np.array_equal(again.forecast(seen, at(100), seed=0).draws, draws)
+
+
+def test_only_what_others_can_load_is_saved(fitted, tmp_path):
+    with pytest.raises(ValueError, match="only forecasters of the table can be saved"):
+        save(fitted[0], tmp_path)
