@@ -29,8 +29,8 @@ class Ensemble:
     turn, cut at one of ``origins`` of the run, and forecast by every member from the rest. For a run that is larger
     than all finished ones the largest of these are held out instead: a rolling origin in size. Without a history the
     curves that are seen are replayed themselves, at ``own_origins``. The weights of a kind minimise the CRPS of the
-    mixture (a convex problem, every metric in units of its own), pulled towards ``prior_weights`` with the weight of ``prior``
-    families, since few cannot tell members apart; those of a metric likewise, pulled towards its kind's by
+    mixture (a convex problem, every metric in units of its own), pulled towards ``prior_weights`` with the weight of
+    ``prior`` families, since few cannot tell members apart; those of a metric likewise, pulled towards its kind's by
     ``metric_prior``. Then factors for the spread make 90 % intervals cover 90 % of those truths: that of a kind pulled
     towards one by ``spread_prior``, that of a metric towards its kind's, that of an origin without history towards that
     of all origins. A target takes the weights of the origin that is nearest to what was seen of its run; without

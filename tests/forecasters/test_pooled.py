@@ -182,7 +182,8 @@ def test_reasons_of_a_fallback():
     empty = fit(POOLED, curves.of_runs(set()))
     nothing = Curves(curves.points.iloc[:0], curves.runs, curves.metrics)
     assert empty.forecast(nothing, target, seed=0).status[0] == "nothing to learn from"
-    assert empty.forecast(curves.upto(0.001), target, seed=0).status[0].startswith("fewer than 3 points and no finished run")
+    status = empty.forecast(curves.upto(0.001), target, seed=0).status[0]
+    assert status.startswith("fewer than 3 points and no finished run")
     fitted = fit(POOLED, curves)
     POOLED.prepare(fitted.past, fitted.seed)
     for key, found in fitted.past.learnt.items():
