@@ -134,7 +134,7 @@ def forecast(
 ) -> None:  # fmt: skip
     """Forecast the runs of DATA that have not ended, and publish a page."""
     from predictdyn.backtest.folder import provenance, write_json
-    from predictdyn.backtest.live import answer, larger, question, without
+    from predictdyn.backtest.live import forecast_live, larger, split_live, without
     from predictdyn.backtest.writing import check_new, new_folder
     from predictdyn.effects import check, comparison
     from predictdyn.events import parse
@@ -155,7 +155,7 @@ def forecast(
         name = fitted.model.name
     read, warned = _read(data, source, settings)
     curves = _needed(read, listed(metrics))
-    ask = question(curves, runs=listed(runs), metrics=listed(metrics), upto=upto, cutoff=cutoff, at=step)
+    ask = split_live(curves, runs=listed(runs), metrics=listed(metrics), upto=upto, cutoff=cutoff, at=step)
     asked = [parse(text, set(ask.target["metric"])) for text in events]
     for intervention in planned:
         check(ask.history, ask.seen, intervention)
@@ -169,7 +169,7 @@ def forecast(
         warned += said
         for line in said:
             click.echo(line, err=True)
-        forecast, rows = answer(curves, ask, fitted, str(name), folder, events=asked, seed=seed)
+        forecast, rows = forecast_live(curves, ask, fitted, str(name), folder, events=asked, seed=seed)
         effects = comparison(forecast, ask.history, ask.seen, planned, seed=seed) if planned else None
         if effects is not None:
             effects.to_csv(folder / "effects.csv", index=False)

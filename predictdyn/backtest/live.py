@@ -24,7 +24,7 @@ from predictdyn.forecasters._sizes import largest
 ALIKE = 5  # different values that two curves must share to be those of one run
 
 
-class Question(NamedTuple):
+class LiveSplit(NamedTuple):
     """What is known and what is asked: finished runs, the beginning of the others, targets, the share seen."""
 
     history: Curves
@@ -32,7 +32,7 @@ class Question(NamedTuple):
     target: pd.DataFrame
 
 
-class Answer(NamedTuple):
+class LiveForecast(NamedTuple):
     """The forecast of every target, and its rows as the file of forecasts has them."""
 
     forecast: Forecast
@@ -46,7 +46,7 @@ def ended(curves: Curves) -> pd.Index:
     return curves.runs.index[done]
 
 
-def question(
+def split_live(
     curves: Curves,
     *,
     runs: tuple[str, ...] = (),
@@ -54,7 +54,7 @@ def question(
     upto: float | None = None,
     cutoff: float | None = None,
     at: float | None = None,
-) -> Question:
+) -> LiveSplit:
     """Split the data into what may be learnt from and what is to be forecast.
 
     Forecast are the runs that match ``runs``, else those that have not ended, else (all have) every run, each from its
@@ -97,10 +97,10 @@ def question(
     target = target[np.array(ahead, dtype=bool)].reset_index(drop=True)
     if target.empty:
         raise ValueError("nothing to forecast: the step asked for lies within what was already seen")
-    return Question(history, begun, target)
+    return LiveSplit(history, begun, target)
 
 
-def larger(ask: Question) -> list[str]:
+def larger(ask: LiveSplit) -> list[str]:
     """Words on runs in question that are larger than all finished ones: nothing has shown how such runs go on."""
     return [
         f"{run} is {ratio:.1f} x the largest finished run ({column}): the forecast reaches beyond what has been seen, "
@@ -118,7 +118,7 @@ def _kin(runs: pd.DataFrame, some: Collection[str]) -> set[str]:
     return set(runs.index[baseline.isin(baseline.loc[list(some)])])
 
 
-def without(fitted: Fitted, curves: Curves, ask: Question) -> tuple[Fitted, list[str]]:
+def without(fitted: Fitted, curves: Curves, ask: LiveSplit) -> tuple[Fitted, list[str]]:
     """A saved model that knows nothing of the end of the runs in question, and words for what was done to it.
 
     Where its history holds one of them, or a run that tells how they go on, all is learnt again without these.
@@ -145,7 +145,7 @@ def without(fitted: Fitted, curves: Curves, ask: Question) -> tuple[Fitted, list
     return again, [words]
 
 
-def _tell_tales(history: Curves, curves: Curves, ask: Question) -> set[str]:
+def _tell_tales(history: Curves, curves: Curves, ask: LiveSplit) -> set[str]:
     """Runs of a model's history that hold what is hidden of the runs in question.
 
     These are the runs themselves, by name; the runs that branched off with or from one that has ended, by the column
@@ -192,10 +192,10 @@ def _equal(history: Curves, seen: Curves) -> set[str]:
     return found
 
 
-def answer(
-    curves: Curves, ask: Question, fitted: Fitted, name: str, folder: Path, *, events: Sequence[JointEvent] = (),
+def forecast_live(
+    curves: Curves, ask: LiveSplit, fitted: Fitted, name: str, folder: Path, *, events: Sequence[JointEvent] = (),
     seed: int,
-) -> Answer:  # fmt: skip
+) -> LiveForecast:  # fmt: skip
     """Forecast, and write forecasts, paths, examples and metrics into ``folder``.
 
     With ``events``, their probabilities as well.
@@ -237,7 +237,7 @@ def answer(
     path.to_parquet(folder / "paths.parquet", index=False)
     examples.to_parquet(folder / "examples.parquet", index=False)
     metrics_table(curves.metrics).to_csv(folder / "metrics.csv", index=False)
-    return Answer(forecast, rows)
+    return LiveForecast(forecast, rows)
 
 
 def _shown(target: pd.DataFrame, curves: Curves) -> pd.DataFrame:

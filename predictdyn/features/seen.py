@@ -113,7 +113,7 @@ def median(numbers: np.ndarray, which: np.ndarray) -> np.ndarray:
     return np.where(count > 0, np.where(count[:, None] > 0, middle, 0.0).mean(axis=1), np.nan)
 
 
-class Fit(NamedTuple):
+class QuadraticFit(NamedTuple):
     """A weighted quadratic of each row: slope of its line, curvature, and the line's value at an x, all (n,)."""
 
     slope: np.ndarray
@@ -126,7 +126,7 @@ class Fit(NamedTuple):
         return self.height + self.slope * (x - self.centre)
 
 
-def fitted(x: np.ndarray, z: np.ndarray, weight: np.ndarray) -> Fit:
+def fitted(x: np.ndarray, z: np.ndarray, weight: np.ndarray) -> QuadraticFit:
     """Least squares of z on 1, x, x^2, each (n, t), by polynomials that are orthogonal under the weights.
 
     The slope is that of the weighted line, NaN below two points; the curvature is the second derivative of the
@@ -141,7 +141,7 @@ def fitted(x: np.ndarray, z: np.ndarray, weight: np.ndarray) -> Fit:
     tilt, offset = ratio((weight * u**3).sum(axis=1), spread), ratio(spread, total)
     bow = np.where(weight > 0, u**2 - tilt[:, None] * u - offset[:, None], 0.0)
     curvature = 2 * ratio((weight * bow * z).sum(axis=1), (weight * bow**2).sum(axis=1))
-    return Fit(slope, np.where(count > 3, curvature, np.nan), centre, height)
+    return QuadraticFit(slope, np.where(count > 3, curvature, np.nan), centre, height)
 
 
 def rising(which: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from predictdyn.features.seen import Fit, Seen, fitted, mean, median, ratio, rising, trimmed
+from predictdyn.features.seen import QuadraticFit, Seen, fitted, mean, median, ratio, rising, trimmed
 
 KNOTS = 8
 LEAST_NOISE = 1e-3  # of the range seen: a curve that repeats itself has no noise, but no step of it is infinite
@@ -31,7 +31,7 @@ def basics(points: Seen) -> dict[str, np.ndarray]:
     }
 
 
-def recent_line(points: Seen) -> Fit:
+def recent_line(points: Seen) -> QuadraticFit:
     """The line through the last four points, or the last eighth of them."""
     return fitted(points.x, points.latent, points.latest(np.maximum(4, points.counts // 8)).astype(float))
 

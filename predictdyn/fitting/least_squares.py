@@ -19,7 +19,7 @@ import numpy as np
 from predictdyn.fitting.batched_cholesky import solve
 from predictdyn.fitting.batches import by_form, double, in_batches
 from predictdyn.fitting.linear import (
-    Curves,
+    CurveBatch,
     columns_at,
     misfits,
     own_places,
@@ -103,20 +103,22 @@ def fit(
 @by_form
 def _fitted(form: Form, shared: bool) -> Any:
     def with_shared_places(
-        curves: Curves, white: Any, x: Array, prepared: Any, u: Array, pull: Array, steps: Array
+        curves: CurveBatch, white: Any, x: Array, prepared: Any, u: Array, pull: Array, steps: Array
     ) -> Fit:
         left = misfits(summed(curves, white, prepared), curves.unit, form.fixed)
         own = (curves.white if white is None else white).own
         return _descended(form, curves, x, own, left, u, pull, steps)
 
-    def with_own_places(curves: Curves, x: Array, nodes: Array, u: Array, pull: Array, steps: Array) -> Fit:
+    def with_own_places(curves: CurveBatch, x: Array, nodes: Array, u: Array, pull: Array, steps: Array) -> Fit:
         left = misfits(sums_own(curves.z, curves.white, columns_at(form, x, nodes)), curves.unit, form.fixed)
         return _descended(form, curves, x, curves.white.own, left, u, pull, steps)
 
     return with_shared_places if shared else with_own_places
 
 
-def _descended(form: Form, curves: Curves, x: Array, own: Array, left: Array, u: Array, pull: Array, steps: int) -> Fit:
+def _descended(
+    form: Form, curves: CurveBatch, x: Array, own: Array, left: Array, u: Array, pull: Array, steps: int
+) -> Fit:
     """From the best node down, then back to the units of z."""
     n, k = len(curves.z), u.shape[1]
     noise = jnp.maximum(left.min(1), 0.0) / jnp.maximum(curves.rows, 1)

@@ -17,7 +17,7 @@ from predictdyn.forms import Form, Prior
 Array = Any
 
 
-class Curves(NamedTuple):
+class CurveBatch(NamedTuple):
     """z (n, t) less ``offset`` over ``unit`` (n,), a map for precisions over ``precision`` (n,), points seen (n,)."""
 
     z: Array
@@ -43,7 +43,7 @@ class Sums(NamedTuple):
     spread: Array
 
 
-def standardised(x: Array, z: Array, weight: Array | None = None, correlation: float = 0.0) -> Curves:
+def standardised(x: Array, z: Array, weight: Array | None = None, correlation: float = 0.0) -> CurveBatch:
     """Values less their weighted mean, over their sd; precisions with mean one, (t,) where all curves have the same."""
     z = np.asarray(z, dtype=np.float64)
     given = np.ones(z.shape[1]) if weight is None else np.asarray(weight, dtype=np.float64)
@@ -59,10 +59,10 @@ def standardised(x: Array, z: Array, weight: Array | None = None, correlation: f
     unit = np.maximum(unit, np.maximum(1e-9 * np.abs(offset), 1e-150))
     white = whitening(np.asarray(x, dtype=np.float64), relative, correlation)
     rows, precision = np.broadcast_to(rows, len(z)), np.broadcast_to(precision, len(z))
-    return Curves(z / unit[:, None], white, rows, offset, unit, precision)
+    return CurveBatch(z / unit[:, None], white, rows, offset, unit, precision)
 
 
-def own_places(curves: Curves, x: np.ndarray) -> tuple[Curves, np.ndarray]:
+def own_places(curves: CurveBatch, x: np.ndarray) -> tuple[CurveBatch, np.ndarray]:
     """Places and maps of the noise for each curve (n, t); places of padding are one."""
     white = jax.tree.map(lambda part: np.broadcast_to(part, curves.z.shape), curves.white)
     return curves._replace(white=white), np.where(white.own > 0, np.broadcast_to(x, curves.z.shape), 1.0)
@@ -157,7 +157,7 @@ def misfits(sums: Sums, unit: Array, fixed: bool) -> Array:
     return jnp.broadcast_to(left, (len(unit), sums.cross.shape[2]))
 
 
-def summed(curves: Curves, white: Whitening | None, prepared: Any) -> Sums:
+def summed(curves: CurveBatch, white: Whitening | None, prepared: Any) -> Sums:
     """Sums of a batch over places that all curves share; the map of the noise is the curves' own if none is given."""
     if white is not None:
         return _sums_alike(curves.z, white, prepared)

@@ -60,7 +60,7 @@ class Scales(NamedTuple):
     rho: Array
 
 
-class Block(NamedTuple):
+class MetricBlock(NamedTuple):
     """Curves of one metric, padded: basis (r, t, k); latent, stderr (0 where not logged), extra variance v and mask
     (1 for a point, 0 for padding) (r, t); plan (r, p) with ones first; member (r, f), one 1 for each run; and typical
     (), the logged error that the split of the noise refers to, the same wherever the same scales are used."""
@@ -75,7 +75,7 @@ class Block(NamedTuple):
     typical: Array
 
 
-class Sampled(NamedTuple):
+class ScaleSamples(NamedTuple):
     """Draws of z (chains, draws, h), split R-hat and effective size (h,), and the share of divergent transitions."""
 
     draws: np.ndarray
@@ -100,7 +100,7 @@ def basis(clock: np.ndarray, k: int) -> np.ndarray:
     return np.concatenate([np.ones_like(u), u, np.sin((j - 0.5) * np.pi * u / REACH)], axis=-1)
 
 
-def scales(xp: Any, z: Array, block: Block) -> Scales:
+def scales(xp: Any, z: Array, block: MetricBlock) -> Scales:
     """Standard normal coordinates z (..., h), in the order of `PRIORS`, to the prior sds of a block's coefficients."""
     k, p = block.basis.shape[-1], block.plan.shape[-1]
 
@@ -141,13 +141,13 @@ def absorb(xp: Any, sd: Array, precision: Array, info: Array) -> tuple[Array, Ar
     return lower, columns, xp.log(xp.diagonal(lower, axis1=-2, axis2=-1)).sum(-1)
 
 
-def noise(xp: Any, scale: Scales, block: Block) -> Array:
+def noise(xp: Any, scale: Scales, block: MetricBlock) -> Array:
     """Variance of every point (..., r, t)."""
     fresh = scale.rho[..., None, None] ** 2 * block.stderr**2
     return fresh + scale.sigma[..., None, None] ** 2 + block.extra + LEAST_NOISE**2
 
 
-def evidence(xp: Any, scale: Scales, block: Block) -> tuple[Array, Array]:
+def evidence(xp: Any, scale: Scales, block: MetricBlock) -> tuple[Array, Array]:
     """Precision A (..., r, k, k) and information c (..., r, k) that each curve holds on its own coefficients."""
     weight = block.mask / noise(xp, scale, block)
     weighted = weight[..., None] * block.basis
@@ -203,7 +203,7 @@ def _summed(xp: Any, weights: Array, values: Array) -> Array:
     return np.moveaxis(total.reshape(c, n, j), 0, 1).reshape(*batch, c, j)
 
 
-def log_likelihood(xp: Any, z: Array, block: Block) -> Array:
+def log_likelihood(xp: Any, z: Array, block: MetricBlock) -> Array:
     """Log density of all points of a block (...) given the scales z (..., h), every coefficient integrated out."""
     k, p = block.basis.shape[-1], block.plan.shape[-1]
     scale = scales(xp, z, block)
@@ -220,7 +220,9 @@ def log_likelihood(xp: Any, z: Array, block: Block) -> Array:
     return -0.5 * square - logdet - 0.5 * np.log(2 * np.pi) * block.mask.sum()
 
 
-def shared_posterior(z: np.ndarray, block: Block, own: np.ndarray, keep: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def shared_posterior(
+    z: np.ndarray, block: MetricBlock, own: np.ndarray, keep: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """What a history teaches about the shared coefficients and the phi of one family, for each draw of the scales.
 
     z (n, h); own (r,) is 1 for the runs of that family, keep (r,) 0 for a run to leave out. Returns V (n, m + k, m + k)
@@ -241,7 +243,7 @@ def predict(
     rng: np.random.Generator,
     z: np.ndarray,
     shared: tuple[np.ndarray, np.ndarray],
-    run: Block,
+    run: MetricBlock,
     asked: np.ndarray,
     stderr: np.ndarray,
     each: int,
@@ -282,7 +284,7 @@ def double() -> AbstractContextManager[None]:
 _QUICK = {"xla_llvm_disable_expensive_passes": True}
 
 
-def _potential(z: Array, block: Block) -> Array:
+def _potential(z: Array, block: MetricBlock) -> Array:
     return 0.5 * (z**2).sum() - log_likelihood(jnp, z, block)
 
 
@@ -295,8 +297,8 @@ def _gradient() -> Any:
 def _sampler(warmup: int, draws: int) -> Any:
     """One compiled NUTS for all metrics whose padded blocks have one shape: lanes are chains."""
 
-    def chain(key: Array, start: ParamInfo, target: Array, centre: Array, root: Array, block: Block) -> Any:
-        def potential(centre: Array, root: Array, block: Block) -> Any:
+    def chain(key: Array, start: ParamInfo, target: Array, centre: Array, root: Array, block: MetricBlock) -> Any:
+        def potential(centre: Array, root: Array, block: MetricBlock) -> Any:
             return lambda white: _potential(centre + root @ white, block)
 
         init, step = hmc(potential_fn_gen=potential, algo="NUTS")
@@ -323,7 +325,7 @@ def _sampler(warmup: int, draws: int) -> Any:
     return jax.jit(jax.vmap(chain, (0, 0, None, None, None, None)), compiler_options=_QUICK)
 
 
-def laplace(block: Block, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def laplace(block: MetricBlock, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The mode of the scales' posterior from a start (h,), and a square root of its inverse Hessian (h, h).
 
     The Hessian is by central differences; curvatures below the prior's are raised to a tenth of it.
@@ -345,7 +347,7 @@ def laplace(block: Block, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mode, axes / np.sqrt(np.maximum(curvature, 0.1))
 
 
-def sample(block: Block, *, seed: int, warmup: int = 50, draws: int = 80, chains: int = 4) -> Sampled:
+def sample(block: MetricBlock, *, seed: int, warmup: int = 50, draws: int = 80, chains: int = 4) -> ScaleSamples:
     """Posterior draws of the scales given a padded block, by NUTS; compiled once for each shape.
 
     The sampler works in coordinates whitened at the mode; its chains start 1.5 times as wide as a normal posterior, so
@@ -353,12 +355,12 @@ def sample(block: Block, *, seed: int, warmup: int = 50, draws: int = 80, chains
     was found, with shorter steps, and go on for four times as long.
     """
     with double():
-        arrays = Block(*(jnp.asarray(array, dtype=jnp.float64) for array in block))
+        arrays = MetricBlock(*(jnp.asarray(array, dtype=jnp.float64) for array in block))
         key, again = jax.random.split(jax.random.key(seed))
         centre, root = laplace(arrays, np.zeros(len(PRIORS)))
         run = _sampler(warmup, draws)
 
-        def segments(key: Array, count: int, target: float, centre: np.ndarray, root: np.ndarray) -> Sampled:
+        def segments(key: Array, count: int, target: float, centre: np.ndarray, root: np.ndarray) -> ScaleSamples:
             start = 1.5 * np.asarray(jax.random.normal(key, (chains, len(PRIORS))))
             found = []
             for i in range(count):
@@ -371,7 +373,7 @@ def sample(block: Block, *, seed: int, warmup: int = 50, draws: int = 80, chains
             # The first of several segments is more warm-up.
             z, divergent = (np.concatenate(part, axis=1) for part in zip(*found[int(count > 1) :], strict=True))
             with np.errstate(all="ignore"):  # a chain that never moved has no R-hat: NaN, which is not converged
-                return Sampled(z, split_gelman_rubin(z), effective_sample_size(z), float(divergent.mean()))
+                return ScaleSamples(z, split_gelman_rubin(z), effective_sample_size(z), float(divergent.mean()))
 
         first = segments(key, 1, 0.75, centre, root)
         if first.converged:
@@ -380,7 +382,7 @@ def sample(block: Block, *, seed: int, warmup: int = 50, draws: int = 80, chains
         return segments(again, 5, 0.92, flat.mean(0), np.linalg.cholesky(np.cov(flat.T) + 1e-3 * np.eye(len(PRIORS))))
 
 
-def importance(block: Block, *, seed: int, draws: int, proposals: int = 200) -> Sampled:
+def importance(block: MetricBlock, *, seed: int, draws: int, proposals: int = 200) -> ScaleSamples:
     """Posterior draws of the scales (1, draws, h) by importance sampling around the mode, tens of times faster.
 
     Proposals are Student-t(5) around the mode with the curvature of `laplace`; weights are truncated at the root of
@@ -389,7 +391,7 @@ def importance(block: Block, *, seed: int, draws: int, proposals: int = 200) -> 
     """
     h = len(PRIORS)
     with double():
-        arrays = Block(*(jnp.asarray(array, dtype=jnp.float64) for array in block))
+        arrays = MetricBlock(*(jnp.asarray(array, dtype=jnp.float64) for array in block))
         centre, root = laplace(arrays, np.zeros(h))
     rng = np.random.default_rng(seed)
     heavy = np.sqrt(5 / rng.chisquare(5, proposals))[:, None]
@@ -405,4 +407,4 @@ def importance(block: Block, *, seed: int, draws: int, proposals: int = 200) -> 
     chosen = np.minimum(np.searchsorted(np.cumsum(weight), lots), proposals - 1)
     size = float(1 / (weight**2).sum())
     met = 1.0 if size >= 20 else np.inf
-    return Sampled(z[None, chosen], np.full(h, met), np.full(h, size), 0.0)
+    return ScaleSamples(z[None, chosen], np.full(h, met), np.full(h, size), 0.0)

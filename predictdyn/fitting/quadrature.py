@@ -29,7 +29,7 @@ from jax.scipy.special import gammaln
 from predictdyn.fitting.batched_cholesky import solve
 from predictdyn.fitting.batches import by_form, double, in_batches
 from predictdyn.fitting.linear import (
-    Curves,
+    CurveBatch,
     Sums,
     ahead_at,
     columns_at,
@@ -135,7 +135,7 @@ def _solved(sums: Sums, ahead: Array, floor: Array, df: Array, sd: Array) -> _Ga
     return _Gaps(jnp.stack(gap, 1) / scale, inverse, left, cost, noise)
 
 
-def weighed(sums: Sums, ahead: Array, curves: Curves, log_prior: Array, weak: Weak, fixed: bool) -> Posterior:
+def weighed(sums: Sums, ahead: Array, curves: CurveBatch, log_prior: Array, weak: Weak, fixed: bool) -> Posterior:
     """Weigh the nodes, and put everything back into the units of z; ``ahead`` (n, j, m) is g(10) - g(1)."""
     rows, unit, precision = (part[:, None] for part in (curves.rows, curves.unit, curves.precision))
     n, j, m = sums.cross.shape
@@ -200,7 +200,7 @@ def _ended(posterior: Posterior, asked: Array | None, levels: Array | None) -> P
 
 @partial(jax.jit, static_argnames=("fixed",))
 def _with_shared_places(
-    curves: Curves, white: Any, prepared: Any, ahead: Array, log_prior: Array, weak: Weak, asked: Any, levels: Any,
+    curves: CurveBatch, white: Any, prepared: Any, ahead: Array, log_prior: Array, weak: Weak, asked: Any, levels: Any,
     *, fixed: bool,
 ) -> Any:  # fmt: skip
     sums = summed(curves, white, prepared)
@@ -211,7 +211,7 @@ def _with_shared_places(
 @by_form
 def _with_own_places(form: Form) -> Any:
     def solved(
-        curves: Curves, x: Array, at: Array | None, nodes: Array, log_prior: Array, weak: Weak, levels: Any
+        curves: CurveBatch, x: Array, at: Array | None, nodes: Array, log_prior: Array, weak: Weak, levels: Any
     ) -> Any:
         posterior = weighed(
             sums_own(curves.z, curves.white, columns_at(form, x, nodes)),

@@ -25,8 +25,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import gammaln, logsumexp
 
-from predictdyn.fitting.batches import in_batches
 from predictdyn.fitting.batched_cholesky import backward, cholesky, forward
+from predictdyn.fitting.batches import in_batches
 from predictdyn.forms import BY_NAME
 
 Array = Any

@@ -14,7 +14,7 @@ from predictdyn.forecasters._fitted import no_answer
 from predictdyn.problem import History, LatentCurve, Panel, Problem, Query, log_progress
 
 if TYPE_CHECKING:
-    from predictdyn.fitting.pooled import Block
+    from predictdyn.fitting.pooled import MetricBlock
 
 ENOUGH = 4  # points that make a curve worth learning from
 SPIKE = 6.0  # robust sds between a point and the median of itself and its neighbours that make it a spike
@@ -130,9 +130,9 @@ class Pooled:
 
     def _block(
         self, curves: list[LatentCurve], plans: list[np.ndarray], unit: Unit, runs: int, points: int, families: int
-    ) -> Block:
+    ) -> MetricBlock:
         """Curves to arrays padded to (runs, points) and so many families, in units of a metric."""
-        from predictdyn.fitting.pooled import Block, basis
+        from predictdyn.fitting.pooled import MetricBlock, basis
 
         when, latent, stderr, extra, mask = np.zeros((5, runs, points))
         plan, member = np.zeros((runs, 1 + self.components)), np.zeros((runs, families))
@@ -145,7 +145,7 @@ class Pooled:
             extra[i, t] = _excess(latent[i, t])
             plan[i], member[i, names.index(curve.family)] = plans[i], 1.0
         functions = basis(when, self.functions)
-        return Block(functions, latent, stderr, extra, mask, plan, member, np.array(unit.typical))
+        return MetricBlock(functions, latent, stderr, extra, mask, plan, member, np.array(unit.typical))
 
     def _scales(self, problem: Problem, panel: Panel) -> SampledScales | None:
         """The scales of a metric, once per history; None where too few runs log it."""

@@ -24,7 +24,7 @@ class Cell(NamedTuple):
         return SIGNS.get(self.mark, "")
 
 
-class Table(NamedTuple):
+class PageTable(NamedTuple):
     """Rows of cells under a head; the first ``names`` columns are words, the rest numbers."""
 
     caption: str
@@ -33,12 +33,12 @@ class Table(NamedTuple):
     names: int = 1
 
 
-class Answer(NamedTuple):
+class PageAnswer(NamedTuple):
     """One sentence to put on a slide, the sentences below it, and the table that follows."""
 
     headline: str
     sentences: list[str]
-    table: Table
+    table: PageTable
     kind: str  # of the figure that goes with the headline, at this cutoff
     cutoff: float
 
@@ -51,13 +51,13 @@ class Shown(NamedTuple):
     caption: str
 
 
-class Block(NamedTuple):
+class PageBlock(NamedTuple):
     """One thing on the page; ``kind`` says which field holds it, ``fold`` is the line under which it is folded away."""
 
     kind: Literal["words", "figures", "table", "list", "code"]
     lines: Sequence[str] = ()
     figures: Sequence[Shown] = ()
-    table: Table | None = None
+    table: PageTable | None = None
     title: str = ""
     fold: str = ""
 
@@ -67,19 +67,19 @@ class Section(NamedTuple):
 
     anchor: str
     title: str
-    blocks: list[Block]
+    blocks: list[PageBlock]
 
 
-def words(*lines: str) -> Block:
+def words(*lines: str) -> PageBlock:
     """Paragraphs; empty ones are left out."""
-    return Block("words", lines=[line for line in lines if line])
+    return PageBlock("words", lines=[line for line in lines if line])
 
 
-def figures(shown: list[Shown], title: str = "") -> Block:
+def figures(shown: list[Shown], title: str = "") -> PageBlock:
     """Drawings side by side, or one below the other where the screen is narrow."""
-    return Block("figures", figures=shown, title=title)
+    return PageBlock("figures", figures=shown, title=title)
 
 
-def table(content: Table, fold: str = "") -> Block:
+def table(content: PageTable, fold: str = "") -> PageBlock:
     """A table, folded away under the line ``fold`` if there is one."""
-    return Block("table", table=content, fold=fold)
+    return PageBlock("table", table=content, fold=fold)

@@ -6,7 +6,7 @@ import math
 
 import pandas as pd
 
-from predictdyn.report.blocks import Cell, Section, Shown, Table, figures, table, words
+from predictdyn.report.blocks import Cell, PageTable, Section, Shown, figures, table, words
 from predictdyn.report.figures import calibration, leaderboard, skill
 from predictdyn.report.reliability import ENDS, pit_difference, resolved, share_held
 from predictdyn.report.results import Results
@@ -56,7 +56,7 @@ def ranking(results: Results) -> Section:
                 "they have, and so do kinds and cutoffs; under Calibration every forecast counts once."
             ),
             figures([Shown(picture, "Skill of each forecaster", caption + left)]),
-            table(Table("Every forecaster, over all kinds and cutoffs.", head, cells)),
+            table(PageTable("Every forecaster, over all kinds and cutoffs.", head, cells)),
         ],
     )
 
@@ -107,7 +107,7 @@ def reliability(results: Results) -> Section | None:
     return Section("calibration", "Calibration", [words(intro), figures(shown), table(worst)])
 
 
-def _coverage_table(results: Results, rows: pd.DataFrame) -> Table:
+def _coverage_table(results: Results, rows: pd.DataFrame) -> PageTable:
     cutoffs = cutoffs_of(rows["cutoff"])
     cells, slices = [], []
     for kind in [k for k in results.kinds if k in set(rows["kind"])]:
@@ -127,7 +127,7 @@ def _coverage_table(results: Results, rows: pd.DataFrame) -> Table:
         f"Truths held by the 90{SPACE}% interval, with the interval of that share by runs. ○ where 90{SPACE}% lies "
         f"outside it. Lowest: {where}, {percent(share)}."
     )
-    return Table(caption, ["kind", *(at_cutoff(cutoff) for cutoff in cutoffs)], cells)
+    return PageTable(caption, ["kind", *(at_cutoff(cutoff) for cutoff in cutoffs)], cells)
 
 
 def skills(results: Results) -> Section:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from predictdyn.report.blocks import Answer, Block, Section, Shown, figures, words
+from predictdyn.report.blocks import PageAnswer, PageBlock, Section, Shown, figures, words
 from predictdyn.report.figures import fan
 from predictdyn.report.results import Results
 from predictdyn.report.words import SPACE, count
@@ -12,7 +12,7 @@ from predictdyn.report.words import SPACE, count
 PANELS_PER_KIND, PANELS = 3, 12
 
 
-def hero_of(fans: list[fan.Fan], answer: Answer) -> fan.Fan | None:
+def hero_of(fans: list[fan.Fan], answer: PageAnswer) -> fan.Fan | None:
     """The example that goes with the headline: its kind and cutoff, the first by run and metric."""
     usable = [f for f in fans if len(f.path) > 1 and len(f.seen) > 1] or fans
     same = [f for f in usable if f.kind == answer.kind] or usable
@@ -39,7 +39,7 @@ def examples(results: Results, fans: list[fan.Fan], hero: fan.Fan | None) -> Sec
         f"and the ranges that should hold the truth 50, 80 and 90{SPACE}% of the time. {truth}"
         f"No example was chosen by how well it went.{left}"
     )
-    blocks: list[Block] = [words(intro)]
+    blocks: list[PageBlock] = [words(intro)]
     number = 0
     for title, chosen in groups:
         panels: list[Shown] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from predictdyn.report.blocks import Answer, Cell, Section, Table, table, words
+from predictdyn.report.blocks import Cell, PageAnswer, PageTable, Section, table, words
 from predictdyn.report.results import Results
 from predictdyn.report.words import SPACE, between, count, cutoffs_of, listed, percent, value
 
@@ -12,7 +12,7 @@ ROWS = 40  # of the table: fewer metrics of each run, the more runs there are
 METRICS = 5
 
 
-def answer(results: Results) -> Answer:
+def answer(results: Results) -> PageAnswer:
     """What a forecast says: median and interval of each run's outcomes at its last step."""
     rows = results.own()
     rows = rows.loc[rows.groupby(["run", "metric"], sort=False)["step"].idxmax()]
@@ -39,7 +39,9 @@ def answer(results: Results) -> Answer:
         "backtest on finished runs of the same make.",
     ]
     cutoff = cutoffs_of(rows["cutoff"])[0]
-    return Answer(headline, [s for s in sentences if s], forecast_table(rows, runs), str(rows["kind"].iloc[0]), cutoff)
+    return PageAnswer(
+        headline, [s for s in sentences if s], forecast_table(rows, runs), str(rows["kind"].iloc[0]), cutoff
+    )
 
 
 def probabilities(results: Results) -> Section | None:
@@ -62,7 +64,7 @@ def probabilities(results: Results) -> Section | None:
     return Section(
         "events",
         "How likely it is",
-        [words(said), table(Table(caption, ["run", "event", "probability", "status"], cells, 2))],
+        [words(said), table(PageTable(caption, ["run", "event", "probability", "status"], cells, 2))],
     )
 
 
@@ -77,7 +79,7 @@ def _one_of_each_kind(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(turn=rows.groupby("kind").cumcount()).sort_values(["turn", "place"], kind="stable")
 
 
-def forecast_table(rows: pd.DataFrame, runs: list[str]) -> Table:
+def forecast_table(rows: pd.DataFrame, runs: list[str]) -> PageTable:
     """What each run will become: a row per run and metric."""
     cells = []
     each = min(max(ROWS // len(runs), 1), METRICS)
@@ -98,4 +100,6 @@ def forecast_table(rows: pd.DataFrame, runs: list[str]) -> Table:
     left = len(rows) - len(cells)
     rest = f" {count(left, 'further row')} in forecasts.parquet." if left else ""
     head = ["run", "metric", "median", f"90{SPACE}% interval", f"50{SPACE}% interval", "at step", "status"]
-    return Table(f"The forecast of each run at its last step, in the metric's own units.{rest}", head, cells, names=2)
+    return PageTable(
+        f"The forecast of each run at its last step, in the metric's own units.{rest}", head, cells, names=2
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from predictdyn.report.blocks import Block, Cell, Section, Table, table, words
+from predictdyn.report.blocks import Cell, PageBlock, PageTable, Section, table, words
 from predictdyn.report.results import Results
 from predictdyn.report.words import SPACE, between, count, value
 
@@ -14,7 +14,7 @@ def changes(results: Results) -> Section | None:
     rows = results.effects
     if not len(rows):
         return None
-    blocks: list[Block] = [
+    blocks: list[PageBlock] = [
         words(
             "The effect is what the intervention would do to this run: learnt from runs that were changed on the way, "
             "against runs with the same seed and history that were not. Where there is no such pair it comes from a "
@@ -40,5 +40,5 @@ def changes(results: Results) -> Section | None:
         left = f" The first {ROWS} of {count(len(some), 'row')}; all are in effects.csv." if len(some) > ROWS else ""
         caption = f"{name} after step {step:,.0f}: medians with 90{SPACE}% intervals, in the metric's own units.{left}"
         head = ["run", "metric", "without", "with", "effect", "what supports it"]
-        blocks.append(table(Table(caption, head, cells, names=2)))
+        blocks.append(table(PageTable(caption, head, cells, names=2)))
     return Section("interventions", "If the training is changed", blocks)

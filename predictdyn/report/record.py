@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from predictdyn.report.blocks import Block, Cell, Section, Table, table, words
+from predictdyn.report.blocks import Cell, PageBlock, PageTable, Section, table, words
 from predictdyn.report.results import Results
 from predictdyn.report.words import at_cutoff, count, in_order, percent, percents, value
 
@@ -32,7 +32,7 @@ def failures(results: Results) -> Section:
                 *(Cell(f"{n:,}", percent(n / len(status))) for n in (ok, fell, censored)),
             ]
         )
-    main = Table(
+    main = PageTable(
         "What became of every forecast.", ["forecaster", "forecasts", "ok", "fell back", "no truth (censored)"], cells
     )
     why = (
@@ -43,7 +43,7 @@ def failures(results: Results) -> Section:
         .reset_index(name="n")
     )
     censored_runs = rows.loc[rows["status"] == "censored", "run"].nunique()
-    blocks: list[Block] = [
+    blocks: list[PageBlock] = [
         words(
             "A forecast that fails is not dropped: the row gets the draws of the best simple baseline and is counted.",
             f"{count(censored_runs, 'run')} ended before what was to be forecast: such rows have no truth and no score."
@@ -60,7 +60,7 @@ def failures(results: Results) -> Section:
         left = _left_out(len(why), REASONS, "forecasts.parquet")
         blocks.append(
             table(
-                Table(f"Why forecasts fell back.{left}", ["forecaster", "reason", "forecasts"], listed, 2),
+                PageTable(f"Why forecasts fell back.{left}", ["forecaster", "reason", "forecasts"], listed, 2),
                 "Reasons of the fallbacks",
             )
         )
@@ -84,7 +84,7 @@ def plan(results: Results) -> Section:
         blocks.append(table(_settings(f"Of the plan: {name}.", planned[key]), f"The plan's {name}"))
     warned = [str(line) for line in provenance.get("warnings") or []]
     if warned:
-        blocks.append(Block("list", lines=warned[:ROWS], title=f"{count(len(warned), 'warning')}"))
+        blocks.append(PageBlock("list", lines=warned[:ROWS], title=f"{count(len(warned), 'warning')}"))
     else:
         blocks.append(words("No warnings."))
     if len(results.scores):
@@ -93,12 +93,12 @@ def plan(results: Results) -> Section:
     return Section("plan", "The plan and the data", blocks)
 
 
-def _settings(caption: str, settings: dict[str, Any]) -> Table:
+def _settings(caption: str, settings: dict[str, Any]) -> PageTable:
     cells = [[Cell(_plainly(key).replace("_", " ")), Cell(_plainly(setting))] for key, setting in settings.items()]
-    return Table(caption, ["setting", "value"], cells, 2)
+    return PageTable(caption, ["setting", "value"], cells, 2)
 
 
-def _scores(results: Results) -> Block:
+def _scores(results: Results) -> PageBlock:
     own = results.scores[results.scores["forecaster"] == results.headline]
     place = own["kind"].map({kind: i for i, kind in enumerate(in_order(own["kind"], results.kinds))})
     own = own.assign(place=place).sort_values(["place", "metric", "cutoff"], kind="stable")
@@ -114,11 +114,11 @@ def _scores(results: Results) -> Block:
     head = ["metric", "kind", "cutoff", "runs", "skill", "CRPS", "absolute error", "90\u00a0% held", "fell back"]
     caption = f"{results.headline}, CRPS and error in the metric's units.{_left_out(len(own), ROWS, 'scores.csv')}"
     return table(
-        Table(caption, head, cells, 2), f"Scores of {results.headline}, metric by metric ({count(len(own), 'row')})"
+        PageTable(caption, head, cells, 2), f"Scores of {results.headline}, metric by metric ({count(len(own), 'row')})"
     )
 
 
-def _metrics(results: Results) -> Block:
+def _metrics(results: Results) -> PageBlock:
     used = results.metrics[results.metrics["metric"].isin(set(results.forecasts["metric"]))]
     cells = [
         [Cell(row["metric"]), Cell(row["kind"]), *(Cell(_edge(row[name])) for name in ("lower", "upper", "chance")),
@@ -128,7 +128,7 @@ def _metrics(results: Results) -> Block:
     caption = f"Ranges as declared in the data.{_left_out(len(used), ROWS, 'metrics.csv')}"
     head = ["metric", "kind", "lower", "upper", "chance", "better"]
     return table(
-        Table(caption, head, cells, 2),
+        PageTable(caption, head, cells, 2),
         f"The {count(len(used), 'metric')} that {'was' if len(used) == 1 else 'were'} forecast",
     )
 
@@ -159,16 +159,16 @@ def origin(results: Results) -> Section:
     slow = sorted(seconds.items(), key=lambda pair: -float(pair[1]))
     blocks = [words("The same data, seed and versions on one machine give the same draws. To do it again:")]
     if command:
-        blocks.append(Block("code", lines=[command]))
-    blocks.append(table(Table("Seed and versions.", ["what", "value"], facts, 2)))
+        blocks.append(PageBlock("code", lines=[command]))
+    blocks.append(table(PageTable("Seed and versions.", ["what", "value"], facts, 2)))
     if hashes:
         caption = f"The data, by content.{_left_out(len(hashes), ROWS, 'provenance.json')}"
         blocks.append(
-            table(Table(caption, ["file", "sha256"], hashes[:ROWS], 2), f"Hashes of {count(len(hashes), 'file')}")
+            table(PageTable(caption, ["file", "sha256"], hashes[:ROWS], 2), f"Hashes of {count(len(hashes), 'file')}")
         )
     if slow:
         cells = [[Cell(str(name)), Cell(f"{float(s):,.1f}")] for name, s in slow]
-        blocks.append(table(Table("Time of each forecaster.", ["forecaster", "seconds"], cells), "Time taken"))
+        blocks.append(table(PageTable("Time of each forecaster.", ["forecaster", "seconds"], cells), "Time taken"))
     return Section("provenance", "Provenance", blocks)
 
 

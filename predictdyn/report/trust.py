@@ -6,7 +6,7 @@ import math
 
 import pandas as pd
 
-from predictdyn.report.blocks import Answer, Cell, Mark, Table
+from predictdyn.report.blocks import Cell, Mark, PageAnswer, PageTable
 from predictdyn.report.reliability import resolved, share_held
 from predictdyn.report.results import VERDICTS, Results
 from predictdyn.report.words import (
@@ -27,7 +27,7 @@ _MARK: dict[str, Mark] = {PREDICTABLE: "good", NOT_PREDICTABLE: "bad", TOO_FEW: 
 _SHORT = {PREDICTABLE: "predictable", NOT_PREDICTABLE: "not predictable", TOO_FEW: "too few runs"}
 
 
-def answer(results: Results) -> Answer:
+def answer(results: Results) -> PageAnswer:
     """What a backtest says: what is predictable from how much of a run, how sure, and whether intervals hold."""
     verdicts = results.verdicts[results.verdicts["forecaster"] == results.headline]
     rows = verdicts[verdicts["kind"].isin(results.outcomes)]
@@ -53,7 +53,7 @@ def answer(results: Results) -> Answer:
         else "",
     ]
     kind = in_order(best["kind"], results.kinds)[0]
-    return Answer(headline, [s for s in sentences if s], verdict_table(results, verdicts), kind, cutoff)
+    return PageAnswer(headline, [s for s in sentences if s], verdict_table(results, verdicts), kind, cutoff)
 
 
 def _what(results: Results, kind: str) -> str:
@@ -135,7 +135,7 @@ def trust(results: Results) -> str:
     return f"Its 90{SPACE}% intervals held {percent(held.share)} of truths{sure}{judged}."
 
 
-def verdict_table(results: Results, verdicts: pd.DataFrame) -> Table:
+def verdict_table(results: Results, verdicts: pd.DataFrame) -> PageTable:
     """Kind x cutoff: the verdict as word, colour, sign and number."""
     cutoffs = cutoffs_of(verdicts["cutoff"])
     rows = []
@@ -151,7 +151,7 @@ def verdict_table(results: Results, verdicts: pd.DataFrame) -> Table:
         f"with its 90{SPACE}% interval. Predictable: above zero with confidence, each judged by itself and not "
         "corrected for their number."
     )
-    return Table(caption, head, rows, names=len(head))
+    return PageTable(caption, head, rows, names=len(head))
 
 
 def _verdict(row: pd.Series) -> Cell:

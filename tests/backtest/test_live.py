@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from predictdyn.backtest.live import question
+from predictdyn.backtest.live import split_live
 from predictdyn.curves import Metric, curves_from
 
 
@@ -22,13 +22,13 @@ def suite(*, ends=(10, 10, 10, 10)):
 
 def test_a_finished_run_that_is_cut_teaches_nothing_by_its_arms():
     for chosen in ("a", "a-arm"):
-        asked = question(suite(), runs=(chosen,), cutoff=0.5)
+        asked = split_live(suite(), runs=(chosen,), cutoff=0.5)
         assert list(asked.seen.runs.index) == [chosen]
         assert set(asked.history.runs.index) == {"b", "b-arm"}
 
 
 def test_an_arm_that_goes_on_learns_from_the_run_it_left():
-    asked = question(suite(ends=(10, 6, 10, 10)))
+    asked = split_live(suite(ends=(10, 6, 10, 10)))
     assert list(asked.seen.runs.index) == ["a-arm"]
     assert set(asked.history.runs.index) == {"a", "b", "b-arm"}
 
@@ -36,4 +36,4 @@ def test_an_arm_that_goes_on_learns_from_the_run_it_left():
 def test_runs_without_a_baseline_are_history_for_each_other():
     curves = suite()
     plain = curves_from(curves.points, curves.runs.drop(columns="baseline"), curves.metrics)
-    assert len(question(plain, runs=("a",), cutoff=0.5).history.runs) == 3
+    assert len(split_live(plain, runs=("a",), cutoff=0.5).history.runs) == 3

@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 
 from predictdyn.fitting.pooled import (
     PRIORS,
-    Block,
+    MetricBlock,
     basis,
     log_likelihood,
     noise,
@@ -26,7 +26,7 @@ OVER_TIME = ("basis", "latent", "stderr", "extra", "mask")
 class Made(NamedTuple):
     """A block drawn from the model, its scales z (h,), and the true next measurement of each run at the end (r,)."""
 
-    block: Block
+    block: MetricBlock
     z: np.ndarray
     end: np.ndarray
 
@@ -44,7 +44,7 @@ def made(seed: int, *, z: np.ndarray | None = None, runs: int = 6, padding: int 
     mask[0, -2:] = 0.0
     stderr, extra = rng.uniform(0.05, 0.2, (total, T)), np.zeros((total, T))
     extra[1, 2] = 0.3
-    block = Block(basis(when, K), np.zeros((total, T)), stderr, extra, mask, plan, member, np.array(0.12))
+    block = MetricBlock(basis(when, K), np.zeros((total, T)), stderr, extra, mask, plan, member, np.array(0.12))
     scale = scales(np, z, block)
     weights = plan @ (scale.shared * rng.standard_normal((P, K)))
     weights = weights + member @ (scale.family * rng.standard_normal((total, K)))
@@ -56,7 +56,7 @@ def made(seed: int, *, z: np.ndarray | None = None, runs: int = 6, padding: int 
     return Made(block._replace(latent=latent * mask), z, end)
 
 
-def dense(z: np.ndarray, block: Block) -> np.ndarray:
+def dense(z: np.ndarray, block: MetricBlock) -> np.ndarray:
     """Covariance of all points (r t, r t), written out term by term."""
     runs, points = block.mask.shape
     run = np.repeat(np.arange(runs), points)
@@ -102,9 +102,9 @@ def test_conditioning_is_the_dense_conditional(seen, relative):
     sd = np.sqrt(covariance[last, last] - gain @ covariance[on, last])
     family = block.member[5].argmax()
     own = block.member[:5, family]
-    history = Block(*(np.asarray(array)[:5] for array in block[:-1]), block.typical)
+    history = MetricBlock(*(np.asarray(array)[:5] for array in block[:-1]), block.typical)
     shared = shared_posterior(z[None], history, own, np.ones(5))
-    run = Block(*(np.asarray(array)[5:] for array in block[:-1]), block.typical)
+    run = MetricBlock(*(np.asarray(array)[5:] for array in block[:-1]), block.typical)
     run = run._replace(**{name: getattr(run, name)[:, :seen] for name in OVER_TIME})
     rng, at = np.random.default_rng(0), block.basis[5, -1:]
     draws = predict(rng, z[None], shared, run, at, block.stderr[5, -1:], 200_000)[0]
@@ -137,7 +137,7 @@ def test_sampler_recovers_the_scales_and_its_intervals_hold():
             # The other runs teach; the run itself is seen at its first three points.
             keep = np.arange(RUNS) != run
             shared = shared_posterior(some, block, block.member[:, block.member[run].argmax()] * keep, keep)
-            own = Block(*(np.asarray(array)[run : run + 1] for array in block[:-1]), block.typical)
+            own = MetricBlock(*(np.asarray(array)[run : run + 1] for array in block[:-1]), block.typical)
             own = own._replace(**{name: getattr(own, name)[:, :3] for name in OVER_TIME})
             rng, at = np.random.default_rng(run), basis(np.array([1.0]), K)
             ends = predict(rng, some, shared, own, at, block.stderr[run, -1:], 20)[0]

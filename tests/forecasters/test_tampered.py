@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from predictdyn.backtest.live import Question, question, without
+from predictdyn.backtest.live import LiveSplit, split_live, without
 from predictdyn.curves import Curves, curves_from
 from predictdyn.forecasters import fit, forecaster, load, names, save
 from predictdyn.forecasters._fitted import Fitted
@@ -27,7 +27,7 @@ def renamed(curves: Curves, names: dict[str, str]) -> Curves:
     return curves_from(points, curves.runs.rename(index=names), dict(curves.metrics))
 
 
-def said(name: str, known: Curves, curves: Curves, ask: Question, folder) -> tuple[np.ndarray, list[str]]:
+def said(name: str, known: Curves, curves: Curves, ask: LiveSplit, folder) -> tuple[np.ndarray, list[str]]:
     """Draws of a model that was fitted on ``known``, kept and read again, and the words for what was done to it."""
     save(fit(name, known, seed=1), folder)
     fitted, words = without(load(folder), curves, ask)
@@ -37,7 +37,7 @@ def said(name: str, known: Curves, curves: Curves, ask: Question, folder) -> tup
 @pytest.mark.parametrize("name", [name for name in names() if name not in SLOW])
 def test_a_model_does_not_know_how_the_run_in_question_ended(name, small, tmp_path):
     curves = small.of_metrics(METRICS)
-    ask = question(curves.of_runs(["f2-s0"]), runs=("f2-s0",), cutoff=CUTOFF)
+    ask = split_live(curves.of_runs(["f2-s0"]), runs=("f2-s0",), cutoff=CUTOFF)
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     one, words = said(name, curves, curves, ask, tmp_path / "a")
@@ -51,7 +51,7 @@ def test_a_model_does_not_know_how_the_run_in_question_ended(name, small, tmp_pa
 def test_the_slow_ones_learn_again_from_what_is_left(name, small):
     # What they learn is a function of the history and the seed (test_contract); so it is the history that counts.
     learnt = {"weights": {"of all runs": np.ones(1)}}
-    ask = question(small.of_runs(["f2-s0"]), runs=("f2-s0",), cutoff=CUTOFF)
+    ask = split_live(small.of_runs(["f2-s0"]), runs=("f2-s0",), cutoff=CUTOFF)
     again, _ = without(Fitted(forecaster(name), History(small, learnt), 7), small, ask)
     assert set(again.history.runs.index) == set(small.runs.index) - {"f2-s0"}
     assert set(again.history.points["run"]) == set(again.history.runs.index)
@@ -70,7 +70,7 @@ def arms(curves: Curves) -> Curves:
 
 def stripped(known: Curves, curves: Curves, run: str, **cut: float) -> set[str]:
     """The runs that a model forgets before it forecasts one."""
-    ask = question(curves, runs=(run,), **(cut or {"cutoff": CUTOFF}))
+    ask = split_live(curves, runs=(run,), **(cut or {"cutoff": CUTOFF}))
     fitted, _ = without(fit("mean_change", known, seed=0), curves, ask)
     return set(known.runs.index) - set(fitted.history.runs.index)
 
@@ -105,6 +105,6 @@ def test_the_same_run_under_another_name_is_forgotten_too(small):
 def test_a_model_of_other_runs_is_left_as_it_is(small):
     curves = small.of_metrics(METRICS)
     fitted = fit("mean_change", curves.of_runs(["f0-s0", "f0-s1"]), seed=0)
-    ask = question(curves, runs=("f2-s0",), cutoff=CUTOFF)
+    ask = split_live(curves, runs=("f2-s0",), cutoff=CUTOFF)
     same, words = without(fitted, curves, ask)
     assert same is fitted and words == []
