@@ -76,9 +76,7 @@ def items_of(root: Path, tables: Sequence[Table | Item], choices: Choices) -> li
         raise ValueError(damaged[0].key)
     with_clock = _with_clock(root, read, choices)
     single = {table.path: _single(table) for table in with_clock}
-    parts = (
-        parts_of(root, single, choices.files) if len(with_clock) > 1 or not root.is_dir() else parts_of(root, single)
-    )
+    parts = parts_of(root, single, choices.files)
     found = [columns_of(table, parts[table.path], choices) for table in with_clock]
     if not any(columns.metrics for columns in found):
         every = list(dict.fromkeys(str(name) for table in with_clock for name in table.cells))
