@@ -15,9 +15,10 @@ import pandas as pd
 from predictdyn.loaders._facts import is_clock, plain_name
 from predictdyn.loaders._lengths import EPOCHS as EPOCH_KEYS
 from predictdyn.loaders._lengths import STEPS as STEP_KEYS
+from predictdyn.loaders._lengths import epochs_planned
 from predictdyn.loaders._runlog import Item, Places, RunLog
 from predictdyn.loaders._said import some
-from predictdyn.loaders._settings import epochs_planned, settings_beside
+from predictdyn.loaders._settings_beside import table_settings
 from predictdyn.loaders._table_clock import EPOCHS as EPOCH_CLOCKS
 from predictdyn.loaders._table_clock import STEP_NAMES, clock_of, named
 from predictdyn.loaders._table_places import PHASES, Part, parts_of
@@ -333,7 +334,7 @@ def _with_settings(found: Sequence[Columns], noted: Noted) -> None:
         if len(runs) > 1 or folders[columns.table.path.parent] > 1:
             continue
         run = runs.pop()
-        config = settings_beside(columns.table.path) | noted.configs.get(run, {})
+        config = table_settings(columns.table.path) | noted.configs.get(run, {})
         step = columns.step[np.isfinite(columns.step)]
         if config:
             noted.configs[run] = config

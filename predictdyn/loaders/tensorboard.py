@@ -13,7 +13,7 @@ from predictdyn.curves import Curves
 from predictdyn.loaders._folders import files_named
 from predictdyn.loaders._gather import gathered
 from predictdyn.loaders._runlog import Item, RunLog
-from predictdyn.loaders._settings_beside import UNREAD, settings_beside
+from predictdyn.loaders._settings_beside import UNREAD, tool_settings
 from predictdyn.loaders._tables import read_bytes
 from predictdyn.loaders._tensorboard_file import read_events
 from predictdyn.loaders._tensorboard_folders import SESSION, Part, alone, by_time, group_of, named, together, written
@@ -150,7 +150,7 @@ def _columns(part: Part) -> _Columns:
     if part.roles:
         names = {tag: named(part.roles, tag) for tag in set(metric)}
         metric = np.array([names[tag] for tag in metric], dtype=object)
-    beside = settings_beside(part.files[0].parent)
+    beside = tool_settings(part.files[0].parent)
     config = beside.config | {name: value for file in files for name, value in file.config.items()}
     dropped = sum((Counter(file.dropped) for file in files), Counter({UNREAD: beside.passed}))
     session = any(role.kind == SESSION for role in part.roles)
