@@ -17,7 +17,7 @@ from predictdyn.loaders._gather import gathered
 from predictdyn.loaders._json_rows import CUT, WRONG_LINES, flat
 from predictdyn.loaders._logs import log_files
 from predictdyn.loaders._runlog import Item, RunLog
-from predictdyn.loaders._table_clock import STEP_NAMES, has_clock
+from predictdyn.loaders._table_clock import STEP_NAMES, has_clock, named
 from predictdyn.loaders._table_runs import UNREAD, Choices, items_of, read_item, readable
 from predictdyn.loaders._tables import Table, open_binary, place, read_bytes
 
@@ -212,8 +212,7 @@ def _is_cut(line: bytes) -> bool:
 
 def _with_steps(table: Table, step: str | None) -> Table:
     """The rows that have a step; how many have none is counted."""
-    lower = {str(name).lower(): str(name) for name in table.cells}
-    name = step if step is not None else next((lower[name] for name in STEP_NAMES if name in lower), None)
+    name = step if step is not None else named(table, STEP_NAMES)
     if name is None or name not in table.cells:
         return table  # what is missing is said, with what was found, when columns are chosen
     without = table.cells[name].isna().to_numpy()
