@@ -194,6 +194,16 @@ def fitted(metric: Metric, low: float, high: float, *, stated: bool = False) -> 
     )
 
 
+def fitted_or_guessed(metric: Metric, low: float, high: float) -> tuple[Metric, str | None]:
+    """`fitted`, of a metric that nobody stated: that it is a schedule is then a guess, which the data may refute.
+
+    >>> fitted_or_guessed(Metric("lr", "schedule"), 0.1, 0.2)[0].guessed
+    True
+    """
+    metric, line = fitted(metric, low, high)
+    return metric._replace(guessed=metric.kind == "schedule"), line
+
+
 def _broken(metric: Metric, low: float, high: float) -> list[str]:
     """The bounds ("lower", "upper") that values break, but for rounding."""
     under = metric.lower is not None and low < metric.lower - 1e-6 * max(1, abs(metric.lower))

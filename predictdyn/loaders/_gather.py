@@ -14,7 +14,7 @@ import pandas as pd
 from predictdyn.curves import Curves, Metric, curves_from
 from predictdyn.loaders import is_address, is_there
 from predictdyn.loaders._companions import beside, metrics_beside, read_runs, unique_runs
-from predictdyn.loaders._facts import fitted, log_metric
+from predictdyn.loaders._facts import fitted_or_guessed, log_metric
 from predictdyn.loaders._folders import walk
 from predictdyn.loaders._lengths import Length
 from predictdyn.loaders._merge import MERGES, Conflict, Rules, Tidy, matches, tidy_runs
@@ -261,7 +261,6 @@ def _metrics(heads: Sequence[Head], stated: Mapping[str, Metric]) -> tuple[dict[
             continue
         low = min(head.ranges[name][0] for head in heads if name in head.ranges)
         high = max(head.ranges[name][1] for head in heads if name in head.ranges)
-        metric, line = fitted(log_metric(name), low, high)
-        metrics[name] = metric._replace(guessed=metric.kind == "schedule")
+        metrics[name], line = fitted_or_guessed(log_metric(name), low, high)
         lines += [line] if line else []
     return metrics, lines
