@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from predictdyn.loaders._text_log_rows import number, plain, rows_of
 ENDINGS = tuple(
     f"{end}{zipped}" for end in (".txt", ".log", ".out", ".err", ".stdout", ".stderr") for zipped in ("", ".gz")
 )
+GLANCED = 5  # files of a folder that are looked at to tell what they are
 GLANCE = 1 << 19  # bytes of a file that are looked at to tell what it is
 NOTHING = "file(s) without lines that count steps and have numbers"
 UNMATCHED = "number(s) found by the pattern that are no numbers"
@@ -83,19 +84,8 @@ def read(item: Item, *, pattern: str | None = None) -> RunLog:
 
 def looks(path: Path) -> str | None:
     """What text logs are here, in words, or None."""
-    try:
-        items = scan(path)
-    except ValueError:
-        return None
-    for item in items[:5]:
-        try:
-            with open_binary(item.files[0]) as file:
-                begin = file.read(GLANCE)
-        except (OSError, EOFError, ValueError):
-            continue
-        text = _decoded(begin)
-        if is_json_lines(text):
-            continue
+    items = _items(path)
+    for item, text in _beginnings(items):
         log = _by_form(item.run, text)
         if len(log.value):
             names = ", ".join(dict.fromkeys(log.metric[:50].tolist()))
@@ -105,18 +95,9 @@ def looks(path: Path) -> str | None:
 
 def nearest_form(path: Path) -> str | None:
     """For a text of unknown form: a line that recurs, and the pattern that reads it, in words; None without one."""
-    try:
-        items = scan(path)
-    except ValueError:
-        return None
-    for item in items[:5]:
-        try:
-            with open_binary(item.files[0]) as file:
-                text = _decoded(file.read(GLANCE))
-        except (OSError, EOFError, ValueError):
-            continue
+    for item, text in _beginnings(_items(path)):
         lines = plain(text)
-        found = None if is_json_lines(text) else nearest(lines, partial(_goes_on, lines))
+        found = nearest(lines, partial(_goes_on, lines))
         if found is None:
             continue
         front = f"text file {item.files[0].name}: lines like {found.like!r} recur"
@@ -124,6 +105,25 @@ def nearest_form(path: Path) -> str | None:
             return f"{front}, but none of their numbers counts steps"
         return f"{front}; read them with --source text_log --set {shlex.quote(f'pattern={found.pattern}')}"
     return None
+
+
+def _items(path: Path) -> list[Item]:
+    try:
+        return scan(path)
+    except ValueError:
+        return []
+
+
+def _beginnings(items: Sequence[Item]) -> Iterator[tuple[Item, str]]:
+    """The first few items whose files can be read, each with the beginning of its text, but for lines of JSON."""
+    for item in items[:GLANCED]:
+        try:
+            with open_binary(item.files[0]) as file:
+                text = _decoded(file.read(GLANCE))
+        except (OSError, EOFError, ValueError):
+            continue
+        if not is_json_lines(text):
+            yield item, text
 
 
 def _goes_on(text: str, pattern: str) -> bool:
