@@ -25,7 +25,7 @@ from predictdyn.loaders._runlog import Item, RunLog
 from predictdyn.loaders._said import Said, flat, lines_of, some
 from predictdyn.loaders._words import counted, listed
 from predictdyn.secrets import without
-from predictdyn.workers import Parent, end_with, parent
+from predictdyn.workers import end_with, parent
 
 # What holds if an option is not given.
 OPTIONS: Mapping[str, object] = {
@@ -138,12 +138,11 @@ def tidied(
         return
     from joblib import Parallel, delayed
 
-    here = parent()
-    with Parallel(n_jobs=workers, initializer=end_with, initargs=(here,)) as parallel:
+    with Parallel(n_jobs=workers, initializer=end_with, initargs=(parent(),)) as parallel:
         while few := list(islice(items, 2 * workers)):
             before = {item.run: known(item) for item in few}
             new = [item.run for item in few if not before[item.run]]
-            made = parallel(delayed(_tidied)(item, read, for_read, rules, here) for item in few if item.run in new)
+            made = parallel(delayed(_tidied)(item, read, for_read, rules) for item in few if item.run in new)
             done = dict(zip(new, made, strict=True))
             for item in few:
                 yield from before[item.run] or done[item.run]
@@ -233,15 +232,11 @@ def _apart(items: Sequence[Item]) -> list[Item]:
     return apart
 
 
-def _tidied(
-    item: Item, read: Callable[..., RunLog], own: Mapping[str, Any], rules: Rules, started_by: Parent | None = None
-) -> list[Tidy]:
+def _tidied(item: Item, read: Callable[..., RunLog], own: Mapping[str, Any], rules: Rules) -> list[Tidy]:
     """The runs of an item; one that cannot be read is empty, and the reason is counted.
 
     Raises `Conflict` where values that contradict each other are an error.
     """
-    if started_by is not None:
-        end_with(started_by)
     try:
         return tidy_runs(read(item, **own)._replace(run=item.run), rules)
     except Conflict:
