@@ -271,7 +271,7 @@ def constant(table: Table, run: np.ndarray, name: str) -> pd.Series:
     return cells
 
 
-class Rows(NamedTuple):
+class Logged(NamedTuple):
     """Logged values of one table, each (n,), in any order: the run, metric, step and value of each, the line where it
     stands, and its ``place`` among the values of that line.
     """
@@ -293,7 +293,7 @@ class Noted(NamedTuple):
     studies: dict[str, str]
 
 
-def rows_of(columns: Columns) -> Rows:
+def rows_of(columns: Columns) -> Logged:
     """One row a value of a wide table that was logged."""
     parts: list[tuple[np.ndarray, ...]] = []
     for place, (name, column) in enumerate(columns.metrics.items()):
@@ -302,11 +302,11 @@ def rows_of(columns: Columns) -> Rows:
         line = columns.table.line[row]
         parts.append((columns.run[row], metric, columns.step[row], column.value[row], line, np.full(len(row), place)))
     if not parts:
-        return Rows(*(np.empty(0, dtype=kind) for kind in (object, object, float, float, int, int)))
-    return Rows(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        return Logged(*(np.empty(0, dtype=kind) for kind in (object, object, float, float, int, int)))
+    return Logged(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
-def logs_of(paths: Sequence[Path], found: Sequence[Rows], noted: Noted, *, strict: bool) -> list[Item]:
+def logs_of(paths: Sequence[Path], found: Sequence[Logged], noted: Noted, *, strict: bool) -> list[Item]:
     """The values of all tables by run, in the order of files and lines."""
     files = tuple(paths)
     run, metric, step, value, line, place = (np.concatenate(column) for column in zip(*found, strict=True))

@@ -25,7 +25,7 @@ from predictdyn.loaders._text_log_bars import (
 from predictdyn.loaders._text_log_forms import whole_run
 from predictdyn.loaders._text_log_names import EVALUATIONS
 from predictdyn.loaders._text_log_results import INNER, Ruler, ends_of_loops, placed
-from predictdyn.loaders._text_log_rows import Found, Rows, only
+from predictdyn.loaders._text_log_rows import Rows, TextRows, only
 
 # Reasons for which lines are left out.
 BEFORE = "line(s) with a step dropped before the first one whose form recurs"
@@ -57,7 +57,7 @@ class Clocked(NamedTuple):
 Plans = list[tuple[int, float]]  # line and planned length that it says
 
 
-def clocked(found: Found) -> Clocked:
+def clocked(found: TextRows) -> Clocked:
     """Lines by their form become lines with a step, by these rules.
 
     * The log begins with the first line of a form (the clock, ``step:#``, and the names of all numbers) that recurs
