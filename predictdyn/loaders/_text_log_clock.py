@@ -24,7 +24,7 @@ from predictdyn.loaders._text_log_bars import (
 )
 from predictdyn.loaders._text_log_forms import whole_run
 from predictdyn.loaders._text_log_names import EVALUATIONS
-from predictdyn.loaders._text_log_results import INNER, Ruler, ends_of_loops, placed
+from predictdyn.loaders._text_log_results import INNER, Ruler, ends_of_counters, ends_of_loops, placed
 from predictdyn.loaders._text_log_rows import Rows, TextRows, only
 
 # Reasons for which lines are left out.
@@ -89,7 +89,7 @@ def clocked(found: TextRows) -> Clocked:
     inner, timed, plans = _beside(inner, timed, plans, first, dropped)
     timed, plans, by_epoch = _with_epochs(timed, plans, epochs, dropped)
     ruler = _ruler(timed, by_epoch=by_epoch)
-    below, heads, rest = _below(timed, inner, blocks, dropped)
+    below, heads, rest = _below(timed, inner, blocks, ruler, dropped)
     more = placed([*results, *rest], ends_of_loops(inner, ruler, dropped), ruler, found.phases, dropped)
     for each in timed:
         if each.rows.form.like and not each.rows.form.fields:
@@ -340,11 +340,11 @@ def _ruler(timed: Sequence[Timed], *, by_epoch: bool) -> Ruler:
 
 
 def _below(
-    timed: Sequence[Timed], inner: Sequence[Rows], blocks: Sequence[Rows], dropped: Counter[str]
+    timed: Sequence[Timed], inner: Sequence[Rows], blocks: Sequence[Rows], ruler: Ruler, dropped: Counter[str]
 ) -> tuple[list[Timed], np.ndarray, list[Rows]]:
     """Lines of blocks with the step of the line above their block, the lines that have a block below, other blocks.
 
-    Blocks below a counter inside an evaluation are running values.
+    Blocks below a counter inside an evaluation are running values, but below its end (Composer) they are results.
     """
     line, _ = in_order(blocks)
     begins = np.diff(line, prepend=-2) != 1
@@ -352,7 +352,7 @@ def _below(
     clock, step = _line_and_step(timed)
     place = np.minimum(np.searchsorted(clock, head), len(clock) - 1)
     known = clock[place] == head if len(clock) else np.zeros(len(line), dtype=bool)
-    running = np.isin(head, in_order(inner)[0])
+    running = np.isin(head, in_order(inner)[0]) & ~np.isin(head, ends_of_counters(inner, ruler))
     below, rest = [], []
     for rows in blocks:
         own = np.searchsorted(line, rows.line)
