@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,10 +16,12 @@ from predictdyn.loaders._gather import gathered
 from predictdyn.loaders._json_rows import CUT
 from predictdyn.loaders._logs import log_files
 from predictdyn.loaders._runlog import Item, RunLog
+from predictdyn.loaders._table_places import RUNS, phases_of
 from predictdyn.loaders._tables import open_binary, read_bytes
 from predictdyn.loaders._text_log_bars import EPOCH
 from predictdyn.loaders._text_log_clock import clocked
 from predictdyn.loaders._text_log_json import is_json_lines
+from predictdyn.loaders._text_log_names import says_phase
 from predictdyn.loaders._text_log_nearest import nearest
 from predictdyn.loaders._text_log_rows import number, plain, rows_of
 
@@ -33,6 +36,9 @@ UNMATCHED = "number(s) found by the pattern that are no numbers"
 
 def load(path: Path | str, **options: object) -> Curves:
     r"""Read a text log, or every .txt, .log, .out and .err file of a folder (or .gz), each a run.
+
+    Files of one folder, or folders, that differ in a word for a phase (``train.log``, ``val.log``) are one run: the
+    phase goes in front of names that say none. ``files="runs"`` makes every file a run all the same.
 
     **Lines.** A line counts if it has one of these: a step (``step``, ``iter``, ``update``, ``num_updates``, ...), a
     nameless i/N in brackets, behind a progress bar or at its beginning, a batch, an epoch, or a nameless number before
@@ -67,19 +73,62 @@ def load(path: Path | str, **options: object) -> Curves:
     return gathered(path, scan, read, options)
 
 
-def scan(path: Path) -> list[Item]:
-    """One run a file; ValueError where a folder has no text file."""
-    files = log_files(path, ENDINGS)
-    names = [re.sub(r"\.gz$", "", file.name).rpartition(".")[0] or file.name for file in files]
-    if len(set(names)) < len(names):
-        names = [(file.relative_to(path).parent / name).as_posix() for file, name in zip(files, names, strict=True)]
-    return [Item(name, (file,)) for file, name in zip(files, names, strict=True)]
+def scan(path: Path, *, files: str | None = None) -> list[Item]:
+    """One run a file, or phases of one where names of files say so; ValueError where a folder has no text file.
+
+    The key of a run of several files has the phase of each, between commas. ``files="runs"``: every file is a run.
+    """
+    if files not in (None, RUNS):
+        raise ValueError(f"files must be {RUNS}, found {files!r}")
+    found = log_files(path, ENDINGS)
+    names = dict(zip(found, map(_name, found), strict=True))
+    if len(set(names.values())) < len(names):
+        names = {file: (file.relative_to(path).parent / name).as_posix() for file, name in names.items()}
+    parts = phases_of(path, found, _name) if files is None and path.is_dir() else {}
+    together: dict[str, list[Path]] = defaultdict(list)
+    for file, part in parts.items():
+        together[part.run].append(file)
+    whole = [Item(name, (file,)) for file, name in names.items() if file not in parts]
+    return whole + [Item(run, tuple(of), ",".join(parts[file].front for file in of)) for run, of in together.items()]
 
 
 def read(item: Item, *, pattern: str | None = None) -> RunLog:
-    """All numbers of one text log, in the order in which they were written; ValueError for a pattern that is none."""
-    text = _decoded(read_bytes(item.files[0]))
-    return _by_pattern(item.run, text, pattern) if pattern else _by_form(item.run, text)
+    """All numbers of one text log, in the order in which they were written; ValueError for a pattern that is none.
+
+    Of phases in several files the names say the phase, and the planned length is that of training, if it says one.
+    """
+    logs = []
+    for file, front in zip(item.files, item.key.split(","), strict=True):
+        text = _decoded(read_bytes(file))
+        log = _by_pattern(item.run, text, pattern) if pattern else _by_form(item.run, text)
+        logs.append((front, log))
+    return logs[0][1] if len(logs) == 1 else _joined(logs)
+
+
+def _name(file: Path) -> str:
+    """The name of a file without its endings."""
+    return re.sub(r"\.gz$", "", file.name).rpartition(".")[0] or file.name
+
+
+def _joined(logs: Sequence[tuple[str, RunLog]]) -> RunLog:
+    """The logs of phases as that of one run, training first, with the phase in front of names that say none."""
+    logs = sorted(logs, key=lambda one: "train" not in one[0])
+    first = logs[0][1]
+    named = [
+        np.array([name if says_phase(name) else f"{front}/{name}" for name in log.metric], dtype=object)
+        for front, log in logs
+    ]
+    step, value, wall, segment = (
+        np.concatenate([getattr(log, column) for _, log in logs]) for column in ("step", "value", "wall", "segment")
+    )
+    dropped: Counter[str] = Counter()
+    for _, log in logs:
+        dropped.update(log.dropped)
+    planned = next((log.planned for _, log in logs if log.planned is not None), None)
+    metric = np.concatenate(named)
+    return first._replace(
+        metric=metric, step=step, value=value, wall=wall, segment=segment, planned=planned, dropped=dict(dropped)
+    )
 
 
 def looks(path: Path) -> str | None:
@@ -89,7 +138,8 @@ def looks(path: Path) -> str | None:
         log = _by_form(item.run, text)
         if len(log.value):
             names = ", ".join(dict.fromkeys(log.metric[:50].tolist()))
-            return f"text log: {len(items)} file{'s' * (len(items) > 1)}, with {names}"
+            count = sum(len(one.files) for one in items)
+            return f"text log: {count} file{'s' * (count > 1)}, with {names}"
     return None
 
 
