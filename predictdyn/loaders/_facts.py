@@ -87,6 +87,11 @@ _RATES = re.compile(RATES)
 _OUTCOMES, _SIDE, _OF_LOSSES = frozenset(OUTCOME_WORDS), frozenset(SIDE_TERMS), frozenset((*LOSS_TERMS, *SIDE_TERMS))
 _SCATTER, _NO_DATA, _PERCENT = frozenset(SCATTER), frozenset(NO_DATA), frozenset(PERCENT)
 _NOT_BEFORE, _NOT_BEHIND = frozenset((*NO_DATA, *SIDE_TERMS)), frozenset((*NO_OUTCOME, *SIDE_TERMS))
+# The phone error rate: the word "per" is too common to be one without capitals or a part in front (val_per).
+_PHONES = re.compile(rf"(?:.*[^A-Za-z0-9])?PER|(?:.*[^A-Za-z0-9])?(?:{_any(*PARTS)})[^A-Za-z0-9]per")
+# What stands beside precision and recall that are called by one letter.
+_LETTER = re.compile(r"(?P<front>(?:.*[^A-Za-z0-9])?)[PpRr]")
+_COMPANY = re.compile(r"(?:m_?)?f_?(?:1|beta)?(?:_?score)?|m?ap(?:_?\d+)*")
 _CLASS = re.compile(r"(?:^|/)AP-[^/]+$")  # average precision of a class, in capitals: bbox/AP-person
 
 
@@ -125,6 +130,8 @@ def log_metric(name: str) -> Metric:
     5. its last part or two, after a slash or a dot, are so by 1 or 2, and nothing in front is of `NO_DATA`
        (``bbox/AP50``);
 
+    6. it ends in ``PER``, in capitals or behind one of `PARTS` (``val_per``): the phone error rate;
+
     else it is a signal. With one of `PERCENT` (or a %) at an end, a share runs to 100.
 
     >>> [log_metric(name).kind for name in ("train/learning_rate", "Loss/test", "eval/c4/Perplexity", "piqa acc_norm")]
@@ -138,8 +145,26 @@ def log_metric(name: str) -> Metric:
         for task, sign, metric in (name.rpartition(" "), name.rpartition("/")):
             if sign and metric.partition(",")[0] in HARNESS:
                 return harness_metric(name, task, metric)
-        fact = _of_last_part(name)
+        fact = _of_last_part(name) or (LOG["wer"] if _PHONES.fullmatch(name) else None)
     return Metric(name, "signal") if fact is None else Metric(name, *fact)
+
+
+def log_metrics(names: Collection[str]) -> dict[str, Metric]:
+    """What is known of the metrics of one log: `log_metric`, and what one name says of another.
+
+    ``P`` and ``R`` are precision and recall where an F score or an average precision stands beside them, with the same
+    front (``metrics/P`` beside ``metrics/mAP50``).
+
+    >>> [metric.kind for metric in log_metrics(["P", "val/R", "val/F1"]).values()]
+    ['signal', 'capability', 'capability']
+    """
+    found = {name: log_metric(name) for name in names}
+    letters = {name: said["front"] for name in names if (said := _LETTER.fullmatch(name))}
+    for name, front in letters.items():
+        beside = (other[len(front) :] for other in names if other.startswith(front) and other != name)
+        if any(_COMPANY.fullmatch(plain_name(other)) for other in beside):
+            found[name] = Metric(name, *SHARE)
+    return found
 
 
 def looks_like_outcome(name: str) -> bool:

@@ -14,7 +14,7 @@ import pandas as pd
 from predictdyn.curves import Curves, Metric, curves_from
 from predictdyn.loaders import is_address, is_there
 from predictdyn.loaders._companions import beside, metrics_beside, read_runs, unique_runs
-from predictdyn.loaders._facts import fitted_or_guessed, log_metric
+from predictdyn.loaders._facts import fitted_or_guessed, log_metrics
 from predictdyn.loaders._folders import walk
 from predictdyn.loaders._lengths import Length
 from predictdyn.loaders._merge import MERGES, Conflict, Rules, Tidy, matches, tidy_runs
@@ -250,12 +250,13 @@ def _tidied(item: Item, read: Callable[..., RunLog], own: Mapping[str, Any], rul
 def _metrics(heads: Sequence[Head], stated: Mapping[str, Metric]) -> tuple[dict[str, Metric], list[str]]:
     """What is known of every metric, with the range that its values have; what was not clear is said."""
     metrics, lines = {}, []
-    for name in sorted({name for head in heads for name in head.ranges}):
+    known = log_metrics(sorted({name for head in heads for name in head.ranges}))
+    for name in known:
         if name in stated:
             metrics[name] = stated[name]
             continue
         low = min(head.ranges[name][0] for head in heads if name in head.ranges)
         high = max(head.ranges[name][1] for head in heads if name in head.ranges)
-        metrics[name], line = fitted_or_guessed(log_metric(name), low, high)
+        metrics[name], line = fitted_or_guessed(known[name], low, high)
         lines += [line] if line else []
     return metrics, lines

@@ -67,7 +67,7 @@ _LETTERS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _NAMED_NEXT = re.compile(rf"\s+{_WORD}")
 _SAID = re.compile(rf"({_WORD}) (?:is|was|of)\s+$")  # "accuracy of 0.5": what stands before it is the name
 # Words that make a name one of a result, beside those of the tables.
-_MORE = {"cost", "objective", "objf", "elbo", "likelihood"}
+_MORE = {"objective", "objf", "elbo", "likelihood"}
 
 
 def split(line: str) -> tuple[str, list[str]]:
@@ -111,7 +111,7 @@ def is_outcome(name: str) -> bool:
     words = plain_name(name).split("_")
     parts = range(len(words))
     runs = ("_".join(words[i : j + 1]) for i in parts for j in parts[i : i + 4])
-    return any(run in _MORE or log_metric(run).kind in OUTCOMES for run in runs)
+    return log_metric(name).kind in OUTCOMES or any(run in _MORE or log_metric(run).kind in OUTCOMES for run in runs)
 
 
 def after_unit(piece: str) -> str:
