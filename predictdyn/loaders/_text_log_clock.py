@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +33,8 @@ from predictdyn.loaders._text_log_rows import Rows, TextRows, only
 BEFORE = "line(s) with a step dropped before the first one whose form recurs"
 EARLY = "line(s) with an epoch before the first step dropped"
 AGAIN = "line(s) that say a round again, such as the best one, left out (no value is lost)"
+AGAIN_BEST = "value(s) of the best round so far left out, which belong to another round"
+BEST = re.compile(r"(?:.*[/_])?best", re.IGNORECASE)
 SELDOM = 10  # rounds to one that is said again
 ODD = "line(s) whose step is no whole number dropped"
 EMPTY = "line(s) with a step and no number that can be read"
@@ -73,6 +77,7 @@ def clocked(found: TextRows) -> Clocked:
       (``global_step``), is one inside an evaluation: see `_text_log_results.ends_of_loops`.
     * A line that has only an epoch has the step of the last line before it; in a log without steps the epoch is the
       step. Where lines with steps have the same name, it is called ``<name>_epoch``.
+    * A best value with its round in brackets (CatBoost) says a round again, and is left out.
     * Indented lines of one name and number right below a line with a step have its step. Of other lines without a
       counter results of evaluations count: see `_text_log_results.placed`.
     * The planned length is the N of the last line (times the number of epochs, where steps are counted within them).
@@ -96,7 +101,26 @@ def clocked(found: TextRows) -> Clocked:
             dropped[EMPTY] += int((~np.isin(each.rows.line, heads)).sum())
     timed += [*below, *(Timed(*each) for each in more)]
     planned = max(plans)[1] if plans else None
+    timed = [_without_best(each, dropped) for each in timed]
     return Clocked([t for t in timed if t.rows.form.fields], planned, +dropped)
+
+
+def _without_best(timed: Timed, dropped: Counter[str]) -> Timed:
+    """Lines without what they say again of the best round so far: ``best: 0.28 (912)``, its value and its number."""
+    rows, step = timed
+    names = [field.name for field in rows.form.fields]
+    again: set[int] = set()
+    for i, (name, behind) in enumerate(pairwise(names)):
+        said = rows.numbers[:, 4 + i + 1]
+        is_round = bool(((said >= 0) & (said <= step) & (np.floor(said) == said)).all())
+        if BEST.fullmatch(name) and behind == f"{name}_avg" and is_round:
+            again |= {i, i + 1}
+    if not again:
+        return timed
+    dropped[AGAIN_BEST] += len(rows.line)
+    kept = [i for i in range(len(names)) if i not in again]
+    form = rows.form._replace(fields=tuple(rows.form.fields[i] for i in kept))
+    return Timed(Rows(form, rows.line, rows.numbers[:, [0, 1, 2, 3, *(4 + i for i in kept)]]), step)
 
 
 def _epochs_from_0(rows: Rows) -> bool:

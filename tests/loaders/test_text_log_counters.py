@@ -308,6 +308,29 @@ def test_a_bar_of_the_run_beside_fractions_of_an_epoch(tmp_path: Path) -> None:
     assert log.planned == 60
 
 
+def test_the_best_round_so_far_is_no_metric_of_its_own(read: Read, curves: Points) -> None:
+    """CatBoost: each line says again which round was best, and its value."""
+    log = read(
+        "".join(
+            f"{i}:\tlearn: 0.{9 - i}\ttest: 0.{i}5\tbest: 0.05 (0)\ttotal: {i}5ms\tremaining: {5 - i}s\n"
+            for i in range(5)
+        )
+        + "\nbestIteration = 0\n"
+    )
+    assert curves(log) == {
+        "learn": [(i, float(f"0.{9 - i}")) for i in range(5)],
+        "test": [(i, float(f"0.{i}5")) for i in range(5)],
+        "total": [(i, float(f"{i}5e-3")) for i in range(5)],
+        "remaining": [(i, 5 - i) for i in range(5)],
+    }
+    assert dict(log.dropped) == {"value(s) of the best round so far left out, which belong to another round": 5}
+
+
+def test_a_best_value_and_its_average_are_no_round(read: Read, curves: Points) -> None:
+    found = curves(read("".join(f"step {i} acc 0.{i} best 0.{i} (0.{i}5)\n" for i in range(1, 5))))
+    assert found["best"] == found["acc"] == [(i, i / 10) for i in range(1, 5)] and "best_avg" in found
+
+
 def test_the_best_round_said_again_is_no_other_run(tmp_path: Path) -> None:
     rounds = [f"[{i}]\ttrain-auc:{0.5 + i / 100:.5f}\teval-auc:{0.5 + i / 200:.5f}\n" for i in range(30)]
     (tmp_path / "xgb.log").write_text("".join(rounds) + "Stopping. Best iteration:\n" + rounds[24])
