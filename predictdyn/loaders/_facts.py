@@ -89,6 +89,8 @@ _SCATTER, _NO_DATA, _PERCENT = frozenset(SCATTER), frozenset(NO_DATA), frozenset
 _NOT_BEFORE, _NOT_BEHIND = frozenset((*NO_DATA, *SIDE_TERMS)), frozenset((*NO_OUTCOME, *SIDE_TERMS))
 # The phone error rate: the word "per" is too common to be one without capitals or a part in front (val_per).
 _PHONES = re.compile(rf"(?:.*[^A-Za-z0-9])?PER|(?:.*[^A-Za-z0-9])?(?:{_any(*PARTS)})[^A-Za-z0-9]per")
+# A cost is a loss by itself or with a part or a mean, but other words make it one of time or of money: reader_cost.
+_COST = re.compile(rf"(?:(?:{_any(*PARTS)})_)?(?:(?:mean|avg|average|epoch)_)?cost(?:_(?:{_any(*PARTS)}))?")
 # What stands beside precision and recall that are called by one letter.
 _LETTER = re.compile(r"(?P<front>(?:.*[^A-Za-z0-9])?)[PpRr]")
 _COMPANY = re.compile(r"(?:m_?)?f_?(?:1|beta)?(?:_?score)?|m?ap(?:_?\d+)*")
@@ -130,7 +132,8 @@ def log_metric(name: str) -> Metric:
     5. its last part or two, after a slash or a dot, are so by 1 or 2, and nothing in front is of `NO_DATA`
        (``bbox/AP50``);
 
-    6. it ends in ``PER``, in capitals or behind one of `PARTS` (``val_per``): the phone error rate;
+    6. it ends in ``PER``, in capitals or behind one of `PARTS` (``val_per``), the phone error rate; or it is ``cost``,
+       with a part or a mean at most (``train_cost``), a loss;
 
     else it is a signal. With one of `PERCENT` (or a %) at an end, a share runs to 100.
 
@@ -145,7 +148,7 @@ def log_metric(name: str) -> Metric:
         for task, sign, metric in (name.rpartition(" "), name.rpartition("/")):
             if sign and metric.partition(",")[0] in HARNESS:
                 return harness_metric(name, task, metric)
-        fact = _of_last_part(name) or (LOG["wer"] if _PHONES.fullmatch(name) else None)
+        fact = _of_last_part(name) or _by_itself(name)
     return Metric(name, "signal") if fact is None else Metric(name, *fact)
 
 
@@ -351,6 +354,13 @@ def _of_last_part(name: str) -> Fact | None:
         if (fact := _without_affixes(core)) is not None:
             return _beside(fact, front)
     return None
+
+
+def _by_itself(name: str) -> Fact | None:
+    """What is known of words that say too little where others stand beside them."""
+    if _PHONES.fullmatch(name):
+        return LOG["wer"]
+    return LOSS if _COST.fullmatch(plain_name(name)) else None
 
 
 def _beside(fact: Fact, words: Collection[str]) -> Fact:

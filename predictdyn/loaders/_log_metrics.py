@@ -59,7 +59,7 @@ TABLE: Mapping[str, Mapping[str, Fact]] = {
             "xent nll neg_log_likelihood negative_log_likelihood log_loss logloss mlogloss multi_logloss "
             "log_perplexity log_ppl bpb bits_per_byte bpc bits_per_character bits_per_dim mse mean_squared_error msle "
             "rmse root_mean_squared_error rmsle mae mean_absolute_error mape mean_absolute_percentage_error smape mase "
-            "cost trl tel",  # Marian's cost; train and test loss of llm.c
+            "trl tel",  # train and test loss of llm.c
             LOSS,
         ),
         **_each(

@@ -41,7 +41,9 @@ that finds something counts:
 4. **A task of the lm-evaluation-harness.** `lambada_openai acc` and `lambada_openai/acc` are metrics of a task.
 5. **Known behind a slash or a dot.** What stands in front is the data: `bbox/AP50`, `decode.acc_seg`. The name may
    have two parts: `critic/score/mean`.
-6. **The phone error rate.** `PER` in capitals, or `per` right behind a part: `valid PER`, `val_per`.
+6. **Words that count alone.** `PER` in capitals, or `per` right behind a part, is the phone error rate: `valid PER`,
+   `val_per`. `cost` is a loss by itself, or with a part or a mean: `train_cost`. Other costs are of time or money:
+   `reader_cost`.
 
 `P` and `R` by themselves are signals. Beside an F score or an average precision with the same front they are precision
 and recall: `metrics/P` beside `metrics/mAP50`.

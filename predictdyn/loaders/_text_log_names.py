@@ -67,7 +67,7 @@ _LETTERS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _NAMED_NEXT = re.compile(rf"\s+{_WORD}")
 _SAID = re.compile(rf"({_WORD}) (?:is|was|of)\s+$")  # "accuracy of 0.5": what stands before it is the name
 # Words that make a name one of a result, beside those of the tables.
-_MORE = {"objective", "objf", "elbo", "likelihood"}
+_MORE = {"cost", "objective", "objf", "elbo", "likelihood"}
 
 
 def split(line: str) -> tuple[str, list[str]]:
