@@ -51,11 +51,14 @@ class Timed(NamedTuple):
 
 
 class Clocked(NamedTuple):
-    """All rows that have a place on the clock of the run, its planned length and what was left out."""
+    """All rows that have a place on the clock of the run, its planned length, what was left out, and whether the clock
+    counts epochs.
+    """
 
     timed: list[Timed]
     planned: float | None
     dropped: Counter[str]
+    by_epoch: bool = False
 
 
 Plans = list[tuple[int, float]]  # line and planned length that it says
@@ -102,7 +105,7 @@ def clocked(found: TextRows) -> Clocked:
     timed += [*below, *(Timed(*each) for each in more)]
     planned = max(plans)[1] if plans else None
     timed = [_without_best(each, dropped) for each in timed]
-    return Clocked([t for t in timed if t.rows.form.fields], planned, +dropped)
+    return Clocked([t for t in timed if t.rows.form.fields], planned, +dropped, by_epoch)
 
 
 def _without_best(timed: Timed, dropped: Counter[str]) -> Timed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,11 +19,11 @@ from predictdyn.loaders._runlog import Item, RunLog
 from predictdyn.loaders._table_places import RUNS, phases_of
 from predictdyn.loaders._tables import open_binary, read_bytes
 from predictdyn.loaders._text_log_bars import EPOCH
-from predictdyn.loaders._text_log_clock import clocked
+from predictdyn.loaders._text_log_clock import Clocked, clocked
 from predictdyn.loaders._text_log_json import is_json_lines
-from predictdyn.loaders._text_log_names import says_phase
 from predictdyn.loaders._text_log_nearest import nearest
-from predictdyn.loaders._text_log_rows import number, plain, rows_of
+from predictdyn.loaders._text_log_phases import Phase, joined
+from predictdyn.loaders._text_log_rows import TextRows, number, plain, rows_of
 
 ENDINGS = tuple(
     f"{end}{zipped}" for end in (".txt", ".log", ".out", ".err", ".stdout", ".stderr") for zipped in ("", ".gz")
@@ -93,16 +93,11 @@ def scan(path: Path, *, files: str | None = None) -> list[Item]:
 
 
 def read(item: Item, *, pattern: str | None = None) -> RunLog:
-    """All numbers of one text log, in the order in which they were written; ValueError for a pattern that is none.
-
-    Of phases in several files the names say the phase, and the planned length is that of training, if it says one.
-    """
-    logs = []
-    for file, front in zip(item.files, item.key.split(","), strict=True):
-        text = _decoded(read_bytes(file))
-        log = _by_pattern(item.run, text, pattern) if pattern else _by_form(item.run, text)
-        logs.append((front, log))
-    return logs[0][1] if len(logs) == 1 else _joined(logs)
+    """All numbers of one text log, in the order in which they were written; ValueError for a pattern that is none."""
+    texts = [_decoded(read_bytes(file)) for file in item.files]
+    fronts = item.key.split(",")
+    phases = [_phase(item.run, front, text, pattern) for front, text in zip(fronts, texts, strict=True)]
+    return phases[0].log if len(phases) == 1 else joined(phases)
 
 
 def _name(file: Path) -> str:
@@ -110,32 +105,11 @@ def _name(file: Path) -> str:
     return re.sub(r"\.gz$", "", file.name).rpartition(".")[0] or file.name
 
 
-def _joined(logs: Sequence[tuple[str, RunLog]]) -> RunLog:
-    """The logs of phases as that of one run, training first, with the phase in front of names that say none."""
-    logs = sorted(logs, key=lambda one: "train" not in one[0])
-    first = logs[0][1]
-    named = [
-        np.array([name if says_phase(name) else f"{front}/{name}" for name in log.metric], dtype=object)
-        for front, log in logs
-    ]
-    step, value, wall, segment = (
-        np.concatenate([getattr(log, column) for _, log in logs]) for column in ("step", "value", "wall", "segment")
-    )
-    dropped: Counter[str] = Counter()
-    for _, log in logs:
-        dropped.update(log.dropped)
-    planned = next((log.planned for _, log in logs if log.planned is not None), None)
-    metric = np.concatenate(named)
-    return first._replace(
-        metric=metric, step=step, value=value, wall=wall, segment=segment, planned=planned, dropped=dict(dropped)
-    )
-
-
 def looks(path: Path) -> str | None:
     """What text logs are here, in words, or None."""
     items = _items(path)
     for item, text in _beginnings(items):
-        log = _by_form(item.run, text)
+        log = _phase(item.run, "", text, None).log
         if len(log.value):
             names = ", ".join(dict.fromkeys(log.metric[:50].tolist()))
             count = sum(len(one.files) for one in items)
@@ -188,9 +162,15 @@ def _decoded(raw: bytes) -> str:
     return raw.removeprefix(b"\xef\xbb\xbf").decode("utf-8", errors="replace")
 
 
-def _by_form(run: str, text: str) -> RunLog:
+def _phase(run: str, front: str, text: str, pattern: str | None) -> Phase:
+    if pattern:
+        return Phase(front, _by_pattern(run, text, pattern), by_epoch=False)
     found = rows_of(text)
     clock = clocked(found)
+    return Phase(front, _by_form(run, found, clock), clock.by_epoch)
+
+
+def _by_form(run: str, found: TextRows, clock: Clocked) -> RunLog:
     dropped = {**clock.dropped, **({CUT: found.cut} if found.cut else {})}
     names: dict[str, int] = {}
     parts: list[tuple[np.ndarray, ...]] = []

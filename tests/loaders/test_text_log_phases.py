@@ -80,3 +80,26 @@ def test_a_phase_that_comes_later_is_read_with_the_rest(tmp_path: Path) -> None:
     (tmp_path / "exp" / "val.log").write_text(EVAL)
     again = write(tmp_path / "exp", "text_log", folders[1], {}, before=folders[0])
     assert set(again.curves.metrics) == {"train/loss", "train/acc", "val/loss", "val/acc"}
+
+
+def test_epochs_of_another_phase_lie_at_the_last_step_of_the_epoch_in_training(tmp_path: Path) -> None:
+    (tmp_path / "exp").mkdir()
+    lines = [f"epoch {e} step {100 * e + i}/400 loss: {4 - (100 * e + i) / 200}\n" for e in range(3) for i in (50, 100)]
+    (tmp_path / "exp" / "train.log").write_text("".join(lines))
+    (tmp_path / "exp" / "val.log").write_text("".join(f"epoch {e}/9 accuracy: 0.{e + 1}\n" for e in range(4)))
+    with pytest.warns(UserWarning) as said:
+        curves = load(tmp_path / "exp")
+    assert points(curves)["exp", "val/accuracy"] == [(100, 0.1), (200, 0.2), (300, 0.3)]
+    assert points(curves)["exp", "train/loss"][-1] == (300, 2.5) and curves.runs["last_step"].tolist() == [400]
+    lines = [str(warning.message) for warning in said]
+    assert any(line.startswith("3 value(s) by epoch placed at the last step") for line in lines)
+    assert any(line.startswith("1 value(s) by epoch dropped, of epochs that training does not say") for line in lines)
+
+
+def test_phases_that_both_count_epochs_have_one_clock(tmp_path: Path) -> None:
+    (tmp_path / "exp").mkdir()
+    (tmp_path / "exp" / "train.log").write_text("".join(f"epoch {e}/5 loss: {4 - e}\n" for e in range(1, 4)))
+    (tmp_path / "exp" / "test.log").write_text("".join(f"epoch {e} loss: {5 - e}\n" for e in range(1, 4)))
+    curves = load(tmp_path / "exp")
+    assert points(curves)["exp", "test/loss"] == [(1, 4), (2, 3), (3, 2)]
+    assert points(curves)["exp", "train/loss"] == [(1, 3), (2, 2), (3, 1)] and curves.runs["last_step"].tolist() == [5]
