@@ -5,7 +5,8 @@ python benchmarks/whole_commands.py [--tasks readme,saved,fit,...] [--package FO
 Each task is a command of `predictdyn` in a process of its own, with the data of this repository; imports, loading and
 pages are in it. ``--package`` names checkouts to compare, each a folder with a package `predictdyn` in it (a git
 worktree of an older commit, say); every task is run with one after the other, so that figures of one machine and one
-hour stand beside each other. Before every task but `saved` and `readme again` the folder in which compiled code is kept is empty.
+hour stand beside each other. The folder in which compiled code is kept is empty before every task, but for `saved` and
+`readme again`.
 ``--out`` keeps the table as CSV.
 """
 

@@ -12,7 +12,7 @@ import click
 from predictdyn import __version__, cli_faults, cli_words
 from predictdyn.cli_datasets import datasets
 from predictdyn.cli_words import listed
-from predictdyn.console import HINT, PATH, QUIET, bar, notes, say, speaks_of_options, spinner, summary
+from predictdyn.console import HINT, PATH, QUIET, bar, heard, notes, say, speaks_of_options, spinner, summary
 
 if TYPE_CHECKING:
     from predictdyn.curves import Curves
@@ -403,21 +403,18 @@ def _probabilities(out: Path, top: int = 12) -> list[str]:
 
 def _read(path: Path, source: str | None, settings: tuple[str, ...]) -> tuple[Curves, list[str]]:
     """Load a path; what is to be said of the data goes to stderr, and with them to the page."""
-    import warnings
-
     from predictdyn import loaders
     from predictdyn.backtest.schedules import settled
     from predictdyn.covariates import known_before
 
     name, found = _source(path, source)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
+    with heard() as lines:
         curves = loaders.load(path, name, **cli_words.options(settings))
     curves, reached = known_before(curves)
     curves, noted = settled(curves)
-    heard = [*(str(warning.message) for warning in caught), *reached, *noted]
-    notes([*found, *heard])
-    return curves, heard
+    warned = [*lines, *reached, *noted]
+    notes([*found, *warned])
+    return curves, warned
 
 
 def _source(path: Path, source: str | None) -> tuple[str, list[str]]:

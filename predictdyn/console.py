@@ -65,12 +65,21 @@ def option_names() -> set[str]:
 
 
 @contextmanager
-def said(before: Sequence[str] = ()) -> Iterator[None]:
-    """Warnings of loaders, inside, are lines on stderr behind those of ``before``, not warnings of Python."""
+def heard() -> Iterator[list[str]]:
+    """Warnings of loaders, inside, are the lines of a list that is full once it is left, not warnings of Python."""
+    lines: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
+        yield lines
+    lines += [str(warning.message) for warning in caught]
+
+
+@contextmanager
+def said(before: Sequence[str] = ()) -> Iterator[None]:
+    """Warnings of loaders, inside, are lines on stderr behind those of ``before``, not warnings of Python."""
+    with heard() as lines:
         yield
-    notes([*before, *(str(warning.message) for warning in caught)])
+    notes([*before, *lines])
 
 
 def notes(lines: Sequence[str]) -> None:

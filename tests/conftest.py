@@ -22,6 +22,7 @@ import pytest
 
 from predictdyn import cli
 from predictdyn.curves import Curves, Metric, curves_from
+from predictdyn.loaders import tidy
 
 METRICS = {
     "accuracy": Metric("accuracy", "capability", 0.0, 1.0, "higher", 0.1),
@@ -68,6 +69,15 @@ def simulated(n_families: int = 4, seeds: int = 2, points: int = 16, seed: int =
 def small() -> Curves:
     """Eight runs in four families, seven metrics of all kinds."""
     return simulated()
+
+
+@pytest.fixture(scope="module")
+def data(small: Curves, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tidy folder with the small curves."""
+    folder = tmp_path_factory.mktemp("data") / "small"
+    folder.mkdir()
+    tidy.save(small, folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

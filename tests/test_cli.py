@@ -33,15 +33,6 @@ SCORE_COLUMNS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def data(small, tmp_path_factory):
-    """A tidy folder with the small curves."""
-    folder = tmp_path_factory.mktemp("data") / "small"
-    folder.mkdir()
-    tidy.save(small, folder)
-    return folder
-
-
 def check_one_line(status: int, out: str, err: str, words: str) -> None:
     assert status == 2, err
     assert out == "" and err.count("\n") == 1 and words in err and "Traceback" not in err

@@ -23,14 +23,6 @@ from predictdyn.loaders import tidy
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.fixture(scope="module")
-def data(small, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data") / "small"
-    folder.mkdir()
-    tidy.save(small, folder)
-    return folder
-
-
 def words_of(command: str, data: Path, out: Path) -> tuple[object, ...]:
     more = {
         "load": (),

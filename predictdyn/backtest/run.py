@@ -25,7 +25,7 @@ from predictdyn.forecasters._fitted import Fitted
 from predictdyn.problem import History, Problem
 from predictdyn.scales import HUGE
 from predictdyn.secrets import shown
-from predictdyn.workers import Parent, end_with, parent
+from predictdyn.workers import end_with, parent
 
 # Each score, and how it is in the metric's units again once truth and draws were divided by a unit.
 SCORES = (
@@ -84,7 +84,7 @@ def run(
     if not pieces:
         raise ValueError("nothing to backtest: no forecaster was named")
     data = _digest(curves) + _code()
-    jobs = (delayed(_piece)(curves, plan, piece, data, resume, parent()) for piece in pieces)
+    jobs = (delayed(_piece)(curves, plan, piece, data, resume) for piece in pieces)
     done: list[Done] = []
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given", category=UserWarning)
@@ -136,8 +136,7 @@ def rows_of(
     return table[COLUMNS]
 
 
-def _piece(curves: Curves, plan: Plan, work: Work, data: str, resume: Path | None, started_by: Parent) -> Done:
-    end_with(started_by)
+def _piece(curves: Curves, plan: Plan, work: Work, data: str, resume: Path | None) -> Done:
     file = None if resume is None else resume / f"{_name(plan, work, data)}{PIECE}"
     before = None if file is None else kept(file)
     if before is not None:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from predictdyn.loaders._bytes import split_lines
-from predictdyn.loaders._json_rows import CUT, Rows
+from predictdyn.loaders._json_rows import CUT, FileRows
 
 WRONG_LINES = "line(s) dropped with other cells than the header says"
 AGAIN = "line(s) passed over that repeat the header"
@@ -24,13 +24,13 @@ MARK = "\ufeff"  # of UTF-8, which some programs write before the first name
 NAMELESS = re.compile(r"(Unnamed: \d+(\.\d+)?)?")  # "" as pandas writes an index, the rest as it writes it once more
 
 
-def csv_rows(raw: bytes) -> Rows:
+def csv_rows(raw: bytes) -> FileRows:
     """One mapping of column to text a row, blank cells left out; a last line without an end may lack digits.
 
     Columns without a name are left out: they are an index. Raises ValueError where two columns have one name.
 
     >>> csv_rows(b"step, loss,acc" + bytes([10]) + b"1,2.5," + bytes([10]) + b"2,2.")
-    Rows(rows=[{'step': '1', 'loss': '2.5'}], dropped=Counter({'last line(s) cut short, dropped': 1}))
+    FileRows(rows=[{'step': '1', 'loss': '2.5'}], dropped=Counter({'last line(s) cut short, dropped': 1}))
     """
     *lines, rest = split_lines(raw)
     dropped: Counter[str] = Counter()
@@ -51,7 +51,7 @@ def csv_rows(raw: bytes) -> Rows:
             dropped[WRONG_LINES] += reader.line_num - before
             continue
         if cells is None:
-            return Rows(rows, dropped)
+            return FileRows(rows, dropped)
         if not any(cell.strip(" \t\r\0") for cell in cells):  # a crash of the machine may leave zeros behind
             continue
         if names is None:

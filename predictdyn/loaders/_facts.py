@@ -87,6 +87,13 @@ _RATES = re.compile(RATES)
 _OUTCOMES, _SIDE, _OF_LOSSES = frozenset(OUTCOME_WORDS), frozenset(SIDE_TERMS), frozenset((*LOSS_TERMS, *SIDE_TERMS))
 _SCATTER, _NO_DATA, _PERCENT = frozenset(SCATTER), frozenset(NO_DATA), frozenset(PERCENT)
 _NOT_BEFORE, _NOT_BEHIND = frozenset((*NO_DATA, *SIDE_TERMS)), frozenset((*NO_OUTCOME, *SIDE_TERMS))
+# The phone error rate: the word "per" is too common to be one without capitals or a part in front (val_per).
+_PHONES = re.compile(rf"(?:.*[^A-Za-z0-9])?PER|(?:.*[^A-Za-z0-9])?(?:{_any(*PARTS)})[^A-Za-z0-9]per")
+# A cost is a loss by itself or with a part or a mean, but other words make it one of time or of money: reader_cost.
+_COST = re.compile(rf"(?:(?:{_any(*PARTS)})_)?(?:(?:mean|avg|average|epoch)_)?cost(?:_(?:{_any(*PARTS)}))?")
+# What stands beside precision and recall that are called by one letter.
+_LETTER = re.compile(r"(?P<front>(?:.*[^A-Za-z0-9])?)[PpRr]")
+_COMPANY = re.compile(r"(?:m_?)?f_?(?:1|beta)?(?:_?score)?|m?ap(?:_?\d+)*")
 _CLASS = re.compile(r"(?:^|/)AP-[^/]+$")  # average precision of a class, in capitals: bbox/AP-person
 
 
@@ -125,6 +132,9 @@ def log_metric(name: str) -> Metric:
     5. its last part or two, after a slash or a dot, are so by 1 or 2, and nothing in front is of `NO_DATA`
        (``bbox/AP50``);
 
+    6. it ends in ``PER``, in capitals or behind one of `PARTS` (``val_per``), the phone error rate; or it is ``cost``,
+       with a part or a mean at most (``train_cost``), a loss;
+
     else it is a signal. With one of `PERCENT` (or a %) at an end, a share runs to 100.
 
     >>> [log_metric(name).kind for name in ("train/learning_rate", "Loss/test", "eval/c4/Perplexity", "piqa acc_norm")]
@@ -138,8 +148,26 @@ def log_metric(name: str) -> Metric:
         for task, sign, metric in (name.rpartition(" "), name.rpartition("/")):
             if sign and metric.partition(",")[0] in HARNESS:
                 return harness_metric(name, task, metric)
-        fact = _of_last_part(name)
+        fact = _of_last_part(name) or _by_itself(name)
     return Metric(name, "signal") if fact is None else Metric(name, *fact)
+
+
+def log_metrics(names: Collection[str]) -> dict[str, Metric]:
+    """What is known of the metrics of one log: `log_metric`, and what one name says of another.
+
+    ``P`` and ``R`` are precision and recall where an F score or an average precision stands beside them, with the same
+    front (``metrics/P`` beside ``metrics/mAP50``).
+
+    >>> [metric.kind for metric in log_metrics(["P", "val/R", "val/F1"]).values()]
+    ['signal', 'capability', 'capability']
+    """
+    found = {name: log_metric(name) for name in names}
+    letters = {name: said["front"] for name in names if (said := _LETTER.fullmatch(name))}
+    for name, front in letters.items():
+        beside = (other[len(front) :] for other in names if other.startswith(front) and other != name)
+        if any(_COMPANY.fullmatch(plain_name(other)) for other in beside):
+            found[name] = Metric(name, *SHARE)
+    return found
 
 
 def looks_like_outcome(name: str) -> bool:
@@ -192,6 +220,16 @@ def fitted(metric: Metric, low: float, high: float, *, stated: bool = False) -> 
         f"forecasts may leave that range, too. To state a range, write a metrics.csv with the header "
         f"metric,kind,lower,upper,better,chance and the row {_row(wide, broken)}, and name it with metrics_file=FILE"
     )
+
+
+def fitted_or_guessed(metric: Metric, low: float, high: float) -> tuple[Metric, str | None]:
+    """`fitted`, of a metric that nobody stated: that it is a schedule is then a guess, which the data may refute.
+
+    >>> fitted_or_guessed(Metric("lr", "schedule"), 0.1, 0.2)[0].guessed
+    True
+    """
+    metric, line = fitted(metric, low, high)
+    return metric._replace(guessed=metric.kind == "schedule"), line
 
 
 def _broken(metric: Metric, low: float, high: float) -> list[str]:
@@ -316,6 +354,13 @@ def _of_last_part(name: str) -> Fact | None:
         if (fact := _without_affixes(core)) is not None:
             return _beside(fact, front)
     return None
+
+
+def _by_itself(name: str) -> Fact | None:
+    """What is known of words that say too little where others stand beside them."""
+    if _PHONES.fullmatch(name):
+        return LOG["wer"]
+    return LOSS if _COST.fullmatch(plain_name(name)) else None
 
 
 def _beside(fact: Fact, words: Collection[str]) -> Fact:

@@ -14,7 +14,7 @@ import pandas as pd
 from predictdyn.curves import Curves, Metric, curves_from
 from predictdyn.loaders import is_address, is_there
 from predictdyn.loaders._companions import beside, metrics_beside, read_runs, unique_runs
-from predictdyn.loaders._facts import fitted, log_metric
+from predictdyn.loaders._facts import fitted_or_guessed, log_metrics
 from predictdyn.loaders._folders import walk
 from predictdyn.loaders._lengths import Length
 from predictdyn.loaders._merge import MERGES, Conflict, Rules, Tidy, matches, tidy_runs
@@ -25,7 +25,7 @@ from predictdyn.loaders._runlog import Item, RunLog
 from predictdyn.loaders._said import Said, flat, lines_of, some
 from predictdyn.loaders._words import counted, listed
 from predictdyn.secrets import without
-from predictdyn.workers import Parent, end_with, parent
+from predictdyn.workers import end_with, parent
 
 # What holds if an option is not given.
 OPTIONS: Mapping[str, object] = {
@@ -138,12 +138,11 @@ def tidied(
         return
     from joblib import Parallel, delayed
 
-    here = parent()
-    with Parallel(n_jobs=workers, initializer=end_with, initargs=(here,)) as parallel:
+    with Parallel(n_jobs=workers, initializer=end_with, initargs=(parent(),)) as parallel:
         while few := list(islice(items, 2 * workers)):
             before = {item.run: known(item) for item in few}
             new = [item.run for item in few if not before[item.run]]
-            made = parallel(delayed(_tidied)(item, read, for_read, rules, here) for item in few if item.run in new)
+            made = parallel(delayed(_tidied)(item, read, for_read, rules) for item in few if item.run in new)
             done = dict(zip(new, made, strict=True))
             for item in few:
                 yield from before[item.run] or done[item.run]
@@ -233,15 +232,11 @@ def _apart(items: Sequence[Item]) -> list[Item]:
     return apart
 
 
-def _tidied(
-    item: Item, read: Callable[..., RunLog], own: Mapping[str, Any], rules: Rules, started_by: Parent | None = None
-) -> list[Tidy]:
+def _tidied(item: Item, read: Callable[..., RunLog], own: Mapping[str, Any], rules: Rules) -> list[Tidy]:
     """The runs of an item; one that cannot be read is empty, and the reason is counted.
 
     Raises `Conflict` where values that contradict each other are an error.
     """
-    if started_by is not None:
-        end_with(started_by)
     try:
         return tidy_runs(read(item, **own)._replace(run=item.run), rules)
     except Conflict:
@@ -255,13 +250,13 @@ def _tidied(
 def _metrics(heads: Sequence[Head], stated: Mapping[str, Metric]) -> tuple[dict[str, Metric], list[str]]:
     """What is known of every metric, with the range that its values have; what was not clear is said."""
     metrics, lines = {}, []
-    for name in sorted({name for head in heads for name in head.ranges}):
+    known = log_metrics(sorted({name for head in heads for name in head.ranges}))
+    for name in known:
         if name in stated:
             metrics[name] = stated[name]
             continue
         low = min(head.ranges[name][0] for head in heads if name in head.ranges)
         high = max(head.ranges[name][1] for head in heads if name in head.ranges)
-        metric, line = fitted(log_metric(name), low, high)
-        metrics[name] = metric._replace(guessed=metric.kind == "schedule")
+        metrics[name], line = fitted_or_guessed(known[name], low, high)
         lines += [line] if line else []
     return metrics, lines

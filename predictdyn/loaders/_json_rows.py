@@ -15,18 +15,18 @@ WRONG_LINES = "line(s) dropped that are no JSON object"
 DEEPEST = 100  # levels; Python itself gives up at some hundreds, wherever it happens to be
 
 
-class Rows(NamedTuple):
+class FileRows(NamedTuple):
     """One mapping a line, nested names joined by /, and what was dropped: reason and count."""
 
     rows: list[dict[str, object]]
     dropped: Counter[str]
 
 
-def json_rows(raw: bytes) -> Rows:
+def json_rows(raw: bytes) -> FileRows:
     """The objects of a file; a last line without an end that is no object yet was being written.
 
     >>> json_rows(b'{"a": 1, "b": {"c": NaN}}' + bytes([10]) + b'{"a": 2')
-    Rows(rows=[{'a': 1, 'b/c': nan}], dropped=Counter({'last line(s) cut short, dropped': 1}))
+    FileRows(rows=[{'a': 1, 'b/c': nan}], dropped=Counter({'last line(s) cut short, dropped': 1}))
     """
     lines = split_lines(raw.removeprefix(b"\xef\xbb\xbf"))
     rows: list[dict[str, object]] = []
@@ -38,7 +38,7 @@ def json_rows(raw: bytes) -> Rows:
                 rows.append(dict(flat(record)))
             except (ValueError, AttributeError, RecursionError):
                 dropped[CUT if i == len(lines) - 1 else WRONG_LINES] += 1
-    return Rows(rows, dropped)
+    return FileRows(rows, dropped)
 
 
 def json_number(cell: object) -> float | None:

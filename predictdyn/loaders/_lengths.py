@@ -98,6 +98,20 @@ def planned_by(config: Mapping[str, object], length: Length) -> float | None:
     return next((max(float(end), length.last) for end in ends if end >= ENDED * length.last), None)
 
 
+def epochs_planned(config: Mapping[str, object], first: float, last: float) -> float | None:
+    """The last epoch of a run whose clock is the epoch, counted from 0 if the ``first`` one is 0; None if not said.
+
+    >>> epochs_planned({"epochs": 20}, 0.0, 11.0), epochs_planned({"train/num_epochs": 20}, 1.0, 11.0)
+    (19.0, 20.0)
+    """
+    for key, cell in config.items():
+        if key.rpartition("/")[2] in EPOCHS and isinstance(cell, int | float) and not isinstance(cell, bool):
+            end = float(cell) - (first == 0)
+            if last <= end < float("inf"):
+                return end
+    return None
+
+
 def _positive(end: object) -> bool:
     return isinstance(end, int | float | np.number) and bool(0 < end < np.inf)
 

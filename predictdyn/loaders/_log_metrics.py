@@ -58,7 +58,8 @@ TABLE: Mapping[str, Mapping[str, Fact]] = {
             "languagecrossentropy language_cross_entropy categorical_crossentropy sparse_categorical_crossentropy ce "
             "xent nll neg_log_likelihood negative_log_likelihood log_loss logloss mlogloss multi_logloss "
             "log_perplexity log_ppl bpb bits_per_byte bpc bits_per_character bits_per_dim mse mean_squared_error msle "
-            "rmse root_mean_squared_error rmsle mae mean_absolute_error mape mean_absolute_percentage_error smape mase",
+            "rmse root_mean_squared_error rmsle mae mean_absolute_error mape mean_absolute_percentage_error smape mase "
+            "trl tel",  # train and test loss of llm.c
             LOSS,
         ),
         **_each(
@@ -96,7 +97,11 @@ TABLE: Mapping[str, Mapping[str, Fact]] = {
             ERROR,
         ),
         # More words than the truth has: above one.
-        **_each("wer word_error_rate cer char_error_rate character_error_rate ter token_error_rate der mer", DISTANCE),
+        **_each(
+            "wer word_error_rate cer char_error_rate character_error_rate ter token_error_rate der mer "
+            "phone_error_rate phoneme_error_rate",
+            DISTANCE,
+        ),
         **_each("fid fid50k fid50k_full frechet_inception_distance fvd lpips mcd", DISTANCE),
         **_each("kid kid50k kid50k_full", Fact("capability", None, None, "lower")),  # unbiased: a little below zero
         **_each("sacrebleu sacre_bleu", Fact("capability", 0, 100, "higher")),  # it knows no fractions

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from predictdyn.loaders._csv_rows import csv_names
-from predictdyn.loaders._json_rows import Rows
+from predictdyn.loaders._json_rows import FileRows
 from predictdyn.loaders._rows import number_of
 from predictdyn.loaders._runlog import RunLog
 
@@ -29,10 +29,10 @@ def need_clock(file: Path, raw: bytes, clock: str) -> None:
         raise ValueError(f"{file}: no column {clock}; found {', '.join(names[:12]) or 'nothing'}")
 
 
-def run_of(run: str, found: Rows, clock: str, config: Mapping[str, object], planned: float | None) -> RunLog:
+def run_of(run: str, found: FileRows, clock: str, config: Mapping[str, object], planned: float | None) -> RunLog:
     """All numbers of the rows by row, then column.
 
-    >>> rows = Rows([{"epoch": "0", "loss": "2.5"}, {"epoch": "1", "loss": "?"}], Counter())
+    >>> rows = FileRows([{"epoch": "0", "loss": "2.5"}, {"epoch": "1", "loss": "?"}], Counter())
     >>> log = run_of("a", rows, "epoch", {}, None)
     >>> log.step.tolist(), log.value.tolist(), log.dropped[NO_NUMBER]
     ([0.0], [2.5], 1)

@@ -41,6 +41,12 @@ that finds something counts:
 4. **A task of the lm-evaluation-harness.** `lambada_openai acc` and `lambada_openai/acc` are metrics of a task.
 5. **Known behind a slash or a dot.** What stands in front is the data: `bbox/AP50`, `decode.acc_seg`. The name may
    have two parts: `critic/score/mean`.
+6. **Words that count alone.** `PER` in capitals, or `per` right behind a part, is the phone error rate: `valid PER`,
+   `val_per`. `cost` is a loss by itself, or with a part or a mean: `train_cost`. Other costs are of time or money:
+   `reader_cost`.
+
+`P` and `R` by themselves are signals. Beside an F score or an average precision with the same front they are precision
+and recall: `metrics/P` beside `metrics/mAP50`.
 
 Any other metric is a signal without range or direction. A signal is not forecast unless it is named, or no metric is
 an outcome. The rules see whole words: `loss_scale` and `accuracy_threshold` are no outcomes. Nothing is guessed from

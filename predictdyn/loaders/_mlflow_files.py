@@ -8,7 +8,7 @@ from pathlib import Path
 
 from predictdyn.loaders._folders import files_named, is_file
 from predictdyn.loaders._json_rows import CUT
-from predictdyn.loaders._mlflow_parts import PARENT, RUN_NAME, Cells, Found, as_run_log
+from predictdyn.loaders._mlflow_parts import PARENT, RUN_NAME, Cells, StoredRun, as_run_log
 from predictdyn.loaders._runlog import RunLog
 
 META = "meta.yaml"
@@ -17,7 +17,7 @@ STATES = {"1": "RUNNING", "2": "SCHEDULED", "3": "FINISHED", "4": "FAILED", "5":
 LINE = "line(s) of metrics dropped, expected milliseconds, value and step"
 
 
-def found(path: Path) -> list[Found]:
+def found(path: Path) -> list[StoredRun]:
     """All runs of a store, deleted ones too: ``path`` is the store, the folder it is in, an experiment or a run."""
     if _is_run(path):
         return [_found(path)]
@@ -88,10 +88,10 @@ def _escaped(match: re.Match[str]) -> str:
     return {"n": "\n", "t": "\t", "r": "\r", "0": "\0", "e": "\x1b", "N": "\x85", "_": "\xa0"}.get(code, code)
 
 
-def _found(run: Path) -> Found:
+def _found(run: Path) -> StoredRun:
     experiment = _about(run.parent).get("name") or run.parent.name
     files = (run / META, *(file for _, file in _entries(run / "metrics")))
-    return Found(run.name, run.name if _deleted(run) else _name(run), experiment, files)
+    return StoredRun(run.name, run.name if _deleted(run) else _name(run), experiment, files)
 
 
 def _deleted(run: Path) -> bool:

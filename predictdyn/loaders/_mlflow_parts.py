@@ -16,7 +16,7 @@ UNFINISHED = ("RUNNING", "SCHEDULED", "FAILED", "KILLED")
 DELETED = "run(s) left out that were deleted in MLflow"
 
 
-class Found(NamedTuple):
+class StoredRun(NamedTuple):
     """A run of a store: its id, its own name, the name of its experiment, the files it is in."""
 
     id: str
@@ -60,14 +60,14 @@ def as_run_log(
     return log._replace(wall=log.wall / 1000, events=tuple(events), stopped=stopped)
 
 
-def names(found: Sequence[Found]) -> list[str]:
+def names(found: Sequence[StoredRun]) -> list[str]:
     """A name for every run, its own where that is unique: else with its experiment in front, else its id behind.
 
     >>> runs = [("a1", "mlp", "one"), ("b2", "mlp", "two"), ("c3", "cnn", "two"), ("d4", "cnn", "two")]
-    >>> names([Found(*run, ()) for run in runs])
+    >>> names([StoredRun(*run, ()) for run in runs])
     ['one/mlp', 'two/mlp', 'cnn-c3', 'cnn-d4']
     """
-    groups: dict[str, list[Found]] = {}
+    groups: dict[str, list[StoredRun]] = {}
     for run in found:
         groups.setdefault(run.name, []).append(run)
     chosen: dict[str, str] = {}

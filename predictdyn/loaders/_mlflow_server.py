@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from predictdyn.loaders._mlflow_parts import PARENT, Cells, Found, as_run_log
+from predictdyn.loaders._mlflow_parts import PARENT, Cells, StoredRun, as_run_log
 from predictdyn.loaders._runlog import RunLog
 
 PAGE = 1000  # runs, or experiments, asked for at once
@@ -31,12 +31,12 @@ def client(uri: str) -> Any:
     return MlflowClient(uri)
 
 
-def found(asked: Any, uri: str) -> list[Found]:
+def found(asked: Any, uri: str) -> list[StoredRun]:
     """All runs of all experiments that are not deleted."""
     runs = []
     for experiment in _pages(asked.search_experiments, uri):
         for run in _pages(asked.search_runs, uri, experiment_ids=[experiment.experiment_id]):
-            runs.append(Found(run.info.run_id, run.info.run_name or run.info.run_id, experiment.name, (Path(uri),)))
+            runs.append(StoredRun(run.info.run_id, run.info.run_name or run.info.run_id, experiment.name, (Path(uri),)))
     return runs
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from predictdyn.loaders._mlflow_parts import PARENT, RUN_NAME, Cells, Found, as_run_log
+from predictdyn.loaders._mlflow_parts import PARENT, RUN_NAME, Cells, StoredRun, as_run_log
 from predictdyn.loaders._runlog import RunLog
 from predictdyn.loaders._sqlite import reading, with_journal
 
@@ -25,7 +25,7 @@ ROW = np.dtype([("key", "O"), ("step", "f8"), ("value", "f8"), ("time", "f8"), (
 DELETED = "(r.lifecycle_stage = 'deleted' OR e.lifecycle_stage = 'deleted')"
 
 
-def found(path: Path) -> list[Found]:
+def found(path: Path) -> list[StoredRun]:
     """All runs of a store, deleted ones too, in the order in which they were started."""
     query = (
         f"SELECT r.run_uuid, CASE WHEN {DELETED} THEN r.run_uuid ELSE coalesce(t.value, nullif(r.name, ''), "
@@ -35,7 +35,7 @@ def found(path: Path) -> list[Found]:
     with reading(path) as connection:
         rows = connection.execute(query, (RUN_NAME,)).fetchall()
     files = with_journal(path)
-    return [Found(str(run), str(name), str(experiment), files) for run, name, experiment in rows]
+    return [StoredRun(str(run), str(name), str(experiment), files) for run, name, experiment in rows]
 
 
 def logged(path: Path, run: str, name: str) -> RunLog:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from predictdyn.curves import KEY, Curves, Metric, curves_from
-from predictdyn.loaders._facts import fitted
+from predictdyn.loaders._facts import fitted_or_guessed
 from predictdyn.loaders._remarks import fingerprints, remarks
 from predictdyn.loaders._tables import place
 
@@ -63,8 +63,7 @@ def fitted_to(
     ranges = points.groupby("metric")["value"].agg(["min", "max"])
     for name, low, high in zip(ranges.index, ranges["min"], ranges["max"], strict=True):
         if name not in stated and np.isfinite([low, high]).all():
-            metric, line = fitted(known[str(name)], float(low), float(high))
-            metrics[str(name)] = metric._replace(guessed=metric.kind == "schedule")
+            metrics[str(name)], line = fitted_or_guessed(known[str(name)], float(low), float(high))
             lines += [line] if line else []
     return metrics, lines
 

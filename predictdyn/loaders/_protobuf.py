@@ -14,7 +14,7 @@ VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 WIDTHS = {FIXED64: 8, FIXED32: 4}
 
 
-class Field(NamedTuple):
+class MessageField(NamedTuple):
     """One field of a message: its number, its wire type, and the bytes [start, end) of its content."""
 
     number: int
@@ -49,7 +49,7 @@ def signed(number: int) -> int:
     return number - (1 << 64) if number >> 63 else number
 
 
-def fields(raw: bytes, start: int, end: int) -> Iterator[Field]:
+def fields(raw: bytes, start: int, end: int) -> Iterator[MessageField]:
     """The fields of the message in bytes [start, end), in the order written; ValueError where it is no message."""
     while start < end:
         key, start = varint(raw, start, end)
@@ -65,18 +65,18 @@ def fields(raw: bytes, start: int, end: int) -> Iterator[Field]:
             raise ValueError(f"wire type {wire} is not in use")
         if number == 0 or after > end:
             raise ValueError("a field that ends beyond its message" if number else "a field without a number")
-        yield Field(number, wire, start, after)
+        yield MessageField(number, wire, start, after)
         start = after
 
 
-def text(raw: bytes, field: Field) -> str:
+def text(raw: bytes, field: MessageField) -> str:
     """The text of a field; ValueError where it is none (UnicodeDecodeError is one)."""
     if field.wire != BYTES:
         raise ValueError("a field that should be text")
     return raw[field.start : field.end].decode()
 
 
-def integer(raw: bytes, field: Field) -> int:
+def integer(raw: bytes, field: MessageField) -> int:
     """The signed number of a varint field; ValueError where it is none."""
     if field.wire != VARINT:
         raise ValueError("a field that should be a whole number")

@@ -1,15 +1,20 @@
-"""Settings in a YAML file that a tool wrote beside its log, as far as they are plain: ``name: value``, nested."""
+"""Settings in YAML and JSON files beside a log, as far as they are plain: ``name: value``, nested."""
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import NamedTuple
 
 from predictdyn.loaders._folders import is_file
+from predictdyn.loaders._json_rows import flat
 from predictdyn.loaders._tables import read_text
 
 SETTINGS = ("hparams.yaml", "args.yaml")  # Lightning's; those of timm and Ultralytics
+# What may lie beside a table, which says of no tool.
+YAML = ("args.yaml", "hparams.yaml", "config.yaml", "args.yml", "config.yml")
+JSON = ("args.json", "hparams.json", "config.json", "params.json")
 UNREAD = "line(s) of settings (.yaml) passed over: lists and tags are not read"
 _LINE = re.compile(r"( *)([^\s:#][^:#]*):(?: +(.*))?$")
 _WORDS = {"true": True, "false": False, "null": None, "~": None, "": None}
@@ -22,7 +27,7 @@ class Beside(NamedTuple):
     passed: int
 
 
-def settings_beside(folder: Path) -> Beside:
+def tool_settings(folder: Path) -> Beside:
     """The settings in the first of `SETTINGS` that lies in a folder; none where it is no text."""
     for name in SETTINGS:
         if is_file(folder / name):
@@ -31,6 +36,29 @@ def settings_beside(folder: Path) -> Beside:
             except ValueError:
                 return Beside({}, 1)
     return Beside({}, 0)
+
+
+def table_settings(file: Path) -> dict[str, object]:
+    """The settings in all of `YAML` and `JSON` beside a table, flat, with / between the levels; what cannot be read is
+    passed over.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "args.yaml").write_text("model: resnet50\\nepochs: 20\\n")
+    ...     table_settings(Path(folder, "summary.csv"))
+    {'model': 'resnet50', 'epochs': 20}
+    """
+    found: dict[str, object] = {}
+    for name in (*YAML, *JSON):
+        beside = file.parent / name
+        if beside == file or not beside.is_file():
+            continue
+        try:
+            text = read_text(beside)
+            found |= settings(text).config if name in YAML else dict(flat(json.loads(text)))
+        except (ValueError, AttributeError, RecursionError):
+            continue
+    return {name: cell for name, cell in found.items() if cell is None or isinstance(cell, str | bool | int | float)}
 
 
 def settings(text: str) -> Beside:

@@ -70,13 +70,23 @@ def marks(item: Item) -> Marks:
     return found
 
 
-def known(state: State, item: Item, now: Marks) -> list[Tidy]:
-    """The runs of an item as they were read before; none where it is new, or its files are no longer as they were."""
-    before = {run: entry for run, entry in state.runs.items() if entry["item"] == item.run}
+def by_item(state: State) -> dict[str, dict[str, dict[str, Any]]]:
+    """What is known of the runs of each item, by the item's name."""
+    items: dict[str, dict[str, dict[str, Any]]] = {}
+    for run, entry in state.runs.items():
+        items.setdefault(entry["item"], {})[run] = entry
+    return items
+
+
+def known(folder: Path | None, before: Mapping[str, dict[str, Any]], item: Item, now: Marks) -> list[Tidy]:
+    """The runs of an item as they were read before; none where it is new, or its files are no longer as they were.
+
+    ``folder`` holds the points that were read, ``before`` is what `by_item` has of this item.
+    """
     same = all(entry["marks"] == now and entry["key"] == item.key for entry in before.values())
-    if state.folder is None or not before or not now or not same:
+    if folder is None or not before or not now or not same:
         return []
-    file = state.folder / "points.parquet"
+    file = folder / "points.parquet"
     columns = ["metric", "step", "value", "stderr"]
     runs = []
     for run, entry in before.items():

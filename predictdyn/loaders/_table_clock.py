@@ -79,6 +79,9 @@ def clock_of(table: Table, run: np.ndarray, phase: np.ndarray | None, wanted: st
         if known.lower() not in EPOCHS and not (step % 1 != 0)[np.isfinite(step)].any():
             return Clock(step, (known,))
     counters = _counters(table, run, main, 1 if known is None else _levels(numbers(table.cells[known]).value))
+    if known is not None and known.lower() in EPOCHS:
+        # AllenNLP says best_epoch, and training_epochs beside the epoch.
+        counters = [name for name in counters if name == known or "epoch" not in name.lower()]
     if known is not None and (not counters or plain_name(known) == plain_name(counters[0])):
         return Clock(numbers(table.cells[known]).value, (known,))
     if not counters:

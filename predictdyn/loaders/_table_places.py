@@ -1,10 +1,10 @@
-"""Which tables of a folder are one run: a file a metric, a file or a folder a phase, else a file a run."""
+"""Which files of a folder are one run: a file a metric, a file or a folder a phase, else a file a run."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +21,8 @@ CONTAINERS = ("metrics", "plots", "scalars", "series", "logs", "images", "csv")
 # Names of columns that say nothing of what is in them.
 NAMELESS = ("value", "values", "y", "scalar", "metric", "metric_value", "data", "val_value")
 _BOARD = re.compile(r"run-(?P<run>.+)-tag-(?P<metric>.+)")  # what TensorBoard calls a curve that is downloaded
-FILES = ("metrics", "runs")  # what the option says that such files are
+RUNS = "runs"
+FILES = ("metrics", RUNS)  # what the option says that such files are
 
 
 class Part(NamedTuple):
@@ -45,7 +46,7 @@ def parts_of(root: Path, single: Mapping[Path, str | None], files: str | None = 
         raise ValueError(f"files must be one of {', '.join(FILES)}, found {files!r}")
     named = dict(zip(single, run_names(root, list(single)), strict=True))
     parts = {file: Part(named[file]) for file in single}
-    if files == "runs":
+    if files == RUNS:
         return parts
     alone = [file for file, column in single.items() if column is not None and _says_nothing(file, column)]
     metrics = {file: _metric(root, file) for file in alone}
@@ -59,7 +60,7 @@ def parts_of(root: Path, single: Mapping[Path, str | None], files: str | None = 
             )
         return parts
     parts |= metrics
-    return parts | _phases(root, [file for file in single if file not in metrics])
+    return parts | phases_of(root, [file for file in single if file not in metrics])
 
 
 def _says_nothing(file: Path, column: str) -> bool:
@@ -91,12 +92,17 @@ def _above(root: Path, file: Path) -> tuple[str, list[str]]:
     return "/".join(folders) or top.resolve().name, [name for name in below if name.lower() in PHASES]
 
 
-def _phases(root: Path, files: Sequence[Path]) -> dict[Path, Part]:
-    """The tables that are phases of one run, where a place has several: a folder or a word of the name says which."""
+def phases_of(root: Path, files: Sequence[Path], name_of: Callable[[Path], str] = stem) -> dict[Path, Part]:
+    """The files that are phases of one run, where a place has several: a folder or a word of the name says which.
+
+    >>> files = [Path("a/train_log.txt"), Path("a/val_log.txt"), Path("a/notes.txt")]
+    >>> [(file.name, part.front) for file, part in phases_of(Path("a"), files).items()]
+    [('train_log.txt', 'train'), ('val_log.txt', 'val')]
+    """
     found = {}
     for file in files:
         run, phases = _above(root, file)
-        words = re.split(r"[_\-. ]+", stem(file))
+        words = re.split(r"[_\-. ]+", name_of(file))
         own = [word for word in words if word.lower() in PHASES]
         rest = "_".join(word for word in words if word not in own)
         if len(own) == 1:

@@ -15,9 +15,10 @@ import pandas as pd
 from predictdyn.loaders._facts import is_clock, plain_name
 from predictdyn.loaders._lengths import EPOCHS as EPOCH_KEYS
 from predictdyn.loaders._lengths import STEPS as STEP_KEYS
+from predictdyn.loaders._lengths import epochs_planned
 from predictdyn.loaders._runlog import Item, Places, RunLog
 from predictdyn.loaders._said import some
-from predictdyn.loaders._settings import epochs_planned, settings_beside
+from predictdyn.loaders._settings_beside import table_settings
 from predictdyn.loaders._table_clock import EPOCHS as EPOCH_CLOCKS
 from predictdyn.loaders._table_clock import STEP_NAMES, clock_of, named
 from predictdyn.loaders._table_places import PHASES, Part, parts_of
@@ -76,9 +77,7 @@ def items_of(root: Path, tables: Sequence[Table | Item], choices: Choices) -> li
         raise ValueError(damaged[0].key)
     with_clock = _with_clock(root, read, choices)
     single = {table.path: _single(table) for table in with_clock}
-    parts = (
-        parts_of(root, single, choices.files) if len(with_clock) > 1 or not root.is_dir() else parts_of(root, single)
-    )
+    parts = parts_of(root, single, choices.files)
     found = [columns_of(table, parts[table.path], choices) for table in with_clock]
     if not any(columns.metrics for columns in found):
         every = list(dict.fromkeys(str(name) for table in with_clock for name in table.cells))
@@ -272,7 +271,7 @@ def constant(table: Table, run: np.ndarray, name: str) -> pd.Series:
     return cells
 
 
-class Rows(NamedTuple):
+class Logged(NamedTuple):
     """Logged values of one table, each (n,), in any order: the run, metric, step and value of each, the line where it
     stands, and its ``place`` among the values of that line.
     """
@@ -294,7 +293,7 @@ class Noted(NamedTuple):
     studies: dict[str, str]
 
 
-def rows_of(columns: Columns) -> Rows:
+def rows_of(columns: Columns) -> Logged:
     """One row a value of a wide table that was logged."""
     parts: list[tuple[np.ndarray, ...]] = []
     for place, (name, column) in enumerate(columns.metrics.items()):
@@ -303,11 +302,11 @@ def rows_of(columns: Columns) -> Rows:
         line = columns.table.line[row]
         parts.append((columns.run[row], metric, columns.step[row], column.value[row], line, np.full(len(row), place)))
     if not parts:
-        return Rows(*(np.empty(0, dtype=kind) for kind in (object, object, float, float, int, int)))
-    return Rows(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        return Logged(*(np.empty(0, dtype=kind) for kind in (object, object, float, float, int, int)))
+    return Logged(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
-def logs_of(paths: Sequence[Path], found: Sequence[Rows], noted: Noted, *, strict: bool) -> list[Item]:
+def logs_of(paths: Sequence[Path], found: Sequence[Logged], noted: Noted, *, strict: bool) -> list[Item]:
     """The values of all tables by run, in the order of files and lines."""
     files = tuple(paths)
     run, metric, step, value, line, place = (np.concatenate(column) for column in zip(*found, strict=True))
@@ -335,7 +334,7 @@ def _with_settings(found: Sequence[Columns], noted: Noted) -> None:
         if len(runs) > 1 or folders[columns.table.path.parent] > 1:
             continue
         run = runs.pop()
-        config = settings_beside(columns.table.path) | noted.configs.get(run, {})
+        config = table_settings(columns.table.path) | noted.configs.get(run, {})
         step = columns.step[np.isfinite(columns.step)]
         if config:
             noted.configs[run] = config

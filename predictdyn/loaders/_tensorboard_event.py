@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from predictdyn.loaders._protobuf import BYTES, FIXED32, FIXED64, VARINT, Field, fields, integer, text, varint
+from predictdyn.loaders._protobuf import BYTES, FIXED32, FIXED64, VARINT, MessageField, fields, integer, text, varint
 
 WALL_TIME, STEP, SUMMARY, SESSION_LOG = 1, 2, 5, 7  # of an event
 STATUS, START = 1, 1  # of a session log
@@ -73,19 +73,19 @@ def event(raw: bytes, start: int, end: int) -> Event:
     return Event(wall, step, tuple(scalars), tuple(others), config, begins)
 
 
-def _inside(raw: bytes, field: Field) -> list[Field]:
+def _inside(raw: bytes, field: MessageField) -> list[MessageField]:
     if field.wire != BYTES:
         raise ValueError("a field that should be a message")
     return list(fields(raw, field.start, field.end))
 
 
-def _double(raw: bytes, field: Field) -> float:
+def _double(raw: bytes, field: MessageField) -> float:
     if field.wire != FIXED64:
         raise ValueError("a field that should be a number of 8 bytes")
     return float(struct.unpack_from("<d", raw, field.start)[0])
 
 
-def _value(raw: bytes, value: Field, config: dict[str, object]) -> Scalar | str:
+def _value(raw: bytes, value: MessageField, config: dict[str, object]) -> Scalar | str:
     """The scalar of a value, or the kind of thing that it is; the settings in it go into ``config``."""
     tag, plugin = "", ""
     found: Scalar | str = ""
@@ -107,7 +107,7 @@ def _value(raw: bytes, value: Field, config: dict[str, object]) -> Scalar | str:
     return plugin if plugin and plugin != "scalars" else found or "value without content"
 
 
-def _tensor(raw: bytes, tensor: Field) -> Scalar | str:
+def _tensor(raw: bytes, tensor: MessageField) -> Scalar | str:
     """The number of a tensor of rank 0, without its name, or what it is instead."""
     dtype, rank, numbers = 0, 0, None
     for field in _inside(raw, tensor):
@@ -144,7 +144,7 @@ def _upper(bits: np.ndarray) -> float:
     return float((bits.astype("<u4") << np.uint32(16)).view("<f4"))
 
 
-def _metadata(raw: bytes, metadata: Field, config: dict[str, object]) -> str:
+def _metadata(raw: bytes, metadata: MessageField, config: dict[str, object]) -> str:
     """The plugin that a value belongs to; the hyper-parameters of a session go into ``config``."""
     plugin = ""
     for data in (f for f in _inside(raw, metadata) if f.number == 1):
@@ -156,7 +156,7 @@ def _metadata(raw: bytes, metadata: Field, config: dict[str, object]) -> str:
     return plugin
 
 
-def _hparam(raw: bytes, entry: Field) -> tuple[str, object]:
+def _hparam(raw: bytes, entry: MessageField) -> tuple[str, object]:
     """One hyper-parameter: its name, and its number, text or truth value (None for anything else)."""
     parts = {field.number: field for field in _inside(raw, entry)}
     value: object = None

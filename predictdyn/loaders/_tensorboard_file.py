@@ -27,7 +27,7 @@ DAMAGED = "damaged record(s)"
 NO_EVENT = "record(s) that are no event"
 
 
-class Columns(NamedTuple):
+class ScalarColumns(NamedTuple):
     """Scalars (n,): of which record each is, its tag, and its numbers."""
 
     record: np.ndarray
@@ -37,30 +37,30 @@ class Columns(NamedTuple):
     wall: np.ndarray
 
 
-class File(NamedTuple):
+class EventFile(NamedTuple):
     """What is in a file: ``scalars`` in order, the records (re)starting the run, the time of the first record."""
 
-    scalars: Columns
+    scalars: ScalarColumns
     starts: Sequence[int]
     began: float
     config: Mapping[str, object]
     dropped: Mapping[str, int]
 
 
-class Part(NamedTuple):
+class Alike(NamedTuple):
     """What alike records say, and which of them (n,) were not taken; values that are no scalars are counted."""
 
-    scalars: list[Columns]
+    scalars: list[ScalarColumns]
     left: np.ndarray
     others: Counter[str]
 
 
-def read_events(raw: bytes) -> File:
+def read_events(raw: bytes) -> EventFile:
     """All events in the bytes of a file; nothing in them raises."""
     data = np.frombuffer(raw, np.uint8)
     found = _tfrecord.records(raw)
     dropped = Counter({CUT: int(found.cut), LOST: found.lost})
-    columns: list[Columns] = []
+    columns: list[ScalarColumns] = []
     single: list[np.ndarray] = []
     for begin in range(0, len(found.start), BLOCK):
         block = np.arange(begin, min(begin + BLOCK, len(found.start)))
@@ -89,10 +89,10 @@ def read_events(raw: bytes) -> File:
     columns.append(
         _columns([(i, s.tag, one.step, s.value, one.wall) for i, one in events for s in one.scalars]),
     )
-    together = Columns(*(np.concatenate(parts) for parts in zip(*columns, strict=True)))
+    together = ScalarColumns(*(np.concatenate(parts) for parts in zip(*columns, strict=True)))
     order = np.argsort(together.record, kind="stable")
-    return File(
-        Columns(*(column[order] for column in together)),
+    return EventFile(
+        ScalarColumns(*(column[order] for column in together)),
         [i for i, one in events if one.start],
         _began(raw, found),
         config,
@@ -100,9 +100,9 @@ def read_events(raw: bytes) -> File:
     )
 
 
-def _columns(scalars: Sequence[tuple[int, str, int, float, float]]) -> Columns:
+def _columns(scalars: Sequence[tuple[int, str, int, float, float]]) -> ScalarColumns:
     record, tag, step, value, wall = zip(*scalars, strict=True) if scalars else ((), (), (), (), ())
-    return Columns(
+    return ScalarColumns(
         np.array(record, dtype=int),
         np.array(tag, dtype=object),
         *(np.array(column, dtype=float) for column in (step, value, wall)),
@@ -134,7 +134,7 @@ def _alike(data: np.ndarray, found: _tfrecord.Records, block: np.ndarray) -> Ite
         yield block[places], int(width[places[0]])
 
 
-def _table(raw: bytes, group: np.ndarray, start: np.ndarray, rows: np.ndarray, width: int) -> Part:
+def _table(raw: bytes, group: np.ndarray, start: np.ndarray, rows: np.ndarray, width: int) -> Alike:
     """Those of alike records (n, length) whose numbers lie where those of the first lie."""
     length = rows.shape[1]
     wall = _as(rows, 1, "<f8")
@@ -153,7 +153,7 @@ def _table(raw: bytes, group: np.ndarray, start: np.ndarray, rows: np.ndarray, w
 
     first = layout(0)
     if first is None:
-        return Part([], np.ones(len(group), dtype=bool), Counter())
+        return Alike([], np.ones(len(group), dtype=bool), Counter())
     fixed = np.ones(length, dtype=bool)
     fixed[1:9] = False
     fixed[STEP_AT : STEP_AT + width] = False
@@ -173,8 +173,10 @@ def _table(raw: bytes, group: np.ndarray, start: np.ndarray, rows: np.ndarray, w
         tags = np.empty(len(found), dtype=object)
         tags[[*like]] = [one.scalars[j].tag for one in like.values()]
         value = _as(rows, place, dtype)
-        scalars.append(Columns(group[taken], tags[code[taken]], step[taken].astype(float), value[taken], wall[taken]))
-    return Part(scalars, ~taken, others)
+        scalars.append(
+            ScalarColumns(group[taken], tags[code[taken]], step[taken].astype(float), value[taken], wall[taken])
+        )
+    return Alike(scalars, ~taken, others)
 
 
 def _as(rows: np.ndarray, place: int, dtype: str) -> np.ndarray:

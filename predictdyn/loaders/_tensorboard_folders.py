@@ -45,20 +45,20 @@ class Role(NamedTuple):
     below: str
 
 
-class Part(NamedTuple):
+class EventFolder(NamedTuple):
     """The event files of one folder, and its roles from the inside out: none for the folder of the run itself."""
 
     roles: tuple[Role, ...]
     files: tuple[Path, ...]
 
 
-class Group(NamedTuple):
+class EventFolders(NamedTuple):
     """The folders of one run, its own first. ``family`` is that of the run that it lies below, or that holds others.
 
     ``inside`` counts runs that lie below this one and are no part of it.
     """
 
-    parts: tuple[Part, ...]
+    parts: tuple[EventFolder, ...]
     family: str = ""
     inside: int = 0
 
@@ -67,12 +67,12 @@ Folders = Mapping[Path, Sequence[Path]]  # event files by their folder, relative
 _Owner = tuple[Path, Role]
 
 
-def alone(folders: Folders) -> dict[Path, Group]:
+def alone(folders: Folders) -> dict[Path, EventFolders]:
     """Every folder as a run of its own."""
-    return {folder: Group((Part((), tuple(files)),)) for folder, files in folders.items()}
+    return {folder: EventFolders((EventFolder((), tuple(files)),)) for folder, files in folders.items()}
 
 
-def together(folders: Folders) -> dict[Path, Group]:
+def together(folders: Folders) -> dict[Path, EventFolders]:
     """The runs by their folders, with all folders that are parts of them."""
     heads = {folder: _Head(files) for folder, files in folders.items()}
     owner: dict[Path, _Owner] = {}
@@ -83,11 +83,11 @@ def together(folders: Folders) -> dict[Path, Group]:
     owner |= _phases(heads, owner)
     owner |= _above_runs(heads, owner)
     owner |= _sessions(heads, owner)
-    groups: dict[Path, list[Part]] = {}
+    groups: dict[Path, list[EventFolder]] = {}
     for folder, files in folders.items():
         run, roles = _rooted(folder, owner)
-        groups.setdefault(run, []).append(Part(roles, tuple(files)))
-    return _related({run: Group(tuple(sorted(parts))) for run, parts in groups.items()}, heads)
+        groups.setdefault(run, []).append(EventFolder(roles, tuple(files)))
+    return _related({run: EventFolders(tuple(sorted(parts))) for run, parts in groups.items()}, heads)
 
 
 def named(roles: Iterable[Role], tag: str) -> str:
@@ -107,23 +107,23 @@ def named(roles: Iterable[Role], tag: str) -> str:
     return tag
 
 
-def written(group: Group) -> str:
+def written(group: EventFolders) -> str:
     """A group as text, without its files; empty for a folder that is a run, and no more."""
-    if group == Group((Part((), group.parts[0].files),)):
+    if group == EventFolders((EventFolder((), group.parts[0].files),)):
         return ""
     return json.dumps([[[part.roles, len(part.files)] for part in group.parts], group.family, group.inside])
 
 
-def group_of(text: str, files: Sequence[Path]) -> Group:
+def group_of(text: str, files: Sequence[Path]) -> EventFolders:
     """What `written` gave, with the files of all parts."""
     if not text:
-        return Group((Part((), tuple(files)),))
+        return EventFolders((EventFolder((), tuple(files)),))
     counted, family, inside = json.loads(text)
     parts, place = [], 0
     for roles, count in counted:
-        parts.append(Part(tuple(Role(*role) for role in roles), tuple(files[place : place + count])))
+        parts.append(EventFolder(tuple(Role(*role) for role in roles), tuple(files[place : place + count])))
         place += count
-    return Group(tuple(parts), family, inside)
+    return EventFolders(tuple(parts), family, inside)
 
 
 class _Head:
@@ -283,7 +283,7 @@ def _rooted(folder: Path, owner: Mapping[Path, _Owner]) -> tuple[Path, tuple[Rol
     return folder, tuple(roles)
 
 
-def _related(groups: dict[Path, Group], heads: Mapping[Path, _Head]) -> dict[Path, Group]:
+def _related(groups: dict[Path, EventFolders], heads: Mapping[Path, _Head]) -> dict[Path, EventFolders]:
     """Runs below a run that has curves, and is not where the search began, are one family with it."""
     for run in list(groups):
         # Without event files of its own, it is a run by its parts.

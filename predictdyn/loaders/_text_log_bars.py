@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from predictdyn.loaders._text_log_names import EVALUATIONS, in_phase
-from predictdyn.loaders._text_log_rows import Found, Rows, only
+from predictdyn.loaders._text_log_rows import Rows, TextRows, only
 
 STEP, LAST, EPOCH, EPOCHS = range(4)  # columns of Rows.numbers
 STROKES = "line(s) of progress bars within an epoch left out (running values; the end of each epoch is kept)"
@@ -114,7 +114,7 @@ def under_epochs(group: list[Rows], epochs: Sequence[Rows], dropped: Counter[str
     return found
 
 
-def bars_of_evaluations(rows: Sequence[Rows], found: Found) -> list[Rows]:
+def bars_of_evaluations(rows: Sequence[Rows], found: TextRows) -> list[Rows]:
     """Rows of i/N, without an epoch, in the phase that was said last, where that is an evaluation for all of one N.
 
     There is another N for which it is not, and either the lines of the two alternate, or what says the phase is a line

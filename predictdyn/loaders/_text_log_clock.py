@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -24,13 +26,15 @@ from predictdyn.loaders._text_log_bars import (
 )
 from predictdyn.loaders._text_log_forms import whole_run
 from predictdyn.loaders._text_log_names import EVALUATIONS
-from predictdyn.loaders._text_log_results import INNER, Ruler, ends_of_loops, placed
-from predictdyn.loaders._text_log_rows import Found, Rows, only
+from predictdyn.loaders._text_log_results import INNER, Ruler, ends_of_counters, ends_of_loops, placed
+from predictdyn.loaders._text_log_rows import Rows, TextRows, only
 
 # Reasons for which lines are left out.
 BEFORE = "line(s) with a step dropped before the first one whose form recurs"
 EARLY = "line(s) with an epoch before the first step dropped"
 AGAIN = "line(s) that say a round again, such as the best one, left out (no value is lost)"
+AGAIN_BEST = "value(s) of the best round so far left out, which belong to another round"
+BEST = re.compile(r"(?:.*[/_])?best", re.IGNORECASE)
 SELDOM = 10  # rounds to one that is said again
 ODD = "line(s) whose step is no whole number dropped"
 EMPTY = "line(s) with a step and no number that can be read"
@@ -47,17 +51,20 @@ class Timed(NamedTuple):
 
 
 class Clocked(NamedTuple):
-    """All rows that have a place on the clock of the run, its planned length and what was left out."""
+    """All rows that have a place on the clock of the run, its planned length, what was left out, and whether the clock
+    counts epochs.
+    """
 
     timed: list[Timed]
     planned: float | None
     dropped: Counter[str]
+    by_epoch: bool = False
 
 
 Plans = list[tuple[int, float]]  # line and planned length that it says
 
 
-def clocked(found: Found) -> Clocked:
+def clocked(found: TextRows) -> Clocked:
     """Lines by their form become lines with a step, by these rules.
 
     * The log begins with the first line of a form (the clock, ``step:#``, and the names of all numbers) that recurs
@@ -73,6 +80,7 @@ def clocked(found: Found) -> Clocked:
       (``global_step``), is one inside an evaluation: see `_text_log_results.ends_of_loops`.
     * A line that has only an epoch has the step of the last line before it; in a log without steps the epoch is the
       step. Where lines with steps have the same name, it is called ``<name>_epoch``.
+    * A best value with its round in brackets (CatBoost) says a round again, and is left out.
     * Indented lines of one name and number right below a line with a step have its step. Of other lines without a
       counter results of evaluations count: see `_text_log_results.placed`.
     * The planned length is the N of the last line (times the number of epochs, where steps are counted within them).
@@ -89,14 +97,33 @@ def clocked(found: Found) -> Clocked:
     inner, timed, plans = _beside(inner, timed, plans, first, dropped)
     timed, plans, by_epoch = _with_epochs(timed, plans, epochs, dropped)
     ruler = _ruler(timed, by_epoch=by_epoch)
-    below, heads, rest = _below(timed, inner, blocks, dropped)
+    below, heads, rest = _below(timed, inner, blocks, ruler, dropped)
     more = placed([*results, *rest], ends_of_loops(inner, ruler, dropped), ruler, found.phases, dropped)
     for each in timed:
         if each.rows.form.like and not each.rows.form.fields:
             dropped[EMPTY] += int((~np.isin(each.rows.line, heads)).sum())
     timed += [*below, *(Timed(*each) for each in more)]
     planned = max(plans)[1] if plans else None
-    return Clocked([t for t in timed if t.rows.form.fields], planned, +dropped)
+    timed = [_without_best(each, dropped) for each in timed]
+    return Clocked([t for t in timed if t.rows.form.fields], planned, +dropped, by_epoch)
+
+
+def _without_best(timed: Timed, dropped: Counter[str]) -> Timed:
+    """Lines without what they say again of the best round so far: ``best: 0.28 (912)``, its value and its number."""
+    rows, step = timed
+    names = [field.name for field in rows.form.fields]
+    again: set[int] = set()
+    for i, (name, behind) in enumerate(pairwise(names)):
+        said = rows.numbers[:, 4 + i + 1]
+        is_round = bool(((said >= 0) & (said <= step) & (np.floor(said) == said)).all())
+        if BEST.fullmatch(name) and behind == f"{name}_avg" and is_round:
+            again |= {i, i + 1}
+    if not again:
+        return timed
+    dropped[AGAIN_BEST] += len(rows.line)
+    kept = [i for i in range(len(names)) if i not in again]
+    form = rows.form._replace(fields=tuple(rows.form.fields[i] for i in kept))
+    return Timed(Rows(form, rows.line, rows.numbers[:, [0, 1, 2, 3, *(4 + i for i in kept)]]), step)
 
 
 def _epochs_from_0(rows: Rows) -> bool:
@@ -340,11 +367,11 @@ def _ruler(timed: Sequence[Timed], *, by_epoch: bool) -> Ruler:
 
 
 def _below(
-    timed: Sequence[Timed], inner: Sequence[Rows], blocks: Sequence[Rows], dropped: Counter[str]
+    timed: Sequence[Timed], inner: Sequence[Rows], blocks: Sequence[Rows], ruler: Ruler, dropped: Counter[str]
 ) -> tuple[list[Timed], np.ndarray, list[Rows]]:
     """Lines of blocks with the step of the line above their block, the lines that have a block below, other blocks.
 
-    Blocks below a counter inside an evaluation are running values.
+    Blocks below a counter inside an evaluation are running values, but below its end (Composer) they are results.
     """
     line, _ = in_order(blocks)
     begins = np.diff(line, prepend=-2) != 1
@@ -352,7 +379,7 @@ def _below(
     clock, step = _line_and_step(timed)
     place = np.minimum(np.searchsorted(clock, head), len(clock) - 1)
     known = clock[place] == head if len(clock) else np.zeros(len(line), dtype=bool)
-    running = np.isin(head, in_order(inner)[0])
+    running = np.isin(head, in_order(inner)[0]) & ~np.isin(head, ends_of_counters(inner, ruler))
     below, rest = [], []
     for rows in blocks:
         own = np.searchsorted(line, rows.line)

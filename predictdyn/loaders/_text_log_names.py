@@ -111,7 +111,7 @@ def is_outcome(name: str) -> bool:
     words = plain_name(name).split("_")
     parts = range(len(words))
     runs = ("_".join(words[i : j + 1]) for i in parts for j in parts[i : i + 4])
-    return any(run in _MORE or log_metric(run).kind in OUTCOMES for run in runs)
+    return log_metric(name).kind in OUTCOMES or any(run in _MORE or log_metric(run).kind in OUTCOMES for run in runs)
 
 
 def after_unit(piece: str) -> str:

@@ -51,16 +51,8 @@ def ends_of_loops(loops: Sequence[Rows], ruler: Ruler, dropped: Counter[str]) ->
     is not said to be but a part; else, at i = N, what no other line has; and at i = N or N - 1 averages.
     """
     kept = []
-    by_phase: dict[str, list[Rows]] = defaultdict(list)
-    for rows in loops:
-        by_phase[rows.form.phase].append(rows)
-    for group in by_phase.values():
-        line = np.concatenate([rows.line for rows in group])
-        order = np.argsort(line, kind="stable")
-        line = line[order]
-        count, last = np.concatenate([rows.numbers[:, :2] for rows in group])[order].T
-        begins = np.diff(np.searchsorted(ruler.line, line), prepend=-1) != 0
-        begins[1:] |= (np.diff(count) <= 0) & (line[1:] != line[:-1])
+    for group in _by_phase(loops).values():
+        line, count, last, begins = _loops(group, ruler)
         final = np.append(begins[1:], True)
         alone, said = begins & final, np.isfinite(last)
         full = said & (count >= last)
@@ -82,6 +74,33 @@ def ends_of_loops(loops: Sequence[Rows], ruler: Ruler, dropped: Counter[str]) ->
             if rows.form.fields:
                 dropped[INNER.format(rows.form.like)] += int((~read).sum())
     return kept
+
+
+def ends_of_counters(loops: Sequence[Rows], ruler: Ruler) -> np.ndarray:
+    """The lines (n,) on which counters inside evaluations end: the last of a loop, at i = N or N - 1."""
+    ends = [np.empty(0, dtype=int)]
+    for group in _by_phase(loops).values():
+        line, count, last, begins = _loops(group, ruler)
+        ends.append(line[np.append(begins[1:], True) & np.isfinite(last) & (count >= last - 1)])
+    return np.concatenate(ends)
+
+
+def _by_phase(loops: Sequence[Rows]) -> dict[str, list[Rows]]:
+    groups: dict[str, list[Rows]] = defaultdict(list)
+    for rows in loops:
+        groups[rows.form.phase].append(rows)
+    return groups
+
+
+def _loops(group: Sequence[Rows], ruler: Ruler) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The lines (n,) of counters in order, i and N of each, and whether a loop begins there."""
+    line = np.concatenate([rows.line for rows in group])
+    order = np.argsort(line, kind="stable")
+    line = line[order]
+    count, last = np.concatenate([rows.numbers[:, :2] for rows in group])[order].T
+    begins = np.diff(np.searchsorted(ruler.line, line), prepend=-1) != 0
+    begins[1:] |= (np.diff(count) <= 0) & (line[1:] != line[:-1])
+    return line, count, last, begins
 
 
 def _at(line: np.ndarray, rows: Rows) -> np.ndarray:

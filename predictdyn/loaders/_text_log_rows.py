@@ -50,7 +50,7 @@ class Rows(NamedTuple):
     numbers: np.ndarray
 
 
-class Found(NamedTuple):
+class TextRows(NamedTuple):
     """All rows of a text, by form, and the ``phases``: word by word the lines (n,), sorted, that say it.
 
     ``titles`` are the lines (n,) of those that have no digits. ``cut`` is 1 where the text ends within a line, which
@@ -71,7 +71,7 @@ def only(rows: Rows, chosen: np.ndarray) -> Rows:
     return Rows(rows.form, rows.line[chosen], rows.numbers[chosen])
 
 
-def rows_of(text: str) -> Found:
+def rows_of(text: str) -> TextRows:
     r"""The lines of a text that count steps or have a number with a name, by form.
 
     A last line without an end is read only if another has its form and it is not cut short within a number: that is,
@@ -112,7 +112,7 @@ def rows_of(text: str) -> Found:
             found.setdefault(form, []).append((where + first, numbers))
         first += chunk.count("\n")
     said = {phase: np.sort(np.concatenate(places)) for phase, places in phases.items()}
-    return Found(
+    return TextRows(
         [_in_order(form, parts) for form, parts in found.items()], said, np.concatenate(titles), cut, over, unread
     )
 

@@ -13,7 +13,7 @@ from math import isnan
 from typing import NamedTuple
 
 from predictdyn.loaders._leveldb_log import log_of
-from predictdyn.loaders._protobuf import BYTES, FIXED64, VARINT, Field, fields, integer, text, varint
+from predictdyn.loaders._protobuf import BYTES, FIXED64, VARINT, MessageField, fields, integer, text, varint
 from predictdyn.loaders._wandb_values import OWN, STEP, TYPE, WALL, Row, leaves, row_of
 
 HISTORY, STATS, CONFIG, RUN, EXIT = 2, 7, 5, 17, 18  # of a record
@@ -35,7 +35,7 @@ class Run(NamedTuple):
     started: float = float("inf")
 
 
-class File(NamedTuple):
+class WandbFile(NamedTuple):
     """One file, whole: ``code`` is the exit code, None where the run has not ended."""
 
     run: Run
@@ -61,7 +61,7 @@ def run_in(raw: bytes) -> Run:
     return Run()
 
 
-def read_file(raw: bytes) -> File:
+def read_file(raw: bytes) -> WandbFile:
     """All of a file; ValueError where it is none of W&B."""
     records, dropped = log_of(raw)
     run, code = Run(), None
@@ -86,16 +86,16 @@ def read_file(raw: bytes) -> File:
                     code = next((integer(record, f) for f in _inside(record, field) if f.number == 1), 0)
         except (ValueError, RecursionError):  # the latter where JSON has too many levels
             dropped[BAD_RECORD] += 1
-    return File(run, config, rows, code, dropped)
+    return WandbFile(run, config, rows, code, dropped)
 
 
-def _inside(raw: bytes, field: Field) -> list[Field]:
+def _inside(raw: bytes, field: MessageField) -> list[MessageField]:
     if field.wire != BYTES:
         raise ValueError("a field that should be a message")
     return list(fields(raw, field.start, field.end))
 
 
-def _run(raw: bytes, run: Field) -> Run:
+def _run(raw: bytes, run: MessageField) -> Run:
     parts = {field.number: field for field in _inside(raw, run)}
     word = {number: text(raw, parts[number]) for number in (RUN_ID, PROJECT, NAME) if number in parts}
     time = {f.number: integer(raw, f) for f in _inside(raw, parts[START_TIME])} if START_TIME in parts else {}
@@ -103,7 +103,7 @@ def _run(raw: bytes, run: Field) -> Run:
     return Run(word.get(RUN_ID, ""), word.get(PROJECT, ""), word.get(NAME, ""), started)
 
 
-def _settle(raw: bytes, config: Field, settled: dict[str, object]) -> None:
+def _settle(raw: bytes, config: MessageField, settled: dict[str, object]) -> None:
     """What a configuration changes in the settings so far."""
     for item in _inside(raw, config):
         if item.number not in (1, 2):
@@ -117,7 +117,7 @@ def _settle(raw: bytes, config: Field, settled: dict[str, object]) -> None:
             settled.update(leaves(name, value))
 
 
-def _item(raw: bytes, item: Field) -> tuple[str, object]:
+def _item(raw: bytes, item: MessageField) -> tuple[str, object]:
     """The name of an item of history or configuration, and its value."""
     keys: list[str] = []
     value: object = None
@@ -138,7 +138,7 @@ def _item(raw: bytes, item: Field) -> tuple[str, object]:
     return "/".join(keys), value
 
 
-def _row(raw: bytes, history: Field, names: dict[bytes, str], dropped: Counter[str]) -> Row:
+def _row(raw: bytes, history: MessageField, names: dict[bytes, str], dropped: Counter[str]) -> Row:
     """One row of history. Most items are a name that was met before and a number: those are read without `fields`.
 
     ``names`` are the names by the bytes before the value, "" for those that are not read so.
@@ -168,7 +168,7 @@ def _row(raw: bytes, history: Field, names: dict[bytes, str], dropped: Counter[s
                     raise ValueError("no number")
                 value = float(rest[1:])
             except ValueError:
-                cells.append(_item(raw, Field(ITEM, BYTES, at, after)))
+                cells.append(_item(raw, MessageField(ITEM, BYTES, at, after)))
             else:
                 if name == STEP:
                     step = value
@@ -178,7 +178,7 @@ def _row(raw: bytes, history: Field, names: dict[bytes, str], dropped: Counter[s
                     metric.append(name)
                     number.append(value)
         else:
-            cells.append(_item(raw, Field(ITEM, BYTES, at, after)))
+            cells.append(_item(raw, MessageField(ITEM, BYTES, at, after)))
         at = after
     made = {name.removesuffix(f"/{TYPE}"): kind for name, kind in cells if name.endswith(f"/{TYPE}")}
     if made:  # an image, a histogram, ...: its parts are no metrics

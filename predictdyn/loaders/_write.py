@@ -15,7 +15,7 @@ from predictdyn.loaders import tidy
 from predictdyn.loaders._gather import Head, head_of, tables_of, tidied
 from predictdyn.loaders._merge import Tidy
 from predictdyn.loaders._runlog import Item
-from predictdyn.loaders._state import Marks, State, about, known, made_by, marks, read_state, write_state
+from predictdyn.loaders._state import Marks, State, about, by_item, known, made_by, marks, read_state, write_state
 
 ROWS = 1 << 18  # points of a group of rows: short runs share one
 
@@ -51,10 +51,11 @@ def _run_by_run(path: Path, source: str, folder: Path, options: Mapping[str, obj
     one, made = loaders.module(source), made_by(source, path, options)
     old, new = State(made, {}) if before is None else read_state(before, made), State(made, {})
     now: dict[str, tuple[str, Marks]] = {}
+    entries = by_item(old)
 
     def before_or_none(item: Item) -> list[Tidy]:
         now[item.run] = (item.key, marks(item))  # before it is read: what is written meanwhile is new next time
-        return known(old, item, now[item.run][1])
+        return known(old.folder, entries.get(item.run, {}), item, now[item.run][1])
 
     def noted() -> Iterator[Tidy]:
         for run in tidied(path, one.scan, one.read, options, before_or_none):

@@ -32,7 +32,7 @@ NO_STEP = "row(s) of log_history without a step dropped"
 NO_NUMBER = "value(s) of log_history that are no numbers dropped"
 
 
-class State(NamedTuple):
+class TrainerLog(NamedTuple):
     """One trainer_state.json: the rows of its log_history, each a JSON text, and the plan of the run.
 
     ``stopped`` says that early stopping had run out of patience before max_steps.
@@ -93,7 +93,7 @@ def read(item: Item) -> RunLog:
     before max_steps is said (``stopped``).
     """
     dropped: Counter[str] = Counter()
-    states: list[tuple[Path, State]] = []
+    states: list[tuple[Path, TrainerLog]] = []
     problem = ""
     for file in item.files:
         try:
@@ -155,7 +155,7 @@ def _is_state(file: Path) -> bool:
     return isinstance(row, dict) and all(_finite(row.get(name)) is not None for name in ("step", "epoch"))
 
 
-def state_of(text: str, file: Path) -> State:
+def state_of(text: str, file: Path) -> TrainerLog:
     """The content of a trainer_state.json, as far as it goes; ValueError where it has no log_history."""
     try:
         content, cut = json.loads(text), False
@@ -168,7 +168,7 @@ def state_of(text: str, file: Path) -> State:
         raise ValueError(f"{file}: expected an object with a list log_history (a trainer state), found {text[:40]!r}")
     rows = tuple(json.dumps(row, sort_keys=True) for row in history if isinstance(row, dict))
     plan = {key: content[key] for key in PLAN if _scalar(content.get(key))}
-    return State(rows, plan, cut, _out_of_patience(content))
+    return TrainerLog(rows, plan, cut, _out_of_patience(content))
 
 
 def _out_of_patience(content: Mapping[str, Any]) -> bool:
@@ -214,10 +214,10 @@ def _objects(text: str, start: int) -> Iterator[object]:
         yield row
 
 
-def _branches(states: list[tuple[Path, State]]) -> list[tuple[str, ...]]:
+def _branches(states: list[tuple[Path, TrainerLog]]) -> list[tuple[str, ...]]:
     """The histories that are not the beginning of another one, in the order in which they were written."""
     ordered = sorted(states, key=lambda pair: len(pair[1].rows), reverse=True)
-    longest: list[tuple[Path, State]] = []
+    longest: list[tuple[Path, TrainerLog]] = []
     for file, state in ordered:
         if not any(_shared(state.rows, other.rows) == len(state.rows) for _, other in longest):
             longest.append((file, state))

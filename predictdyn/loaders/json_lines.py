@@ -1,4 +1,4 @@
-"""Logs of one JSON object a line, {"step": 10, "loss": 2.5, "eval": {"loss": 2.75}}, or one list of such objects."""
+"""Logs of one JSON object a line, {"step": 10, "loss": 2.5, "eval": {"loss": 2.75}}, or one document of such rows."""
 
 from __future__ import annotations
 
@@ -14,17 +14,20 @@ import pandas as pd
 from predictdyn.curves import Curves
 from predictdyn.loaders._folders import files_named, first_line
 from predictdyn.loaders._gather import gathered
+from predictdyn.loaders._json_documents import may_be_document, records_in
 from predictdyn.loaders._json_rows import CUT, WRONG_LINES, flat
+from predictdyn.loaders._json_snapshots import Snapshots, read_snapshots, snapshots
 from predictdyn.loaders._logs import log_files
 from predictdyn.loaders._runlog import Item, RunLog
-from predictdyn.loaders._table_clock import STEP_NAMES, has_clock
+from predictdyn.loaders._table_clock import STEP_NAMES, has_clock, named
 from predictdyn.loaders._table_runs import UNREAD, Choices, items_of, read_item, readable
 from predictdyn.loaders._tables import Table, open_binary, place, read_bytes
 
 ENDINGS = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
 # Files of these endings may hold lines of JSON, or anything else: their first lines tell.
 WEAK = (".json", ".log", ".txt", ".out", ".json.gz", ".log.gz", ".txt.gz")
-TRIPLE = ("wall_time", "step", "value")  # a curve that is downloaded from TensorBoard's page
+LARGEST = 1 << 26  # bytes of a file that may be one document
+HEAD = 1 << 16  # bytes that tell whether a file may be one document
 ASKED = 20  # lines of a file that are looked at
 
 
@@ -33,11 +36,14 @@ def looks(path: Path) -> str | None:
     from predictdyn.loaders.long import is_long, names_in
 
     try:
-        files = _files(path)
+        files, series = _found(path)
     except ValueError:
         return None
     files = [file for file in files if not is_long(names_in(file))]
-    return f"JSON lines: {len(files)} file{'s'[: len(files) > 1]}" if files else None
+    count = sum(len(each.files) for each in series)
+    seen = [f"JSON lines: {len(files)} file{'s'[: len(files) > 1]}"] if files else []
+    seen += [f"JSON objects, one a file: {count} files, {len(series)} series"] if series else []
+    return "; ".join(seen) or None
 
 
 def load(path: Path | str, **options: object) -> Curves:
@@ -45,7 +51,9 @@ def load(path: Path | str, **options: object) -> Curves:
 
     Nested objects are flattened with ``/``: ``{"eval": {"loss": 1}}`` is the column ``eval/loss``. Null was not logged;
     text, lists, true and false are passed over unless the same key elsewhere holds a number. A file that is one list of
-    objects (``[{"step": 1, ...}, ...]``) is read alike.
+    objects (``[{"step": 1, ...}, ...]``) is read alike, and so is what CatBoost, XGBoost and LightGBM record of their
+    rounds (`_json_documents.records_in`). Files of one object each are rows of one run, if their names or the objects
+    count (`_json_snapshots.snapshots`): ``metrics_epoch_0.json``, ``checkpoint-500/eval_results.json``.
 
     Such lines are what tools log, so restarts are merged by the rules of `_gather.gathered`, and a last line that is
     cut short, lines that are no JSON object, and lines without a step (a header with the settings) are left out and
@@ -74,12 +82,17 @@ def scan(
     merge: object = None,
 ) -> list[Item]:
     """The runs of all files, each with its log. Raises ValueError, one line with file and line, for a faulty file."""
-    found = [path] if path.is_file() else _files(path)
-    if not found:
+    found, series = ([path], []) if path.is_file() else _found(path)
+    if not found and not series:
         raise ValueError(f"{path}: no file of JSON lines in this folder")
     choices = Choices(run, step, files, family, covariates, last_step, merge, strict=False)
     one = partial(read_lines, step=step, strict=choices.refusing)
-    return items_of(path, readable(found, one, whole=len(found) == 1), choices)
+    tables = readable(found, one, whole=len(found) == 1 and not series)
+    items = items_of(path, [*tables, *map(read_snapshots, series)], choices)
+    parts = {each.path: each.files for each in series}
+    return [
+        item._replace(files=tuple(part for file in item.files for part in parts.get(file, (file,)))) for item in items
+    ]
 
 
 def read(item: Item) -> RunLog:
@@ -87,17 +100,20 @@ def read(item: Item) -> RunLog:
     return read_item(item)
 
 
-def _files(path: Path) -> list[Path]:
+def _found(path: Path) -> tuple[list[Path], list[Snapshots]]:
+    """The files of lines or of one document at a path, and in a folder the series of files of one object each."""
     if not path.is_dir():
-        return [file for file in log_files(path, ()) if is_lines(file)]
+        return [file for file in log_files(path, ()) if is_lines(file)], []
     # A name without an ending may be a log's, too: Chainer's is called log.
     found = files_named(path, lambda name: name.lower().endswith((*ENDINGS, *WEAK)) or "." not in name)
-    return [file for file in found if is_lines(file)]
+    lines = [file for file in found if is_lines(file)]
+    known = set(lines)
+    return lines, snapshots(path, [file for file in found if file not in known])
 
 
 def is_lines(file: Path) -> bool:
     """Whether a file holds lines of JSON: by its ending, else if all of its first lines, two at least, are objects that
-    have a clock, or if it is a list of such objects.
+    have a clock, or if it is one document of rows (`_json_documents.records_in`).
     """
     if file.name.lower().endswith(ENDINGS):
         return True
@@ -106,10 +122,8 @@ def is_lines(file: Path) -> bool:
             lines = [line for line in (opened.readline(1 << 20) for _ in range(ASKED)) if line.strip()]
     except (OSError, EOFError, ValueError):
         return False
-    first = lines[0].lstrip(b"\xef\xbb\xbf \t") if lines else b""
-    if first.startswith(b"["):
-        records = _list_of(file)
-        return any(has_clock(dict(flat(record))) for record in (records or [])[:ASKED])
+    if lines and may_be_document(b"".join(lines)) and (records := _document(file)) is not None:
+        return any(has_clock(dict(flat(record))) for record in records[:ASKED])
     objects = [_object(line) for line in lines]
     if objects and objects[-1] is None and not lines[-1].endswith(b"\n"):
         objects.pop()  # the last line is being written
@@ -122,16 +136,11 @@ def keys_of(file: Path) -> list[str]:
     return list(_object(first_line(file)) or {})
 
 
-def _list_of(file: Path) -> list[dict[str, object]] | None:
+def _document(file: Path) -> list[dict[str, object]] | None:
     try:
-        content = json.loads(read_bytes(file))
-    except (ValueError, RecursionError):
+        return records_in(read_bytes(file)) if file.stat().st_size <= LARGEST else None
+    except (ValueError, OSError):
         return None
-    if not isinstance(content, list) or not content:
-        return None
-    if all(isinstance(row, list) and len(row) == len(TRIPLE) for row in content):
-        return [dict(zip(TRIPLE, row, strict=True)) for row in content]
-    return content if all(isinstance(record, dict) for record in content) else None
 
 
 def _object(line: bytes) -> dict[str, object] | None:
@@ -150,8 +159,8 @@ def read_lines(path: Path, step: str | None, *, strict: bool = False) -> Table:
 def _read(path: Path, strict: bool) -> Table:
     raw = read_bytes(path).removeprefix(b"\xef\xbb\xbf")
     said: Counter[str] = Counter()
-    if raw.lstrip().startswith(b"[") and (listed := _list_of(path)) is not None:
-        records = [(number, dict(flat(record))) for number, record in enumerate(listed, 1)]
+    if may_be_document(raw[:HEAD]) and (document := records_in(raw)) is not None:
+        records = [(number, dict(flat(record))) for number, record in enumerate(document, 1)]
     else:
         records = list(_records(path, raw.split(b"\n"), strict, said))
     if not records:
@@ -212,8 +221,7 @@ def _is_cut(line: bytes) -> bool:
 
 def _with_steps(table: Table, step: str | None) -> Table:
     """The rows that have a step; how many have none is counted."""
-    lower = {str(name).lower(): str(name) for name in table.cells}
-    name = step if step is not None else next((lower[name] for name in STEP_NAMES if name in lower), None)
+    name = step if step is not None else named(table, STEP_NAMES)
     if name is None or name not in table.cells:
         return table  # what is missing is said, with what was found, when columns are chosen
     without = table.cells[name].isna().to_numpy()

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from predictdyn.curves import Curves
-from predictdyn.loaders._csv_rows import csv_rows
+from predictdyn.loaders._csv_rows import csv_names, csv_rows
 from predictdyn.loaders._folders import beginning, files_named, first_line
 from predictdyn.loaders._gather import gathered
 from predictdyn.loaders._logger_csv import NO_NUMBER, need_clock, run_of
@@ -64,7 +64,7 @@ def read(item: Item) -> RunLog:
         if content is None:
             raise ValueError(f"{file}: expected a history of Keras, an object of lists of numbers; is it cut short?")
         return _of_history(item.run, content)
-    raw = _commas(read_bytes(file))
+    raw = read_bytes(file)
     need_clock(file, raw, "epoch")
     return run_of(item.run, csv_rows(raw), "epoch", {}, None)
 
@@ -84,16 +84,8 @@ def _is_csv(file: Path) -> bool:
     """Whether the header is one of CSVLogger: epoch, then at least a loss, and all names in order."""
     if file.suffix.lower() == ".json":
         return False
-    first = _commas(first_line(file, 1 << 16)).decode("utf-8-sig", errors="replace")
-    epoch, *names = first.strip().split(",")
+    epoch, *names = csv_names(first_line(file, 1 << 16)) or [""]
     return epoch == "epoch" and "loss" in names and names == sorted(names) and not any(map(counts, names))
-
-
-def _commas(raw: bytes) -> bytes:
-    """A table with the separator that its header shows: CSVLogger takes any, comma, semicolon and tab are read."""
-    head = raw.partition(b"\n")[0]
-    sign = next((sign for sign in (b",", b";", b"\t") if sign in head), b",")
-    return raw if sign == b"," else raw.replace(sign, b",")
 
 
 def _is_history(file: Path) -> bool:

@@ -12,7 +12,7 @@ from predictdyn.loaders._folders import files_named, first_line, is_file
 from predictdyn.loaders._gather import gathered
 from predictdyn.loaders._logger_csv import need_clock, run_of
 from predictdyn.loaders._runlog import Item, RunLog
-from predictdyn.loaders._settings_beside import SETTINGS, UNREAD, settings_beside
+from predictdyn.loaders._settings_beside import SETTINGS, UNREAD, tool_settings
 from predictdyn.loaders._tables import read_bytes
 
 METRICS = "metrics.csv"
@@ -52,7 +52,7 @@ def read(item: Item) -> RunLog:
     """One run with its settings; ValueError where its table has no column step."""
     raw = read_bytes(item.files[0])
     need_clock(item.files[0], raw, "step")
-    config, passed = settings_beside(item.files[0].parent)
+    config, passed = tool_settings(item.files[0].parent)
     lengths = [config[key] for key in config if key.rpartition("/")[2] in LENGTHS]
     planned = next((float(n) for n in lengths if isinstance(n, int | float) and 0 < n < float("inf")), None)
     log = run_of(item.run, csv_rows(raw), "step", config, planned)

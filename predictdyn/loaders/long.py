@@ -21,8 +21,8 @@ from predictdyn.loaders._table_runs import (
     RUN_NAMES,
     Choices,
     Columns,
+    Logged,
     Noted,
-    Rows,
     check_column,
     chosen_columns,
     columns_of,
@@ -223,7 +223,7 @@ def _errors(table: Table) -> list[str]:
     return [] if found is None else [found]
 
 
-def _values(table: Table, columns: Columns, metric: list[str], value: str) -> Rows:
+def _values(table: Table, columns: Columns, metric: list[str], value: str) -> Logged:
     """One row a value that is not blank, and one for each standard error."""
     name = joined(table, metric[-1:], " ", "the metric")
     for part in reversed(metric[:-1]):
@@ -237,4 +237,4 @@ def _values(table: Table, columns: Columns, metric: list[str], value: str) -> Ro
         metrics = name[row] if place == 0 else name[row] + "_stderr"
         numbers_here = (columns.step[row], cells.value[row], table.line[row], np.full(len(row), place))
         parts.append((columns.run[row], metrics, *numbers_here))
-    return Rows(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    return Logged(*(np.concatenate(column) for column in zip(*parts, strict=True)))

@@ -7,7 +7,7 @@ from pathlib import Path
 from predictdyn.curves import Curves
 from predictdyn.loaders import _mlflow_files, _mlflow_server, _mlflow_sqlite
 from predictdyn.loaders._gather import gathered
-from predictdyn.loaders._mlflow_parts import Found, names
+from predictdyn.loaders._mlflow_parts import StoredRun, names
 from predictdyn.loaders._runlog import Item, RunLog
 from predictdyn.loaders._sqlite import Stores, is_sqlite, stores
 
@@ -67,7 +67,7 @@ def looks(path: Path) -> str | None:
     return f"MLflow: {len(runs)} runs in {len({run.experiment for run in runs})} experiments ({' and '.join(kinds)})"
 
 
-def _found(path: Path) -> Stores[Found]:
+def _found(path: Path) -> Stores[StoredRun]:
     uri = _mlflow_server.address(path)
     if uri is not None:
         return Stores(_mlflow_server.found(_mlflow_server.client(uri), uri), {})

@@ -24,7 +24,7 @@ NO_STEP = f"row(s) dropped without {CLOCKS[0]}"
 NO_EPISODE = "episode(s) dropped without a return, a length and a time"
 
 
-class Row(NamedTuple):
+class LoggedValue(NamedTuple):
     """One logged value."""
 
     metric: str
@@ -83,7 +83,9 @@ def read(item: Item) -> RunLog:
     for episode in sorted(episodes, key=lambda episode: episode.wall):
         done += episode.length
         rows += [
-            Row(f"monitor/{name}", done, cell, episode.wall, 0) for name, cell in episode.cells.items() if name != "t"
+            LoggedValue(f"monitor/{name}", done, cell, episode.wall, 0)
+            for name, cell in episode.cells.items()
+            if name != "t"
         ]
     metric, step, value, wall, segment = zip(*rows, strict=True) if rows else ((),) * 5
     return run_log(item.run, metric, step, value, wall=wall, segment=segment, config=config, dropped=+counts)
@@ -97,7 +99,7 @@ def looks(path: Path) -> str | None:
         return None
 
 
-def _progress(file: Path, counts: Counter[str]) -> Iterator[Row]:
+def _progress(file: Path, counts: Counter[str]) -> Iterator[LoggedValue]:
     rows, dropped = (csv_rows if file.name == LOGS[0] else json_rows)(read_bytes(file))
     counts.update(dropped)
     segment, last = 0, -1.0
@@ -111,7 +113,7 @@ def _progress(file: Path, counts: Counter[str]) -> Iterator[Row]:
         last = step
         for name, cell in row.items():
             if name not in CLOCKS and cell is not None and not isinstance(cell, bool):
-                yield Row(name, step, cell, float("nan"), segment)
+                yield LoggedValue(name, step, cell, float("nan"), segment)
 
 
 def _episodes(file: Path, counts: Counter[str], config: dict[str, object]) -> Iterator[Episode]:

@@ -13,10 +13,19 @@ from predictdyn.curves import Curves
 from predictdyn.loaders._folders import files_named
 from predictdyn.loaders._gather import gathered
 from predictdyn.loaders._runlog import Item, RunLog
-from predictdyn.loaders._settings_beside import UNREAD, settings_beside
+from predictdyn.loaders._settings_beside import UNREAD, tool_settings
 from predictdyn.loaders._tables import read_bytes
 from predictdyn.loaders._tensorboard_file import read_events
-from predictdyn.loaders._tensorboard_folders import SESSION, Part, alone, by_time, group_of, named, together, written
+from predictdyn.loaders._tensorboard_folders import (
+    SESSION,
+    EventFolder,
+    alone,
+    by_time,
+    group_of,
+    named,
+    together,
+    written,
+)
 
 MARK = "tfevents"  # what TensorBoard knows its files by
 PARTS, RUNS = "parts", "runs"
@@ -132,7 +141,7 @@ def _joined(parts: Sequence[_Columns], dropped: Counter[str]) -> list[np.ndarray
     return [np.concatenate(metrics)[order], np.where(final, reached, step), value, wall, np.maximum.accumulate(segment)]
 
 
-def _columns(part: Part) -> _Columns:
+def _columns(part: EventFolder) -> _Columns:
     """All scalars of the files of a folder; its settings, and those of hparams.yaml beside."""
     files = [read_events(read_bytes(file)) for file in part.files]
     files.sort(key=lambda file: np.nan_to_num(file.began, nan=np.inf))
@@ -150,7 +159,7 @@ def _columns(part: Part) -> _Columns:
     if part.roles:
         names = {tag: named(part.roles, tag) for tag in set(metric)}
         metric = np.array([names[tag] for tag in metric], dtype=object)
-    beside = settings_beside(part.files[0].parent)
+    beside = tool_settings(part.files[0].parent)
     config = beside.config | {name: value for file in files for name, value in file.config.items()}
     dropped = sum((Counter(file.dropped) for file in files), Counter({UNREAD: beside.passed}))
     session = any(role.kind == SESSION for role in part.roles)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -15,16 +16,19 @@ from predictdyn.loaders._gather import gathered
 from predictdyn.loaders._json_rows import CUT
 from predictdyn.loaders._logs import log_files
 from predictdyn.loaders._runlog import Item, RunLog
+from predictdyn.loaders._table_places import RUNS, phases_of
 from predictdyn.loaders._tables import open_binary, read_bytes
 from predictdyn.loaders._text_log_bars import EPOCH
-from predictdyn.loaders._text_log_clock import clocked
+from predictdyn.loaders._text_log_clock import Clocked, clocked
 from predictdyn.loaders._text_log_json import is_json_lines
 from predictdyn.loaders._text_log_nearest import nearest
-from predictdyn.loaders._text_log_rows import number, plain, rows_of
+from predictdyn.loaders._text_log_phases import Phase, joined
+from predictdyn.loaders._text_log_rows import TextRows, number, plain, rows_of
 
 ENDINGS = tuple(
     f"{end}{zipped}" for end in (".txt", ".log", ".out", ".err", ".stdout", ".stderr") for zipped in ("", ".gz")
 )
+GLANCED = 5  # files of a folder that are looked at to tell what they are
 GLANCE = 1 << 19  # bytes of a file that are looked at to tell what it is
 NOTHING = "file(s) without lines that count steps and have numbers"
 UNMATCHED = "number(s) found by the pattern that are no numbers"
@@ -32,6 +36,9 @@ UNMATCHED = "number(s) found by the pattern that are no numbers"
 
 def load(path: Path | str, **options: object) -> Curves:
     r"""Read a text log, or every .txt, .log, .out and .err file of a folder (or .gz), each a run.
+
+    Files of one folder, or folders, that differ in a word for a phase (``train.log``, ``val.log``) are one run: the
+    phase goes in front of names that say none. ``files="runs"`` makes every file a run all the same.
 
     **Lines.** A line counts if it has one of these: a step (``step``, ``iter``, ``update``, ``num_updates``, ...), a
     nameless i/N in brackets, behind a progress bar or at its beginning, a batch, an epoch, or a nameless number before
@@ -66,57 +73,55 @@ def load(path: Path | str, **options: object) -> Curves:
     return gathered(path, scan, read, options)
 
 
-def scan(path: Path) -> list[Item]:
-    """One run a file; ValueError where a folder has no text file."""
-    files = log_files(path, ENDINGS)
-    names = [re.sub(r"\.gz$", "", file.name).rpartition(".")[0] or file.name for file in files]
-    if len(set(names)) < len(names):
-        names = [(file.relative_to(path).parent / name).as_posix() for file, name in zip(files, names, strict=True)]
-    return [Item(name, (file,)) for file, name in zip(files, names, strict=True)]
+def scan(path: Path, *, files: str | None = None) -> list[Item]:
+    """One run a file, or phases of one where names of files say so; ValueError where a folder has no text file.
+
+    The key of a run of several files has the phase of each, between commas. ``files="runs"``: every file is a run.
+    """
+    if files not in (None, RUNS):
+        raise ValueError(f"files must be {RUNS}, found {files!r}")
+    found = log_files(path, ENDINGS)
+    names = dict(zip(found, map(_name, found), strict=True))
+    if len(set(names.values())) < len(names):
+        names = {file: (file.relative_to(path).parent / name).as_posix() for file, name in names.items()}
+    parts = phases_of(path, found, _name) if files is None and path.is_dir() else {}
+    together: dict[str, list[Path]] = defaultdict(list)
+    for file, part in parts.items():
+        together[part.run].append(file)
+    whole = [Item(name, (file,)) for file, name in names.items() if file not in parts]
+    return whole + [Item(run, tuple(of), ",".join(parts[file].front for file in of)) for run, of in together.items()]
 
 
 def read(item: Item, *, pattern: str | None = None) -> RunLog:
     """All numbers of one text log, in the order in which they were written; ValueError for a pattern that is none."""
-    text = _decoded(read_bytes(item.files[0]))
-    return _by_pattern(item.run, text, pattern) if pattern else _by_form(item.run, text)
+    texts = [_decoded(read_bytes(file)) for file in item.files]
+    fronts = item.key.split(",")
+    phases = [_phase(item.run, front, text, pattern) for front, text in zip(fronts, texts, strict=True)]
+    return phases[0].log if len(phases) == 1 else joined(phases)
+
+
+def _name(file: Path) -> str:
+    """The name of a file without its endings."""
+    return re.sub(r"\.gz$", "", file.name).rpartition(".")[0] or file.name
 
 
 def looks(path: Path) -> str | None:
     """What text logs are here, in words, or None."""
-    try:
-        items = scan(path)
-    except ValueError:
-        return None
-    for item in items[:5]:
-        try:
-            with open_binary(item.files[0]) as file:
-                begin = file.read(GLANCE)
-        except (OSError, EOFError, ValueError):
-            continue
-        text = _decoded(begin)
-        if is_json_lines(text):
-            continue
-        log = _by_form(item.run, text)
+    items = _items(path)
+    for item, text in _beginnings(items):
+        log = _phase(item.run, "", text, None).log
         if len(log.value):
             names = ", ".join(dict.fromkeys(log.metric[:50].tolist()))
-            return f"text log: {len(items)} file{'s' * (len(items) > 1)}, with {names}"
+            count = sum(len(one.files) for one in items)
+            return f"text log: {count} file{'s' * (count > 1)}, with {names}"
     return None
 
 
 def nearest_form(path: Path) -> str | None:
     """For a text of unknown form: a line that recurs, and the pattern that reads it, in words; None without one."""
-    try:
-        items = scan(path)
-    except ValueError:
-        return None
-    for item in items[:5]:
-        try:
-            with open_binary(item.files[0]) as file:
-                text = _decoded(file.read(GLANCE))
-        except (OSError, EOFError, ValueError):
-            continue
+    for item, text in _beginnings(_items(path)):
         lines = plain(text)
-        found = None if is_json_lines(text) else nearest(lines, partial(_goes_on, lines))
+        found = nearest(lines, partial(_goes_on, lines))
         if found is None:
             continue
         front = f"text file {item.files[0].name}: lines like {found.like!r} recur"
@@ -124,6 +129,25 @@ def nearest_form(path: Path) -> str | None:
             return f"{front}, but none of their numbers counts steps"
         return f"{front}; read them with --source text_log --set {shlex.quote(f'pattern={found.pattern}')}"
     return None
+
+
+def _items(path: Path) -> list[Item]:
+    try:
+        return scan(path)
+    except ValueError:
+        return []
+
+
+def _beginnings(items: Sequence[Item]) -> Iterator[tuple[Item, str]]:
+    """The first few items whose files can be read, each with the beginning of its text, but for lines of JSON."""
+    for item in items[:GLANCED]:
+        try:
+            with open_binary(item.files[0]) as file:
+                text = _decoded(file.read(GLANCE))
+        except (OSError, EOFError, ValueError):
+            continue
+        if not is_json_lines(text):
+            yield item, text
 
 
 def _goes_on(text: str, pattern: str) -> bool:
@@ -138,9 +162,15 @@ def _decoded(raw: bytes) -> str:
     return raw.removeprefix(b"\xef\xbb\xbf").decode("utf-8", errors="replace")
 
 
-def _by_form(run: str, text: str) -> RunLog:
+def _phase(run: str, front: str, text: str, pattern: str | None) -> Phase:
+    if pattern:
+        return Phase(front, _by_pattern(run, text, pattern), by_epoch=False)
     found = rows_of(text)
     clock = clocked(found)
+    return Phase(front, _by_form(run, found, clock), clock.by_epoch)
+
+
+def _by_form(run: str, found: TextRows, clock: Clocked) -> RunLog:
     dropped = {**clock.dropped, **({CUT: found.cut} if found.cut else {})}
     names: dict[str, int] = {}
     parts: list[tuple[np.ndarray, ...]] = []

@@ -15,7 +15,7 @@ import pandas as pd
 
 from predictdyn.curves import KEY, Curves
 from predictdyn.loaders._companions import beside, metrics_beside, read_events, read_metrics, read_runs, unique_runs
-from predictdyn.loaders._facts import log_metric
+from predictdyn.loaders._facts import log_metrics
 from predictdyn.loaders._points import curves_at, fitted_to
 from predictdyn.loaders._tables import TABLES, Table, header, is_table, numbers, read_table, text
 
@@ -69,7 +69,7 @@ def load(
     events = Path(events_file) if events_file else beside(folder, "events", ["run", "step", "what"], log=file)
     points = _points(table)
     stated = metrics_beside(folder, metrics_file, log=file)
-    metrics, lines = fitted_to(points, {name: log_metric(name) for name in pd.unique(points["metric"])}, stated)
+    metrics, lines = fitted_to(points, log_metrics(list(pd.unique(points["metric"]))), stated)
     for line in lines:
         warnings.warn(line, UserWarning, stacklevel=2)
     return curves_at(

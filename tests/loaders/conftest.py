@@ -11,6 +11,8 @@ import pandas as pd
 import pytest
 
 from predictdyn.curves import Curves
+from predictdyn.loaders import text_log
+from predictdyn.loaders._runlog import Item, RunLog
 
 
 def sample_tidy(folder: Path) -> Path:
@@ -91,3 +93,27 @@ def samples() -> dict[str, Callable[[Path], Path]]:
 @pytest.fixture(scope="session")
 def same() -> Callable[[Curves, Curves], None]:
     return assert_same
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Callable[[str], RunLog]:
+    """What the reader of text logs makes of a text."""
+
+    def read_text(text: str) -> RunLog:
+        (tmp_path / "log.txt").write_text(text, encoding="utf-8", newline="")
+        return text_log.read(Item("log", (tmp_path / "log.txt",)))
+
+    return read_text
+
+
+@pytest.fixture(scope="session")
+def curves() -> Callable[[RunLog], dict[str, list[tuple[float, float]]]]:
+    """The steps and values of each metric of a run."""
+
+    def curves_of(log: RunLog) -> dict[str, list[tuple[float, float]]]:
+        found: dict[str, list[tuple[float, float]]] = {}
+        for name, step, value in zip(log.metric.tolist(), log.step.tolist(), log.value.tolist(), strict=True):
+            found.setdefault(name, []).append((step, value))
+        return found
+
+    return curves_of

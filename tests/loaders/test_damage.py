@@ -59,7 +59,7 @@ def test_one_bad_file_does_not_fail_the_folder(samples: Samples, tmp_path: Path,
 
 def test_mlflow_runs_of_a_copied_store_get_names() -> None:
     """mlflow.db beside its backup: nothing but the file tells their runs apart, and all are read."""
-    twice = [_mlflow_parts.Found("a1", "mlp", "one", (Path(name),)) for name in ("mlflow.db", "backup.db")]
+    twice = [_mlflow_parts.StoredRun("a1", "mlp", "one", (Path(name),)) for name in ("mlflow.db", "backup.db")]
     assert _mlflow_parts.names(twice) == ["mlp-a1", "mlp-a1"]
 
 

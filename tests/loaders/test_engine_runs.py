@@ -449,3 +449,11 @@ def test_exports_of_long_tables_by_their_names(tmp_path: Path) -> None:
     rows = [(m, i / 9, 17e8 + i, 10 * i, "train") for m in ("loss", "acc") for i in range(6)]
     path = table(tmp_path / "comet.csv", "metricName,metricValue,timestamp,step,runContext", rows)
     assert sorted(load(path).metrics) == ["train acc", "train loss"]
+
+
+def test_a_folder_with_one_table_is_asked_about_and_told(tmp_path: Path) -> None:
+    table(tmp_path / "blue.csv", "step,value", [(i, 1 / i) for i in range(1, 6)])
+    with pytest.raises(ValueError, match=r"\(1 such file\(s\)\); say files=metrics"):
+        load(tmp_path)
+    assert counts(load(tmp_path, files="runs")) == {("blue", "value"): 5}
+    assert counts(load(tmp_path, files="metrics")) == {(tmp_path.name, "blue"): 5}

@@ -10,7 +10,7 @@ import pytest
 
 from predictdyn.curves import Kind, Metric
 from predictdyn.loaders._companions import read_metrics
-from predictdyn.loaders._facts import fitted, is_clock, log_metric, looks_like_outcome, plain_name
+from predictdyn.loaders._facts import fitted, is_clock, log_metric, log_metrics, looks_like_outcome, plain_name
 from predictdyn.loaders._log_metrics import (
     AROUND,
     BEHIND,
@@ -50,6 +50,15 @@ NAMES = {
     "val/psnr": ("capability", None, None), "eval/fid": ("capability", 0, None), "val/ssim": ("capability", -1, 1),
     "accuracy_pct": ("capability", 0, 100), "mfu(%)": ("signal", 0, 100), "val_gap": ("bias", -1, 1),
     "generalization_gap": ("robustness", None, None), "hendrycksTest-law acc": ("capability", 0, 1),
+    "Cost": ("loss", 0, None), "train/cost": ("loss", 0, None), "ep_cost": ("signal", None, None),
+    "policy/cost": ("signal", None, None), "avg_cost": ("loss", 0, None),
+    "train/batch_cost": ("signal", None, None),
+    "train/reader_cost": ("signal", None, None), "Cost/val": ("loss", 0, None), "total_cost": ("signal", None, None),
+    "gpu/cost": ("signal", None, None), "trl": ("loss", 0, None),
+    "tel": ("loss", 0, None), "PER": ("capability", 0, None), "valid PER": ("capability", 0, None),
+    "val_per": ("capability", 0, None), "dev/PER": ("capability", 0, None), "per": ("signal", None, None),
+    "steps_per_epoch": ("signal", None, None), "batch_per": ("signal", None, None), "SUPER": ("signal", None, None),
+    "phoneme_error_rate": ("capability", 0, None), "P": ("signal", None, None), "R": ("signal", None, None),
     "validation perplexity": ("loss", 1, None), "lm loss validation ppl": ("loss", 1, None),
 }  # fmt: skip
 # More of them, by kind and by the tool that makes the name.
@@ -275,3 +284,22 @@ def test_what_does_not_look_like_an_outcome(name: str) -> None:
 def test_the_page_shows_the_tables() -> None:
     page = Path(__file__).parents[2] / "docs" / "metric-names.md"
     assert page.read_text(encoding="utf-8") == documented(), "write it again: documented() of _metric_page"
+
+
+@pytest.mark.parametrize(
+    ("names", "known"),
+    [
+        (("P", "R", "F1"), {"P", "R"}),
+        (("metrics/P", "metrics/R", "metrics/mAP50", "val/R"), {"metrics/P", "metrics/R"}),
+        (("dev_p", "dev_r", "dev_f", "dev_f1_score"), {"dev_p", "dev_r"}),
+        (("P", "R", "loss"), set()),
+        (("P", "R", "mapped", "F16", "val/F1"), set()),
+    ],
+)
+def test_letters_are_precision_and_recall_beside_what_is_made_of_them(names: tuple[str, ...], known: set[str]) -> None:
+    found = log_metrics(names)
+    assert list(found) == list(names)
+    letters = {name for name in names if re.split(r"[/_]", name)[-1].lower() in ("p", "r")}
+    assert {name for name in letters if found[name].kind == "capability"} == known
+    assert all(found[name][:4] == (name, "capability", 0, 1) for name in known)
+    assert all(found[name] == log_metric(name) for name in set(names) - letters)

@@ -15,7 +15,7 @@ from tensorboardX.proto.tensor_pb2 import TensorProto
 from tensorboardX.record_writer import masked_crc32c
 
 from predictdyn.loaders import tensorboard
-from predictdyn.loaders._tensorboard_file import CUT, DAMAGED, LOST, NO_EVENT, File, read_events
+from predictdyn.loaders._tensorboard_file import CUT, DAMAGED, LOST, NO_EVENT, EventFile, read_events
 
 
 def event(step: int, **value: object) -> bytes:
@@ -28,7 +28,7 @@ def framed(data: bytes) -> bytes:
     return size + struct.pack("<I", masked_crc32c(size)) + data + struct.pack("<I", masked_crc32c(data))
 
 
-def told(file: File) -> list[tuple[object, ...]]:
+def told(file: EventFile) -> list[tuple[object, ...]]:
     return list(zip(file.scalars.tag.tolist(), file.scalars.step.tolist(), file.scalars.value.tolist(), strict=True))
 
 

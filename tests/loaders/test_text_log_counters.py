@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from predictdyn.loaders import _text_log_rows, text_log
-from predictdyn.loaders._runlog import Item, RunLog
+from predictdyn.loaders._runlog import RunLog
 
 Curves = dict[str, list[tuple[float, float]]]
-
-
-def read(tmp_path: Path, text: str) -> RunLog:
-    (tmp_path / "log.txt").write_text(text, encoding="utf-8", newline="")
-    return text_log.read(Item("log", (tmp_path / "log.txt",)))
-
-
-def curves(log: RunLog) -> Curves:
-    found: Curves = {}
-    for name, step, value in zip(log.metric.tolist(), log.step.tolist(), log.value.tolist(), strict=True):
-        found.setdefault(name, []).append((step, value))
-    return found
+Read = Callable[[str], RunLog]
+Points = Callable[[RunLog], Curves]
 
 
 def keras(epoch: int, of: int, batches: int = 50) -> str:
@@ -231,9 +222,9 @@ COUNTERS: dict[str, tuple[str, Curves, float | None, int]] = {
 
 
 @pytest.mark.parametrize("name", COUNTERS)
-def test_a_counter_gives_exactly_its_curves(name: str, tmp_path: Path) -> None:
+def test_a_counter_gives_exactly_its_curves(name: str, tmp_path: Path, read: Read, curves: Points) -> None:
     text, expected, planned, left_out = COUNTERS[name]
-    log = read(tmp_path, text)
+    log = read(text)
     assert curves(log) == expected
     assert log.planned == planned
     assert sum(log.dropped.values()) == left_out
@@ -242,7 +233,7 @@ def test_a_counter_gives_exactly_its_curves(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("verbose", [1, 2])
 def test_what_keras_prints_is_its_history(
-    verbose: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    verbose: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], read: Read, curves: Points
 ) -> None:
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     tool = pytest.importorskip("keras", reason="the log is printed by Keras itself: pip install keras")
@@ -252,7 +243,7 @@ def test_what_keras_prints_is_its_history(
     model.compile("adam", "binary_crossentropy", metrics=["accuracy"])
     y = (x.sum(1) > 2).astype(np.float32)
     history = model.fit(x, y, epochs=3, batch_size=8, validation_split=0.25, verbose=verbose).history
-    log = read(tmp_path, capsys.readouterr().out)
+    log = read(capsys.readouterr().out)
     found = curves(log)
     assert set(found) == set(history) and log.planned == 3
     for name, values in history.items():
@@ -260,47 +251,49 @@ def test_what_keras_prints_is_its_history(
         np.testing.assert_allclose([value for _, value in found[name]], values, atol=6e-5)
 
 
-def test_ranks_in_brackets_are_no_steps(tmp_path: Path) -> None:
-    log = read(tmp_path, "".join(f"[{rank}] loss: {i}.{rank}\n" for i in range(5) for rank in range(4)))
+def test_ranks_in_brackets_are_no_steps(tmp_path: Path, read: Read) -> None:
+    log = read("".join(f"[{rank}] loss: {i}.{rank}\n" for i in range(5) for rank in range(4)))
     assert not len(log.value) and sum(log.dropped.values()) == 21  # the file, and 20 lines
     assert text_log.looks(tmp_path) is None
 
 
-def test_a_file_of_json_lines_is_no_text_log(tmp_path: Path) -> None:
+def test_a_file_of_json_lines_is_no_text_log(tmp_path: Path, read: Read, curves: Points) -> None:
     lines = "".join(json.dumps({"step": i, "loss": 1 / i}) + "\n" for i in (1, 2, 4))
-    log = read(tmp_path, lines)
+    log = read(lines)
     assert text_log.looks(tmp_path) is None and text_log.nearest_form(tmp_path) is None
     assert curves(log) == {"loss": [(1, 1), (2, 0.5), (4, 0.25)]}, "but it is read as one, if that is asked for"
-    read(tmp_path, "begin\n" + lines)
+    read("begin\n" + lines)
     assert text_log.looks(tmp_path) == "text log: 1 file, with loss"
 
 
-def test_json_that_is_cut_or_wrong_is_not_half_read(tmp_path: Path) -> None:
+def test_json_that_is_cut_or_wrong_is_not_half_read(read: Read, curves: Points) -> None:
     lines = [f'| train | {{"num_updates": "{i}", "loss": "{i}.25"}}' for i in (1, 2, 3, 4)]
     whole = {"train/loss": [(1, 1.25), (2, 2.25), (3, 3.25)]}
     for end in range(20, len(lines[3])):
-        log = read(tmp_path, "\n".join([*lines[:3], lines[3][:end]]))
+        log = read("\n".join([*lines[:3], lines[3][:end]]))
         begun = any(letter.isdigit() for letter in lines[3][:end])
         assert curves(log) == whole and sum(log.dropped.values()) == begun, lines[3][:end]
-    assert curves(read(tmp_path, "\n".join(lines))) == {"train/loss": [*whole["train/loss"], (4, 4.25)]}
+    assert curves(read("\n".join(lines))) == {"train/loss": [*whole["train/loss"], (4, 4.25)]}
 
 
 @pytest.mark.parametrize("most", [0, 2000])
-def test_lines_like_no_other_are_read_too(most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_like_no_other_are_read_too(
+    most: int, monkeypatch: pytest.MonkeyPatch, read: Read, curves: Points
+) -> None:
     monkeypatch.setattr(_text_log_rows, "MOST_ALONE", most)
     words = ["ab", "cd", "ef", "gh"]
     text = "".join(f"step {i} file {word} loss {i}.5 in all\nnote {word}: {i}\n" for i, word in enumerate(words))
-    log = read(tmp_path, text)
+    log = read(text)
     assert curves(log)["loss"] == [(0, 0.5), (1, 1.5), (2, 2.5), (3, 3.5)]
     assert sum(log.dropped.values()) == (0 if most else 4)
 
 
-def test_a_table_that_grows_loses_no_row_and_source_code_is_no_row(tmp_path: Path) -> None:
+def test_a_table_that_grows_loses_no_row_and_source_code_is_no_row(read: Read, curves: Points) -> None:
     code = "step = 5; loss = 7.5\n"
     text = "step: 1 loss: 4 acc: 0.1 lr: 1\n" + "".join(
         f"step: {i} loss: 4 acc: 0.{i} lr: 1 val: {i}\n" for i in (2, 3)
     )
-    assert curves(read(tmp_path, code + text))["acc"] == [(1, 0.1), (2, 0.2), (3, 0.3)]
+    assert curves(read(code + text))["acc"] == [(1, 0.1), (2, 0.2), (3, 0.3)]
 
 
 def test_a_bar_of_the_run_beside_fractions_of_an_epoch(tmp_path: Path) -> None:
@@ -313,6 +306,29 @@ def test_a_bar_of_the_run_beside_fractions_of_an_epoch(tmp_path: Path) -> None:
     log = text_log.read(text_log.scan(tmp_path)[0])
     assert [s for s, m in zip(log.step, log.metric, strict=True) if m == "loss"] == [10, 20, 30, 40, 50, 60]
     assert log.planned == 60
+
+
+def test_the_best_round_so_far_is_no_metric_of_its_own(read: Read, curves: Points) -> None:
+    """CatBoost: each line says again which round was best, and its value."""
+    log = read(
+        "".join(
+            f"{i}:\tlearn: 0.{9 - i}\ttest: 0.{i}5\tbest: 0.05 (0)\ttotal: {i}5ms\tremaining: {5 - i}s\n"
+            for i in range(5)
+        )
+        + "\nbestIteration = 0\n"
+    )
+    assert curves(log) == {
+        "learn": [(i, float(f"0.{9 - i}")) for i in range(5)],
+        "test": [(i, float(f"0.{i}5")) for i in range(5)],
+        "total": [(i, float(f"{i}5e-3")) for i in range(5)],
+        "remaining": [(i, 5 - i) for i in range(5)],
+    }
+    assert dict(log.dropped) == {"value(s) of the best round so far left out, which belong to another round": 5}
+
+
+def test_a_best_value_and_its_average_are_no_round(read: Read, curves: Points) -> None:
+    found = curves(read("".join(f"step {i} acc 0.{i} best 0.{i} (0.{i}5)\n" for i in range(1, 5))))
+    assert found["best"] == found["acc"] == [(i, i / 10) for i in range(1, 5)] and "best_avg" in found
 
 
 def test_the_best_round_said_again_is_no_other_run(tmp_path: Path) -> None:

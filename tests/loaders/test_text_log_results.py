@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
-from predictdyn.loaders import text_log
-from predictdyn.loaders._runlog import Item, RunLog
+from predictdyn.loaders._runlog import RunLog
 
 Curves = dict[str, list[tuple[float, float]]]
-
-
-def read(tmp_path: Path, text: str) -> RunLog:
-    (tmp_path / "log.txt").write_text(text, encoding="utf-8", newline="")
-    return text_log.read(Item("log", (tmp_path / "log.txt",)))
-
-
-def curves(log: RunLog) -> Curves:
-    found: Curves = {}
-    for name, step, value in zip(log.metric.tolist(), log.step.tolist(), log.value.tolist(), strict=True):
-        found.setdefault(name, []).append((step, value))
-    return found
+Read = Callable[[str], RunLog]
+Points = Callable[[RunLog], Curves]
 
 
 def imagenet() -> str:
@@ -255,59 +244,102 @@ RESULTS: dict[str, tuple[str, Curves, int]] = {
 
 
 @pytest.mark.parametrize("name", RESULTS)
-def test_results_take_the_step_above_and_their_phase(name: str, tmp_path: Path) -> None:
+def test_results_take_the_step_above_and_their_phase(name: str, read: Read, curves: Points) -> None:
     text, expected, left_out = RESULTS[name]
-    log = read(tmp_path, text)
+    log = read(text)
     found = curves(log)
     assert {metric: found.get(metric) for metric in expected} == expected
     assert sum(count for why, count in log.dropped.items() if why.startswith("line")) == left_out
-    assert curves(read(tmp_path, text.replace("\r", "\n").replace("\n", "\r\n"))) == found
+    assert curves(read(text.replace("\r", "\n").replace("\n", "\r\n"))) == found
 
 
-def test_running_values_of_an_evaluation_are_counted_and_say_which_lines(tmp_path: Path) -> None:
-    log = read(tmp_path, imagenet())
+def composer(every: int, first: int) -> str:
+    """Blocks of Composer's console: training counts batches, an evaluation counts its own, and ends with its results.
+
+    The counter inside the evaluation is printed ``every`` so many of its 20 batches, from the ``first`` on.
+    """
+    return "".join(
+        f"[epoch=0][batch={b}/40]:\n\t Train time/batch: {b - 1}\n\t Train loss/train/total: {40 / b}\n"
+        + "".join(
+            f"[Eval batch={i}/20] Eval on {data} data:\n"
+            + (f"\t Eval metrics/{data}/Accuracy: 0.{b}{k}\n\t Eval metrics/{data}/loss: {k}.{b}\n" if i >= 19 else "")
+            for k, data in enumerate(("eval", "other"))
+            for i in range(first, 21, every)
+        )
+        for b in (10, 20, 30, 40)
+    )
+
+
+@pytest.mark.parametrize(("every", "first"), [(19, 1), (5, 5), (1, 20), (5, 4)])
+def test_the_block_below_the_end_of_an_evaluation_is_its_result(
+    every: int, first: int, read: Read, curves: Points
+) -> None:
+    log = read(composer(every, first))
+    found = curves(log)
+    assert found["loss/train/total"] == [(b, 40 / b) for b in (10, 20, 30, 40)]
+    for name, k in (("metrics/eval/", 0), ("eval/metrics/other/", 1)):
+        assert found[f"{name}Accuracy"] == [(b, float(f"0.{b}{k}")) for b in (10, 20, 30, 40)]
+        assert found[f"{name}loss"] == [(b, float(f"{k}.{b}")) for b in (10, 20, 30, 40)]
+    assert not log.dropped
+
+
+def test_a_block_below_a_counter_within_an_evaluation_is_a_running_value(read: Read, curves: Points) -> None:
+    text = "".join(
+        f"[batch={b}/40]:\n\t Train loss/train/total: {40 / b}\n"
+        + "".join(f"[Eval batch={i}/20] Eval on eval data:\n\t Eval metrics/eval/loss: {b}.{i}\n" for i in (5, 10, 20))
+        for b in (10, 20)
+    )
+    log = read(text)
+    assert curves(log)["metrics/eval/loss"] == [(10, 10.2), (20, 20.2)]
+    assert {why.partition("left out: ")[2]: count for why, count in log.dropped.items()} == {
+        "running values inside an evaluation": 4
+    }
+
+
+def test_running_values_of_an_evaluation_are_counted_and_say_which_lines(read: Read) -> None:
+    log = read(imagenet())
     assert dict(log.dropped) == {"line(s) like 'Test: [#…' left out: running values inside an evaluation": 6}
 
 
-def test_without_a_phase_a_name_that_training_has_is_left_out_and_said(tmp_path: Path) -> None:
+def test_without_a_phase_a_name_that_training_has_is_left_out_and_said(read: Read, curves: Points) -> None:
     text = "".join(f"step {i} acc: 0.{i} loss: {9 - i}\n * acc 0.{i}5 speed: {i}.5\n" for i in range(1, 5))
-    log = read(tmp_path, text)
+    log = read(text)
     assert curves(log) == {"acc": [(i, i / 10) for i in range(1, 5)], "loss": [(i, 9 - i) for i in range(1, 5)]}
     assert [(why.split("'")[1], count) for why, count in log.dropped.items()] == [("* acc # speed: #", 4)]
 
 
-def test_a_name_of_its_own_needs_no_phase(tmp_path: Path) -> None:
-    log = read(tmp_path, "".join(f"step {i} loss: {9 - i}\n * auc 0.{i}\n" for i in range(1, 5)))
+def test_a_name_of_its_own_needs_no_phase(read: Read, curves: Points) -> None:
+    log = read("".join(f"step {i} loss: {9 - i}\n * auc 0.{i}\n" for i in range(1, 5)))
     assert curves(log)["auc"] == [(i, i / 10) for i in range(1, 5)] and not log.dropped
 
 
-def test_the_second_of_two_results_below_one_step_is_not_the_first(tmp_path: Path) -> None:
+def test_the_second_of_two_results_below_one_step_is_not_the_first(read: Read, curves: Points) -> None:
     last = "test accuracy: 0.9\n"
-    log = read(tmp_path, "".join(f"step {i} loss: {9 - i}\ntest accuracy: 0.{i}\n" for i in range(1, 5)) + last)
+    log = read("".join(f"step {i} loss: {9 - i}\ntest accuracy: 0.{i}\n" for i in range(1, 5)) + last)
     assert curves(log)["test/accuracy"] == [(i, i / 10) for i in range(1, 5)]
     assert list(log.dropped.values()) == [1]
     # Two data sets, whose names are not known: which is which cannot be told.
     both = "".join(f"step {i} loss: {9 - i}\ntest accuracy: 0.{i}\ntest accuracy: 0.{i}5\n" for i in range(1, 5))
-    log = read(tmp_path, both)
+    log = read(both)
     assert "test/accuracy" not in curves(log) and list(log.dropped.values()) == [8]
 
 
-def test_other_names_and_numbers_are_counted_where_they_change(tmp_path: Path) -> None:
+def test_other_names_and_numbers_are_counted_where_they_change(read: Read, curves: Points) -> None:
     text = "".join(
         f"step {i} loss: {9 - i}\nqueue length: {i * 7}\nport: 8080\nsaved 5 files in 3 s\n" for i in range(1, 5)
     )
-    log = read(tmp_path, text)
+    log = read(text)
     assert list(curves(log)) == ["loss"]
     assert dict(log.dropped) == {"line(s) like 'queue length: #' without a counter left out": 4}
 
 
-def test_trials_one_after_the_other_stay_whole_and_in_order(tmp_path: Path) -> None:
+def test_trials_one_after_the_other_stay_whole_and_in_order(read: Read, curves: Points) -> None:
     text = "".join(
         f"==== trial {t} ====\nseed: {t}\n"
         + "".join(f"step {i}/30 loss: {t}.{i}\nval loss: {t + 1}.{i}\n" for i in (0, 10, 20, 30))
         for t in (1, 2, 3)
     )
-    log = read(tmp_path, text)
+    log = read(text)
     steps = [0, 10, 20, 30] * 3
     values = [float(f"{t}.{i}") for t in (1, 2, 3) for i in (0, 10, 20, 30)]
     assert curves(log)["loss"] == list(zip(steps, values, strict=True))
@@ -315,17 +347,17 @@ def test_trials_one_after_the_other_stay_whole_and_in_order(tmp_path: Path) -> N
     assert log.planned == 30
 
 
-def test_bars_of_trials_of_other_lengths_are_all_kept(tmp_path: Path) -> None:
+def test_bars_of_trials_of_other_lengths_are_all_kept(read: Read, curves: Points) -> None:
     bar = "{}%|██| {}/{} [00:12<01:48,  8.3it/s, loss={}]\n"
     text = (
         bar.format(50, 5, 10, 3.5) + bar.format(99, 10, 10, 2.5) + bar.format(50, 10, 20, 3) + bar.format(99, 20, 20, 2)
     )
-    assert curves(read(tmp_path, text)) == {"loss": [(5, 3.5), (10, 2.5), (10, 3), (20, 2)]}
+    assert curves(read(text)) == {"loss": [(5, 3.5), (10, 2.5), (10, 3), (20, 2)]}
 
 
 @pytest.mark.parametrize("cut", [".12", "", "5.1"])
-def test_a_result_that_is_cut_is_not_half_read(cut: str, tmp_path: Path) -> None:
+def test_a_result_that_is_cut_is_not_half_read(cut: str, read: Read, curves: Points) -> None:
     text = "".join(f"step {i} loss: {9 - i}\nval acc: 0.{i}25\n" for i in range(1, 5)) + "step 5 loss: 4\nval acc: 0"
-    log = read(tmp_path, text + cut)
+    log = read(text + cut)
     assert curves(log)["val/acc"] == [(i, float(f"0.{i}25")) for i in range(1, 5)]
     assert sum(log.dropped.values()) == 1
