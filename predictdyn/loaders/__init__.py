@@ -15,7 +15,7 @@ from predictdyn.curves import Curves
 GENERAL = ("long", "json_lines", "wide", "text_log")
 
 
-class Found(NamedTuple):
+class Detected(NamedTuple):
     """A source, and what it found at a path, in words."""
 
     source: str
@@ -76,7 +76,7 @@ def detect(path: Path | str) -> str:
     return found(path).source
 
 
-def found(path: Path | str) -> Found:
+def found(path: Path | str) -> Detected:
     """What a path holds, by asking the ``looks`` of every source: the tidy folder first, then all others.
 
     Where none of them sees anything, the general ones are asked: the first of `GENERAL` that sees something, and the
@@ -91,7 +91,7 @@ def found(path: Path | str) -> Found:
         raise ValueError(f"{path}: is no regular file (a pipe or a device), which is not read")
     special = [name for name in sources() if name not in ("tidy", *GENERAL)]
     for names in (["tidy"], special, [name for name in GENERAL if name in sources()]):
-        seen = [Found(name, words) for name in names if (words := module(name).looks(path)) is not None]
+        seen = [Detected(name, words) for name in names if (words := module(name).looks(path)) is not None]
         if len(seen) > 1 and names is special:
             raise ValueError(f"{path}: more than one source sees something: {_named(seen)}; name one with --source")
         if seen:
@@ -103,7 +103,7 @@ def found(path: Path | str) -> Found:
     raise ValueError(unknown(path, sources()))
 
 
-def _named(seen: Sequence[Found]) -> str:
+def _named(seen: Sequence[Detected]) -> str:
     return "; ".join(f"{name} ({words})" for name, words in seen)
 
 

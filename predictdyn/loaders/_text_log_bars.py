@@ -8,14 +8,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from predictdyn.loaders._text_log_names import EVALUATIONS, in_phase
-from predictdyn.loaders._text_log_rows import Rows, TextRows, only
+from predictdyn.loaders._text_log_rows import FormRows, TextRows, only
 
-STEP, LAST, EPOCH, EPOCHS = range(4)  # columns of Rows.numbers
+STEP, LAST, EPOCH, EPOCHS = range(4)  # columns of FormRows.numbers
 STROKES = "line(s) of progress bars within an epoch left out (running values; the end of each epoch is kept)"
 OTHER = "line(s) of another counter (a progress bar of something else) dropped"
 
 
-def in_order(group: Sequence[Rows]) -> tuple[np.ndarray, np.ndarray]:
+def in_order(group: Sequence[FormRows]) -> tuple[np.ndarray, np.ndarray]:
     """The lines (n,) of forms in order, and their step, last, epoch, epochs (n, 4)."""
     if not group:
         return np.empty(0, dtype=int), np.empty((0, 4))
@@ -24,7 +24,7 @@ def in_order(group: Sequence[Rows]) -> tuple[np.ndarray, np.ndarray]:
     return line[order], np.concatenate([rows.numbers[:, :4] for rows in group])[order]
 
 
-def ends_of_epochs(bars: Sequence[Rows], headers: Sequence[Rows], dropped: Counter[str]) -> list[Rows]:
+def ends_of_epochs(bars: Sequence[FormRows], headers: Sequence[FormRows], dropped: Counter[str]) -> list[FormRows]:
     """Bars that begin their lines, below lines that say the epoch: the end of each bar, at its epoch.
 
     A bar ends at i = N, or where the next epoch begins; it is over when its counter falls or its N changes. Of the
@@ -63,11 +63,11 @@ def ends_of_epochs(bars: Sequence[Rows], headers: Sequence[Rows], dropped: Count
         numbers[:, :4] = np.nan
         numbers[:, [STEP, LAST]] = epochs[[at for _, at in picks]][:, [STEP, LAST]]
         form = rows.form._replace(kind="epoch", clock=headers[0].form.clock)
-        ended.append(Rows(form, rows.line, numbers))
+        ended.append(FormRows(form, rows.line, numbers))
     return ended
 
 
-def _apart(bars: Sequence[Rows], lines: Sequence[tuple[int, int]]) -> list[list[tuple[int, int]]]:
+def _apart(bars: Sequence[FormRows], lines: Sequence[tuple[int, int]]) -> list[list[tuple[int, int]]]:
     """The lines of an epoch, bar by bar."""
     found: list[list[tuple[int, int]]] = []
     i, n = np.inf, np.nan
@@ -80,7 +80,7 @@ def _apart(bars: Sequence[Rows], lines: Sequence[tuple[int, int]]) -> list[list[
     return found
 
 
-def under_epochs(group: list[Rows], epochs: Sequence[Rows], dropped: Counter[str]) -> list[Rows]:
+def under_epochs(group: list[FormRows], epochs: Sequence[FormRows], dropped: Counter[str]) -> list[FormRows]:
     """Rows of one clock without an epoch on their lines, with that of other lines if they begin again with each.
 
     The epoch is said above, or, if none is said above the first, at the end of each. Rows of a bar with another N than
@@ -110,11 +110,11 @@ def under_epochs(group: list[Rows], epochs: Sequence[Rows], dropped: Counter[str
         cells = rows.numbers.copy()
         cells[:, EPOCH], cells[:, EPOCHS] = epoch[own], said[inside[own], LAST]
         kind = "batch" if rows.form.kind == "pair" else rows.form.kind
-        found.append(Rows(rows.form._replace(kind=kind), rows.line, cells))
+        found.append(FormRows(rows.form._replace(kind=kind), rows.line, cells))
     return found
 
 
-def bars_of_evaluations(rows: Sequence[Rows], found: TextRows) -> list[Rows]:
+def bars_of_evaluations(rows: Sequence[FormRows], found: TextRows) -> list[FormRows]:
     """Rows of i/N, without an epoch, in the phase that was said last, where that is an evaluation for all of one N.
 
     There is another N for which it is not, and either the lines of the two alternate, or what says the phase is a line
@@ -149,13 +149,13 @@ def bars_of_evaluations(rows: Sequence[Rows], found: TextRows) -> list[Rows]:
             fields = tuple(f._replace(name=in_phase(f.name, word)) for f in r.form.fields)
             form = r.form._replace(kind="pair", phase=word, fields=fields, like=f"{word} #/#…")
             part = only(r, inside & (own == word))
-            done.append(Rows(form, part.line, part.numbers))
+            done.append(FormRows(form, part.line, part.numbers))
         if (~inside).any():
             done.append(only(r, ~inside))
     return done
 
 
-def main_length(group: Sequence[Rows]) -> float:
+def main_length(group: Sequence[FormRows]) -> float:
     """Of nameless i/N the N whose first and last line are farthest apart."""
     line, numbers = in_order(group)
     lengths, low, high = spans(line, numbers)

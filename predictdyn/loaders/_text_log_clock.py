@@ -27,7 +27,7 @@ from predictdyn.loaders._text_log_bars import (
 from predictdyn.loaders._text_log_forms import whole_run
 from predictdyn.loaders._text_log_names import EVALUATIONS
 from predictdyn.loaders._text_log_results import INNER, Ruler, ends_of_counters, ends_of_loops, placed
-from predictdyn.loaders._text_log_rows import Rows, TextRows, only
+from predictdyn.loaders._text_log_rows import FormRows, TextRows, only
 
 # Reasons for which lines are left out.
 BEFORE = "line(s) with a step dropped before the first one whose form recurs"
@@ -44,9 +44,9 @@ MOST_SHORT = 10  # lines of a nameless counter between two falls, on average: fe
 
 
 class Timed(NamedTuple):
-    """Rows with the ``step`` (n,) of each on the clock of the run."""
+    """FormRows with the ``step`` (n,) of each on the clock of the run."""
 
-    rows: Rows
+    rows: FormRows
     step: np.ndarray
 
 
@@ -123,38 +123,38 @@ def _without_best(timed: Timed, dropped: Counter[str]) -> Timed:
     dropped[AGAIN_BEST] += len(rows.line)
     kept = [i for i in range(len(names)) if i not in again]
     form = rows.form._replace(fields=tuple(rows.form.fields[i] for i in kept))
-    return Timed(Rows(form, rows.line, rows.numbers[:, [0, 1, 2, 3, *(4 + i for i in kept)]]), step)
+    return Timed(FormRows(form, rows.line, rows.numbers[:, [0, 1, 2, 3, *(4 + i for i in kept)]]), step)
 
 
-def _epochs_from_0(rows: Rows) -> bool:
+def _epochs_from_0(rows: FormRows) -> bool:
     return rows.form.kind == "epoch" and bool((rows.numbers[:, STEP] == 0).any())
 
 
-def _by_clock(rows: Sequence[Rows]) -> dict[str, list[Rows]]:
-    groups: dict[str, list[Rows]] = defaultdict(list)
+def _by_clock(rows: Sequence[FormRows]) -> dict[str, list[FormRows]]:
+    groups: dict[str, list[FormRows]] = defaultdict(list)
     for each in rows:
         groups[f"{each.form.kind} {each.form.clock}"].append(each)
     return groups
 
 
-def _counting(found: Sequence[Rows], dropped: Counter[str]) -> list[Rows]:
+def _counting(found: Sequence[FormRows], dropped: Counter[str]) -> list[FormRows]:
     """The rows of the log that count, without source code before it; bars as ends of epochs, or as i/N without any."""
     bars = [rows for rows in found if rows.form.kind == "bar"]
     rest = [rows for rows in found if rows.form.kind != "bar"]
     # With a bar below, one line with an epoch is enough.
     heads = [rows for rows in rest if bars and rows.form.kind == "epoch" and not rows.form.fields]
     if bars and not heads:
-        rest += [Rows(rows.form._replace(kind="pair"), rows.line, rows.numbers) for rows in bars]
+        rest += [FormRows(rows.form._replace(kind="pair"), rows.line, rows.numbers) for rows in bars]
     kept = _of_the_log([rows for rows in rest if all(rows is not head for head in heads)], dropped)
     ended = ends_of_epochs(bars, heads, dropped) if heads else []
     return _whole([*_nameless(kept, dropped), *heads, *ended], dropped)
 
 
-def _of_the_log(found: Sequence[Rows], dropped: Counter[str]) -> list[Rows]:
+def _of_the_log(found: Sequence[FormRows], dropped: Counter[str]) -> list[FormRows]:
     """Of every clock the lines from the first one on whose form recurs with another step."""
     kept = []
     for group in _by_clock(found).values():
-        forms: dict[tuple[str, ...], list[Rows]] = defaultdict(list)
+        forms: dict[tuple[str, ...], list[FormRows]] = defaultdict(list)
         for rows in group:
             forms[tuple(field.name for field in rows.form.fields)].append(rows)
         recur = {names for names, same in forms.items() if _goes_on(same)}
@@ -170,13 +170,13 @@ def _of_the_log(found: Sequence[Rows], dropped: Counter[str]) -> list[Rows]:
     return [rows for rows in kept if len(rows.line)]
 
 
-def _goes_on(rows: Sequence[Rows]) -> bool:
+def _goes_on(rows: Sequence[FormRows]) -> bool:
     """Whether lines have two different steps (or epochs)."""
     numbers = np.nan_to_num(np.concatenate([each.numbers[:, [STEP, EPOCH]] for each in rows]), nan=-1)
     return bool((numbers != numbers[0]).any())
 
 
-def _nameless(found: Sequence[Rows], dropped: Counter[str]) -> list[Rows]:
+def _nameless(found: Sequence[FormRows], dropped: Counter[str]) -> list[FormRows]:
     """Without the rows of a nameless number that is no clock: it goes back, and not to its first, or all the time."""
     own = [rows for rows in found if rows.form.kind == "step" and rows.form.clock == "#"]
     if not own:
@@ -197,7 +197,7 @@ def _nameless(found: Sequence[Rows], dropped: Counter[str]) -> list[Rows]:
     return [rows for rows in found if all(rows is not each for each in own)]
 
 
-def _whole(found: Sequence[Rows], dropped: Counter[str]) -> list[Rows]:
+def _whole(found: Sequence[FormRows], dropped: Counter[str]) -> list[FormRows]:
     """The rows whose step is a whole number, or whose epoch is any."""
     kept = []
     for rows in found:
@@ -209,11 +209,11 @@ def _whole(found: Sequence[Rows], dropped: Counter[str]) -> list[Rows]:
     return kept
 
 
-def _apart(rows: Sequence[Rows]) -> tuple[list[Rows], list[Rows]]:
-    """Rows that count the run, and those that may count inside an evaluation, if there are some of both."""
+def _apart(rows: Sequence[FormRows]) -> tuple[list[FormRows], list[FormRows]]:
+    """FormRows that count the run, and those that may count inside an evaluation, if there are some of both."""
     whole = any(whole_run(r.form.clock) for r in rows)
 
-    def may_be_inner(r: Rows) -> bool:
+    def may_be_inner(r: FormRows) -> bool:
         beside = whole and r.form.kind == "step" and not whole_run(r.form.clock)
         return r.form.kind != "epoch" and (r.form.phase in EVALUATIONS or beside)
 
@@ -221,7 +221,7 @@ def _apart(rows: Sequence[Rows]) -> tuple[list[Rows], list[Rows]]:
     return (main, [r for r in rows if may_be_inner(r)]) if main else (list(rows), [])
 
 
-def _all_stepped(rows: Sequence[Rows], first: float, dropped: Counter[str]) -> tuple[list[Timed], Plans]:
+def _all_stepped(rows: Sequence[FormRows], first: float, dropped: Counter[str]) -> tuple[list[Timed], Plans]:
     timed: list[Timed] = []
     plans: Plans = []
     for kind in ("step", "batch", "pair"):
@@ -233,8 +233,8 @@ def _all_stepped(rows: Sequence[Rows], first: float, dropped: Counter[str]) -> t
 
 
 def _beside(
-    inner: Sequence[Rows], timed: list[Timed], plans: Plans, first: float, dropped: Counter[str]
-) -> tuple[list[Rows], list[Timed], Plans]:
+    inner: Sequence[FormRows], timed: list[Timed], plans: Plans, first: float, dropped: Counter[str]
+) -> tuple[list[FormRows], list[Timed], Plans]:
     """Named steps of an evaluation that stand where the run does are steps of the run."""
     named = [rows for rows in inner if rows.form.kind == "step"]
     rest = [rows for rows in inner if rows.form.kind != "step"]
@@ -257,7 +257,7 @@ def _line_and_step(timed: Sequence[Timed]) -> tuple[np.ndarray, np.ndarray]:
     return line[order], np.concatenate([t.step for t in timed])[order]
 
 
-def _stepped(group: list[Rows], kind: str, first: float, dropped: Counter[str]) -> tuple[list[Timed], Plans]:
+def _stepped(group: list[FormRows], kind: str, first: float, dropped: Counter[str]) -> tuple[list[Timed], Plans]:
     """The rows of one clock with their steps, and (line, planned length) where one is said."""
     if kind == "pair":
         group = _main_counter(group, dropped)
@@ -294,7 +294,7 @@ def _begins_again(numbers: np.ndarray) -> bool:
     return bool(rises.any()) and bool((np.diff(numbers[:, STEP])[rises] <= 0).all())
 
 
-def _main_counter(group: list[Rows], dropped: Counter[str]) -> list[Rows]:
+def _main_counter(group: list[FormRows], dropped: Counter[str]) -> list[FormRows]:
     """Of nameless i/N without an epoch those of the main N, and those with names that lie wholly before or after it."""
     bare = [rows for rows in group if rows.form.epoch < 0]
     if not bare:
@@ -316,7 +316,7 @@ def _main_counter(group: list[Rows], dropped: Counter[str]) -> list[Rows]:
 
 
 def _with_epochs(
-    timed: list[Timed], plans: Plans, epochs: list[Rows], dropped: Counter[str]
+    timed: list[Timed], plans: Plans, epochs: list[FormRows], dropped: Counter[str]
 ) -> tuple[list[Timed], Plans, bool]:
     """Lines that have only an epoch: at the last step before them, or, where no steps are counted, at the epoch.
 
@@ -341,12 +341,12 @@ def _with_epochs(
             fields = (f._replace(name=f"{f.name}_epoch") if f.name in names else f for f in form.fields)
             numbers = rows.numbers[known].copy()
             numbers[:, [EPOCH, EPOCHS]] = numbers[:, [STEP, LAST]]
-            kept = Rows(form._replace(fields=tuple(fields)), rows.line[known], numbers)
+            kept = FormRows(form._replace(fields=tuple(fields)), rows.line[known], numbers)
             timed.append(Timed(kept, step[place[known]]))
     return timed, plans, False
 
 
-def _stepping(timed: Sequence[Timed], line: np.ndarray, step: np.ndarray, epochs: Sequence[Rows]) -> bool:
+def _stepping(timed: Sequence[Timed], line: np.ndarray, step: np.ndarray, epochs: Sequence[FormRows]) -> bool:
     """Whether steps are the clock: they have metrics, or there are no epochs, or steps go on between these."""
     if not timed or any(t.rows.form.fields for t in timed):
         return bool(timed)
@@ -367,8 +367,8 @@ def _ruler(timed: Sequence[Timed], *, by_epoch: bool) -> Ruler:
 
 
 def _below(
-    timed: Sequence[Timed], inner: Sequence[Rows], blocks: Sequence[Rows], ruler: Ruler, dropped: Counter[str]
-) -> tuple[list[Timed], np.ndarray, list[Rows]]:
+    timed: Sequence[Timed], inner: Sequence[FormRows], blocks: Sequence[FormRows], ruler: Ruler, dropped: Counter[str]
+) -> tuple[list[Timed], np.ndarray, list[FormRows]]:
     """Lines of blocks with the step of the line above their block, the lines that have a block below, other blocks.
 
     Blocks below a counter inside an evaluation are running values, but below its end (Composer) they are results.

@@ -56,7 +56,7 @@ class Field(NamedTuple):
     scale: str
 
 
-class Form(NamedTuple):
+class LineForm(NamedTuple):
     """Which slot holds what, -1 for none: the step, the last step, the epoch, the last epoch, and the fields.
 
     ``clock`` is the name before the step. ``kind`` says what counts: "step", "batch" (within an epoch), "pair" (a
@@ -75,7 +75,7 @@ class Form(NamedTuple):
     like: str = ""
 
 
-def form_of(skeleton: str, *, counting: bool = False) -> Form | None:
+def form_of(skeleton: str, *, counting: bool = False) -> LineForm | None:
     r"""The form of a line without its numbers; None where it counts nothing and has no number with a name.
 
     With ``counting`` lines that count nothing have none.
@@ -107,7 +107,7 @@ def like(skeleton: str) -> str:
     return said if len(said) <= MOST_LIKE else f"{said[:MOST_LIKE].rstrip()} …"
 
 
-def _in_block(skeleton: str) -> Form | None:
+def _in_block(skeleton: str) -> LineForm | None:
     """The form of an indented line with one name and one number, as stand below a line that counts steps."""
     found = _BLOCK.fullmatch(skeleton)
     if not found:
@@ -115,7 +115,7 @@ def _in_block(skeleton: str) -> Form | None:
     first, _, rest = found[1].strip().partition(" ")
     said = rest if first.lower() in PHASES and "/" in rest else found[1].strip()  # Train metrics/train/loss
     field = Field(said.replace(" ", "_"), 0, -1, UNITS.get(found[2], ""))
-    return Form("", "block", -1, -1, -1, -1, (field,), like=like(skeleton))
+    return LineForm("", "block", -1, -1, -1, -1, (field,), like=like(skeleton))
 
 
 class _Slots(NamedTuple):
@@ -145,7 +145,7 @@ def _slots(skeleton: str) -> _Slots:
     return _Slots(pieces, names, over, [i for i in slots if i not in joined and i - 1 not in over])
 
 
-def _counting(skeleton: str) -> Form | None:
+def _counting(skeleton: str) -> LineForm | None:
     if not _CLOCKISH.search(skeleton):
         return None
     pieces, names, over, free = slots = _slots(skeleton)
@@ -180,7 +180,7 @@ def _counting(skeleton: str) -> Form | None:
     aside = fields and phase in EVALUATIONS
     said = like(skeleton) if lost else f"{like(SLOT.join(pieces[: step + 1]))}#…" if aside else ""
     last, epochs = over.get(step, -1), over.get(epoch, -1)
-    return Form(f"{names[step] or ''}{sign}#", kind, step, last, epoch, epochs, fields, phase, said)
+    return LineForm(f"{names[step] or ''}{sign}#", kind, step, last, epoch, epochs, fields, phase, said)
 
 
 def _named_before(text: str) -> str | None:
@@ -276,7 +276,7 @@ def _is_average(pieces: list[str], i: int, before: Field) -> bool:
     return before.slot == i - 1 and before.over < 0 and after_unit(pieces[i]).strip() == "("
 
 
-def _result(skeleton: str) -> Form | None:
+def _result(skeleton: str) -> LineForm | None:
     r"""The form of a line with names and numbers that counts nothing; its phase, if it says one, is in front.
 
     A word and a blank are a name only if it is one of a result: "saved 5 files" has none.
@@ -295,7 +295,7 @@ def _result(skeleton: str) -> Form | None:
             kept.append(i)
     said = slots._replace(names=[name and _phase_first(_head(slots, i) or name) for i, name in enumerate(names)])
     fields = _fields(said, kept)
-    return Form("", "result", -1, -1, -1, -1, fields, like=like(skeleton)) if fields else None
+    return LineForm("", "result", -1, -1, -1, -1, fields, like=like(skeleton)) if fields else None
 
 
 def _head(slots: _Slots, i: int) -> str | None:

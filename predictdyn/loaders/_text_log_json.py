@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from predictdyn.loaders._json_rows import flat, json_number
-from predictdyn.loaders._text_log_forms import BATCHES, EPOCHS, STEPS, WHOLE_RUN, Field, Form, like
+from predictdyn.loaders._text_log_forms import BATCHES, EPOCHS, STEPS, WHOLE_RUN, Field, LineForm, like
 from predictdyn.loaders._text_log_names import EVALUATIONS, in_phase, phase_of
 
 _NUMBER = re.compile(r"[-+]?(?:(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?|(?i:nan|inf(?:inity)?))", re.ASCII)
@@ -29,7 +29,7 @@ def is_json_lines(text: str) -> bool:
     return lines[0].lstrip().startswith("{") and all(_object(line.strip()) is not None for line in lines)
 
 
-def json_rows(lines: list[str]) -> Iterator[tuple[Form, list[int], np.ndarray]]:
+def json_rows(lines: list[str]) -> Iterator[tuple[LineForm, list[int], np.ndarray]]:
     """The lines (n,) that end in a JSON object, by form, with their numbers (n, 4 + fields); they are blanked.
 
     The step is ``num_updates`` or ``global_step``, else ``step``, else what `_text_log_forms.STEPS` names; text that is
@@ -39,7 +39,7 @@ def json_rows(lines: list[str]) -> Iterator[tuple[Form, list[int], np.ndarray]]:
     >>> [(form.fields[0].name, places, numbers[0, [0, 4]].tolist()) for form, places, numbers in json_rows(lines)]
     [('val/loss', [0], [100.0, 5.2])]
     """
-    found: dict[Form, tuple[list[int], list[list[float]]]] = {}
+    found: dict[LineForm, tuple[list[int], list[list[float]]]] = {}
     layouts: dict[tuple[str, ...], _Layout] = {}
     for place, line in enumerate(lines):
         at = line.find('{"')
@@ -73,7 +73,7 @@ def _object(text: str) -> Mapping[str, object] | None:
 class _Layout(NamedTuple):
     """Where the numbers of a record go: the keys of its step and its epoch ("": none), and those of its metrics."""
 
-    form: Form
+    form: LineForm
     step: str
     epoch: str
     names: list[str]
@@ -96,7 +96,7 @@ def _layout(before: str, record: Mapping[str, object], cells: Mapping[str, float
     phase = phase_of(f"{before} {step}".replace("_", " "))
     said = like(f'{before}{{"{next(iter(record), "")}": …}}') if not kind or phase in EVALUATIONS else ""
     clock = f"{step.rpartition('_')[2] if WHOLE_RUN.fullmatch(step.lower()) else step}:#" if step else ""
-    form = Form(clock, kind or "result", 0 if kind else -1, -1, 1 if epoch else -1, -1, fields, phase, said)
+    form = LineForm(clock, kind or "result", 0 if kind else -1, -1, 1 if epoch else -1, -1, fields, phase, said)
     return _Layout(form, step, epoch, names)
 
 

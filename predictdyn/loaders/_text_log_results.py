@@ -11,7 +11,7 @@ import numpy as np
 from predictdyn.loaders._facts import is_clock
 from predictdyn.loaders._text_log_forms import Field
 from predictdyn.loaders._text_log_names import EVALUATIONS, is_outcome, says_phase
-from predictdyn.loaders._text_log_rows import Rows, only
+from predictdyn.loaders._text_log_rows import FormRows, only
 
 MOST_SAID = 3  # skeletons of lines that are named, the rest is counted together
 # Reasons for which lines are left out.
@@ -38,13 +38,13 @@ class Ruler(NamedTuple):
 
 
 class Placed(NamedTuple):
-    """Rows without a counter, with the ``step`` (n,) of each."""
+    """FormRows without a counter, with the ``step`` (n,) of each."""
 
-    rows: Rows
+    rows: FormRows
     step: np.ndarray
 
 
-def ends_of_loops(loops: Sequence[Rows], ruler: Ruler, dropped: Counter[str]) -> list[Rows]:
+def ends_of_loops(loops: Sequence[FormRows], ruler: Ruler, dropped: Counter[str]) -> list[FormRows]:
     """What counters inside evaluations (``Test: [10/16]``) say of the whole of it; their running values are counted.
 
     A loop ends where its counter falls, or the run goes on. Its last line holds the result if it is the only one, and
@@ -76,7 +76,7 @@ def ends_of_loops(loops: Sequence[Rows], ruler: Ruler, dropped: Counter[str]) ->
     return kept
 
 
-def ends_of_counters(loops: Sequence[Rows], ruler: Ruler) -> np.ndarray:
+def ends_of_counters(loops: Sequence[FormRows], ruler: Ruler) -> np.ndarray:
     """The lines (n,) on which counters inside evaluations end: the last of a loop, at i = N or N - 1."""
     ends = [np.empty(0, dtype=int)]
     for group in _by_phase(loops).values():
@@ -85,14 +85,14 @@ def ends_of_counters(loops: Sequence[Rows], ruler: Ruler) -> np.ndarray:
     return np.concatenate(ends)
 
 
-def _by_phase(loops: Sequence[Rows]) -> dict[str, list[Rows]]:
-    groups: dict[str, list[Rows]] = defaultdict(list)
+def _by_phase(loops: Sequence[FormRows]) -> dict[str, list[FormRows]]:
+    groups: dict[str, list[FormRows]] = defaultdict(list)
     for rows in loops:
         groups[rows.form.phase].append(rows)
     return groups
 
 
-def _loops(group: Sequence[Rows], ruler: Ruler) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _loops(group: Sequence[FormRows], ruler: Ruler) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """The lines (n,) of counters in order, i and N of each, and whether a loop begins there."""
     line = np.concatenate([rows.line for rows in group])
     order = np.argsort(line, kind="stable")
@@ -103,18 +103,18 @@ def _loops(group: Sequence[Rows], ruler: Ruler) -> tuple[np.ndarray, np.ndarray,
     return line, count, last, begins
 
 
-def _at(line: np.ndarray, rows: Rows) -> np.ndarray:
+def _at(line: np.ndarray, rows: FormRows) -> np.ndarray:
     return np.searchsorted(line, rows.line)
 
 
-def _with(rows: Rows, fields: Sequence[int]) -> Rows:
+def _with(rows: FormRows, fields: Sequence[int]) -> FormRows:
     form = rows.form._replace(kind="result", fields=tuple(rows.form.fields[i] for i in fields))
-    return Rows(form, rows.line, rows.numbers[:, [0, 1, 2, 3, *(4 + i for i in fields)]])
+    return FormRows(form, rows.line, rows.numbers[:, [0, 1, 2, 3, *(4 + i for i in fields)]])
 
 
 def placed(
-    results: Sequence[Rows],
-    loops: Sequence[Rows],
+    results: Sequence[FormRows],
+    loops: Sequence[FormRows],
     ruler: Ruler,
     phases: Mapping[str, np.ndarray],
     dropped: Counter[str],
@@ -126,7 +126,7 @@ def placed(
     said between it and the line above that counts, or by that line, if it says nothing else. Without any the names stay
     as they are, unless lines that count have the same. ``loops`` are ends of evaluations: a line below them goes first.
     """
-    ready: list[Rows] = []
+    ready: list[FormRows] = []
     unread: Counter[str] = Counter()
     for rows in results:
         if len(ruler.line) and rows.line[-1] > ruler.line[0]:
@@ -142,8 +142,8 @@ def placed(
 
 
 def _readable(
-    rows: Rows, ruler: Ruler, phases: Mapping[str, np.ndarray], unread: Counter[str], dropped: Counter[str]
-) -> list[Rows]:
+    rows: FormRows, ruler: Ruler, phases: Mapping[str, np.ndarray], unread: Counter[str], dropped: Counter[str]
+) -> list[FormRows]:
     """Rows of one form, apart by their phase; what is left out is counted."""
     names = [field.name for field in rows.form.fields]
     outcome = any(is_outcome(name) for name in names)
@@ -175,8 +175,8 @@ def _readable(
     return ready
 
 
-def _named(rows: Rows, fields: tuple[Field, ...]) -> Rows:
-    return Rows(rows.form._replace(fields=fields), rows.line, rows.numbers)
+def _named(rows: FormRows, fields: tuple[Field, ...]) -> FormRows:
+    return FormRows(rows.form._replace(fields=fields), rows.line, rows.numbers)
 
 
 def _told(line: np.ndarray, ruler: Ruler, phases: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -193,8 +193,8 @@ def _told(line: np.ndarray, ruler: Ruler, phases: Mapping[str, np.ndarray]) -> n
     return told
 
 
-def _once(ready: Sequence[Rows], ruler: Ruler, dropped: Counter[str]) -> list[Placed]:
-    """Rows with their steps; of names that come more than once below one step only the first, if that is rare."""
+def _once(ready: Sequence[FormRows], ruler: Ruler, dropped: Counter[str]) -> list[Placed]:
+    """FormRows with their steps; of names that come more than once below one step only the first, if that is rare."""
     columns: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for k, rows in enumerate(ready):
         for i, field in enumerate(rows.form.fields):

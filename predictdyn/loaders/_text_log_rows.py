@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from predictdyn.loaders._text_log_forms import Form, form_of
+from predictdyn.loaders._text_log_forms import LineForm, form_of
 from predictdyn.loaders._text_log_json import json_rows
 from predictdyn.loaders._text_log_names import SLOT, is_outcome, phase_of, says_phase, split
 from predictdyn.loaders._text_log_tables import may_hold_tables, without_tables
@@ -35,17 +35,17 @@ class Matcher(NamedTuple):
     """What finds the numbers of a form in a line: ``column`` says in which group of ``regex`` a slot is."""
 
     regex: re.Pattern[str]
-    form: Form
+    form: LineForm
     column: dict[int, int]
 
 
-class Rows(NamedTuple):
+class FormRows(NamedTuple):
     """All lines of one form: ``line`` (n,) from 0, ``numbers`` of step, last, epoch, epochs, fields (n, 4 + fields).
 
     NaN stands for what the form does not have.
     """
 
-    form: Form
+    form: LineForm
     line: np.ndarray
     numbers: np.ndarray
 
@@ -58,7 +58,7 @@ class TextRows(NamedTuple):
     lines that were not looked at (`_one_by_one`).
     """
 
-    rows: list[Rows]
+    rows: list[FormRows]
     phases: dict[str, np.ndarray]
     titles: np.ndarray
     cut: int
@@ -66,9 +66,9 @@ class TextRows(NamedTuple):
     unread: int
 
 
-def only(rows: Rows, chosen: np.ndarray) -> Rows:
+def only(rows: FormRows, chosen: np.ndarray) -> FormRows:
     """Some rows of a form, by their places or a mask (n,)."""
-    return Rows(rows.form, rows.line[chosen], rows.numbers[chosen])
+    return FormRows(rows.form, rows.line[chosen], rows.numbers[chosen])
 
 
 def rows_of(text: str) -> TextRows:
@@ -80,11 +80,11 @@ def rows_of(text: str) -> TextRows:
     >>> [(rows.line.tolist(), rows.numbers[:, [0, 4]].tolist()) for rows in rows_of("s:0 trl:9.5\ns:1 trl:8.5\n").rows]
     [([0, 1], [[0.0, 9.5], [1.0, 8.5]])]
     """
-    found: dict[Form, list[tuple[np.ndarray, np.ndarray]]] = {}
+    found: dict[LineForm, list[tuple[np.ndarray, np.ndarray]]] = {}
     phases: dict[str, list[np.ndarray]] = {}
     titles: list[np.ndarray] = [np.empty(0, dtype=int)]
     known: dict[bytes, list[Matcher] | None] = {}
-    forms: dict[tuple[object, ...], Form] = {}
+    forms: dict[tuple[object, ...], LineForm] = {}
     first, cut, over, unread = 0, 0, 0, 0
     for chunk, ends in _chunks(plain(text)):
         lines = chunk.split("\n")
@@ -162,10 +162,10 @@ def _chunks(text: str) -> Iterator[tuple[str, bool]]:
     yield text[start:], True
 
 
-def _in_order(form: Form, parts: list[tuple[np.ndarray, np.ndarray]]) -> Rows:
+def _in_order(form: LineForm, parts: list[tuple[np.ndarray, np.ndarray]]) -> FormRows:
     line, numbers = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.argsort(line, kind="stable")
-    return Rows(form, line[order], numbers[order])
+    return FormRows(form, line[order], numbers[order])
 
 
 def _is_cut(lines: list[str]) -> bool:
@@ -198,7 +198,7 @@ def _alike(lines: list[str]) -> dict[bytes, list[int]]:
 
 def _matched(
     lines: list[str], groups: Mapping[bytes, list[int]], known: dict[bytes, list[Matcher] | None]
-) -> Iterator[tuple[Form, np.ndarray, np.ndarray]]:
+) -> Iterator[tuple[LineForm, np.ndarray, np.ndarray]]:
     """The lines of each form (n,) and their numbers (n, 4 + fields).
 
     Lines without their digits are compared first, since that is quick: those that are the same then have the same form,
@@ -216,14 +216,14 @@ def _matched(
 
 
 def _one_by_one(
-    lines: list[str], places: Sequence[int], forms: dict[tuple[object, ...], Form]
-) -> tuple[list[tuple[Form, np.ndarray, np.ndarray]], int]:
+    lines: list[str], places: Sequence[int], forms: dict[tuple[object, ...], LineForm]
+) -> tuple[list[tuple[LineForm, np.ndarray, np.ndarray]], int]:
     """Lines like no other, those with the same names as one form, and how many of them were not looked at for results.
 
     An expression for each would take longer. ``forms`` are those of the text so far; beyond `MOST_ALONE` only lines
     that count are read.
     """
-    found: dict[Form, tuple[list[int], list[list[float]]]] = {}
+    found: dict[LineForm, tuple[list[int], list[list[float]]]] = {}
     unread = 0
     for place in places:
         skeleton, numbers = split(lines[place])
@@ -246,7 +246,7 @@ def _one_by_one(
 
 def _by_matcher(
     matcher: Matcher, lines: list[str], places: list[int]
-) -> Generator[tuple[Form, np.ndarray, np.ndarray], None, list[int]]:
+) -> Generator[tuple[LineForm, np.ndarray, np.ndarray], None, list[int]]:
     """Gives the lines that an expression matches, if any, and returns the others."""
     chosen = [lines[place] for place in places]
     cells = matcher.regex.findall("\n".join(chosen))

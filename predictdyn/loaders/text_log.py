@@ -54,7 +54,7 @@ def load(path: Path | str, **options: object) -> Curves:
 
     **Other forms.** Indented lines of one name and number below a line with a step belong to it (OLMo, Composer). Lines
     of results without a counter take the step of the line above and the phase that was said last
-    (`_text_log_results.placed`). Rows below a line of names, and boxes, are read as tables
+    (`_text_log_results.placed`). FormRows below a line of names, and boxes, are read as tables
     (`_text_log_tables.without_tables`), and so are JSON objects at the end of a line (`_text_log_json.json_rows`).
 
     **What is left out** is counted: a last line that is cut short, lines of a second progress bar, running values of
