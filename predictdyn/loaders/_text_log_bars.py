@@ -10,7 +10,7 @@ import numpy as np
 from predictdyn.loaders._text_log_names import EVALUATIONS, in_phase
 from predictdyn.loaders._text_log_rows import FormRows, TextRows, only
 
-STEP, LAST, EPOCH, EPOCHS = range(4)  # columns of FormRows.numbers
+STEP, LAST, EPOCH, EPOCHS = range(4)  # columns of `FormRows.numbers`
 STROKES = "line(s) of progress bars within an epoch left out (running values; the end of each epoch is kept)"
 OTHER = "line(s) of another counter (a progress bar of something else) dropped"
 

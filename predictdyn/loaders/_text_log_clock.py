@@ -44,7 +44,7 @@ MOST_SHORT = 10  # lines of a nameless counter between two falls, on average: fe
 
 
 class Timed(NamedTuple):
-    """FormRows with the ``step`` (n,) of each on the clock of the run."""
+    """Rows with the ``step`` (n,) of each on the clock of the run."""
 
     rows: FormRows
     step: np.ndarray
@@ -210,7 +210,7 @@ def _whole(found: Sequence[FormRows], dropped: Counter[str]) -> list[FormRows]:
 
 
 def _apart(rows: Sequence[FormRows]) -> tuple[list[FormRows], list[FormRows]]:
-    """FormRows that count the run, and those that may count inside an evaluation, if there are some of both."""
+    """Rows that count the run, and those that may count inside an evaluation, if there are some of both."""
     whole = any(whole_run(r.form.clock) for r in rows)
 
     def may_be_inner(r: FormRows) -> bool:

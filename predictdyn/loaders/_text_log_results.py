@@ -38,7 +38,7 @@ class Ruler(NamedTuple):
 
 
 class Placed(NamedTuple):
-    """FormRows without a counter, with the ``step`` (n,) of each."""
+    """Rows without a counter, with the ``step`` (n,) of each."""
 
     rows: FormRows
     step: np.ndarray
@@ -194,7 +194,7 @@ def _told(line: np.ndarray, ruler: Ruler, phases: Mapping[str, np.ndarray]) -> n
 
 
 def _once(ready: Sequence[FormRows], ruler: Ruler, dropped: Counter[str]) -> list[Placed]:
-    """FormRows with their steps; of names that come more than once below one step only the first, if that is rare."""
+    """Rows with their steps; of names that come more than once below one step only the first, if that is rare."""
     columns: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for k, rows in enumerate(ready):
         for i, field in enumerate(rows.form.fields):
