@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -114,14 +115,14 @@ def run(name: str, package: Path, place: Path) -> Cost:
     words = [*task.words, "--out", str(out)]
     if task.model:
         words += ["--model", str(place / task.model.replace(" ", "-"))]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(package),
-        "XDG_CACHE_HOME": str(cache),
-        "PREDICTDYN_CACHE": str(cache),
-    }
+    return measured(words, package, place, {**os.environ, "PREDICTDYN_CACHE": str(cache)})
+
+
+def measured(words: Sequence[str], package: Path, place: Path, environment: Mapping[str, str]) -> Cost:
+    """What a command of the package in a folder costs, run in another folder."""
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     command = [sys.executable, "-c", LAUNCH, *words]
+    environment = {**environment, "PYTHONPATH": str(package)}
     done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, check=False)
     wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
