@@ -4,8 +4,8 @@ python benchmarks/growth.py [--runs 100,300,1000,3000] [--commands forecast,back
 
 The runs are those of digits, drawn with replacement and jittered, since there are no 3,000 real ones: each copy has its
 values moved, on the latent scale, by a smooth random path of a tenth of the spread between runs, and its plan (width,
-rate, ...) by three per cent. Copies of one recipe are one family. The forecast is of one run seen to a quarter; the backtest of
-two metrics at one cutoff. Every command is a process of its own; loading and pages are in it.
+rate, ...) by three per cent. Copies of one recipe are one family. The forecast is of one run seen to a quarter; the
+backtest of two metrics at one cutoff. Every command is a process of its own; loading and pages are in it.
 """
 
 from __future__ import annotations
