@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,15 +36,28 @@ class Fitted:
 
     def answer(self, problem: Problem) -> Forecast:
         """Draws of each row of a problem, not coupled: each row's draws are in an order of their own."""
-        return in_units(problem, with_fallback(problem, self.model.latent(problem)))
+        with one_thread():
+            return in_units(problem, with_fallback(problem, self.model.latent(problem)))
 
     def save(self, folder: Path) -> None:
         """Write the history and what was learnt of it into an existing, empty folder, as parquet, JSON and npz."""
         prepare = getattr(self.model, "prepare", None)
         if prepare is not None and len(self.history.points):
-            prepare(self.past, self.seed)
+            with one_thread():
+                prepare(self.past, self.seed)
         write_history(self.history, folder)
         write_learnt(self.past.learnt, folder)
+
+
+def one_thread() -> AbstractContextManager[object]:
+    """Linear algebra in one thread: the matrices are many and small, and threads that wait for work burn the cores.
+
+    It also makes the last digits those of any machine with the same library, whatever its number of cores.
+    """
+    from threadpoolctl import threadpool_limits
+
+    limits: AbstractContextManager[object] = threadpool_limits(1, user_api="blas")
+    return limits
 
 
 def fitted_from(model: Model, folder: Path, seed: int) -> Fitted:
