@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg.lapack import dtrtri
-from scipy.special import gammaln, logsumexp
+from scipy.special import gammaln
 
 from predictdyn.fitting.batched_cholesky import Rows, backward, cholesky, forward
 from predictdyn.forms import BY_NAME
@@ -134,6 +134,16 @@ class _Posterior(NamedTuple):
     log_weight: np.ndarray
 
 
+class _Horizon(NamedTuple):
+    """The process at p knots (p, h): reach of the slope, the level less what it has explained, variance of what the
+    state will have become, and of what is added to it."""
+
+    reach: np.ndarray
+    one: np.ndarray
+    state: np.ndarray
+    added: np.ndarray
+
+
 def grid_for(forms: Bundle, u: np.ndarray, variance: np.ndarray, process: np.ndarray) -> Grid:
     """Everything that does not depend on values: points at u (t,) with relative variances (t,)."""
     points, level, slope, own = _covariances(u - u[0], process)
@@ -146,9 +156,7 @@ def grid_for(forms: Bundle, u: np.ndarray, variance: np.ndarray, process: np.nda
     log_det = 2 * np.log(np.diagonal(root, axis1=1, axis2=2)).sum(axis=1)
     one = whiten.sum(axis=2)
     one_state = tuple((state[a] * one).sum(axis=1)[:, None] for a in range(2))
-    made = [
-        _columns(name, nodes, u, whiten, state, one) for name, nodes in zip(forms.names, forms.nodes, strict=True)
-    ]
+    made = [_columns(name, nodes, u, whiten, state, one) for name, nodes in zip(forms.names, forms.nodes, strict=True)]
     return Grid(process, whiten, state, covariance, log_det, one, one_state, made)  # type: ignore[arg-type]
 
 
@@ -165,22 +173,29 @@ def by_grid(curves: Sequence[Series]) -> Iterator[list[int]]:
 
 def score_nodes(forms: Bundle, grid: Grid, curve: Series, knots: np.ndarray, truth: np.ndarray) -> NodeScores:
     """All nodes on what was seen and, at u = knots (p,), on truths (p,) in the units of z: (k,) each."""
-    weight, density = [], []
+    weight, density, horizon = [], [], _horizon(grid, knots)
     for (name, nodes), columns in zip(zip(*forms, strict=True), grid.forms, strict=True):
         given = _posterior(name, grid, columns, curve)
         there = BY_NAME[name].on_grid(np.exp(knots), nodes)  # (j, m, p)
         each = []
-        for i, knot in enumerate(knots):
+        for i in range(len(knots)):
             at, fixed = _split(name, there[:, None, :, i], curve.unit)
-            location, _, whole = _ahead(grid, columns, given, knot, at)
+            location, _, whole = _ahead(_Horizon(*(part[i][:, None] for part in horizon)), columns, given, at)
             each.append(log_density(truth[i] - fixed - location, whole, given.df))
         density.append(np.mean(each, axis=0).T.ravel())
         weight.append(given.log_weight.T.ravel())
-    return NodeScores(np.concatenate(weight), np.concatenate(density), [size * len(grid.process) for size in forms.sizes])
+    return NodeScores(
+        np.concatenate(weight), np.concatenate(density), [size * len(grid.process) for size in forms.sizes]
+    )
 
 
 def sample_nodes(
-    forms: Bundle, grid: Grid, curve: Series, knots: np.ndarray, uniforms: np.ndarray, log_prior: np.ndarray | None = None
+    forms: Bundle,
+    grid: Grid,
+    curve: Series,
+    knots: np.ndarray,
+    uniforms: np.ndarray,
+    log_prior: np.ndarray | None = None,
 ) -> list[SampledNodes]:
     """For each form, forecasts at u = knots (p,) by nodes drawn at ``uniforms`` (s,) of their cumulated weight.
 
@@ -193,7 +208,7 @@ def sample_nodes(
     >>> round(float(found[0].location[0, 0]), 2)
     -0.3
     """
-    h, start, found = len(grid.process), 0, []
+    h, start, found, horizon = len(grid.process), 0, [], _horizon(grid, knots)
     for (name, nodes), columns in zip(zip(*forms, strict=True), grid.forms, strict=True):
         given = _posterior(name, grid, columns, curve)
         prior = 0.0 if log_prior is None else log_prior[start : (start := start + h * len(nodes))]
@@ -203,12 +218,15 @@ def sample_nodes(
         there = BY_NAME[name].on_grid(np.exp(knots), nodes[used])[:, place].swapaxes(1, 2)  # (j, p, s)
         at, fixed = _split(name, np.ascontiguousarray(there), curve.unit)
         drawn = _at_nodes(given, node, (h, len(nodes)))
-        location, known, whole = _ahead(grid, _of_nodes(columns, node), drawn, knots[:, None], at, node[0])
+        then = _Horizon(*(part[:, node[0]] for part in horizon))
+        location, known, whole = _ahead(then, _of_nodes(columns, node), drawn, at)
         found.append(SampledNodes(location + fixed, known, whole, given.df, mass, evidence))
     return found
 
 
-def drawn_at(log_weight: np.ndarray, uniforms: np.ndarray, log_prior: np.ndarray | float) -> tuple[np.ndarray, float, float]:
+def drawn_at(
+    log_weight: np.ndarray, uniforms: np.ndarray, log_prior: np.ndarray | float
+) -> tuple[np.ndarray, float, float]:
     """Nodes (s,) at uniforms (s,) of the cumulated weight (k,) times prior, its log mass, and the log mean weight.
 
     A weight that is no number counts as none; where no node has any, all have the same.
@@ -217,14 +235,20 @@ def drawn_at(log_weight: np.ndarray, uniforms: np.ndarray, log_prior: np.ndarray
     [0, 2, 2]
     """
     weight = np.where(np.isnan(log_weight), -np.inf, log_weight)
-    total = logsumexp(weight)
+    total = _log_sum(weight)
     if not np.isfinite(total):
         weight, total = np.zeros(len(weight)), np.log(len(weight))
     evidence = float(total - np.log(len(weight)))
     tilted = weight - total + log_prior
-    mass = float(logsumexp(tilted))
+    mass = _log_sum(tilted)
     upto = np.cumsum(np.exp(tilted - mass))
     return np.searchsorted(upto, uniforms * upto[-1]).clip(0, len(upto) - 1), mass, evidence
+
+
+def _log_sum(log_weight: np.ndarray) -> float:
+    """ln of the sum of weights; NaN where none is a number."""
+    top = float(log_weight.max())
+    return top + float(np.log(np.exp(log_weight - top).sum())) if np.isfinite(top) else np.nan
 
 
 def log_density(off: np.ndarray, square: np.ndarray, df: float | np.ndarray) -> np.ndarray:
@@ -245,7 +269,9 @@ def noise_of(z: np.ndarray) -> float:
     return max(float(np.sqrt((second**2).sum() / max(len(second), 1) / 6)), FLOOR)
 
 
-def _covariances(since: np.ndarray, process: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[np.ndarray, ...]]:
+def _covariances(
+    since: np.ndarray, process: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[np.ndarray, ...]]:
     """Of the process at points that lie ``since`` (t,) after the first, where it is zero and its slope is stationary.
 
     All points (h, t, t); points with the last level (h, t) and the last slope (h, t); the last state ll, ls, ss (h,).
@@ -342,37 +368,28 @@ def _at_nodes(given: _Posterior, node: tuple[np.ndarray, np.ndarray], size: tupl
     )
 
 
-def _ahead(
-    grid: Grid,
-    columns: Columns,
-    given: _Posterior,
-    d: np.ndarray | float,
-    at: list[np.ndarray],
-    hyper: np.ndarray | None = None,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """At d in ln x after the last point, where the columns are ``at``: location, known and whole variance.
-
-    Of all nodes (h, m), or of those of the process at ``hyper`` (s,) and a d (p, 1): (p, s).
-    """
-    some = np.s_[:, None] if hyper is None else hyper
-    diffusion, speed, kappa = (part[some] for part in grid.process.T)
-    ll, ls, ss = (part[some] for part in grid.covariance)
-    one_level, one_slope = (part if hyper is None else part[hyper, 0] for part in grid.one_state)
-    reach = -np.expm1(-kappa * d) / kappa
-    location = given.level + reach * given.slope + given.coefficient[0]
-    rest = [1.0 - one_level - reach * one_slope]
-    for i, column in enumerate(at):
-        location = location + column * given.coefficient[i + 1]
-        rest.append(column - columns.level[i] - reach * columns.slope[i])
-    known = ll + 2 * reach * ls + reach**2 * ss + sum(part**2 for part in forward(given.root, rest))
-    whole = known + _new(kappa, speed, diffusion, d) + 1.0
-    return location, known * given.variance, whole * given.variance
-
-
-def _new(kappa: np.ndarray, speed: np.ndarray, diffusion: np.ndarray, d: np.ndarray | float) -> np.ndarray:
-    """Variance of the level that the process adds over d in ln x."""
-    x = kappa * d
+def _horizon(grid: Grid, d: np.ndarray) -> _Horizon:
+    """The process at d (p,) in ln x after the last point."""
+    diffusion, speed, kappa = grid.process.T
+    ll, ls, ss = grid.covariance
+    x = kappa * d[:, None]
+    reach = -np.expm1(-x) / kappa
     # d - 2B + (1 - a^2)/(2 kappa) cancels to the third order in small steps.
     exact = x + 2 * np.expm1(-x) - np.expm1(-2 * x) / 2
     series = x**3 / 3 - x**4 / 4 + 7 * x**5 / 60
-    return np.asarray(speed**2 / kappa**3 * np.where(x < 0.02, series, exact) + diffusion**2 * d)
+    added = speed**2 / kappa**3 * np.where(x < 0.02, series, exact) + diffusion**2 * d[:, None]
+    one = 1.0 - grid.one_state[0][:, 0] - reach * grid.one_state[1][:, 0]
+    return _Horizon(reach, one, ll + 2 * reach * ls + reach**2 * ss, added)
+
+
+def _ahead(
+    horizon: _Horizon, columns: Columns, given: _Posterior, at: list[np.ndarray]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where the columns are ``at``: location, known and whole variance; all arguments broadcast."""
+    location = given.level + horizon.reach * given.slope + given.coefficient[0]
+    rest = [horizon.one]
+    for i, column in enumerate(at):
+        location = location + column * given.coefficient[i + 1]
+        rest.append(column - columns.level[i] - horizon.reach * columns.slope[i])
+    known = horizon.state + sum(part**2 for part in forward(given.root, rest))
+    return location, known * given.variance, (known + horizon.added + 1.0) * given.variance
