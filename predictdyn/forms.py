@@ -72,7 +72,7 @@ class Form(NamedTuple):
         # As long rows: what a number comes to does not depend on how many others there are.
         long = [np.repeat(shapes[:, i], len(x)) for i in range(len(self.shape))]
         with np.errstate(all="ignore"):
-            found = self.g(np.tile(x, len(shapes)), *long)
+            found = self.g(np.broadcast_to(x, size).ravel(), *long)
         several = found if isinstance(found, tuple) else (found,)
         return np.stack(several).reshape(len(several), *size) if several else np.zeros((0, *size))
 
@@ -121,7 +121,14 @@ def _of_either(name: str) -> Callable[..., Any]:
 
 
 _log, _exp, _log1p, _expm1 = (_of_either(name) for name in ("log", "exp", "log1p", "expm1"))
-_where, _minimum, _maximum, _logaddexp = (_of_either(name) for name in ("where", "minimum", "maximum", "logaddexp"))
+_where, _minimum, _maximum = (_of_either(name) for name in ("where", "minimum", "maximum"))
+
+
+def _logaddexp(a: Array, b: Array) -> Array:
+    """ln(e^a + e^b)."""
+    of = library(a, b)
+    # That of NumPy itself takes five times as long.
+    return np.maximum(a, b) + np.log1p(np.exp(-np.abs(a - b))) if of is np else of.logaddexp(a, b)
 
 
 def _softplus(x: Array) -> Array:

@@ -19,7 +19,7 @@ from predictdyn.forms import Form
 
 STEP = 1e-5  # in u, to either side: third derivatives and rounding both cost ten digits less than a curve has
 LONGEST = 0.3  # step in u
-CONVERGED = 1e-12  # share of the squares that another step promises to take away
+CONVERGED = 1e-7  # share of the squares that another step promises to take away: a thousandth of a standard error
 
 
 class CurveFit(NamedTuple):
@@ -147,9 +147,10 @@ def _descended(form: Form, curve: _Curve, u: np.ndarray, steps: int) -> tuple[np
     """From u (k,) down."""
     point, damping = _point(form, curve, u), 5e-3
     for _ in range(steps if len(u) else 0):
-        if float(_newton(u, point, 0.0) @ point.downhill) <= CONVERGED * point.left:
+        step = _newton(u, point, damping)
+        if damping <= 1 and float(step @ point.downhill) <= CONVERGED * point.left:
             break
-        trial = np.clip(u + np.clip(_newton(u, point, damping), -LONGEST, LONGEST), 0.0, 1.0)
+        trial = np.clip(u + np.clip(step, -LONGEST, LONGEST), 0.0, 1.0)
         there = _point(form, curve, trial)
         better = there.left < point.left
         u, point, damping = (trial, there, 0.2 * damping) if better else (u, point, 8.0 * damping)

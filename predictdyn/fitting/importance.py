@@ -80,10 +80,11 @@ def cloud(form: Form, start: Start, curve: Series, knots: np.ndarray, columns: n
     information = slope @ slope.T / noise + np.diag(prior) + np.eye(k) / WIDEST**2
     root = WIDER * np.linalg.cholesky(_inverse(information))
     nodes = middle + start.normal @ root.T
-    shapes = shape_at(form, expit(nodes))
+    inside = expit(nodes)
+    shapes = shape_at(form, inside)
     off, level = residual(form.on_grid(x, shapes)[0])
     left = (off**2).sum(axis=-1) + FLOOR**2
-    density = -(np.logaddexp(0, -nodes) + np.logaddexp(0, nodes)).sum(axis=-1) + (start.normal**2).sum(axis=-1) / 2
+    density = np.log(np.maximum(inside * expit(-nodes), 1e-300)).sum(axis=-1) + (start.normal**2).sum(axis=-1) / 2
     log_weight = density - 0.5 * n * np.log(left)
     log_weight = np.where(np.isfinite(log_weight), log_weight, -np.inf)
     top = log_weight.max()
