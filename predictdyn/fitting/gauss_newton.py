@@ -140,7 +140,7 @@ def _misfits(form: Form, curve: _Curve, columns: np.ndarray) -> np.ndarray:
         return np.full(columns.shape[1], (values**2).sum())
     gram = np.einsum("jmt,lmt->mjl", free, free) + 1e-10 * total * np.eye(len(free))
     cross = np.einsum("jmt,t->mj", free, values)
-    return np.asarray((values**2).sum() - (cross * np.linalg.solve(gram, cross[..., None])[..., 0]).sum(axis=1))
+    return np.asarray((values**2).sum() - (cross * _solved(gram, cross[..., None])[..., 0]).sum(axis=1))
 
 
 def _descended(form: Form, curve: _Curve, u: np.ndarray, steps: int) -> tuple[np.ndarray, _Point]:
@@ -169,12 +169,12 @@ def _point(form: Form, curve: _Curve, u: np.ndarray) -> _Point:
         gap = np.array([1 / curve.unit])
     else:
         gram = free @ free.T + 1e-12 * total * np.eye(len(free))
-        gap = np.linalg.solve(gram, free @ values) if len(free) else np.zeros(0)
+        gap = _solved(gram, free @ values) if len(free) else np.zeros(0)
     residual = values - gap @ free
     moved = np.einsum("j,kjt->kt", gap, slopes)
     down = root * (moved - ((moved * weight).sum(axis=-1) / total)[:, None])
     if not form.fixed and len(free):
-        down = down - np.linalg.solve(gram, free @ down.T).T @ free
+        down = down - _solved(gram, free @ down.T).T @ free
     pull = u - 0.5
     return _Point(
         float((residual**2).sum() + curve.force * (pull**2).sum()),
@@ -193,5 +193,13 @@ def _newton(u: np.ndarray, point: _Point, damping: float) -> np.ndarray:
         return step
     matrix = point.curvature[np.ix_(loose, loose)]
     size = matrix.diagonal() * damping + 1e-14 + 1e-15 * matrix.diagonal().max()
-    step[loose] = np.linalg.solve(matrix + np.diag(size), point.downhill[loose])
+    step[loose] = _solved(matrix + np.diag(size), point.downhill[loose])
     return step
+
+
+def _solved(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The solution of a x = b; zero where rounding has made a singular."""
+    try:
+        return np.linalg.solve(a, b)
+    except np.linalg.LinAlgError:
+        return np.zeros(b.shape)

@@ -77,7 +77,9 @@ def cloud(form: Form, start: Start, curve: Series, knots: np.ndarray, columns: n
     slope = root_weight * (moved - ((moved * weight).sum(axis=-1) / total)[:, None])  # (k, t)
     noise = ((residual(best[0])[0] ** 2).sum() + FLOOR**2) / max(n - 1.0, 1.0)
     prior = 2 * expit(middle) * expit(-middle)
-    information = slope @ slope.T / noise + np.diag(prior) + np.eye(k) / WIDEST**2
+    information = slope @ slope.T / noise
+    # Without a slope that is a number the cloud is as wide as it may be.
+    information = np.diag(prior) + np.eye(k) / WIDEST**2 + (information if np.isfinite(information).all() else 0.0)
     root = WIDER * np.linalg.cholesky(_inverse(information))
     nodes = middle + start.normal @ root.T
     inside = expit(nodes)

@@ -157,7 +157,7 @@ def grid_for(forms: Bundle, u: np.ndarray, variance: np.ndarray, process: np.nda
     one = whiten.sum(axis=2)
     one_state = tuple((state[a] * one).sum(axis=1)[:, None] for a in range(2))
     made = [_columns(name, nodes, u, whiten, state, one) for name, nodes in zip(forms.names, forms.nodes, strict=True)]
-    return Grid(process, whiten, state, covariance, log_det, one, one_state, made)  # type: ignore[arg-type]
+    return Grid(process, whiten, state, covariance, log_det, one, one_state, made)
 
 
 _PAIRS = ((0, 0), (0, 1), (1, 1))

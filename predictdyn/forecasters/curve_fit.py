@@ -41,9 +41,14 @@ def average_fit(curve: LatentCurve, progress: np.ndarray, runs: ReferenceRuns) -
     series, zero = standardised(curve)
     # The first knot is the last step seen.
     knots = np.append(0.0, np.log(np.maximum(progress / curve.progress[-1], 1.0)))
-    fits = [fit_form(BY_NAME[name], series, knots) for name in AVERAGED]
-    location = np.stack([_shrunk(one) for one in fits])
-    return np.asarray(zero + series.unit * (_weights([one.evidence for one in fits]) @ location))
+    # What overflows has no weight.
+    with np.errstate(all="ignore"):
+        fits = [fit_form(BY_NAME[name], series, knots) for name in AVERAGED]
+        fits = [one for one in fits if np.isfinite(one.location).all() and np.isfinite(one.known).all()]
+        if not fits:
+            return np.full(len(progress), np.nan)
+        location = np.stack([_shrunk(one) for one in fits])
+        return np.asarray(zero + series.unit * (_weights([one.evidence for one in fits]) @ location))
 
 
 def fit_form(form: Form, curve: Series, knots: np.ndarray) -> FormFit:

@@ -12,7 +12,7 @@ from scipy.special import stdtrit
 from predictdyn.fitting.structural import SampledNodes
 from predictdyn.forecast import DRAWS, Latent, seed_for
 from predictdyn.forecasters._node_model import NodeModel
-from predictdyn.forecasters._node_prior import learned_prior
+from predictdyn.forecasters._node_prior import NodeShares, learned_prior
 from predictdyn.forecasters._series import FEWEST, Standardised, standardised, usable
 from predictdyn.forecasters._spread import Moments, moments_of, smallest_spread
 from predictdyn.problem import LatentCurve, Panel, Problem, Query
@@ -56,16 +56,21 @@ class ModelAverage:
             [one.knots for one in asked],
             [one.prior for one in asked],
         )
-        for i, of_forms in self.model.sample_nodes(self.forms, series, knots, uniforms, priors):
-            rows, one = asked[i].query.rows, asked[i]
-            rng = np.random.default_rng(seed_for(problem.seed, one.query.run, one.metric))
-            z = _mixture(of_forms, self._shares(of_forms), self.shrink, rng)
-            rng = np.random.default_rng(seed_for(problem.seed, one.query.run, one.metric, "floor"))
-            latent = one.made.zero + one.made.series.unit * z + one.floor * rng.standard_normal(DRAWS)
-            finite = np.isfinite(latent).all(axis=1)
-            draws[rows] = np.where(finite[:, None], latent, 0.0)
-            status[rows[~finite]] = "no finite answer: last value"
+        # What overflows is told by the status.
+        with np.errstate(all="ignore"):
+            for i, of_forms in self.model.sample_nodes(self.forms, series, knots, uniforms, priors):
+                rows, latent = asked[i].query.rows, self._drawn(problem.seed, asked[i], of_forms)
+                finite = np.asarray(np.isfinite(latent).all(axis=1))
+                draws[rows] = np.where(finite[:, None], latent, 0.0)
+                status[rows[~finite]] = "no finite answer: last value"
         return Latent(draws, status)
+
+    def _drawn(self, seed: int, one: _Asked, of_forms: Sequence[SampledNodes]) -> np.ndarray:
+        """Latent draws (m, s) of one run and metric."""
+        rng = np.random.default_rng(seed_for(seed, one.query.run, one.metric))
+        z = _mixture(of_forms, self._shares(of_forms), self.shrink, rng)
+        rng = np.random.default_rng(seed_for(seed, one.query.run, one.metric, "floor"))
+        return np.asarray(one.made.zero + one.made.series.unit * z + one.floor * rng.standard_normal(DRAWS))
 
     def _asked(self, problem: Problem, panel: Panel, query: Query, curve: LatentCurve) -> _Asked:
         """One run and metric with all that its draws depend on."""
@@ -74,14 +79,21 @@ class ModelAverage:
         known: Moments = history.once(("context moments", *key), lambda: _moments(context))
         # Runs at about the same progress have the same prior.
         origin = float(np.exp(np.round(4 * np.log(curve.progress[-1])) / 4))
-        prior = history.once(
-            ("node prior", self, *key, origin),
-            lambda: learned_prior(self.model, self.forms, context, origin, self.worth),
-        )
+        prior = history.once(("node prior", self, *key, origin), lambda: self._prior(problem, context, key, origin))
         floor = smallest_spread(known.joined(moments_of(curve.latent)), bounded=panel.scale.bounded)
         # The first knot is the last step seen.
         knots = np.log(np.maximum(query.progress / curve.progress[-1], 1.0))
         return _Asked(panel.metric, query, standardised(curve), np.append(0.0, knots), prior, floor)
+
+    def _prior(
+        self, problem: Problem, context: list[LatentCurve], key: tuple[object, ...], origin: float
+    ) -> np.ndarray | None:
+        """What the context teaches; in a replay, what each of its curves says is the same in all parts of the whole."""
+        shares: dict[str, NodeShares] = {}
+        if problem.whole is not None:
+            shares = problem.whole.once(("node shares", self, *key, origin), lambda: shares)
+        with np.errstate(all="ignore"):
+            return learned_prior(self.model, self.forms, context, origin, self.worth, shares)
 
     def _shares(self, parts: Sequence[SampledNodes]) -> np.ndarray:
         """The share of each form; forms without a finite weight have none, unless all are so."""
