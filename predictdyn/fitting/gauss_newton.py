@@ -62,12 +62,14 @@ def fit_curve(
     columns: np.ndarray | None = None,
     pull: float = 0.0,
     steps: int = 10,
+    converged: float = CONVERGED,
 ) -> CurveFit:
     r"""Fit z (t,) over x (t,) with positive relative precisions (t,), from the best of ``nodes`` (m, k).
 
     ``columns`` (j, m, t) are all g at the nodes, for who has them. ``pull`` adds
     :math:`\mathrm{pull}\,\hat\sigma^2 \sum (u - .5)^2` to the squares, with the noise at the best node: the maximum of
-    a posterior whose prior on each u is normal with variance 1/pull.
+    a posterior whose prior on each u is normal with variance 1/pull. Ends after ``steps``, or when the next promises to
+    take away no more than the share ``converged`` of the squares.
 
     >>> from predictdyn.forms import BY_NAME
     >>> x = np.linspace(0.02, 1, 50)
@@ -88,7 +90,7 @@ def fit_curve(
     curve = curve._replace(force=force)
     all_u = probability_of(form, nodes)
     u = all_u[int(np.argmin(left + force * ((all_u - 0.5) ** 2).sum(axis=1)))]
-    u, point = _descended(form, curve, u, steps)
+    u, point = _descended(form, curve, u, steps, converged)
     gap = point.gap * unit
     squares = (point.left - force * float(((u - 0.5) ** 2).sum())) * unit**2 * precision
     return CurveFit(u, shape_at(form, u), offset - float((gap * point.centre).sum()), gap, max(squares, 0.0))
@@ -143,12 +145,12 @@ def _misfits(form: Form, curve: _Curve, columns: np.ndarray) -> np.ndarray:
     return np.asarray((values**2).sum() - (cross * _solved(gram, cross[..., None])[..., 0]).sum(axis=1))
 
 
-def _descended(form: Form, curve: _Curve, u: np.ndarray, steps: int) -> tuple[np.ndarray, _Point]:
+def _descended(form: Form, curve: _Curve, u: np.ndarray, steps: int, converged: float) -> tuple[np.ndarray, _Point]:
     """From u (k,) down."""
     point, damping = _point(form, curve, u), 5e-3
     for _ in range(steps if len(u) else 0):
         step = _newton(u, point, damping)
-        if damping <= 1 and float(step @ point.downhill) <= CONVERGED * point.left:
+        if damping <= 1 and float(step @ point.downhill) <= converged * point.left:
             break
         trial = np.clip(u + np.clip(step, -LONGEST, LONGEST), 0.0, 1.0)
         there = _point(form, curve, trial)

@@ -20,6 +20,7 @@ from predictdyn.forms import Form
 
 CLOUD = 512
 WIDER = 1.6  # the cloud has heavier tails than the approximation, so that no weight is far above the others
+NEAR = 1e-4  # share of the squares by which the middle of the cloud may miss the best fit: far less than its width
 WIDEST = 2.0  # sd of the cloud in v
 
 
@@ -63,7 +64,7 @@ def cloud(form: Form, start: Start, curve: Series, knots: np.ndarray, columns: n
     """
     x, weight, n, k = np.exp(curve.u), 1 / curve.variance, len(curve.z), len(form.shape)
     total, root_weight = weight.sum(), np.sqrt(weight)
-    fit = fit_curve(form, x, curve.z * curve.unit, weight, nodes=start.nodes, columns=columns)
+    fit = fit_curve(form, x, curve.z * curve.unit, weight, nodes=start.nodes, columns=columns, converged=NEAR)
     u = np.clip(fit.u, 1e-3, 1 - 1e-3)
     middle = np.log(u / (1 - u))
 

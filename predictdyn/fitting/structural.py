@@ -231,7 +231,7 @@ def drawn_at(
 
     A weight that is no number counts as none; where no node has any, all have the same.
 
-    >>> drawn_at(np.log([1.0, 0.0, 3.0]), np.array([0.1, 0.5, 0.9]), 0.0)[0].tolist()
+    >>> drawn_at(np.array([0.0, -np.inf, 1.0]), np.array([0.1, 0.5, 0.9]), 0.0)[0].tolist()
     [0, 2, 2]
     """
     weight = np.where(np.isnan(log_weight), -np.inf, log_weight)

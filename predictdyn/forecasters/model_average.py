@@ -56,19 +56,24 @@ class ModelAverage:
             [one.knots for one in asked],
             [one.prior for one in asked],
         )
+        quantiles: dict[float, np.ndarray] = {}
         # What overflows is told by the status.
         with np.errstate(all="ignore"):
             for i, of_forms in self.model.sample_nodes(self.forms, series, knots, uniforms, priors):
-                rows, latent = asked[i].query.rows, self._drawn(problem.seed, asked[i], of_forms)
+                rows, latent = asked[i].query.rows, self._drawn(problem.seed, asked[i], of_forms, quantiles)
                 finite = np.asarray(np.isfinite(latent).all(axis=1))
                 draws[rows] = np.where(finite[:, None], latent, 0.0)
                 status[rows[~finite]] = "no finite answer: last value"
         return Latent(draws, status)
 
-    def _drawn(self, seed: int, one: _Asked, of_forms: Sequence[SampledNodes]) -> np.ndarray:
-        """Latent draws (m, s) of one run and metric."""
+    def _drawn(
+        self, seed: int, one: _Asked, of_forms: Sequence[SampledNodes], quantiles: dict[float, np.ndarray]
+    ) -> np.ndarray:
+        """Latent draws (m, s) of one run and metric; ``quantiles`` (s,) of Student's t by degrees of freedom."""
+        for df in {part.df for part in of_forms} - set(quantiles):
+            quantiles[df] = stdtrit(df, (np.arange(DRAWS) + 0.5) / DRAWS)
         rng = np.random.default_rng(seed_for(seed, one.query.run, one.metric))
-        z = _mixture(of_forms, self._shares(of_forms), self.shrink, rng)
+        z = _mixture(of_forms, self._shares(of_forms), self.shrink, quantiles, rng)
         rng = np.random.default_rng(seed_for(seed, one.query.run, one.metric, "floor"))
         return np.asarray(one.made.zero + one.made.series.unit * z + one.floor * rng.standard_normal(DRAWS))
 
@@ -119,13 +124,19 @@ def _moments(context: Sequence[LatentCurve]) -> Moments:
     return moments_of(np.concatenate([np.zeros(0), *(curve.latent for curve in context)]))
 
 
-def _mixture(parts: Sequence[SampledNodes], share: np.ndarray, shrink: float, rng: np.random.Generator) -> np.ndarray:
+def _mixture(
+    parts: Sequence[SampledNodes],
+    share: np.ndarray,
+    shrink: float,
+    quantiles: dict[float, np.ndarray],
+    rng: np.random.Generator,
+) -> np.ndarray:
     """Draws (p - 1, s) of forms with their shares, each change shrunk; draw i is one path over all knots."""
     # One noise for every knot: draws are then paths, and no knot moves another.
-    uniforms = (rng.permutation(DRAWS) + 0.5) / DRAWS
-    order = rng.permutation(DRAWS)
+    rank, order = rng.permutation(DRAWS), rng.permutation(DRAWS)
     count = np.diff(np.floor(np.cumsum(np.r_[0.0, share]) * DRAWS + 0.5).astype(int))
-    even = stdtrit(np.repeat([part.df for part in parts], count), uniforms)
+    ranks = np.split(rank, np.cumsum(count)[:-1])
+    even = np.concatenate([quantiles[part.df][of] for part, of in zip(parts, ranks, strict=True)])
     location, whole = [], []
     for part, n in zip(parts, count, strict=True):
         if not n:

@@ -98,7 +98,7 @@ def test_least_squares_are_those_of_scipy():
     found = fit_curve(BY_NAME["hill"], x, z, weight, steps=30)
 
     def hill(x, level, gap, scale, power):
-        return level + gap / (1 + (x / scale) ** -power)
+        return level + gap / (1 + (x / scale) ** power)
 
     bounds = [-9, -9, 0.03, 0.5], [9, 9, 20.0, 6.0]
     p, _ = scipy_curve_fit(hill, x, z, [1.0, 1.0, 0.5, 1.0], weight**-0.5, bounds=bounds, ftol=1e-14, xtol=1e-14)
