@@ -218,7 +218,8 @@ def sample_nodes(
         there = BY_NAME[name].on_grid(np.exp(knots), nodes[used])[:, place].swapaxes(1, 2)  # (j, p, s)
         at, fixed = _split(name, np.ascontiguousarray(there), curve.unit)
         drawn = _at_nodes(given, node, (h, len(nodes)))
-        then = _Horizon(*(part[:, node[0]] for part in horizon))
+        # Rows one after the other: a sum along one does not depend on how many others there are.
+        then = _Horizon(*(np.ascontiguousarray(part[:, node[0]]) for part in horizon))
         location, known, whole = _ahead(then, _of_nodes(columns, node), drawn, at)
         found.append(SampledNodes(location + fixed, known, whole, given.df, mass, evidence))
     return found

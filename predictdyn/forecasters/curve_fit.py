@@ -47,8 +47,9 @@ def average_fit(curve: LatentCurve, progress: np.ndarray, runs: ReferenceRuns) -
         fits = [one for one in fits if np.isfinite(one.location).all() and np.isfinite(one.known).all()]
         if not fits:
             return np.full(len(progress), np.nan)
-        location = np.stack([_shrunk(one) for one in fits])
-        return np.asarray(zero + series.unit * (_weights([one.evidence for one in fits]) @ location))
+        weights = _weights([one.evidence for one in fits])
+        mean = sum(weight * _shrunk(one) for weight, one in zip(weights, fits, strict=True))
+        return np.asarray(zero + series.unit * mean)
 
 
 def fit_form(form: Form, curve: Series, knots: np.ndarray) -> FormFit:
@@ -76,10 +77,12 @@ def _given_shape(
     apart = here - middle[:, None]
     size = (far[:, 1] - far[:, 0]) ** 2 + apart**2 @ weight / total
     precision = (apart * weight) @ apart.T + np.diag(noise * size / GAP**2 + 1e-12)
-    ahead = there - middle[:, None]
-    location = level + ahead.T @ np.linalg.solve(precision, apart @ (weight * (z - level)))
-    known = noise * (1 / total + (ahead * np.linalg.solve(precision, ahead)).sum(axis=0))
-    return np.asarray(location), np.asarray(known)
+    inverse = np.linalg.inv(precision)
+    gap, ahead = inverse @ (apart @ (weight * (z - level))), there - middle[:, None]
+    # Sums written out: no place may move another by a digit, as it would in a product of matrices.
+    location = level + sum(one * column for one, column in zip(gap, ahead, strict=True))
+    spread = sum(one * a * b for row, a in zip(inverse, ahead, strict=True) for one, b in zip(row, ahead, strict=True))
+    return np.asarray(location), np.asarray(noise * (1 / total + spread))
 
 
 def _shrunk(one: FormFit) -> np.ndarray:

@@ -119,6 +119,22 @@ def test_no_run_moves_another_that_is_asked_with_it():
     assert np.array_equal(without_history(curves, asked(10000, run="low")).draws[0], both.draws[0])
 
 
+def test_neither_other_runs_nor_other_steps_nor_other_metrics_move_a_bit():
+    many = steep(9, 7)
+    doubled = pd.concat([many.points, many.points.assign(metric="k", value=2 - many.points["value"])])
+    curves = curves_from(doubled, None, {"m": FREE, "k": Metric("k", "signal")}).upto(0.3)
+    steps = np.linspace(400, 1000, 23)
+    parts = [asked(*steps, run=run, metric=metric) for metric in ("m", "k") for run in many.runs.index]
+    everything = pd.concat(parts, ignore_index=True)
+    nothing = History(curves.of_runs([]))
+    among = STRUCTURAL.latent(Problem(nothing, curves, everything, 0)).draws
+    for run, metric in (("7-00", "k"), ("7-05", "m")):
+        place = (everything["run"] == run) & (everything["metric"] == metric) & (everything["step"] == 1000)
+        only = curves.of_runs([run])
+        one = STRUCTURAL.latent(Problem(nothing, only, asked(1000, run=run, metric=metric), 0)).draws
+        assert np.array_equal(among[place.to_numpy()], one)
+
+
 def test_a_target_that_was_changed_in_place_is_answered_anew():
     step = np.arange(10, 151, 10)
     curves = run_of(step, np.log(step), last_step=1500)
