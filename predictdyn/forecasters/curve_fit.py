@@ -38,13 +38,13 @@ def average_fit(curve: LatentCurve, progress: np.ndarray, runs: ReferenceRuns) -
     """
     if not usable(curve):
         return np.full(len(progress), np.nan)
-    series, zero = standardised(curve)
     # The first knot is the last step seen.
     knots = np.append(0.0, np.log(np.maximum(progress / curve.progress[-1], 1.0)))
     # What overflows has no weight.
     with np.errstate(all="ignore"):
+        series, zero = standardised(curve)
         fits = [fit_form(BY_NAME[name], series, knots) for name in AVERAGED]
-        fits = [one for one in fits if np.isfinite(one.location).all() and np.isfinite(one.known).all()]
+        fits = [one for one in fits if np.isfinite([*_shrunk(one), one.evidence]).all()]
         if not fits:
             return np.full(len(progress), np.nan)
         weights = _weights([one.evidence for one in fits])
@@ -88,7 +88,7 @@ def _given_shape(
 def _shrunk(one: FormFit) -> np.ndarray:
     """Location (p - 1,) with its change since the first knot shrunk."""
     change = one.location[1:] - one.location[0]
-    return np.asarray(one.location[0] + change**3 / (change**2 + one.known[1:] + 1e-300))
+    return np.asarray(one.location[0] + change * (change**2 / (change**2 + one.known[1:] + 1e-300)))
 
 
 def _weights(evidence: Sequence[float]) -> np.ndarray:

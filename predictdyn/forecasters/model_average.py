@@ -40,6 +40,11 @@ class ModelAverage:
 
     def latent(self, problem: Problem) -> Latent:
         """Draws of the mixture; rows of curves with fewer than three points have a status, and no draws."""
+        # What overflows is told by the status.
+        with np.errstate(all="ignore"):
+            return self._answer(problem)
+
+    def _answer(self, problem: Problem) -> Latent:
         draws = np.zeros((len(problem.target), DRAWS))
         status = np.full(len(problem.target), "ok", dtype=object)
         asked: list[_Asked] = []
@@ -57,13 +62,11 @@ class ModelAverage:
             [one.prior for one in asked],
         )
         quantiles: dict[float, np.ndarray] = {}
-        # What overflows is told by the status.
-        with np.errstate(all="ignore"):
-            for i, of_forms in self.model.sample_nodes(self.forms, series, knots, uniforms, priors):
-                rows, latent = asked[i].query.rows, self._drawn(problem.seed, asked[i], of_forms, quantiles)
-                finite = np.asarray(np.isfinite(latent).all(axis=1))
-                draws[rows] = np.where(finite[:, None], latent, 0.0)
-                status[rows[~finite]] = "no finite answer: last value"
+        for i, of_forms in self.model.sample_nodes(self.forms, series, knots, uniforms, priors):
+            rows, latent = asked[i].query.rows, self._drawn(problem.seed, asked[i], of_forms, quantiles)
+            finite = np.asarray(np.isfinite(latent).all(axis=1))
+            draws[rows] = np.where(finite[:, None], latent, 0.0)
+            status[rows[~finite]] = "no finite answer: last value"
         return Latent(draws, status)
 
     def _drawn(
@@ -97,8 +100,7 @@ class ModelAverage:
         shares: dict[str, NodeShares] = {}
         if problem.whole is not None:
             shares = problem.whole.once(("node shares", self, *key, origin), lambda: shares)
-        with np.errstate(all="ignore"):
-            return learned_prior(self.model, self.forms, context, origin, self.worth, shares)
+        return learned_prior(self.model, self.forms, context, origin, self.worth, shares)
 
     def _shares(self, parts: Sequence[SampledNodes]) -> np.ndarray:
         """The share of each form; forms without a finite weight have none, unless all are so."""
