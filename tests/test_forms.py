@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from predictdyn.fitting.batches import double
 from predictdyn.forms import BY_NAME, FORMS, Form
 
 WIDE = np.concatenate([np.geomspace(1e-6, 1, 40), np.geomspace(1.1, 1e9, 40)])
@@ -101,3 +102,13 @@ def test_floor_is_a_power_law_with_a_floor_in_logarithms():
     x = np.geomspace(0.01, 100, 9)
     found = BY_NAME["floor"].columns(x, np.array([0.3, 0.5]))[0]
     assert_allclose(np.exp(found), 0.3 + 0.7 * x**-0.5)
+
+
+@forms
+def test_numpy_says_what_jax_says(form):
+    x = np.geomspace(1e-4, 30, 40)
+    with double():
+        expected = jax.jit(jax.vmap(form.columns, (None, 0), 1))(x, form.nodes())
+    found = form.on_grid(x, form.nodes())
+    assert isinstance(form.columns(x, form.nodes()[0]), np.ndarray) and found.shape == expected.shape
+    assert_allclose(found, np.asarray(expected), rtol=1e-9, atol=1e-12)

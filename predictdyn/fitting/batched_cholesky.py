@@ -1,6 +1,7 @@
 """Cholesky factors of many small matrices, written out: a library call for each of them costs far more.
 
-A matrix (j, j, ...) is a list of rows of arrays (...), a vector (j, ...) a list of arrays, or an array of that shape.
+A matrix (j, j, ...) is a list of rows of arrays (...), a vector (j, ...) a list of arrays, or an array of that shape,
+of NumPy or of JAX.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import jax.numpy as jnp
+from predictdyn.forms import library
 
 Array = Any
 Rows = list[list[Array]]
@@ -25,7 +26,9 @@ def cholesky(a: Any) -> Rows:
         row: list[Array] = []
         for j in range(i):
             row.append(_over(a[i][j] - sum(row[c] * root[j][c] for c in range(j)), root[j][j]))
-        root.append([*row, jnp.sqrt(jnp.maximum(a[i][i] - sum(part**2 for part in row), 0.0))])
+        pivot = a[i][i] - sum(part**2 for part in row)
+        of = library(pivot)
+        root.append([*row, of.sqrt(of.maximum(pivot, 0.0))])
     return root
 
 
@@ -51,9 +54,10 @@ def solve(a: Any, b: Sequence[Array]) -> tuple[list[Array], list[Array]]:
     if len(b) == 1:
         return [b[0] / a[0][0]], [a[0][0]]
     root = cholesky(a)
-    pivots = [jnp.where(root[i][i] > 0, root[i][i], 1.0) ** 2 for i in range(len(b))]
+    pivots = [library(root[i][i]).where(root[i][i] > 0, root[i][i], 1.0) ** 2 for i in range(len(b))]
     return backward(root, forward(root, b)), pivots
 
 
 def _over(value: Array, pivot: Array) -> Array:
-    return jnp.where(pivot > 0, value / jnp.where(pivot > 0, pivot, 1.0), 0.0)
+    of = library(value, pivot)
+    return of.where(pivot > 0, value / of.where(pivot > 0, pivot, 1.0), 0.0)

@@ -1,37 +1,34 @@
-r"""Structural time series around a curve form: a local level and a slope that dies away, by Kalman filter.
+r"""Structural time series around a curve form: a local level and a slope that dies away, as generalised least squares.
 
 .. math::
     z(u) = \mathrm{level} + \sum_j \mathrm{gap}_j\, g_j(u; \theta) + d(u) + e, \quad
     dd = s\,du + q_l\,dW, \quad ds = -\kappa s\,du + q_s\,dW', \quad u = \ln x
 
 The discrepancy d is what no form explains: without it posteriors of a form hold a third to a half of what they claim
-on real losses. Its filter does not depend on the values, so every column (the curve, the level, each g at each node
-of its shape) goes through the same gains, and level (flat prior) and gaps (normal) are then integrated out as in
-universal kriging; so is the variance of the noise (inverse gamma), which makes the forecast of a node a Student-t.
-Nodes, of the form's shape and of the process (q_l, q_s, kappa), are averaged with the weights of their evidence. See
-Harvey 1989 (Forecasting, structural time series models and the Kalman filter, ch. 3 and 9).
+on real losses. Level (flat prior) and gaps (normal) are integrated out as in universal kriging; so is the variance of
+the noise (inverse gamma), which makes the forecast of a node a Student-t. Nodes, of the form's shape and of the process
+(q_l, q_s, kappa), are averaged with the weights of their evidence. See Harvey 1989 (Forecasting, structural time series
+models and the Kalman filter, ch. 3 and 9).
 
-Arrays only; axis letters n curves, t points, m nodes of the shape, h of the process, k = m h of both, p asked, s draws.
+The covariance of the points depends on where they lie, not on their values. So each distinct grid of points has one
+`Grid`: the inverse Cholesky factors of all nodes of the process, and all columns g of all shapes whitened by them.
+A curve on it then costs a few products of vectors.
+
+Arrays of NumPy only; axis letters t points, m nodes of the shape, h of the process, k = m h of both, p knots, s draws.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cache
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import gammaln, logsumexp
+from scipy.linalg.lapack import dtrtri
+from scipy.special import gammaln
 
-from predictdyn.fitting.batched_cholesky import backward, cholesky, forward
-from predictdyn.fitting.batches import in_batches
+from predictdyn.fitting.batched_cholesky import Rows, backward, cholesky, forward
 from predictdyn.forms import BY_NAME
 
-Array = Any
-SLICE = 8  # curves that go through the filter together
-PLACES = 32  # places that are forecast together
 GAP = 0.5  # prior sd of what one gap adds between the last step and `FAR` times it, in units of the sd of the curve
 FAR = 8.0
 FLOOR = 1e-3  # the noise that is worth one point of the prior, in the same units
@@ -47,135 +44,11 @@ def process(levels: int = 3, slopes: int = 3, decays: int = 2) -> np.ndarray:
     return np.stack([axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")], axis=1)
 
 
-class Series(NamedTuple):
-    """Curves (n, t): ln x, rising to 0 at the last point; z over the sd of the curve; relative variance of the noise,
-    infinite where there is no point; and, (n,), that sd in latent units."""
-
-    u: Array
-    z: Array
-    variance: Array
-    unit: Array
-
-
-class Sampled(NamedTuple):
-    """Nodes drawn by weight: location (n, p, s), variance of what is known about the curve there (n, p, s) and of the
-    next measurement (n, p, s), degrees of freedom (n,), log mass of all nodes under the learned prior over that under
-    the given one (n,), and log evidence of the form (n,), up to what is the same for all forms."""
-
-    location: Array
-    known: Array
-    whole: Array
-    df: Array
-    log_mass: Array
-    log_evidence: Array
-
-
-class Graded(NamedTuple):
-    """All nodes of all forms (n, k): log weight on what was seen, mean log density of what then happened; how many
-    nodes each form has."""
-
-    log_weight: Array
-    log_density: Array
-    sizes: list[int]
-
-
-class _Filtered(NamedTuple):
-    """State of all columns after the last point, and the regression on them; h process nodes, m shapes, c columns."""
-
-    level: Array  # (h, m) of the curve less what the columns explain
-    slope: Array
-    column_level: Array  # (h, m, c) of the columns
-    column_slope: Array
-    covariance: tuple[Array, Array, Array]  # (h,) each
-    coefficient: Array  # (h, m, c)
-    root: list[list[Array]]  # Cholesky factor of the information (h, m)
-    variance: Array  # (h, m) of the noise
-    df: Array
-    log_weight: Array  # (h, m)
-
-
-def _step(d: Array, process: Array) -> tuple[Array, ...]:
-    """Over a step d in ln x: decay a of the slope, its reach B, and the covariance of what is new: ll, ls, ss."""
-    level, slope, kappa = process[:, 0], process[:, 1], process[:, 2]
-    a = jnp.exp(-kappa * d)
-    reach = -jnp.expm1(-kappa * d) / kappa
-    q = slope**2
-    ss = q * -jnp.expm1(-2 * kappa * d) / (2 * kappa)
-    ls = q * reach**2 / 2
-    # d - 2B + (1 - a^2)/(2 kappa) cancels to the third order in small steps.
-    x = kappa * d
-    exact = x + 2 * jnp.expm1(-x) - jnp.expm1(-2 * x) / 2
-    series = x**3 / 3 - x**4 / 4 + 7 * x**5 / 60
-    ll = q / kappa**3 * jnp.where(x < 0.02, series, exact) + level**2 * d
-    return a, reach, ll, ls, ss
-
-
-def _filtered(u: Array, z: Array, variance: Array, columns: Array, ridge: Array, process: Array) -> _Filtered:
-    """One curve u (t,), z (1 or m, t) less what is fixed, columns (m, c, t), the first the level, ridge (m, c)."""
-    m, c, t = columns.shape
-    h, k = len(process), len(z)
-    real = jnp.isfinite(variance)
-    noise = jnp.where(real, variance, 1.0)
-    values = jnp.concatenate([z, columns.reshape(m * c, t)])  # (k + mc, t)
-
-    def move(state: Any, now: Any) -> Any:
-        level, slope, (ll, ls, ss), log_f, (zz, zc, cc) = state
-        d, ok, var, value = now
-        a, b, qll, qls, qss = _step(d, process)
-        ll, ls, ss = ll + 2 * b * ls + b**2 * ss + qll, a * (ls + b * ss) + qls, a**2 * ss + qss
-        level, slope = level + b[:, None] * slope, a[:, None] * slope
-        f = ll + var
-        surprise = jnp.where(ok, value[None, :] - level, 0.0)
-        level, slope = level + (ll / f)[:, None] * surprise, slope + (ls / f)[:, None] * surprise
-        shrink = jnp.where(ok, 1 / f, 0.0)
-        ll, ls, ss = ll - shrink * ll**2, ls - shrink * ls * ll, ss - shrink * ls**2
-        white = surprise / jnp.sqrt(f)[:, None]
-        own, of = white[:, :k], white[:, k:].reshape(h, m, c)
-        cross = zz + own**2, zc + own[:, :, None] * of, cc + of[..., :, None] * of[..., None, :]
-        return (level, slope, (ll, ls, ss), log_f + jnp.where(ok, jnp.log(f), 0.0), cross), None
-
-    nothing, zero = jnp.zeros((h, k + m * c)), jnp.zeros(h)
-    cross = jnp.zeros((h, k)), jnp.zeros((h, m, c)), jnp.zeros((h, m, c, c))
-    start = nothing, nothing, (zero, zero, process[:, 1] ** 2 / (2 * process[:, 2])), zero, cross
-    steps = jnp.diff(u, prepend=u[:1]), real, noise, values.T
-    (level, slope, covariance, log_f, (zz, zc, cc)), _ = jax.lax.scan(move, start, steps)
-    root = cholesky(jnp.moveaxis(cc + ridge[None, :, :, None] * jnp.eye(c), (2, 3), (0, 1)))
-    half = forward(root, jnp.moveaxis(zc, -1, 0))
-    coefficient = jnp.stack(backward(root, half), axis=-1)
-    column_level, column_slope = (part[:, k:].reshape(h, m, c) for part in (level, slope))
-    df = jnp.maximum(real.sum() - 1, 0) + 1.0
-    left = jnp.maximum(zz - sum(part**2 for part in half), 0.0) + FLOOR**2
-    log_det = sum(jnp.log(root[i][i]) for i in range(c)) - 0.5 * jnp.log(ridge[:, 1:]).sum(-1)
-    return _Filtered(
-        level[:, :k] - (column_level * coefficient).sum(-1),
-        slope[:, :k] - (column_slope * coefficient).sum(-1),
-        column_level,
-        column_slope,
-        covariance,
-        coefficient,
-        root,
-        left / df,
-        df,
-        -0.5 * log_f[:, None] - log_det - 0.5 * df * jnp.log(left),
-    )
-
-
-def _ahead(found: _Filtered, d: Array, columns: Array, process: Array) -> tuple[Array, Array, Array]:
-    """At d in ln x after the last point, columns there (h, m, c): location, known and whole variance, each (h, m)."""
-    _, b, qll, _, _ = _step(d, process)
-    ll, ls, ss = found.covariance
-    rest = columns - found.column_level - b[:, None, None] * found.column_slope
-    location = found.level + b[:, None] * found.slope + (columns * found.coefficient).sum(-1)
-    unexplained = sum(part**2 for part in forward(found.root, jnp.moveaxis(rest, -1, 0)))
-    known = (ll + 2 * b * ls + b**2 * ss)[:, None] + unexplained
-    return location, known * found.variance, (known + qll[:, None] + 1.0) * found.variance
-
-
 class Bundle(NamedTuple):
-    """Forms whose nodes go through one filter together: names, and the nodes (m, k) of each."""
+    """Forms that are weighed together: names, and the nodes (m, k) of each."""
 
     names: tuple[str, ...]
-    nodes: tuple[Array, ...]
+    nodes: tuple[np.ndarray, ...]
 
     @property
     def sizes(self) -> list[int]:
@@ -192,151 +65,332 @@ def bundle(names: Sequence[str], finer: float = 0.7) -> Bundle:
     return Bundle(tuple(names), tuple(BY_NAME[name].nodes(finer) for name in names))
 
 
-def _columns(names: tuple[str, ...], nodes: Sequence[Array], u: Array, unit: Array) -> tuple[Array, Array]:
-    """At u (t,), level and all gaps of all nodes (m, c, t), zeros where a form has fewer; and what is fixed (m, t)."""
-    level_and_gaps, fixed = [], []
-    most = max(0 if BY_NAME[name].fixed else BY_NAME[name].gaps for name in names)
-    for name, shapes in zip(names, nodes, strict=True):
-        form = BY_NAME[name]
-        g = jax.vmap(lambda shape, form=form: form.columns(jnp.exp(u), shape))(shapes)  # (m, j, t)
-        columns = jnp.zeros((len(shapes), 1 + most, len(u))).at[:, 0].set(1.0)
-        level_and_gaps.append(columns if form.fixed else columns.at[:, 1 : 1 + g.shape[1]].set(g))
-        fixed.append(g[:, 0] / unit if form.fixed else jnp.zeros((len(shapes), len(u))))
-    return jnp.concatenate(level_and_gaps), jnp.concatenate(fixed)
+class Series(NamedTuple):
+    """One curve (t,): ln x, rising to 0 at the last point; z over the sd of the curve; relative variance of the noise;
+    and that sd in latent units."""
+
+    u: np.ndarray
+    z: np.ndarray
+    variance: np.ndarray
+    unit: float
 
 
-def _prepared(names: tuple[str, ...], nodes: Sequence[Array], series: Any, process: Array) -> _Filtered:
-    """One curve filtered with all nodes of all forms."""
-    u, z, variance, unit = series
-    here, fixed = _columns(names, nodes, u, unit)
-    real = jnp.isfinite(variance)
-    far = _columns(names, nodes, jnp.log(jnp.array([1.0, FAR])), unit)[0][:, 1:]
-    spread = jnp.where(real, here[:, 1:] - here[:, 1:, -1:], 0.0)
-    size = (far[..., 1] - far[..., 0]) ** 2 + (spread**2).sum(-1) / real.sum()
-    # A gap that a form does not have is held at zero by a prior that has no say in the evidence.
-    gap = jnp.where(size > 0, _jitter(z, real) ** 2 * size / GAP**2 + 1e-14, 1.0)
-    ridge = jnp.concatenate([jnp.full((len(here), 1), 1e-12), gap], axis=1)
-    less = fixed if any(BY_NAME[name].fixed for name in names) else 0.0
-    return _filtered(u, z[None] - less, variance, here, ridge, process)
+class SampledNodes(NamedTuple):
+    """Nodes of one form drawn by weight, for one curve: location (p, s), variance of what is known about the curve
+    there (p, s) and of the next measurement (p, s), degrees of freedom, log mass of all nodes under the learned prior
+    over that under the given one, and log evidence of the form, up to what is the same for all forms."""
+
+    location: np.ndarray
+    known: np.ndarray
+    whole: np.ndarray
+    df: float
+    log_mass: float
+    log_evidence: float
 
 
-def _jitter(z: Array, real: Array) -> Array:
-    """Noise of one curve (t,): root mean square of its second differences over sqrt 6, and at least `FLOOR`."""
-    last = real.sum() - 1
-    late = real[2:] & (jnp.arange(2, len(z)) >= jnp.where(last >= 7, last // 2, 0)) & (jnp.arange(2, len(z)) <= last)
-    second = jnp.where(late, z[2:] - 2 * z[1:-1] + z[:-2], 0.0)
-    return jnp.maximum(jnp.sqrt((second**2).sum() / jnp.maximum(late.sum(), 1) / 6), FLOOR)
+class NodeScores(NamedTuple):
+    """All nodes of all forms (n, k): log weight on what was seen, mean log density of what then happened; how many
+    nodes each form has."""
+
+    log_weight: np.ndarray
+    log_density: np.ndarray
+    sizes: list[int]
 
 
-@cache
-def _grade(names: tuple[str, ...]) -> Any:
-    def one(u: Array, z: Array, variance: Array, unit: Array, to: Array, truth: Array, nodes: Any, of: Array) -> Any:
-        found = _prepared(names, nodes, (u, z, variance, unit), of)
-        there, fixed = _columns(names, nodes, to, unit)
+class Columns(NamedTuple):
+    """One form on a grid. ``white`` (h, m, t) of each g (or of the curve, where the form is fixed), whitened; ``level``
+    and ``slope`` (h, m) of each, that the process carries on after the last point; ``gram`` of the level and all g."""
 
-        def density(d: Array, column: Array, less: Array, y: Array) -> Array:
-            location, _, whole = _ahead(found, d, column[None], of)
-            df = found.df
-            constant = gammaln((df + 1) / 2) - gammaln(df / 2) - 0.5 * jnp.log(df * jnp.pi * whole)
-            return constant - (df + 1) / 2 * jnp.log1p((y - less - location) ** 2 / (whole * df))
-
-        each = jax.vmap(density, in_axes=(0, 2, 1, 0))(to, there, fixed, truth)  # (p, h, m)
-        return found.log_weight.T.ravel(), each.mean(0).T.ravel()
-
-    return jax.jit(jax.vmap(one, in_axes=(0, 0, 0, 0, 0, 0, None, None)))
+    white: list[np.ndarray]
+    level: list[np.ndarray]
+    slope: list[np.ndarray]
+    gram: Rows
+    size: np.ndarray  # (j, m), the square of what each g does over the points and beyond
 
 
-@cache
-def _draw(names: tuple[str, ...]) -> Any:
-    def one(
-        u: Array, z: Array, variance: Array, unit: Array, log_prior: Array, lots: Array, nodes: Any, of: Array
-    ) -> tuple[Any, Array]:
-        found = _prepared(names, nodes, (u, z, variance, unit), of)
-        weight = found.log_weight.T.ravel()
-        chosen, mass, evidence, start = [], [], [], 0
-        for shapes in nodes:
-            part = slice(start, start := start + len(shapes) * len(of))
-            evidence.append(logsumexp(weight[part]) - jnp.log(len(shapes) * len(of)))
-            mine = jax.nn.log_softmax(weight[part])
-            mass.append(logsumexp(mine + log_prior[part]))
-            upto = jnp.cumsum(jnp.exp(mine + log_prior[part] - mass[-1]))
-            at = jnp.clip(jnp.searchsorted(upto, lots * upto[-1]), 0, len(upto) - 1)
-            chosen.append(part.start + at)
-        all_ = jnp.concatenate(chosen)
-        shape, hyper = all_ // len(of), all_ % len(of)
+class Grid(NamedTuple):
+    """What all curves share whose points lie at the same u (t,) with the same noise; ``process`` (h, 3)."""
 
-        def of_drawn(part: Array) -> Array:
-            return part[hyper, shape][:, None]
-
-        drawn = found._replace(
-            level=of_drawn(found.level),
-            slope=of_drawn(found.slope),
-            column_level=of_drawn(found.column_level),
-            column_slope=of_drawn(found.column_slope),
-            covariance=tuple(part[hyper] for part in found.covariance),
-            coefficient=of_drawn(found.coefficient),
-            root=[[of_drawn(part) for part in row] for row in found.root],
-            variance=of_drawn(found.variance),
-            log_weight=jnp.stack([jnp.stack(mass), jnp.stack(evidence)]),
-        )
-        return drawn, all_
-
-    return jax.jit(jax.vmap(one, in_axes=(0, 0, 0, 0, 0, None, None, None)))
+    process: np.ndarray
+    whiten: np.ndarray  # (h, t, t), the inverse of the root of the covariance of all points
+    state: np.ndarray  # (2, h, t), level and slope after the last point, of whitened values
+    covariance: tuple[np.ndarray, np.ndarray, np.ndarray]  # (h,) of that level and slope: ll, ls, ss
+    log_det: np.ndarray  # (h,)
+    one: np.ndarray  # (h, t), the level, whitened
+    one_state: tuple[np.ndarray, np.ndarray]  # (h, 1) each
+    forms: list[Columns]
 
 
-@cache
-def _reach(names: tuple[str, ...]) -> Any:
-    def one(drawn: _Filtered, all_: Array, unit: Array, to: Array, nodes: Any, of: Array) -> Any:
-        shape, hyper = all_ // len(of), all_ % len(of)
-        there, fixed = _columns(names, nodes, to, unit)
+class _Posterior(NamedTuple):
+    """One curve given each node of one form, (h, m) or what broadcasts to it: state less what the columns explain,
+    coefficients of level and gaps, the root of their information, squared scale of the noise, log weight."""
 
-        def ahead(d: Array, column: Array, shift: Array) -> tuple[Array, Array, Array]:
-            location, known, whole = _ahead(drawn, d, column[shape][:, None], of[hyper])
-            return location[:, 0] + shift[shape], known[:, 0], whole[:, 0]
-
-        return jax.vmap(ahead, in_axes=(0, 2, 1))(to, there, fixed)
-
-    return jax.jit(jax.vmap(one, in_axes=(0, 0, 0, 0, None, None)))
+    level: np.ndarray
+    slope: np.ndarray
+    coefficient: list[np.ndarray]
+    root: Rows
+    variance: np.ndarray
+    df: float
+    log_weight: np.ndarray
 
 
-def graded(forms: Bundle, series: Series, to: Array, truth: Array, of: Array) -> Graded:
-    """All nodes on what was seen and, at u = to (n, p), on truths (n, p).
+class _Horizon(NamedTuple):
+    """The process at p knots (p, h): reach of the slope, the level less what it has explained, variance of what the
+    state will have become, and of what is added to it."""
 
-    Truths in the units of z. Nodes are those of the forms by those of the process ``of`` (h, 3), the forms' first.
-    """
-    batched = [*series, to, truth]
-    found = in_batches(_grade(forms.names), batched, [list(forms.nodes), of], least=SLICE, most=SLICE)
-    return Graded(found[0], found[1], [size * len(of) for size in forms.sizes])
+    reach: np.ndarray
+    one: np.ndarray
+    state: np.ndarray
+    added: np.ndarray
 
 
-def sampled(
-    forms: Bundle, series: Series, to: Array, lots: Array, of: Array, log_prior: Array | None = None
-) -> list[Sampled]:
-    """For each form, forecasts at u = to (n, p) by nodes drawn at ``lots`` (s,) in (0, 1) of their cumulated weight.
+def grid_for(forms: Bundle, u: np.ndarray, variance: np.ndarray, process: np.ndarray) -> Grid:
+    """Everything that does not depend on values: points at u (t,) with relative variances (t,)."""
+    points, level, slope, own = _covariances(u - u[0], process)
+    root = np.linalg.cholesky(points + np.diag(variance))
+    whiten = np.stack([dtrtri(one, lower=1)[0] for one in root])
+    state = np.einsum("hst,aht->ahs", whiten, np.stack([level, slope]))
+    covariance = tuple(
+        part - np.einsum("ht,ht->h", state[a], state[b]) for part, (a, b) in zip(own, _PAIRS, strict=True)
+    )
+    log_det = 2 * np.log(np.diagonal(root, axis1=1, axis2=2)).sum(axis=1)
+    one = whiten.sum(axis=2)
+    one_state = tuple((state[a] * one).sum(axis=1)[:, None] for a in range(2))
+    made = [_columns(name, nodes, u, whiten, state, one) for name, nodes in zip(forms.names, forms.nodes, strict=True)]
+    return Grid(process, whiten, state, covariance, log_det, one, one_state, made)
 
-    ``log_prior`` (n, k) is added to the weights of all nodes, a learned prior over the uniform one. In the units of z.
 
-    >>> u = np.linspace(-3, 0, 20)[None]
-    >>> line = Series(u, -0.3 * u, np.ones_like(u), np.ones(1))
-    >>> found = sampled(bundle(["log_linear"]), line, np.array([[1.0]]), np.array([0.5]), process())
-    >>> round(float(found[0].location[0, 0, 0]), 2)
+_PAIRS = ((0, 0), (0, 1), (1, 1))
+
+
+def by_grid(curves: Sequence[Series]) -> Iterator[list[int]]:
+    """Places of curves that lie on one grid."""
+    groups: dict[tuple[bytes, bytes], list[int]] = {}
+    for i, curve in enumerate(curves):
+        groups.setdefault((curve.u.tobytes(), curve.variance.tobytes()), []).append(i)
+    yield from groups.values()
+
+
+def score_nodes(forms: Bundle, grid: Grid, curve: Series, knots: np.ndarray, truth: np.ndarray) -> NodeScores:
+    """All nodes on what was seen and, at u = knots (p,), on truths (p,) in the units of z: (k,) each."""
+    weight, density, horizon = [], [], _horizon(grid, knots)
+    for (name, nodes), columns in zip(zip(*forms, strict=True), grid.forms, strict=True):
+        given = _posterior(name, grid, columns, curve)
+        there = BY_NAME[name].on_grid(np.exp(knots), nodes)  # (j, m, p)
+        each = []
+        for i in range(len(knots)):
+            at, fixed = _split(name, there[:, None, :, i], curve.unit)
+            location, _, whole = _ahead(_Horizon(*(part[i][:, None] for part in horizon)), columns, given, at)
+            each.append(log_density(truth[i] - fixed - location, whole, given.df))
+        density.append(np.mean(each, axis=0).T.ravel())
+        weight.append(given.log_weight.T.ravel())
+    return NodeScores(
+        np.concatenate(weight), np.concatenate(density), [size * len(grid.process) for size in forms.sizes]
+    )
+
+
+def sample_nodes(
+    forms: Bundle,
+    grid: Grid,
+    curve: Series,
+    knots: np.ndarray,
+    uniforms: np.ndarray,
+    log_prior: np.ndarray | None = None,
+) -> list[SampledNodes]:
+    """For each form, forecasts at u = knots (p,) by nodes drawn at ``uniforms`` (s,) of their cumulated weight.
+
+    ``log_prior`` (k,) is added to the weights of all nodes, a learned prior over the uniform one. In the units of z.
+
+    >>> u = np.linspace(-3, 0, 20)
+    >>> line, forms = Series(u, -0.3 * u, np.ones_like(u), 1.0), bundle(["log_linear"])
+    >>> grid = grid_for(forms, line.u, line.variance, process())
+    >>> found = sample_nodes(forms, grid, line, np.array([1.0]), np.array([0.5]))
+    >>> round(float(found[0].location[0, 0]), 2)
     -0.3
     """
-    shared = [list(forms.nodes), of]
-    if log_prior is None:
-        log_prior = np.zeros((len(series.u), sum(forms.sizes) * len(of)))
-    drawn, chosen = in_batches(_draw(forms.names), [*series, log_prior], [lots, *shared], least=SLICE, most=SLICE)
-    parts = []
-    for first in range(0, to.shape[1], PLACES):
-        # Few widths, so that few are compiled.
-        width = 2 if to.shape[1] <= 2 else PLACES
-        some = np.pad(to[:, first : first + width], [(0, 0), (0, max(first + width - to.shape[1], 0))])
-        batched = [drawn, chosen, series.unit, some]
-        parts.append(in_batches(_reach(forms.names), batched, shared, least=SLICE, most=SLICE))
-    whole = [np.concatenate(part, axis=1)[:, : to.shape[1]] for part in zip(*parts, strict=True)]
-    found = []
-    for i in range(len(forms.names)):
-        location, known, square = (part[:, :, i * len(lots) : (i + 1) * len(lots)] for part in whole)
-        mass, evidence = drawn.log_weight[:, :, i].T
-        found.append(Sampled(location, known, square, drawn.df, mass, evidence))
+    h, start, found, horizon = len(grid.process), 0, [], _horizon(grid, knots)
+    for (name, nodes), columns in zip(zip(*forms, strict=True), grid.forms, strict=True):
+        given = _posterior(name, grid, columns, curve)
+        prior = 0.0 if log_prior is None else log_prior[start : (start := start + h * len(nodes))]
+        chosen, mass, evidence = drawn_at(given.log_weight.T.ravel(), uniforms, prior)
+        node = chosen % h, chosen // h
+        used, place = np.unique(node[1], return_inverse=True)
+        there = BY_NAME[name].on_grid(np.exp(knots), nodes[used])[:, place].swapaxes(1, 2)  # (j, p, s)
+        at, fixed = _split(name, np.ascontiguousarray(there), curve.unit)
+        drawn = _at_nodes(given, node, (h, len(nodes)))
+        # Rows one after the other: a sum along one does not depend on how many others there are.
+        then = _Horizon(*(np.ascontiguousarray(part[:, node[0]]) for part in horizon))
+        location, known, whole = _ahead(then, _of_nodes(columns, node), drawn, at)
+        found.append(SampledNodes(location + fixed, known, whole, given.df, mass, evidence))
     return found
+
+
+def drawn_at(
+    log_weight: np.ndarray, uniforms: np.ndarray, log_prior: np.ndarray | float
+) -> tuple[np.ndarray, float, float]:
+    """Nodes (s,) at uniforms (s,) of the cumulated weight (k,) times prior, its log mass, and the log mean weight.
+
+    A weight that is no number counts as none; where no node has any, all have the same.
+
+    >>> drawn_at(np.array([0.0, -np.inf, 1.0]), np.array([0.1, 0.5, 0.9]), 0.0)[0].tolist()
+    [0, 2, 2]
+    """
+    weight = np.where(np.isnan(log_weight), -np.inf, log_weight)
+    total = _log_sum(weight)
+    if not np.isfinite(total):
+        weight, total = np.zeros(len(weight)), np.log(len(weight))
+    evidence = float(total - np.log(len(weight)))
+    tilted = weight - total + log_prior
+    mass = _log_sum(tilted)
+    upto = np.cumsum(np.exp(tilted - mass))
+    return np.searchsorted(upto, uniforms * upto[-1]).clip(0, len(upto) - 1), mass, evidence
+
+
+def _log_sum(log_weight: np.ndarray) -> float:
+    """ln of the sum of weights; NaN where none is a number."""
+    top = float(log_weight.max())
+    return top + float(np.log(np.exp(log_weight - top).sum())) if np.isfinite(top) else np.nan
+
+
+def log_density(off: np.ndarray, square: np.ndarray, df: float | np.ndarray) -> np.ndarray:
+    """Log density of Student-t, ``off`` from its location, with squared scale ``square``; all broadcast.
+
+    >>> log_density(np.array(0.0), np.array(1.0), 1e9).round(3).item()
+    -0.919
+    """
+    constant = gammaln((df + 1) / 2) - gammaln(df / 2)
+    with np.errstate(over="ignore"):
+        return constant - 0.5 * np.log(df * np.pi * square) - (df + 1) / 2 * np.log1p(off**2 / (square * df))
+
+
+def noise_of(z: np.ndarray) -> float:
+    """Noise of one curve (t,): root mean square of its later second differences over sqrt 6, and at least `FLOOR`."""
+    last = len(z) - 1
+    second = np.diff(z, 2)[max(last // 2 - 2, 0) if last >= 7 else 0 :]
+    return max(float(np.sqrt((second**2).sum() / max(len(second), 1) / 6)), FLOOR)
+
+
+def _covariances(
+    since: np.ndarray, process: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[np.ndarray, ...]]:
+    """Of the process at points that lie ``since`` (t,) after the first, where it is zero and its slope is stationary.
+
+    All points (h, t, t); points with the last level (h, t) and the last slope (h, t); the last state ll, ls, ss (h,).
+    """
+    diffusion, speed, kappa = process[:, 0], process[:, 1], process[:, 2]
+    decay, end = np.exp(-kappa[:, None] * since), since[-1]
+    apart = np.exp(-kappa[:, None, None] * np.abs(since[:, None] - since))
+    low = np.minimum(since[:, None], since)
+    bent = 2 * kappa[:, None, None] * low - 1 + decay[:, :, None] + decay[:, None, :] - apart
+    points = (diffusion**2)[:, None, None] * low + (speed**2 / (2 * kappa**3))[:, None, None] * bent
+    stationary = speed**2 / (2 * kappa)
+    slope = (stationary / kappa)[:, None] * (np.exp(-kappa[:, None] * (end - since)) - decay[:, -1:])
+    return points, points[:, :, -1], slope, (points[:, -1, -1], slope[:, -1], stationary)
+
+
+def _columns(
+    name: str, nodes: np.ndarray, u: np.ndarray, whiten: np.ndarray, state: np.ndarray, one: np.ndarray
+) -> Columns:
+    """One form at all its nodes on the points u (t,)."""
+    g = BY_NAME[name].on_grid(np.exp(u), nodes)  # (j, m, t)
+    white = [part @ whiten.swapaxes(1, 2) for part in g]
+    level, slope = ([np.einsum("hmt,ht->hm", part, of) for part in white] for of in state)
+    rows: list[list[np.ndarray]] = [[np.einsum("ht,ht->h", one, one)[:, None]]]
+    for i, part in enumerate(white):
+        cross = np.einsum("hmt,ht->hm", part, one)
+        rows.append([cross, *(np.einsum("hmt,hmt->hm", part, other) for other in white[: i + 1])])
+    far = BY_NAME[name].on_grid(np.array([1.0, FAR]), nodes)
+    size = (far[..., 1] - far[..., 0]) ** 2 + ((g - g[..., -1:]) ** 2).sum(axis=-1) / len(u)
+    return Columns(white, level, slope, rows, size)
+
+
+def _posterior(name: str, grid: Grid, columns: Columns, curve: Series) -> _Posterior:
+    """One curve at all nodes of one form: generalised least squares on level and gaps."""
+    t, fixed = len(curve.z), BY_NAME[name].fixed
+    white = np.einsum("hst,t->hs", grid.whiten, curve.z)
+    if fixed:
+        left = white[:, None] - columns.white[0] / curve.unit  # (h, m, t)
+        square = np.einsum("hmt,hmt->hm", left, left)
+        cross = [np.einsum("hmt,ht->hm", left, grid.one)]
+        level, slope = (np.einsum("hmt,ht->hm", left, of) for of in grid.state)
+        gram, ridge = [columns.gram[0]], [np.array(1e-12)]
+    else:
+        square = np.einsum("ht,ht->h", white, white)[:, None]
+        cross = [np.einsum("ht,ht->h", white, grid.one)[:, None]]
+        cross += [np.einsum("hmt,ht->hm", part, white) for part in columns.white]
+        level, slope = (np.einsum("ht,ht->h", white, of)[:, None] for of in grid.state)
+        gram = columns.gram
+        # A column that does nothing is held at zero by a prior that has no say in the evidence.
+        noise = noise_of(curve.z) ** 2
+        ridge = [np.array(1e-12), *np.where(columns.size > 0, noise * columns.size / GAP**2 + 1e-14, 1.0)]
+    c = len(cross)
+    root = cholesky(_symmetric([[gram[i][j] + ridge[i] * (i == j) for j in range(i + 1)] for i in range(c)]))
+    half = forward(root, cross)
+    coefficient = backward(root, half)
+    level = level - grid.one_state[0] * coefficient[0]
+    slope = slope - grid.one_state[1] * coefficient[0]
+    for i in range(1, c):
+        level = level - columns.level[i - 1] * coefficient[i]
+        slope = slope - columns.slope[i - 1] * coefficient[i]
+    df = float(t)
+    left_over = np.maximum(square - sum(part**2 for part in half), 0.0) + FLOOR**2
+    log_det = sum(np.log(root[i][i]) for i in range(c)) - 0.5 * sum(np.log(one) for one in ridge[1:])
+    log_weight = -0.5 * grid.log_det[:, None] - log_det - 0.5 * df * np.log(left_over)
+    return _Posterior(level, slope, coefficient, root, left_over / df, df, log_weight)
+
+
+def _symmetric(rows: Rows) -> Rows:
+    """All of a matrix whose lower half is given."""
+    return [[rows[max(i, j)][min(i, j)] for j in range(len(rows))] for i in range(len(rows))]
+
+
+def _split(name: str, g: np.ndarray, unit: float) -> tuple[list[np.ndarray], np.ndarray | float]:
+    """Columns of gaps, and what is fixed, in the units of the curve, of all g (j, ...)."""
+    return ([], g[0] / unit) if BY_NAME[name].fixed else (list(g), 0.0)
+
+
+def _of_nodes(columns: Columns, node: tuple[np.ndarray, np.ndarray]) -> Columns:
+    """The states of some nodes (s,) of the process and the shape."""
+    return columns._replace(level=[one[node] for one in columns.level], slope=[one[node] for one in columns.slope])
+
+
+def _at_nodes(given: _Posterior, node: tuple[np.ndarray, np.ndarray], size: tuple[int, int]) -> _Posterior:
+    """The posterior at some nodes (s,)."""
+
+    def of(part: np.ndarray) -> np.ndarray:
+        return np.broadcast_to(part, size)[node]
+
+    return given._replace(
+        level=of(given.level),
+        slope=of(given.slope),
+        coefficient=[of(part) for part in given.coefficient],
+        root=[[of(part) for part in row] for row in given.root],
+        variance=of(given.variance),
+    )
+
+
+def _horizon(grid: Grid, d: np.ndarray) -> _Horizon:
+    """The process at d (p,) in ln x after the last point."""
+    diffusion, speed, kappa = grid.process.T
+    ll, ls, ss = grid.covariance
+    x = kappa * d[:, None]
+    reach = -np.expm1(-x) / kappa
+    # d - 2B + (1 - a^2)/(2 kappa) cancels to the third order in small steps.
+    exact = x + 2 * np.expm1(-x) - np.expm1(-2 * x) / 2
+    series = x**3 / 3 - x**4 / 4 + 7 * x**5 / 60
+    added = speed**2 / kappa**3 * np.where(x < 0.02, series, exact) + diffusion**2 * d[:, None]
+    one = 1.0 - grid.one_state[0][:, 0] - reach * grid.one_state[1][:, 0]
+    return _Horizon(reach, one, ll + 2 * reach * ls + reach**2 * ss, added)
+
+
+def _ahead(
+    horizon: _Horizon, columns: Columns, given: _Posterior, at: list[np.ndarray]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where the columns are ``at``: location, known and whole variance; all arguments broadcast."""
+    location = given.level + horizon.reach * given.slope + given.coefficient[0]
+    rest = [horizon.one]
+    for i, column in enumerate(at):
+        location = location + column * given.coefficient[i + 1]
+        rest.append(column - columns.level[i] - horizon.reach * columns.slope[i])
+    known = horizon.state + sum(part**2 for part in forward(given.root, rest))
+    return location, known * given.variance, (known + horizon.added + 1.0) * given.variance

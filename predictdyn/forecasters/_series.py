@@ -1,59 +1,39 @@
-"""Curves of a task as arrays for `fitting`: after step 0, binned where there are many points, in units of their own
-sd."""
+"""Latent curves as `fitting` takes them: after step 0, binned where there are many points, in units of their own sd."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from predictdyn.lines import Line
+from predictdyn.fitting.structural import Series
+from predictdyn.problem import LatentCurve
 
 FEWEST = 3  # points below which nothing can be told about a slope
-LENGTHS = (16, 48)  # curves are padded to one of these
+LONGEST = 48  # points; more are binned
 LATE = 12  # the last points stay as they are: the end is what is extrapolated
 FEWEST_RECORDS = 4
 
 
-class Padded(NamedTuple):
-    """n curves as `structural.Series` has them, and the latent value (n,) that z is measured from."""
+class Standardised(NamedTuple):
+    """A curve as `structural.Series`, and the latent value that z is measured from."""
 
-    u: np.ndarray
-    z: np.ndarray
-    variance: np.ndarray
-    unit: np.ndarray
-    zero: np.ndarray
-
-    def only(self, rows: np.ndarray) -> Padded:
-        """Some of the curves."""
-        return Padded(*(part[rows] for part in self))
+    series: Series
+    zero: float
 
 
-def usable(line: Line) -> bool:
+def usable(curve: LatentCurve) -> bool:
     """Whether a curve has the points it takes."""
-    return int((line.share > 0).sum()) >= FEWEST
+    return int((curve.progress > 0).sum()) >= FEWEST
 
 
-def length(line: Line) -> int:
-    """The length that a curve is padded to."""
-    return next((most for most in LENGTHS if (line.share > 0).sum() <= most), LENGTHS[-1])
-
-
-def padded(lines: Sequence[Line]) -> Padded:
-    """Curves with at least `FEWEST` points after step 0."""
-    made = [_points(line) for line in lines]
-    t = max(length(line) for line in lines)
-    u, z = np.zeros((2, len(lines), t))
-    variance = np.full((len(lines), t), np.inf)
-    unit, zero = np.ones(len(lines)), np.zeros(len(lines))
-    for i, (line, (at, latent, noise)) in enumerate(zip(lines, made, strict=True)):
-        n = len(at)
-        zero[i] = latent[-1] + record_bias(line.latent[line.share > 0])
-        # A constant curve has no unit of its own.
-        unit[i] = max(float(latent.std()), 1e-9 * float(np.abs(latent).max()), 1e-150)
-        u[i, :n], z[i, :n], variance[i, :n] = at, (latent - latent[-1]) / unit[i], noise
-    return Padded(u, z, variance, unit, zero)
+def standardised(curve: LatentCurve) -> Standardised:
+    """A curve with at least `FEWEST` points after step 0."""
+    u, latent, variance = _points(curve)
+    # A constant curve has no unit of its own.
+    unit = max(float(latent.std()), 1e-9 * float(np.abs(latent).max()), 1e-150)
+    zero = float(latent[-1]) + record_bias(curve.latent[curve.progress > 0])
+    return Standardised(Series(u, (latent - latent[-1]) / unit, variance, unit), zero)
 
 
 def record_bias(latent: np.ndarray) -> float:
@@ -76,15 +56,16 @@ def record_bias(latent: np.ndarray) -> float:
     return -float(late[late != 0].mean()) if late.any() else 0.0
 
 
-def _points(line: Line) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _points(curve: LatentCurve) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """ln x relative to the last point, latent value and relative variance of the noise."""
-    begun = line.share > 0
-    u, z, stderr = np.log(line.share[begun] / line.share[-1]), line.latent[begun], line.stderr[begun]
+    begun = curve.progress > 0
+    u, z = np.log(curve.progress[begun] / curve.progress[-1]), curve.latent[begun]
+    stderr = curve.stderr[begun]
     # Standard errors say how noise changes along a curve, not how large it is: all checkpoints answer the same items.
     known = np.isfinite(stderr) & (stderr > 0)
     typical = float(np.median(stderr[known])) if known.any() else 1.0
     variance = np.clip(np.where(known, stderr / typical, 1.0), 0.3, 3.0) ** 2
-    most = LENGTHS[-1]
+    most = LONGEST
     if len(u) <= most:
         return u, z, variance
     body, bins = len(u) - LATE, most - LATE

@@ -1,98 +1,103 @@
-"""Curve fit: the single best curve of each form, by maximum posterior, averaged over forms by how well they explain."""
+"""Curve fit: the least-squares curve of each form, averaged over forms, with the spread of its own past errors."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from predictdyn.fitting import least_squares
-from predictdyn.fitting.batches import by_form, in_batches
-from predictdyn.fitting.structural import FAR, FLOOR, GAP, Graded, Sampled
-from predictdyn.forecasters._averaged import Averaged
-from predictdyn.forecasters._model import log_density
-from predictdyn.forecasters._series import Padded
+from predictdyn.fitting.gauss_newton import fit_curve
+from predictdyn.fitting.structural import FAR, FLOOR, GAP, Series
+from predictdyn.forecasters._empirical import EmpiricalErrors, ReferenceRuns
+from predictdyn.forecasters._series import standardised, usable
 from predictdyn.forms import BY_NAME, Form
+from predictdyn.problem import LatentCurve
 
 PULL = 4.0  # each number of a shape is as if seen once, in the middle of its bounds, with a sd of half their distance
+TEMPER = 0.2  # power of the evidence that forms are weighed by
+STEPS = 6
+AVERAGED = ("log_linear", "pow3", "pow4", "weibull", "hill", "floor")
 
 
-class MaximumPosterior:
-    """One node a form: its best shape for the curve, by variable projection and Gauss-Newton steps, and level and
-    gaps given it.
+class FormFit(NamedTuple):
+    """One form fitted to a curve, in its units: location (p,) and variance of what is known there (p,), squared scale
+    of the noise, and minus half the Bayesian information criterion (Schwarz 1978, doi:10.1214/aos/1176344136)."""
 
-    Forms weigh by the Bayesian information criterion (Schwarz 1978, doi:10.1214/aos/1176344136). The shape counts as
-    known, so intervals are too narrow: that is what `curve_posterior` is there for.
+    location: np.ndarray
+    known: np.ndarray
+    noise: float
+    evidence: float
+
+
+def average_fit(curve: LatentCurve, progress: np.ndarray, runs: ReferenceRuns) -> np.ndarray:
+    r"""z(x) = the mean of `FormFit` over forms, latent, the less certain changes shrunk; no answer with under 3 points.
+
+    A form weighs :math:`e^{\mathrm{temper}\, \mathrm{evidence}}`. Its change d since the last step is multiplied by
+    :math:`d^2 / (d^2 + V)`, V the variance of d: change that the data cannot tell from none is not forecast.
     """
-
-    def graded(self, forms: Sequence[str], batch: Padded, to: np.ndarray, truth: np.ndarray) -> Graded:
-        """Weight one for the only node of each form, and its mean log density of truths."""
-        densities = []
-        for name in forms:
-            location, _, whole, df, _ = _fitted(name, batch, to)
-            densities.append(log_density(truth - location, whole, df[:, None]).mean(axis=1))
-        return Graded(np.zeros((len(to), len(forms))), np.stack(densities, axis=1), [1] * len(forms))
-
-    def sampled(
-        self, forms: Sequence[str], batch: Padded, to: np.ndarray, lots: np.ndarray, log_prior: np.ndarray | None
-    ) -> list[Sampled]:
-        """The same curve for every lot."""
-        found = []
-        for i, name in enumerate(forms):
-            *parts, df, evidence = _fitted(name, batch, to)
-            location, known, whole = (np.broadcast_to(part[..., None], (*part.shape, len(lots))) for part in parts)
-            mass = np.zeros(len(to)) if log_prior is None else log_prior[:, i]
-            found.append(Sampled(location, known, whole, df, mass, evidence))
-        return found
+    if not usable(curve):
+        return np.full(len(progress), np.nan)
+    # The first knot is the last step seen.
+    knots = np.append(0.0, np.log(np.maximum(progress / curve.progress[-1], 1.0)))
+    # What overflows has no weight.
+    with np.errstate(all="ignore"):
+        series, zero = standardised(curve)
+        fits = [fit_form(BY_NAME[name], series, knots) for name in AVERAGED]
+        fits = [one for one in fits if np.isfinite([*_shrunk(one), one.evidence]).all()]
+        if not fits:
+            return np.full(len(progress), np.nan)
+        weights = _weights([one.evidence for one in fits])
+        mean = sum(weight * _shrunk(one) for weight, one in zip(weights, fits, strict=True))
+        return np.asarray(zero + series.unit * mean)
 
 
-def _fitted(name: str, batch: Padded, to: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Location, variance of what is known and of the next measurement at ln x = to (n, p), in units of the curves;
-    degrees of freedom and evidence (n,)."""
-    form, x, unit = BY_NAME[name], np.exp(batch.u), batch.unit
-    weight = np.where(np.isfinite(batch.variance), 1 / batch.variance, 0.0)
-    found = least_squares.fit(form, x, batch.z * unit[:, None], weight, pull=PULL)
-    points = (weight > 0).sum(axis=1)
+def fit_form(form: Form, curve: Series, knots: np.ndarray) -> FormFit:
+    """The shape of maximum posterior, then level and gaps given it, at ln x = knots (p,)."""
+    x, weight, n = np.exp(curve.u), 1 / curve.variance, len(curve.z)
+    found = fit_curve(form, x, curve.z * curve.unit, weight, pull=PULL, steps=STEPS)
     numbers = 1 + len(form.shape) + (0 if form.fixed else form.gaps)
-    df = np.maximum(points - numbers, 1.0)
-    misfit = found.misfit / unit**2 + FLOOR**2
-    evidence = -0.5 * points * np.log(misfit / points) - 0.5 * numbers * np.log(points)
-    noise = misfit / df
-    given = [found.shape, x, batch.z, weight, unit, noise, np.exp(to)]
-    location, known = in_batches(_given_shape(form), given)
-    return location, known, known + noise[:, None], df, evidence
+    misfit = found.misfit / curve.unit**2 + FLOOR**2
+    noise = misfit / max(n - numbers, 1.0)
+    location, known = _given_shape(form, found.shape, curve, weight, noise, knots)
+    return FormFit(location, known, noise, float(-0.5 * n * np.log(misfit / n) - 0.5 * numbers * np.log(n)))
 
 
-@by_form
-def _given_shape(form: Form) -> Callable[..., Any]:
-    """Ridge regression on the columns of one shape: what a gap adds has the prior that it has in
-    `fitting.structural`."""
-
-    def one(shape: Any, x: Any, z: Any, weight: Any, unit: Any, noise: Any, at: Any) -> tuple[Any, Any]:
-        here, there = form.columns(x, shape), form.columns(at, shape)
-        far = form.columns(jnp.array([1.0, FAR]), shape)
-        total = weight.sum()
-        if form.fixed:
-            z = z - here[0] / unit
-            level = (weight * z).sum() / total
-            return level + there[0] / unit, jnp.full(at.shape, noise / total)
-        level, middle = (weight * z).sum() / total, here @ weight / total
-        apart = here - middle[:, None]
-        size = (far[:, 1] - far[:, 0]) ** 2 + apart**2 @ weight / total
-        precision = (apart * weight) @ apart.T + jnp.diag(noise * size / GAP**2 + 1e-12)
-        ahead = there - middle[:, None]
-        location = level + ahead.T @ jnp.linalg.solve(precision, apart @ (weight * (z - level)))
-        known = noise * (1 / total + (ahead * jnp.linalg.solve(precision, ahead)).sum(0))
-        return location, known
-
-    return jax.vmap(one)
+def _given_shape(
+    form: Form, shape: np.ndarray, curve: Series, weight: np.ndarray, noise: float, knots: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Ridge regression on the columns of one shape; what a gap adds has the prior of `fitting.structural`."""
+    ends = np.array([1.0, FAR])
+    here, there, far = (form.on_grid(x, shape[None])[:, 0] for x in (np.exp(curve.u), np.exp(knots), ends))
+    total, z = weight.sum(), curve.z
+    if form.fixed:
+        level = float((weight * (z - here[0] / curve.unit)).sum() / total)
+        return level + there[0] / curve.unit, np.full(len(knots), noise / total)
+    level, middle = float((weight * z).sum() / total), here @ weight / total
+    apart = here - middle[:, None]
+    size = (far[:, 1] - far[:, 0]) ** 2 + apart**2 @ weight / total
+    precision = (apart * weight) @ apart.T + np.diag(noise * size / GAP**2 + 1e-12)
+    inverse = np.linalg.inv(precision)
+    gap, ahead = inverse @ (apart @ (weight * (z - level))), there - middle[:, None]
+    # Sums written out: no place may move another by a digit, as it would in a product of matrices.
+    location = level + sum(one * column for one, column in zip(gap, ahead, strict=True))
+    spread = sum(one * a * b for row, a in zip(inverse, ahead, strict=True) for one, b in zip(row, ahead, strict=True))
+    return np.asarray(location), np.asarray(noise * (1 / total + spread))
 
 
-FORECASTER = Averaged(
-    "curve_fit",
-    MaximumPosterior(),
-    ("log_linear", "pow3", "pow4", "weibull", "hill", "floor"),
-)
+def _shrunk(one: FormFit) -> np.ndarray:
+    """Location (p - 1,) with its change since the first knot shrunk."""
+    change = one.location[1:] - one.location[0]
+    return np.asarray(one.location[0] + change * (change**2 / (change**2 + one.known[1:] + 1e-300)))
+
+
+def _weights(evidence: Sequence[float]) -> np.ndarray:
+    """Shares of forms; one whose evidence is no number has none, and without any all have the same."""
+    log_weight = TEMPER * np.array(evidence)
+    log_weight = np.where(np.isnan(log_weight), -np.inf, log_weight)
+    top = log_weight.max()
+    weight = np.exp(log_weight - top) if np.isfinite(top) else np.ones(len(log_weight))
+    return np.asarray(weight / weight.sum())
+
+
+CURVE_FIT = EmpiricalErrors("curve_fit", average_fit)

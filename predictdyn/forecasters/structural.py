@@ -2,57 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from predictdyn.fitting import around, structural
-from predictdyn.fitting.structural import Graded, Sampled, Series
-from predictdyn.forecasters._averaged import Averaged
-from predictdyn.forecasters._model import log_density
-from predictdyn.forecasters._series import Padded
+from predictdyn.fitting import structural
+from predictdyn.fitting.importance import Start, cloud, sample_cloud, start_for
+from predictdyn.fitting.structural import NodeScores, SampledNodes, Series, by_grid, grid_for, log_density
+from predictdyn.forecasters.model_average import ModelAverage
 from predictdyn.forms import BY_NAME
 
-ALONE = ("broken",)  # a process could follow any break; so sharp a form counts only where it needs none
+WITHOUT_PROCESS = ("broken",)  # a process could follow any break; so sharp a form counts only where it needs none
 
 
-class Structural:
-    """Nodes of forms by those of a local level with a slope that dies away, by Kalman filter: `fitting.structural`.
+@dataclass(frozen=True)
+class StructuralNodes:
+    """Nodes of forms by those of a local level with a slope that dies away: `fitting.structural`.
 
-    The broken power law is without the process, by `fitting.around`, and must be named after all that have it.
+    The broken power law is without the process, by `fitting.importance`, and must be named after all that have it.
     """
 
-    def graded(self, forms: Sequence[str], batch: Padded, to: np.ndarray, truth: np.ndarray) -> Graded:
-        """Log weights of all nodes of each form, and the log densities that they gave to truths; a form alone is one
-        node."""
-        series, among = Series(*batch[:4]), [name for name in forms if name not in ALONE]
-        found = structural.graded(structural.bundle(among), series, to, truth, structural.process())
-        weight, density, sizes = [found.log_weight], [found.log_density], list(found.sizes)
-        for name in forms[len(among) :]:
-            one = around.cloud(BY_NAME[name], series, to)
-            each = log_density(truth[..., None] - one.location, one.whole, one.df[:, None, None])
-            density.append(np.logaddexp.reduce(each.mean(axis=1) + one.log_weight, axis=1)[:, None])
-            weight.append(np.zeros((len(to), 1)))
-            sizes.append(1)
-        return Graded(np.concatenate(weight, axis=1), np.concatenate(density, axis=1), sizes)
+    def score_nodes(
+        self, forms: Sequence[str], curves: Sequence[Series], knots: np.ndarray, truth: np.ndarray
+    ) -> NodeScores:
+        """Log weights of all nodes of each form, and the log densities that they gave to truths.
 
-    def sampled(
-        self, forms: Sequence[str], batch: Padded, to: np.ndarray, lots: np.ndarray, log_prior: np.ndarray | None
-    ) -> list[Sampled]:
-        """Forecasts of each form by nodes drawn by weight."""
-        series, among = Series(*batch[:4]), [name for name in forms if name not in ALONE]
-        bundle, process = structural.bundle(among), structural.process()
-        size = sum(bundle.sizes) * len(process)
-        prior = None if log_prior is None else log_prior[:, :size]
-        found = structural.sampled(bundle, series, to, lots, process, prior)
-        for i, name in enumerate(forms[len(among) :]):
-            one = around.sampled(around.cloud(BY_NAME[name], series, to), lots)
-            found.append(one if log_prior is None else one._replace(log_mass=log_prior[:, size + i]))
-        return found
+        A form without the process is one node.
+        """
+        bundle, starts = _split(forms)
+        of, k = structural.process(), sum(bundle.sizes)
+        sizes = [size * len(of) for size in bundle.sizes] + [1] * len(starts)
+        weight, density = np.zeros((2, len(curves), k * len(of) + len(starts)))
+        for rows in by_grid(curves):
+            first = curves[rows[0]]
+            grid = grid_for(bundle, first.u, first.variance, of)
+            for i in rows:
+                found = structural.score_nodes(bundle, grid, curves[i], knots[i], truth[i])
+                weight[i, : k * len(of)], density[i, : k * len(of)] = found.log_weight, found.log_density
+                for j, (name, start) in enumerate(starts.items(), k * len(of)):
+                    one = cloud(BY_NAME[name], start, curves[i], knots[i])
+                    each = log_density(truth[i][:, None] - one.location, one.whole, one.df).mean(axis=0)
+                    density[i, j] = np.logaddexp.reduce(each + one.log_weight)
+        return NodeScores(weight, density, sizes)
+
+    def sample_nodes(
+        self,
+        forms: Sequence[str],
+        curves: Sequence[Series],
+        knots: Sequence[np.ndarray],
+        uniforms: np.ndarray,
+        log_priors: Sequence[np.ndarray | None],
+    ) -> Iterator[tuple[int, list[SampledNodes]]]:
+        """Forecasts of each form by nodes drawn by weight, for one curve after another."""
+        bundle, starts = _split(forms)
+        of = structural.process()
+        size = sum(bundle.sizes) * len(of)
+        for rows in by_grid(curves):
+            first = curves[rows[0]]
+            grid = grid_for(bundle, first.u, first.variance, of)
+            coarse = {name: BY_NAME[name].on_grid(np.exp(first.u), start.nodes) for name, start in starts.items()}
+            for i in rows:
+                prior = log_priors[i]
+                nodes = None if prior is None else prior[:size]
+                found = structural.sample_nodes(bundle, grid, curves[i], knots[i], uniforms, nodes)
+                for j, (name, start) in enumerate(starts.items(), size):
+                    one = cloud(BY_NAME[name], start, curves[i], knots[i], coarse[name])
+                    found.append(sample_cloud(one, uniforms, 0.0 if prior is None else float(prior[j])))
+                yield i, found
 
 
-FORECASTER = Averaged(
+def _split(forms: Sequence[str]) -> tuple[structural.Bundle, dict[str, Start]]:
+    """Forms with the process, and where the search for those without it begins."""
+    bundle = structural.bundle([name for name in forms if name not in WITHOUT_PROCESS])
+    return bundle, {name: start_for(BY_NAME[name]) for name in forms[len(bundle.names) :]}
+
+
+STRUCTURAL = ModelAverage(
     "structural",
-    Structural(),
+    StructuralNodes(),
     ("pow3", "pow4", "hill", "weibull", "rise_and_fall", "double_power", "floor", "broken"),
 )

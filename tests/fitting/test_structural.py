@@ -1,4 +1,4 @@
-"""Structural: the filter is generalised least squares by another road, and its mixture holds what it claims."""
+"""Structural: the factors of a grid are a Kalman filter by another road, and its mixture holds what it claims."""
 
 import numpy as np
 import pytest
@@ -10,12 +10,16 @@ from predictdyn.fitting.structural import (
     FLOOR,
     GAP,
     Bundle,
-    Sampled,
+    SampledNodes,
     Series,
     bundle,
-    graded,
+    by_grid,
+    drawn_at,
+    grid_for,
+    log_density,
     process,
-    sampled,
+    sample_nodes,
+    score_nodes,
 )
 from predictdyn.forms import BY_NAME
 
@@ -27,21 +31,20 @@ FEW = Bundle(
 NAMES = ("pow3", "pow3", "double_power", "double_power", "floor", "floor")
 SHAPES = [shape for nodes in FEW.nodes for shape in nodes]
 OF = np.array([[0.05, 0.05, 0.2], [1.0, 3.0, 1.3], [1e-7, 1e-7, 1.0]])
-T, PADDED = 14, 20
+T = 14
 AHEAD = np.log([1.5, 8.0])
-LOTS = np.array([0.1, 0.5, 0.9])
+UNIFORMS = np.array([0.1, 0.5, 0.9])
 RNG = np.random.default_rng(0)
 U = np.append(np.sort(-4.5 * RNG.random(T - 1)), 0.0)
 VARIANCE = RNG.uniform(0.3, 3.0, T)
 
 
-def series(z: np.ndarray, u: np.ndarray = U, variance: np.ndarray = VARIANCE, length: int = PADDED, unit: float = 1.0):
-    """Curves z (n, t) as a `Series` that is padded to one length."""
-    n, t = z.shape
-    rows = [np.zeros((n, length)), np.zeros((n, length)), np.full((n, length), np.inf)]
-    for row, part in zip(rows, (u, z, variance), strict=True):
-        row[:, :t] = part
-    return Series(*rows, np.full(n, unit))
+def series(z: np.ndarray, u: np.ndarray = U, variance: np.ndarray = VARIANCE, unit: float = 1.0) -> Series:
+    return Series(u[-len(z) :], z, variance[-len(z) :], unit)
+
+
+def grid_of(one: Series, forms: Bundle = FEW, of: np.ndarray = OF):
+    return grid_for(forms, one.u, one.variance, of)
 
 
 def wavy(seed: int = 1) -> np.ndarray:
@@ -53,13 +56,14 @@ def wavy(seed: int = 1) -> np.ndarray:
 
 def each_node(one: Series, *, to: np.ndarray = AHEAD) -> list[list[np.ndarray]]:
     """Location, known and whole variance (p,) of every node of the process of every shape, drawn one at a time."""
-    k = len(SHAPES) * len(OF)
-    many = Series(*(np.repeat(part, k, axis=0) for part in one))
-    only = np.full((k, k), -1e5)
-    only[np.diag_indices(k)] = 0.0
-    found = sampled(FEW, many, np.tile(to, (k, 1)), LOTS, OF, only)
-    form = np.repeat([0, 1, 2], 2 * len(OF))
-    return [[found[form[i]][part][i, :, 0] for part in range(3)] for i in range(k)]
+    k, grid = len(SHAPES) * len(OF), grid_of(one)
+    answers = []
+    for node in range(k):
+        only = np.full(k, -1e5)
+        only[node] = 0.0
+        form = sample_nodes(FEW, grid, one, to, UNIFORMS, only)[node // (2 * len(OF))]
+        answers.append([part[:, 0] for part in form[:3]])
+    return answers
 
 
 def gap_ridge(name: str, shape: np.ndarray, z: np.ndarray) -> np.ndarray:
@@ -114,10 +118,10 @@ def dense(name: str, shape: np.ndarray, of: np.ndarray, z: np.ndarray, unit: flo
 
 @pytest.fixture(scope="module")
 def roads():
-    """The nodes by the filter, their log weights, and the same by dense algebra; a curve whose unit is not one."""
+    """Nodes by the factors of a grid, their log weights, and both by plain algebra; a curve whose unit is not one."""
     z, unit = wavy(), 0.7
-    one = series(z[None], unit=unit)
-    weight = graded(FEW, one, np.array([[0.5]]), np.array([[0.1]]), OF).log_weight[0]
+    one = series(z, unit=unit)
+    weight = score_nodes(FEW, grid_of(one), one, np.array([0.5]), np.array([0.1])).log_weight
     other = [dense(name, shape, of, z, unit, AHEAD) for name, shape in zip(NAMES, SHAPES, strict=True) for of in OF]
     return each_node(one), weight, other
 
@@ -137,16 +141,62 @@ def test_forecasts_of_every_node_are_generalised_least_squares(roads):
         assert_allclose(found[2], whole, rtol=1e-6)
 
 
-def test_padding_and_neighbours_change_nothing():
-    z = np.stack([wavy(seed) for seed in range(3)])
-    to = np.tile(AHEAD, (3, 1))
-    together = sampled(FEW, series(z), to, LOTS, OF)
-    alone = sampled(FEW, series(z[1:2]), to[:1], LOTS, OF)
-    bare = sampled(FEW, series(z, length=T), to, LOTS, OF)
-    for many, one, short in zip(together, alone, bare, strict=True):
-        for field in range(len(Sampled._fields)):
-            assert_allclose(many[field], short[field], rtol=1e-9, atol=1e-9)
-            assert np.array_equal(many[field][1:2], one[field])
+def filtered(y: np.ndarray, u: np.ndarray, variance: np.ndarray, of: np.ndarray):
+    """Innovations over their sd, log determinant, state and its covariance after the last point: a Kalman filter."""
+    diffusion, speed, kappa = of
+    state, cov = np.zeros(2), np.diag([0.0, speed**2 / (2 * kappa)])
+    innovations, log_det, before = [], 0.0, u[0]
+    for now, noise, value in zip(u, variance, y, strict=True):
+        d, before = now - before, now
+        a, reach = np.exp(-kappa * d), -np.expm1(-kappa * d) / kappa
+        move = np.array([[1.0, reach], [0.0, a]])
+        level = speed**2 / kappa**2 * (d - 2 * reach + (1 - a**2) / (2 * kappa)) + diffusion**2 * d
+        added = np.array(
+            [[level, speed**2 * reach**2 / 2], [speed**2 * reach**2 / 2, speed**2 * (1 - a**2) / (2 * kappa)]]
+        )
+        state, cov = move @ state, move @ cov @ move.T + added
+        f = cov[0, 0] + noise
+        gain, surprise = cov[:, 0] / f, value - state[0]
+        state, cov = state + gain * surprise, cov - np.outer(gain, cov[0])
+        innovations.append(surprise / np.sqrt(f))
+        log_det += np.log(f)
+    return np.array(innovations), log_det, state, cov
+
+
+def test_the_factors_of_a_grid_are_those_of_a_kalman_filter():
+    grid, y = grid_of(series(wavy())), wavy()
+    for i, of in enumerate(OF[:2]):
+        innovations, log_det, state, cov = filtered(y, U, VARIANCE, of)
+        white = grid.whiten[i] @ y
+        assert_allclose(white, innovations, rtol=1e-8, atol=1e-9)
+        assert grid.log_det[i] == pytest.approx(log_det, abs=1e-8)
+        assert_allclose(grid.state[:, i] @ white, state, rtol=1e-8)
+        assert_allclose([part[i] for part in grid.covariance], [cov[0, 0], cov[0, 1], cov[1, 1]], rtol=1e-7)
+
+
+def test_neither_other_curves_nor_other_knots_change_a_bit():
+    curves = [series(wavy(seed)) for seed in range(3)] + [series(wavy()[3:])]
+    assert list(by_grid(curves)) == [[0, 1, 2], [3]]
+    forms = bundle(["pow3", "weibull", "rise_and_fall", "floor"])
+    grid, of = grid_of(curves[0], forms, process()), grid_of(curves[1], forms, process())
+    many, knots = np.linspace(0.0, 2.0, 37), np.array([0.0, 2.0])
+    for seen in curves[:3]:
+        sample_nodes(forms, grid, seen, knots, UNIFORMS)
+    long, short = (sample_nodes(forms, *one, UNIFORMS) for one in ((grid, curves[1], many), (of, curves[1], knots)))
+    for all_knots, two in zip(long, short, strict=True):
+        assert all(np.array_equal(a[[0, -1]], b) for a, b in zip(all_knots[:3], two[:3], strict=True))
+        assert all_knots[3:] == two[3:]
+
+
+def test_weights_that_are_no_numbers_draw_nothing():
+    assert drawn_at(np.array([np.nan, 0.0, -np.inf]), UNIFORMS, 0.0)[0].tolist() == [1, 1, 1]
+    chosen, mass, evidence = drawn_at(np.full(4, np.nan), np.array([0.1, 0.9]), 0.0)
+    assert chosen.tolist() == [0, 3] and mass == pytest.approx(0) and np.isfinite(evidence)
+
+
+def test_the_density_is_that_of_student():
+    off, square = np.array([-3.0, 0.0, 0.4]), np.array([0.5, 2.0, 9.0])
+    assert_allclose(log_density(off, square, 3.0), stats.t.logpdf(off, 3.0, scale=np.sqrt(square)))
 
 
 def test_with_next_to_no_process_it_is_weighted_regression():
@@ -160,11 +210,11 @@ def test_with_next_to_no_process_it_is_weighted_regression():
     ahead = np.stack([np.ones(2), np.asarray(BY_NAME["pow3"].columns(np.exp(AHEAD), SHAPES[1]))[0]], axis=1)
     variance = ((np.append(z, 0) - design @ beta) ** 2 * weight).sum() + FLOOR**2
     inverse = np.linalg.inv((design * weight[:, None]).T @ design)
-    location, known, whole = each_node(series(z[None]))[1 * len(OF) + 2]
+    location, known, whole = each_node(series(z))[1 * len(OF) + 2]
     assert_allclose(location, ahead @ beta, atol=1e-6)
     assert_allclose(known, variance / T * (ahead @ inverse * ahead).sum(1), rtol=1e-4)
     assert_allclose(whole - known, variance / T, rtol=1e-4)
-    assert abs(each_node(series(z[None]))[1 * len(OF) + 1][0][1] - location[1]) > 1e-4, "with a process it is not"
+    assert abs(each_node(series(z))[1 * len(OF) + 1][0][1] - location[1]) > 1e-4, "with a process it is not"
 
 
 def test_a_fixed_form_is_an_offset_in_the_units_of_the_curve():
@@ -172,33 +222,33 @@ def test_a_fixed_form_is_an_offset_in_the_units_of_the_curve():
         return np.log(0.4 + 0.6 * np.exp(-0.5 * u))
 
     unit = curve(U).std()
-    location, _, whole = each_node(series(curve(U)[None] / unit, unit=unit))[4 * len(OF) + 2]
+    location, _, whole = each_node(series(curve(U) / unit, unit=unit))[4 * len(OF) + 2]
     assert_allclose(location, curve(AHEAD) / unit, atol=1e-5)
-    other = each_node(series(curve(U)[None] / unit, unit=unit))[5 * len(OF) + 2]
+    other = each_node(series(curve(U) / unit, unit=unit))[5 * len(OF) + 2]
     assert abs(other[0][1] - location[1]) > 0.1 and other[2][0] > 100 * whole[0], "another shape does not fit"
 
 
-def test_graded_densities_integrate_to_one():
-    truth = np.linspace(-60.0, 60.0, 1601)
-    n = len(truth)
-    found = graded(FEW, series(np.tile(wavy(), (n, 1))), np.full((n, 1), 0.5), truth[:, None], OF)
-    assert found.sizes == [6, 6, 6]
-    total = np.exp(found.log_density).sum(axis=0) * (truth[1] - truth[0])
+def test_densities_integrate_to_one():
+    truth, one = np.linspace(-60.0, 60.0, 1601), series(wavy())
+    grid = grid_of(one)
+    found = [score_nodes(FEW, grid, one, np.array([0.5]), np.array([y])) for y in truth]
+    assert found[0].sizes == [6, 6, 6]
+    total = np.exp([node.log_density for node in found]).sum(axis=0) * (truth[1] - truth[0])
     assert_allclose(total, 1, atol=2e-3)
 
 
 @pytest.mark.parametrize("values", [np.zeros(T), np.zeros(2), np.array([1.0, 0.0])], ids=["constant", "two", "step"])
 def test_poor_curves_stay_finite(values):
-    z, t = values[None], len(values)
-    for found in sampled(FEW, series(z, U[-t:], VARIANCE[-t:]), AHEAD[None], LOTS, OF):
-        assert all(np.isfinite(part).all() for part in found)
-        assert (found.whole > found.known).all() and (found.known >= 0).all()
+    one = series(values)
+    for form in sample_nodes(FEW, grid_of(one), one, AHEAD, UNIFORMS):
+        assert all(np.isfinite(part).all() for part in form)
+        assert (form.whole > form.known).all() and (form.known >= 0).all()
 
 
-def simulated(n: int, rng: np.random.Generator) -> tuple[Series, np.ndarray, Bundle, np.ndarray]:
+def simulated(n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, Bundle, np.ndarray]:
     """Curves of the form pow3 with a process of the grid, and what they come to at twice the last step."""
     forms, of = bundle(["pow3"], 0.25), process(2, 2, 1)
-    u = np.append(np.linspace(-4, 0, PADDED), np.log(2.0))
+    u = np.append(np.linspace(-4, 0, 20), np.log(2.0))
     z = np.empty((n, len(u)))
     for row in z:
         alpha, (diffusion, speed, kappa) = rng.choice(forms.nodes[0]), rng.choice(of)
@@ -215,19 +265,21 @@ def simulated(n: int, rng: np.random.Generator) -> tuple[Series, np.ndarray, Bun
         noise = 10 ** rng.uniform(-2, -0.5)
         row[:] = gap * column + noise * (np.array(walk) + rng.standard_normal(len(u)))
     z = (z - z[:, -2:-1]) / z[:, :-1].std(axis=1, keepdims=True)
-    made = Series(np.tile(u[:-1], (n, 1)), z[:, :-1], np.ones((n, PADDED)), np.ones(n))
-    return made, z[:, -1], forms, of
+    return u, z, forms, of
 
 
 def test_the_mixture_holds_what_it_claims():
     n, s = 200, 200
-    made, truth, forms, of = simulated(n, np.random.default_rng(5))
-    lots = (np.arange(s) + 0.5) / s
-    (found,) = sampled(forms, made, np.full((n, 1), np.log(2.0)), lots, of)
-    even = stats.t.ppf((np.random.default_rng(6).permutation(s) + 0.5) / s, found.df[0])
-    draws = found.location[:, 0] + np.sqrt(found.whole[:, 0]) * even
-    low, high = np.quantile(draws, [0.05, 0.95], axis=1)
+    u, z, forms, of = simulated(n, np.random.default_rng(5))
+    uniforms, truth = (np.arange(s) + 0.5) / s, z[:, -1]
+    grid = grid_for(forms, u[:-1], np.ones(20), of)
+    found: list[SampledNodes] = []
+    for row in z:
+        found += sample_nodes(forms, grid, Series(u[:-1], row[:-1], np.ones(20), 1.0), np.log([2.0]), uniforms)
+    location, whole = (np.stack([form[part][0] for form in found]) for part in (0, 2))
+    even = stats.t.ppf((np.random.default_rng(6).permutation(s) + 0.5) / s, found[0].df)
+    low, high = np.quantile(location + np.sqrt(whole) * even, [0.05, 0.95], axis=1)
     held = ((low < truth) & (truth < high)).mean()
     assert 0.84 < held < 0.96
-    thin_low, thin_high = np.quantile(found.location[:, 0], [0.05, 0.95], axis=1)
+    thin_low, thin_high = np.quantile(location, [0.05, 0.95], axis=1)
     assert ((thin_low < truth) & (truth < thin_high)).mean() < 0.7, "without the process ahead it would claim too much"

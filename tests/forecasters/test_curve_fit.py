@@ -1,23 +1,24 @@
-"""Curve fit: the true form is found and continued, and drift that cannot be told from noise is not forecast."""
+"""Curve fit: the true form is found and continued, and change that cannot be told from noise is not forecast."""
 
 import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
-from scipy import stats
+from scipy.optimize import curve_fit as scipy_curve_fit
 
 from predictdyn.curves import Metric, curves_from
-from predictdyn.forecasters._averaged import Averaged
-from predictdyn.forecasters._series import padded
-from predictdyn.forecasters.curve_fit import FORECASTER, MaximumPosterior
+from predictdyn.fitting.gauss_newton import fit_curve
+from predictdyn.forecasters import fit
+from predictdyn.forecasters._empirical import ReferenceRuns
+from predictdyn.forecasters._series import standardised
+from predictdyn.forecasters.curve_fit import AVERAGED, CURVE_FIT, average_fit, fit_form
 from predictdyn.forms import BY_NAME
-from predictdyn.lines import Line
+from predictdyn.problem import LatentCurve
 
-MODEL = MaximumPosterior()
 T, CURVES = 40, 16
 SHARE = np.geomspace(0.001, 0.2, T)
 AHEAD = np.log([2.0, 5.0])
-LOT = np.array([0.5])
+NOBODY = ReferenceRuns(np.zeros(0), np.zeros((0, 2)), np.zeros((0, 33)), None)
 
 
 def truth(name: str, shape: list[float], share: np.ndarray, gap: float = 1.0) -> np.ndarray:
@@ -25,20 +26,23 @@ def truth(name: str, shape: list[float], share: np.ndarray, gap: float = 1.0) ->
     return 1 + gap * np.asarray(BY_NAME[name].columns(np.asarray(share) / SHARE[-1], np.array(shape)))[0]
 
 
-def lines(curve: np.ndarray, noise: float) -> list[Line]:
+def curves_of(curve: np.ndarray, noise: float) -> list[LatentCurve]:
     """The same curve with noise, many times."""
     rng = np.random.default_rng(2)
     seen = curve + noise * rng.standard_normal((CURVES, T))
-    return [Line(f"r{i}", "f", SHARE, latent, np.full(T, np.nan)) for i, latent in enumerate(seen)]
+    return [LatentCurve(f"r{i}", "f", SHARE, latent, np.full(T, np.nan)) for i, latent in enumerate(seen)]
 
 
-def continued(name: str, made: list[Line]):
-    """Latent locations, sd of what is known and of the next measurement (n, p) by one form, and its evidence."""
-    batch = padded(made)
-    (found,) = MODEL.sampled((name,), batch, np.tile(AHEAD, (len(made), 1)), LOT, None)
-    location, known, whole = (part[..., 0] for part in found[:3])
-    unit = batch.unit[:, None]
-    return batch.zero[:, None] + unit * location, unit * np.sqrt(known), unit * np.sqrt(whole), found.log_evidence
+def continued(name: str, made: list[LatentCurve]):
+    """Latent locations, sd of what is known and of the noise (n, p) by one form, and its evidence (n,)."""
+    ready = [standardised(curve) for curve in made]
+    fits = [fit_form(BY_NAME[name], one.series, AHEAD) for one in ready]
+    unit = np.array([one.series.unit for one in ready])[:, None]
+    location = np.array([one.zero for one in ready])[:, None] + unit * np.stack([one.location for one in fits])
+    known, noise = (
+        unit * np.sqrt(part) for part in (np.stack([one.known for one in fits]), [[one.noise] for one in fits])
+    )
+    return location, known, noise, np.array([one.evidence for one in fits])
 
 
 TRUE = {"pow3": [0.4], "hill": [1.5, 1.5]}
@@ -47,35 +51,35 @@ TRUE = {"pow3": [0.4], "hill": [1.5, 1.5]}
 @pytest.mark.parametrize("name", TRUE)
 def test_a_curve_is_continued_within_its_noise(name):
     noise = 0.003 * np.ptp(truth(name, TRUE[name], SHARE))
-    made = lines(truth(name, TRUE[name], SHARE), noise)
-    location, known, whole, _ = continued(name, made)
+    made = curves_of(truth(name, TRUE[name], SHARE), noise)
+    location, known, scatter, _ = continued(name, made)
     end = truth(name, TRUE[name], SHARE[-1] * np.exp(AHEAD))
-    carried = np.array([line.latent[-1] for line in made])[:, None]
+    carried = np.array([curve.latent[-1] for curve in made])[:, None]
     off, still = np.abs(location - end), np.abs(carried - end)
     assert np.median(off[:, 1]) < 0.2 * np.median(still[:, 1]), "five times as near as the last value"
     assert np.median(off[:, 0]) < 8 * noise
-    assert (known[:, 1] > known[:, 0]).all() and (whole > known).all()
-    assert_allclose(np.median(np.sqrt(whole**2 - known**2)), noise, rtol=0.25)
+    assert (known[:, 1] > known[:, 0]).all()
+    assert_allclose(np.median(scatter), noise, rtol=0.25)
 
 
 @pytest.mark.parametrize("name", TRUE)
 def test_the_evidence_is_for_the_true_form(name):
     curve = truth(name, TRUE[name], SHARE)
-    made = lines(curve, 0.003 * np.ptp(curve))
+    made = curves_of(curve, 0.003 * np.ptp(curve))
     evidence = {one: continued(one, made)[3] for one in ("log_linear", "pow3", "hill")}
     others = np.max([value for one, value in evidence.items() if one != name], axis=0)
     assert (evidence[name] > others + 2).mean() > 0.9
 
 
 def test_a_form_that_fits_no_better_pays_for_its_numbers():
-    made = lines(truth("pow3", [0.4], SHARE), 0.05)
+    made = curves_of(truth("pow3", [0.4], SHARE), 0.05)
     one, two = (continued(name, made)[3] for name in ("pow3", "double_power"))
     # Two numbers more, a gap and a shape: half the logarithm of the points each, less what they fit of the noise.
     assert (one > two).mean() > 0.8 and 0 < np.median(one - two) < np.log(T) + 0.5
 
 
 def test_two_forms_agree_on_what_both_can_follow():
-    made = lines(truth("pow3", [0.5], SHARE, gap=0.7), 0.0)
+    made = curves_of(truth("pow3", [0.5], SHARE, gap=0.7), 0.0)
     one, other = (continued(name, made[:2])[0] for name in ("pow3", "double_power"))
     end = truth("pow3", [0.5], SHARE[-1] * np.exp(AHEAD), gap=0.7)
     assert_allclose(one, np.tile(end, (2, 1)), atol=5e-3 * abs(end[1] - made[0].latent[-1]))
@@ -83,45 +87,68 @@ def test_two_forms_agree_on_what_both_can_follow():
 
 
 def test_a_fixed_form_has_no_gap():
-    made = lines(truth("floor", [0.5, 0.6], SHARE), 0.0)
+    made = curves_of(truth("floor", [0.5, 0.6], SHARE), 0.0)
     end = truth("floor", [0.5, 0.6], SHARE[-1] * np.exp(AHEAD))
     assert_allclose(continued("floor", made[:2])[0], np.tile(end, (2, 1)), atol=2e-3)
 
 
-def test_graded_is_the_density_of_what_is_sampled():
-    made = lines(truth("pow3", [0.4], SHARE), 0.1)
-    batch, to = padded(made), np.tile(AHEAD, (CURVES, 1))
-    y = np.random.default_rng(0).standard_normal((CURVES, 2))
-    graded = MODEL.graded(("pow3", "hill"), batch, to, y)
-    assert graded.sizes == [1, 1] and not graded.log_weight.any()
-    for i, found in enumerate(MODEL.sampled(("pow3", "hill"), batch, to, LOT, None)):
-        density = stats.t.logpdf(y, found.df[:, None], found.location[..., 0], np.sqrt(found.whole[..., 0]))
-        assert_allclose(graded.log_density[:, i], density.mean(axis=1))
+def test_least_squares_are_those_of_scipy():
+    weight = np.random.default_rng(4).uniform(0.5, 2.0, T)
+    x, z = SHARE / SHARE[-1], curves_of(truth("hill", [0.3, 1.5], SHARE), 0.01)[0].latent
+    found = fit_curve(BY_NAME["hill"], x, z, weight, steps=30)
+
+    def hill(x, level, gap, scale, power):
+        return level + gap / (1 + (x / scale) ** power)
+
+    bounds = [-9, -9, 0.03, 0.5], [9, 9, 20.0, 6.0]
+    p, _ = scipy_curve_fit(hill, x, z, [1.0, 1.0, 0.5, 1.0], weight**-0.5, bounds=bounds, ftol=1e-14, xtol=1e-14)
+    assert_allclose([found.level, found.gap[0], *found.shape], p, rtol=2e-3)
+    assert found.misfit == pytest.approx((weight * (z - hill(x, *p)) ** 2).sum(), rel=1e-6)
 
 
-def test_a_learned_prior_is_the_mass_of_a_form():
-    made = lines(truth("pow3", [0.4], SHARE), 0.1)
-    prior = np.tile(np.log([0.2, 3.0]), (CURVES, 1))
-    found = MODEL.sampled(("pow3", "hill"), padded(made), np.tile(AHEAD, (CURVES, 1)), LOT, prior)
-    assert_allclose([one.log_mass for one in found], prior.T)
+def test_the_answer_lies_among_those_of_the_forms():
+    made = curves_of(truth("pow3", [0.4], SHARE), 0.02)[0]
+    answer = average_fit(made, np.array([0.4, 1.0]), NOBODY)
+    each = np.array([continued(name, [made])[0][0] for name in AVERAGED])
+    last = made.latent[-1]
+    assert ((min(each.min(), last) <= answer) & (answer <= max(each.max(), last))).all()
+    assert np.array_equal(average_fit(made, np.array([1.0]), NOBODY), answer[1:]), "no place moves another"
+    assert np.isnan(average_fit(made.truncate(SHARE[1]), np.array([1.0]), NOBODY)).all(), "two points"
 
 
 def test_pure_noise_is_not_extrapolated():
     rng = np.random.default_rng(0)
-    step = np.arange(1, T + 1)
-    frames = [
-        pd.DataFrame({"run": f"r{i:02}", "metric": "m", "step": step, "value": rng.standard_normal(T)})
+    made = [
+        LatentCurve(f"r{i}", "f", np.arange(1, T + 1) / (5 * T), rng.standard_normal(T), np.full(T, np.nan))
         for i in range(CURVES)
     ]
-    runs = pd.DataFrame({"run": [f"r{i:02}" for i in range(CURVES)], "last_step": 5 * T})
-    curves = curves_from(pd.concat(frames), runs, {"m": Metric("m", "signal")})
-    target = pd.DataFrame({"run": runs["run"], "metric": "m", "step": 5 * T})
+    answer = np.array([average_fit(curve, np.ones(1), NOBODY)[0] for curve in made])
+    raw = np.mean([continued(name, made)[0][:, 1] for name in ("pow3", "hill")], axis=0)
+    assert np.std(answer) < 0.85, "the last value errs by 1, the mean of the last three by 0.58"
+    assert np.abs(answer).mean() < np.abs(raw).mean()
 
-    def middle(shrink: float) -> np.ndarray:
-        one = Averaged("few", MODEL, ("log_linear", "pow3", "hill"), shrink=shrink)
-        draws = one.fit(curves.of_runs([]), seed=0).forecast(curves, target, seed=0).draws
-        return np.median(draws, axis=1)
 
-    kept, raw = middle(FORECASTER.shrink), middle(0.0)
-    assert np.std(kept) < 0.85, "the last value errs by 1, the mean of the last three by 0.58"
-    assert np.abs(kept).mean() < np.abs(raw).mean() + 1e-9
+def power_laws(n: int, seed: int):
+    """Runs that fall by power laws of many exponents, with noise that goes on for a few points."""
+    rng, frames = np.random.default_rng(seed), []
+    step = np.unique(np.geomspace(10, 10000, 60).round())
+    for i in range(n):
+        drift = np.cumsum(rng.standard_normal(len(step))) * 0.01
+        value = 1 + rng.uniform(0.5, 2) * (step / 100) ** -rng.uniform(0.1, 0.8) + drift
+        frames.append(pd.DataFrame({"run": f"{seed}-{i:02}", "metric": "m", "step": step, "value": value}))
+    return curves_from(pd.concat(frames), None, {"m": Metric("m", "signal")})
+
+
+def test_intervals_hold_what_they_claim():
+    history, fresh = power_laws(40, 1), power_laws(60, 2)
+    target = pd.DataFrame({"run": fresh.runs.index, "metric": "m", "step": 10000})
+    truths = np.array([fresh.by_key[run, "m"].value[-1] for run in target["run"]])
+    found = fit(CURVE_FIT, history).forecast(fresh.upto(0.25), target)
+    low, high = np.quantile(found.draws, [0.05, 0.95], axis=1)
+    assert (found.status == "ok").all()
+    assert 0.8 <= ((low < truths) & (truths < high)).mean() <= 0.98
+    last = fit("last_value", history).forecast(fresh.upto(0.25), target)
+    assert (
+        np.abs(np.median(found.draws, axis=1) - truths).mean()
+        < 0.5 * np.abs(np.median(last.draws, axis=1) - truths).mean()
+    )

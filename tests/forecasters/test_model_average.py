@@ -11,17 +11,19 @@ from numpy.testing import assert_allclose
 from scipy import stats
 
 from predictdyn.curves import Curves, Metric, curves_from
-from predictdyn.fitting.structural import Sampled
+from predictdyn.fitting.structural import NodeScores, SampledNodes
 from predictdyn.forecast import DRAWS, Forecast
-from predictdyn.forecasters import forecaster
-from predictdyn.forecasters._averaged import Averaged
+from predictdyn.forecasters import fit
+from predictdyn.forecasters._node_prior import learned_prior
 from predictdyn.forecasters._series import record_bias
-from predictdyn.forecasters.structural import Structural
+from predictdyn.forecasters.model_average import ModelAverage
+from predictdyn.forecasters.structural import STRUCTURAL, StructuralNodes
 from predictdyn.loaders import lm_eval
+from predictdyn.problem import History, Problem
+from predictdyn.scales import scale_for
 from predictdyn.scores import crps
 
-STRUCTURAL = forecaster("structural")
-ONE = Averaged("one", Structural(), ("pow3",))
+ONE = ModelAverage("one", StructuralNodes(), ("pow3",))
 FREE = Metric("m", "signal")
 
 
@@ -36,9 +38,9 @@ def asked(*steps: float, run: str = "r", metric: str = "m") -> pd.DataFrame:
     return pd.DataFrame({"run": run, "metric": metric, "step": steps})
 
 
-def alone(curves: Curves, target: pd.DataFrame, one: Averaged = STRUCTURAL, seed: int = 0) -> Forecast:
+def without_history(curves: Curves, target: pd.DataFrame, one: ModelAverage = STRUCTURAL, seed: int = 0) -> Forecast:
     """A forecast without history."""
-    return one.fit(curves.of_runs([]), seed=0).forecast(curves, target, seed=seed)
+    return fit(one, curves.of_runs([])).forecast(curves, target, seed=seed)
 
 
 # Best-so-far logs
@@ -77,7 +79,7 @@ def test_the_mean_late_record_is_taken_back_on_either_side():
     ],
     ids=["turns back", "saturated", "no repeats", "few records", "none late", "one point", "nothing"],
 )
-def test_other_curves_are_left_alone(latent):
+def test_other_curves_are_left_without_history(latent):
     assert record_bias(np.array(latent)) == 0.0
 
 
@@ -94,16 +96,16 @@ def test_short_curves_fall_back_and_move_no_other_row():
         frames, runs = [*frames, one.points], [*runs, one.runs.reset_index()]
     curves = curves_from(pd.concat(frames), pd.concat(runs), {"m": FREE})
     target = pd.concat([asked(500, 1000, run=run) for run in ("two", "long", "zero", "three")], ignore_index=True)
-    found = alone(curves, target)
+    found = without_history(curves, target)
     fallback = "fewer than 3 points: last value"
     # Where no run has ended either, two points say nothing of how far the end may be.
     wide = "fewer than 3 points and no finished run: spread as large as the values"
     assert found.status.tolist() == [wide] * 2 + ["ok"] * 2 + [fallback] * 2 + ["ok"] * 2
     assert found.target.equals(target)
     assert_allclose(np.median(found.draws[[0, 1, 4, 5]], axis=1), 2.0)
-    only = alone(curves, asked(500, 1000, run="long"))
+    only = without_history(curves, asked(500, 1000, run="long"))
     assert np.array_equal(only.draws, found.draws[2:4])
-    nothing = alone(curves, asked(500, run="two"))
+    nothing = without_history(curves, asked(500, run="two"))
     assert nothing.status.tolist() == [wide] and np.array_equal(nothing.draws[0], found.draws[0])
 
 
@@ -113,14 +115,30 @@ def test_no_run_moves_another_that_is_asked_with_it():
     other = run_of(2 * step, np.array([900.0, 800.0, 850.0, 700.0, 600.0]), metric=loss, run="high", last_step=10000)
     runs = [one.runs.reset_index(), other.runs.reset_index()]
     curves = curves_from(pd.concat([one.points, other.points]), pd.concat(runs), {"m": loss})
-    both = alone(curves, pd.concat([asked(10000, run="low"), asked(10000, run="high")], ignore_index=True))
-    assert np.array_equal(alone(curves, asked(10000, run="low")).draws[0], both.draws[0])
+    both = without_history(curves, pd.concat([asked(10000, run="low"), asked(10000, run="high")], ignore_index=True))
+    assert np.array_equal(without_history(curves, asked(10000, run="low")).draws[0], both.draws[0])
+
+
+def test_neither_other_runs_nor_other_steps_nor_other_metrics_move_a_bit():
+    many = steep(9, 7)
+    doubled = pd.concat([many.points, many.points.assign(metric="k", value=2 - many.points["value"])])
+    curves = curves_from(doubled, None, {"m": FREE, "k": Metric("k", "signal")}).upto(0.3)
+    steps = np.linspace(400, 1000, 23)
+    parts = [asked(*steps, run=run, metric=metric) for metric in ("m", "k") for run in many.runs.index]
+    everything = pd.concat(parts, ignore_index=True)
+    nothing = History(curves.of_runs([]))
+    among = STRUCTURAL.latent(Problem(nothing, curves, everything, 0)).draws
+    for run, metric in (("7-00", "k"), ("7-05", "m")):
+        place = (everything["run"] == run) & (everything["metric"] == metric) & (everything["step"] == 1000)
+        only = curves.of_runs([run])
+        one = STRUCTURAL.latent(Problem(nothing, only, asked(1000, run=run, metric=metric), 0)).draws
+        assert np.array_equal(among[place.to_numpy()], one)
 
 
 def test_a_target_that_was_changed_in_place_is_answered_anew():
     step = np.arange(10, 151, 10)
     curves = run_of(step, np.log(step), last_step=1500)
-    fitted, target = STRUCTURAL.fit(curves.of_runs([]), seed=0), asked(300)
+    fitted, target = fit(STRUCTURAL, curves.of_runs([])), asked(300)
     near = np.median(fitted.forecast(curves, target, seed=0).draws)
     target["step"] = [1500.0]
     assert np.median(fitted.forecast(curves, target, seed=0).draws) > near + 1
@@ -129,19 +147,43 @@ def test_a_target_that_was_changed_in_place_is_answered_anew():
 class Told:
     """A model of two forms that say the same, one with the tails of a normal and one with those of Student's t."""
 
-    def sampled(self, forms, batch, to, lots, log_prior):
-        same = np.ones((*to.shape, len(lots)))
-        of = np.ones(len(to))
-        return [Sampled(0 * same, 0 * same, same, df * of, 0 * of, 0 * of) for df in (1e6, 2.0)]
+    def __init__(self, evidence: float = 0.0) -> None:
+        self.evidence = evidence
+
+    def sample_nodes(self, forms, curves, knots, uniforms, log_priors):
+        for i, at in enumerate(knots):
+            same = np.ones((len(at), len(uniforms)))
+            first = SampledNodes(0 * same, 0 * same, same, 1e6, 0.0, 0.0)
+            yield i, [first, first._replace(df=2.0, log_evidence=self.evidence)]
 
 
 def test_every_form_keeps_its_own_tails():
     step = np.arange(10, 151, 10)
     curves = run_of(step, np.sin(step), last_step=300)
-    draws = alone(curves, asked(300), Averaged("told", Told(), ("pow3", "hill"))).draws[0]
+    draws = without_history(curves, asked(300), ModelAverage("told", Told(), ("pow3", "hill"))).draws[0]
     off = np.abs(draws - np.median(draws)) / np.sin(step).std()
     expected = 0.5 * 2 * stats.t.sf(4.0, 2.0)
     assert (off > 4).mean() == pytest.approx(expected, rel=0.3)
+
+
+@pytest.mark.parametrize("evidence", [np.nan, -np.inf])
+def test_a_form_without_a_finite_weight_has_no_draws(evidence):
+    step = np.arange(10, 151, 10)
+    curves = run_of(step, np.sin(step), last_step=300)
+    found = without_history(curves, asked(300), ModelAverage("told", Told(evidence), ("pow3", "hill")))
+    off = np.abs(found.draws[0] - np.median(found.draws[0])) / np.sin(step).std()
+    assert found.status[0] == "ok" and off.max() < 4, "the tails of the other alone"
+
+
+def test_draws_that_are_not_finite_fall_back():
+    class Lost(Told):
+        def sample_nodes(self, *asked):
+            for i, (first, other) in super().sample_nodes(*asked):
+                yield i, [first._replace(location=np.full_like(first.location, np.nan)), other]
+
+    curves = run_of(np.arange(10, 151, 10), np.arange(15.0), last_step=300)
+    found = without_history(curves, asked(300), ModelAverage("lost", Lost(), ("pow3", "hill")))
+    assert found.status.tolist() == ["no finite answer: last value"] and np.median(found.draws) == pytest.approx(14)
 
 
 # What other runs teach
@@ -165,8 +207,8 @@ def test_runs_of_one_form_make_the_forecast_of_another_better():
     target = pd.concat([asked(1000, run=run) for run in fresh.runs.index], ignore_index=True)
     truth = np.array([fresh.by_key[run, "m"].value[-1] for run in target["run"]])
 
-    def draws(one: Averaged, past: Curves) -> np.ndarray:
-        return one.fit(past, seed=0).forecast(seen, target, seed=0).draws
+    def draws(one: ModelAverage, past: Curves) -> np.ndarray:
+        return fit(one, past).forecast(seen, target, seed=0).draws
 
     taught, untaught = draws(ONE, history), draws(ONE, history.of_runs([]))
     deaf = draws(dataclasses.replace(ONE, worth=1e9), history)
@@ -178,6 +220,40 @@ def test_runs_of_one_form_make_the_forecast_of_another_better():
     assert ((held[0] < truth) & (truth < held[1])).mean() >= 0.75, "better, and not by being too sure"
 
 
+class Scored:
+    """A model of one form with two nodes, the second of which always forecast better; counts what it is asked."""
+
+    asked = 0
+
+    def score_nodes(self, forms, curves, knots, truth):
+        self.asked += len(curves)
+        return NodeScores(np.zeros((len(curves), 2)), np.tile([0.0, 1.0], (len(curves), 1)), [2])
+
+
+def test_the_learned_prior_is_the_maximum_of_what_it_says():
+    context = list(History(steep(20, 3)).latent("m", scale_for(FREE, np.ones(3))).values())
+    model, shares = Scored(), {}
+    found = np.exp(learned_prior(model, ["pow3"], context, 0.1, 20.0, shares)) / 2
+    n = model.asked
+    assert n == len(shares) == 16 and found.sum() == pytest.approx(1)
+    p = np.linspace(1e-4, 1 - 1e-4, 20001)
+    with_worth = n * np.log((1 - p) + p * np.e) + 20 * 0.5 * (np.log(p) + np.log(1 - p))
+    assert found[1] == pytest.approx(p[with_worth.argmax()], abs=1e-3)
+    again = learned_prior(model, ["pow3"], context[:19], 0.1, 20.0, shares)
+    assert model.asked < 2 * n - 5 and np.isfinite(again).all(), "what is known of a curve is not asked again"
+
+
+def test_a_replay_shares_what_each_curve_says():
+    history, fresh = steep(6, 1), steep(1, 2)
+    part = history.of_runs(list(history.runs.index[:5]))
+    seen, target = fresh.upto(0.1), asked(1000, run="2-00")
+    whole = History(history)
+    plain, shared = (ONE.latent(Problem(History(part), seen, target, 0, whole=one)).draws for one in (None, whole))
+    assert np.array_equal(plain, shared)
+    again = ONE.latent(Problem(History(part), seen, target, 0, whole=whole)).draws
+    assert np.array_equal(plain, again)
+
+
 # Every curve there can be
 
 
@@ -185,10 +261,12 @@ def test_two_steps_of_one_run_are_one_path():
     step = np.arange(10, 151, 10)
     value = np.log(step) + 0.02 * np.random.default_rng(1).standard_normal(len(step))
     curves = run_of(step, value, last_step=1000)
-    near, far = alone(curves, asked(500, 1000)).draws
+    near, far = without_history(curves, asked(500, 1000)).draws
     assert stats.spearmanr(near, far).statistic > 0.8
-    assert np.array_equal(alone(curves, asked(1000)).draws[0], far), "a step does not depend on what else is asked"
-    assert abs(stats.spearmanr(near, alone(curves, asked(1000), seed=1).draws[0]).statistic) < 0.15
+    assert np.array_equal(without_history(curves, asked(1000)).draws[0], far), (
+        "a step does not depend on what else is asked"
+    )
+    assert abs(stats.spearmanr(near, without_history(curves, asked(1000), seed=1).draws[0]).statistic) < 0.15
     assert far.std() > near.std()
 
 
@@ -204,7 +282,7 @@ def test_two_steps_of_one_run_are_one_path():
 )
 def test_odd_steps_and_values_give_a_finite_answer(step, value):
     loss = Metric("m", "loss", 0.0, None, "lower")
-    found = alone(run_of(step, value, metric=loss, last_step=4e9), asked(2e9, 4e9))
+    found = without_history(run_of(step, value, metric=loss, last_step=4e9), asked(2e9, 4e9))
     assert (found.status == "ok").all() and np.isfinite(found.draws).all()
     assert (found.draws >= 0).all() and (found.draws.std(axis=1) > 0).all()
 
@@ -234,7 +312,7 @@ def any_curve(draw):
 def test_any_curve_gets_draws_in_range_with_a_spread_or_a_status(made):
     metric, step, value, ahead = made
     end = int(np.ceil(step[-1] * ahead))
-    found = alone(run_of(step, value, metric=metric, last_step=end), asked(end))
+    found = without_history(run_of(step, value, metric=metric, last_step=end), asked(end))
     draws = found.draws[0]
     assert draws.shape == (DRAWS,) and np.isfinite(draws).all()
     assert metric.lower is None or draws.min() >= metric.lower
@@ -252,7 +330,7 @@ def test_small_pythias_may_fall_from_their_peak(real_data, run):
     seen = whole.upto(63000 / 143000)
     last, truth = seen.by_key[run, name].value[-1], whole.by_key[run, name].value[-1]
     assert truth < last - 0.04, "it falls"
-    found = alone(seen, asked(143000, run=run, metric=name))
+    found = without_history(seen, asked(143000, run=run, metric=name))
     assert found.status[0] == "ok" and (found.draws[0] < last).mean() > 0.2
     low, high = np.quantile(found.draws[0], [0.01, 0.99])
     assert low < truth < high

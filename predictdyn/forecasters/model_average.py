@@ -1,0 +1,153 @@
+"""Forecasts of one curve at a time that average over curve forms and over the nodes of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import stdtrit
+
+from predictdyn.fitting.structural import SampledNodes
+from predictdyn.forecast import DRAWS, Latent, seed_for
+from predictdyn.forecasters._node_model import NodeModel
+from predictdyn.forecasters._node_prior import NodeShares, learned_prior
+from predictdyn.forecasters._series import FEWEST, Standardised, standardised, usable
+from predictdyn.forecasters._spread import Moments, moments_of, smallest_spread
+from predictdyn.problem import LatentCurve, Panel, Problem, Query
+
+NODES = 256  # drawn of each form
+
+
+@dataclass(frozen=True)
+class ModelAverage:
+    r"""A mixture over forms, each over its nodes, with weights from what was seen and a prior learnt from other curves.
+
+    The change d that a form forecasts, from its own level at the last step, is multiplied by
+    :math:`d^2 / (d^2 + \mathrm{shrink}\, V)`, V the variance of d that is due to not knowing the curve: change that the
+    data cannot tell from none is not forecast. Forms have shares in proportion to their evidence to the power of
+    ``temper``: with all of it one form would take everything, and be surer than it may. The prior over forms and
+    nodes is that of `learned_prior`, in which the given one counts like ``worth`` runs.
+    """
+
+    name: str
+    model: NodeModel = field(repr=False)  # the name says which
+    forms: tuple[str, ...]
+    shrink: float = 1.0
+    temper: float = 0.2
+    worth: float = 20.0
+
+    def latent(self, problem: Problem) -> Latent:
+        """Draws of the mixture; rows of curves with fewer than three points have a status, and no draws."""
+        # What overflows is told by the status.
+        with np.errstate(all="ignore"):
+            return self._answer(problem)
+
+    def _answer(self, problem: Problem) -> Latent:
+        draws = np.zeros((len(problem.target), DRAWS))
+        status = np.full(len(problem.target), "ok", dtype=object)
+        asked: list[_Asked] = []
+        for panel in problem.panels:
+            for query in panel.queries:
+                curve = panel.observed[query.run]
+                if usable(curve):
+                    asked.append(self._asked(problem, panel, query, curve))
+                else:
+                    status[query.rows] = f"fewer than {FEWEST} points: last value"
+        uniforms = (np.arange(NODES) + 0.5) / NODES
+        series, knots, priors = (
+            [one.made.series for one in asked],
+            [one.knots for one in asked],
+            [one.prior for one in asked],
+        )
+        quantiles: dict[float, np.ndarray] = {}
+        for i, of_forms in self.model.sample_nodes(self.forms, series, knots, uniforms, priors):
+            rows, latent = asked[i].query.rows, self._drawn(problem.seed, asked[i], of_forms, quantiles)
+            finite = np.asarray(np.isfinite(latent).all(axis=1))
+            draws[rows] = np.where(finite[:, None], latent, 0.0)
+            status[rows[~finite]] = "no finite answer: last value"
+        return Latent(draws, status)
+
+    def _drawn(
+        self, seed: int, one: _Asked, of_forms: Sequence[SampledNodes], quantiles: dict[float, np.ndarray]
+    ) -> np.ndarray:
+        """Latent draws (m, s) of one run and metric; ``quantiles`` (s,) of Student's t by degrees of freedom."""
+        for df in {part.df for part in of_forms} - set(quantiles):
+            quantiles[df] = stdtrit(df, (np.arange(DRAWS) + 0.5) / DRAWS)
+        rng = np.random.default_rng(seed_for(seed, one.query.run, one.metric))
+        z = _mixture(of_forms, self._shares(of_forms), self.shrink, quantiles, rng)
+        rng = np.random.default_rng(seed_for(seed, one.query.run, one.metric, "floor"))
+        return np.asarray(one.made.zero + one.made.series.unit * z + one.floor * rng.standard_normal(DRAWS))
+
+    def _asked(self, problem: Problem, panel: Panel, query: Query, curve: LatentCurve) -> _Asked:
+        """One run and metric with all that its draws depend on."""
+        history, context = problem.history, list(panel.context.values())
+        key = (panel.metric, panel.scale.floor, panel.scale.unit)
+        known: Moments = history.once(("context moments", *key), lambda: _moments(context))
+        # Runs at about the same progress have the same prior.
+        origin = float(np.exp(np.round(4 * np.log(curve.progress[-1])) / 4))
+        prior = history.once(("node prior", self, *key, origin), lambda: self._prior(problem, context, key, origin))
+        floor = smallest_spread(known.joined(moments_of(curve.latent)), bounded=panel.scale.bounded)
+        # The first knot is the last step seen.
+        knots = np.log(np.maximum(query.progress / curve.progress[-1], 1.0))
+        return _Asked(panel.metric, query, standardised(curve), np.append(0.0, knots), prior, floor)
+
+    def _prior(
+        self, problem: Problem, context: list[LatentCurve], key: tuple[object, ...], origin: float
+    ) -> np.ndarray | None:
+        """What the context teaches; in a replay, what each of its curves says is the same in all parts of the whole."""
+        shares: dict[str, NodeShares] = {}
+        if problem.whole is not None:
+            shares = problem.whole.once(("node shares", self, *key, origin), lambda: shares)
+        return learned_prior(self.model, self.forms, context, origin, self.worth, shares)
+
+    def _shares(self, parts: Sequence[SampledNodes]) -> np.ndarray:
+        """The share of each form; forms without a finite weight have none, unless all are so."""
+        weight = np.array([part.log_mass + self.temper * part.log_evidence for part in parts])
+        weight = np.where(np.isnan(weight), -np.inf, weight)
+        top = weight.max()
+        mass = np.exp(weight - top) if np.isfinite(top) else np.ones(len(weight))
+        return np.asarray(mass / mass.sum())
+
+
+class _Asked(NamedTuple):
+    """What is asked of one run and metric: its curve, knots (1 + m,), log prior of nodes, smallest latent spread."""
+
+    metric: str
+    query: Query
+    made: Standardised
+    knots: np.ndarray
+    prior: np.ndarray | None
+    floor: float
+
+
+def _moments(context: Sequence[LatentCurve]) -> Moments:
+    return moments_of(np.concatenate([np.zeros(0), *(curve.latent for curve in context)]))
+
+
+def _mixture(
+    parts: Sequence[SampledNodes],
+    share: np.ndarray,
+    shrink: float,
+    quantiles: dict[float, np.ndarray],
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Draws (p - 1, s) of forms with their shares, each change shrunk; draw i is one path over all knots."""
+    # One noise for every knot: draws are then paths, and no knot moves another.
+    rank, order = rng.permutation(DRAWS), rng.permutation(DRAWS)
+    count = np.diff(np.floor(np.cumsum(np.r_[0.0, share]) * DRAWS + 0.5).astype(int))
+    ranks = np.split(rank, np.cumsum(count)[:-1])
+    even = np.concatenate([quantiles[part.df][of] for part, of in zip(parts, ranks, strict=True)])
+    location, whole = [], []
+    for part, n in zip(parts, count, strict=True):
+        if not n:
+            continue
+        change = part.location[1:] - part.location[:1]
+        middle = change.mean(axis=1, keepdims=True)
+        doubt = change.var(axis=1, keepdims=True) + part.known[1:].mean(axis=1, keepdims=True)
+        kept = middle**2 / (middle**2 + shrink * doubt + 1e-300)
+        node = np.linspace(0, NODES - 1, n).round().astype(int)
+        location.append((part.location[1:] + (kept - 1) * middle)[:, node])
+        whole.append(part.whole[1:][:, node])
+    return (np.concatenate(location, axis=1) + np.sqrt(np.concatenate(whole, axis=1)) * even)[:, order]
