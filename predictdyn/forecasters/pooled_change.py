@@ -43,7 +43,7 @@ class PooledChange:
     of the way to the end; between them means and variances are interpolated.
     """
 
-    learning_runs: int = 40
+    learning_runs: int = 60
     conditioning_runs: int = 160
     name: str = "pooled_change"
 
