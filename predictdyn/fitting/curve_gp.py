@@ -5,8 +5,9 @@ metric j, with size x, other settings z and families f,
 
 .. math:: \mathrm{cov} = \sum_{e} \sum_k (w_{0ek}^2 + w_{1ek}^2 \delta_{jj'})\, E_e(r, r')\, T_k(t, t'),
 
-with effects :math:`E = 1,\; xx',\; M(|s - s'|),\; zz',\; \delta_{ff'},\; \delta_{rr'}` and kernels of time T: constant,
-linear, and Matern 5/2, in t = ln progress.
+with the effects E of `change_gp`, but for what depends on the end of what was seen,
+:math:`1,\; xx',\; M(s),\; zz' + M(z, s),\; \delta_{ff'},\; \delta_{rr'}`, and kernels of time T: constant, linear, and
+Matern 5/2, in t = ln progress.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ SLOPE = 2.0  # ln progress in which the linear kernel grows by one unit
 # Means of the normal priors of the log sds, for each kernel of time: shared by all metrics, and of a metric's own.
 PRIOR = {
     "constant": (-1.0, -1.0), "size": (-1.0, -1.5), "distance": (-2.0, -1.5),
-    "rest": (-2.5, -2.5), "family": (-2.5, -2.5), "run": (-2.5, -2.0),
+    "rest": (-2.0, -2.0), "family": (-2.5, -2.5), "run": (-2.5, -2.0),
 }  # fmt: skip
 LATER = (0.0, -0.5, -0.5)  # added to them for each kernel of time
 NOISE_PRIOR = (-2.0, -0.5, -0.2)

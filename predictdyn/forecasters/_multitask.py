@@ -10,7 +10,7 @@ import numpy as np
 
 from predictdyn.fitting.change_gp import PlannedRuns
 from predictdyn.forecast import DRAWS, seed_for
-from predictdyn.forecasters._plans import PlanView, plan_view, spread_over
+from predictdyn.forecasters._plans import PlanView, in_turn, plan_view, plans_apart, spread_over
 from predictdyn.forecasters._spread import moments_of, smallest_spread
 from predictdyn.problem import NOTHING, History, LatentCurve, Panel, Problem
 from predictdyn.scales import Scale, scale_for
@@ -61,11 +61,32 @@ class FinishedRuns(NamedTuple):
         """Places of at most so many runs, one of each family in turn."""
         return spread_over(self.family, most)
 
+    def around(self, centre: int, most: int) -> np.ndarray:
+        """Places of at most so many runs, those with the plans nearest to that of a run, one of each family in turn."""
+        if len(self.runs) <= most:
+            return np.arange(len(self.runs))
+        apart = plans_apart(self._plans, self._plans.rows(np.array([centre])))[:, 0]
+        return in_turn(np.argsort(apart, kind="stable"), self.family, most)
+
+    def centres(self, most: int) -> np.ndarray:
+        """Places of at most so many runs, whose plans are far from each other: of each the farthest from all before."""
+        nearest, found = np.full(len(self.runs), np.inf), [0]
+        while True:
+            nearest = np.minimum(nearest, plans_apart(self._plans, self._plans.rows(np.array(found[-1:])))[:, 0])
+            farthest = int(np.argmax(nearest))
+            if len(found) == most or not nearest[farthest] > 0:
+                return np.array(found)
+            found.append(farthest)
+
     def planned(self, which: np.ndarray) -> PlannedRuns:
         """The plans of some of the runs."""
+        return self._plans.rows(which)
+
+    @property
+    def _plans(self) -> PlannedRuns:
         if self.plans is None:
             raise ValueError("no finished run has a plan")
-        return self.plans.finished.rows(which)
+        return self.plans.finished
 
 
 def metric_groups(problem: Problem) -> list[MetricGroup]:

@@ -86,13 +86,25 @@ def spread_over(family: np.ndarray, most: int) -> np.ndarray:
     >>> spread_over(np.array([0, 0, 1, 1, 2]), 3).tolist()
     [0, 2, 4]
     """
-    if len(family) <= most:
-        return np.arange(len(family))
-    order = np.argsort(_turns(family), kind="stable")
-    first = len(np.unique(family))
-    if first > most:
-        return np.sort(order[np.linspace(0, first - 1, most).round().astype(int)])
-    return np.sort(order[:most])
+    return in_turn(np.arange(len(family)), family, most, evenly=True)
+
+
+def in_turn(order: np.ndarray, family: np.ndarray, most: int, *, evenly: bool = False) -> np.ndarray:
+    """Places of at most so many runs, in an order of preference, one of each family in turn; sorted."""
+    if len(order) <= most:
+        return np.sort(order)
+    turns = _turns(family[order])
+    ranked = order[np.argsort(turns, kind="stable")]
+    first = int((turns == 0).sum())
+    if evenly and first > most:
+        return np.sort(ranked[np.linspace(0, first - 1, most).round().astype(int)])
+    return np.sort(ranked[:most])
+
+
+def plans_apart(runs: PlannedRuns, others: PlannedRuns) -> np.ndarray:
+    """How far the plans of runs are from those of others, (r, s)."""
+    rest = runs.rest[:, None] - others.rest
+    return np.asarray(np.abs(runs.size[:, None] - others.size) + np.sqrt((rest**2).sum(axis=2)))
 
 
 def _turns(family: np.ndarray) -> np.ndarray:

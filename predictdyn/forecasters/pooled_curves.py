@@ -26,6 +26,7 @@ from predictdyn.forecasters._multitask import (
     panel_curves,
     scatter,
 )
+from predictdyn.forecasters._plans import plans_apart
 from predictdyn.forecasters._spread import moments_of, smallest_spread
 from predictdyn.problem import LatentCurve, Problem
 
@@ -40,14 +41,17 @@ class PooledCurves:
     """A Gaussian process over runs, metrics and ln progress, learnt from the history; see `fitting.curve_gp`.
 
     A curve is its values at ``knots``. Scales are learnt from at most ``learning_metrics`` metrics of
-    ``learning_runs`` runs; forecasts condition on ``conditioning_runs``, of all families in turn, and on all that was
-    seen of the run in question. Beyond the largest finished run the linear effect of size dies away, but for losses.
+    ``learning_runs`` runs. Forecasts condition on all that was seen of the run in question, and on
+    ``conditioning_runs`` with plans like its own: those about the nearest of at most ``centres`` finished runs whose
+    plans are far from each other, so that runs in question with like plans share the work. Beyond the largest finished
+    run the linear effect of size dies away, but for losses.
     """
 
     knots: int = 6
-    learning_metrics: int = 16
-    learning_runs: int = 12
-    conditioning_runs: int = 60
+    learning_metrics: int = 6
+    learning_runs: int = 24
+    conditioning_runs: int = 30
+    centres: int = 20
     name: str = "pooled_curves"
 
     def latent(self, problem: Problem) -> Latent:
@@ -107,8 +111,9 @@ class _WholeCurves:
         self.settings, self.problem, self.group = settings, problem, group
         self._panels = {name: problem.panel(name) for name in group.metrics}
         self._curves: dict[str, dict[str, CurveAhead]] = {}
-        self._posteriors: dict[tuple[str, float], tuple[StandardCurves, CurvePosterior] | None] = {}
+        self._posteriors: dict[tuple[str, float, int], tuple[StandardCurves, CurvePosterior] | None] = {}
         self._past: dict[str, FinishedRuns] = {}
+        self._centres: dict[str, np.ndarray] = {}
         self._plans: dict[str, PlannedRuns] = {}
 
     def curve(self, run: str, metric: str) -> CurveAhead | None:
@@ -127,9 +132,10 @@ class _WholeCurves:
         ends = [float(curve.progress[-1]) for curve in observed.values() if len(curve.progress)]
         knots = knots_for(max(ends, default=EARLIEST), self.settings.knots)
         left_out = self._left_out(run)
-        if (left_out, knots[0]) not in self._posteriors:
-            self._posteriors[left_out, knots[0]] = self._conditioned(left_out, knots)
-        posterior = self._posteriors[left_out, knots[0]]
+        key = left_out, knots[0], self._centre(run, left_out)
+        if key not in self._posteriors:
+            self._posteriors[key] = self._conditioned(left_out, knots, key[-1])
+        posterior = self._posteriors[key]
         if posterior is None:
             return {}
         past, data = posterior
@@ -163,14 +169,28 @@ class _WholeCurves:
             self._plans[left_out] = plans.planned(runs, damped=not self.group.smooth)
         return self._plans[left_out].rows(self.problem.observed.runs.index.get_indexer([run]))
 
-    def _conditioned(self, left_out: str, knots: np.ndarray) -> tuple[StandardCurves, CurvePosterior] | None:
-        """Finished runs, conditioned on once for all runs that have the same knots."""
+    def _centre(self, run: str, left_out: str) -> int:
+        """The place of the run with the nearest plan, among finished runs whose plans are far from each other."""
+        past = self._finished(left_out)
+        if past.plans is None:
+            return 0
+        if left_out not in self._centres:
+            self._centres[left_out] = past.centres(self.settings.centres)
+        centres = self._centres[left_out]
+        return int(centres[np.argmin(plans_apart(past.planned(centres), self._plan(run, left_out))[:, 0])])
+
+    def _conditioned(
+        self, left_out: str, knots: np.ndarray, centre: int
+    ) -> tuple[StandardCurves, CurvePosterior] | None:
+        """Finished runs, conditioned on once for all runs that have the same knots and the same centre."""
         past = self._finished(left_out)
         numbers = (MOST_NUMBERS / len(self._panels)) ** (1 / 3) / self.settings.knots
         most = min(self.settings.conditioning_runs, int(numbers))
         scales = tuple((panel.scale.floor, panel.scale.unit) for panel in self._panels.values())
-        key = ("standard curves", self.group.metrics, scales, left_out, most, *knots)
-        some = self.problem.history.once(key, lambda: standard_curves(past, past.chosen(most), past.metrics, knots))
+        key = ("standard curves", self.group.metrics, scales, left_out, most, centre, *knots)
+        some = self.problem.history.once(
+            key, lambda: standard_curves(past, past.around(centre, most), past.metrics, knots)
+        )
         if some is None:
             return None
         return some, curve_gp.conditioned(self._scales(knots), some.curves, some.runs, knots)
