@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from predictdyn.fitting.multitask_gp import Factorization, extension, factorize, likelihood, mode, new_rows, root_of
+from predictdyn.fitting.multitask_gp import DenseLoading, Factorization, extension, factorize, likelihood, mode, new_rows, root_of
 
 EFFECTS = ("constant", "size", "level", "slope", "distance", "rest", "family", "run")
 SHARED = ("constant", "size", "level", "slope")  # these load on every row; the others on every run
@@ -151,12 +151,12 @@ def _noise(square: np.ndarray, rows: Changes) -> np.ndarray:
     return np.asarray(square[-3] + square[-2] * rows.stderr + square[-1] * rows.scatter)
 
 
-def _known_only(parts: ChangeCovariance, rows: Changes) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _known_only(parts: ChangeCovariance, rows: Changes) -> tuple[np.ndarray, np.ndarray, DenseLoading, np.ndarray]:
     """y, D, Phi and Lambda as `multitask_gp` takes them."""
     own = np.where(rows.known[:, :, None] & rows.known[:, None], parts.own, 0.0)
     diagonal = np.arange(own.shape[1])
     own[:, diagonal, diagonal] += np.where(rows.known, parts.noise, 1.0)
-    loading = np.where(rows.known[:, :, None], parts.loading, 0.0)
+    loading = DenseLoading(np.where(rows.known[:, :, None], parts.loading, 0.0))
     return np.where(rows.known, rows.change, 0.0), own, loading, parts.prior
 
 

@@ -19,6 +19,7 @@ from scipy import linalg
 
 from predictdyn.fitting.change_gp import PlannedRuns, matern, run_kernels
 from predictdyn.fitting.multitask_gp import (
+    BlockLoading,
     Factorization,
     extension,
     factorize,
@@ -141,24 +142,14 @@ def _both_sides(root: np.ndarray, inside: np.ndarray) -> np.ndarray:
     return (root @ left.transpose(0, 2, 1).reshape(m, r, q, r * q)).reshape(m, r * q, r * q)
 
 
-def _loading(root: np.ndarray) -> np.ndarray:
-    """From values at knots to what was seen, (m, r q, r q): one block for each run."""
-    m, r, q, _ = root.shape
-    loading = np.zeros((m, r, q, r, q))
-    each = np.arange(r)
-    loading[:, each, :, each, :] = root.transpose(1, 0, 2, 3)
-    return loading.reshape(m, r * q, r * q)
-
-
 class LikelyCurves(NamedTuple):
     """All of the density of curves that does not depend on the log sds."""
 
     curves: ProjectedCurves
     effects: np.ndarray
     of_time: np.ndarray
-    loading: np.ndarray
 
-    def parts(self, square: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    def parts(self, square: np.ndarray) -> tuple[np.ndarray, np.ndarray, BlockLoading, np.ndarray]:
         """y, D, Phi and Lambda as `multitask_gp` takes them, under variances (39,)."""
         root, used = self.curves.root, self.curves.used
         m, r, q = used.shape
@@ -167,7 +158,7 @@ class LikelyCurves(NamedTuple):
         diagonal = np.arange(r * q)
         own[:, diagonal, diagonal] += np.where(used, self.curves.noise(square)[:, :, None], 1.0).reshape(m, r * q)
         shared = _values(square[:N_SCALES], self.effects, self.of_time)
-        return self.curves.seen.reshape(m, r * q), own, self.loading, shared
+        return self.curves.seen.reshape(m, r * q), own, BlockLoading(root), shared
 
     def nll(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
         """Negative log density of all checkpoints, and its gradient (39,) by the log sds."""
@@ -195,7 +186,7 @@ class LikelyCurves(NamedTuple):
 
 def likely(curves: ProjectedCurves, runs: PlannedRuns, knots: np.ndarray) -> LikelyCurves:
     """The density of curves of runs, to be asked at any log sds."""
-    return LikelyCurves(curves, _effects(runs), time_kernels(knots), _loading(curves.root))
+    return LikelyCurves(curves, _effects(runs), time_kernels(knots))
 
 
 def fitted(curves: ProjectedCurves, runs: PlannedRuns, knots: np.ndarray) -> np.ndarray:

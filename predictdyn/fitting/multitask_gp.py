@@ -9,7 +9,7 @@ identity in D, and zeros in Phi. Rasmussen and Williams 2006, eq. 2.30 and A.9.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from scipy import linalg, optimize
@@ -55,45 +55,96 @@ class NewRows(NamedTuple):
     leaning: np.ndarray
 
 
-def factorize(y: np.ndarray, own: np.ndarray, loading: np.ndarray, prior: np.ndarray) -> Factorization:
+class Loading(Protocol):
+    """Phi, however it is kept."""
+
+    def after(self, inverse: np.ndarray) -> np.ndarray:
+        """Symmetric matrices (m, p, p) times Phi: (m, p, h)."""
+        ...
+
+    def before(self, rows: np.ndarray) -> np.ndarray:
+        """Phi' times rows (m, p, k), (m, h, k)."""
+        ...
+
+
+class DenseLoading(NamedTuple):
+    """Phi as it stands, (m, p, h)."""
+
+    matrix: np.ndarray
+
+    def after(self, inverse: np.ndarray) -> np.ndarray:
+        """See `Loading`."""
+        return np.asarray(inverse @ self.matrix)
+
+    def before(self, rows: np.ndarray) -> np.ndarray:
+        """See `Loading`."""
+        return np.asarray(self.matrix.transpose(0, 2, 1) @ rows)
+
+
+class BlockLoading(NamedTuple):
+    """Phi that is block diagonal in each metric, of r blocks (m, r, q, q): p and h are r q."""
+
+    blocks: np.ndarray
+
+    def after(self, inverse: np.ndarray) -> np.ndarray:
+        """See `Loading`."""
+        return self.before(inverse).transpose(0, 2, 1)
+
+    def before(self, rows: np.ndarray) -> np.ndarray:
+        """See `Loading`."""
+        m, r, q, _ = self.blocks.shape
+        return np.asarray(self.blocks.transpose(0, 1, 3, 2) @ rows.reshape(m, r, q, -1)).reshape(m, r * q, -1)
+
+
+def factorize(y: np.ndarray, own: np.ndarray, loading: Loading, prior: np.ndarray) -> Factorization:
     """Condition on y (m, p), with D ``own`` (m, p, p), Phi ``loading`` (m, p, h) and Lambda ``prior`` (h, h).
 
     >>> one = np.ones((2, 1, 1))  # two measurements and a prior at zero, all of variance one
-    >>> factorize(np.array([[1.0], [3.0]]), one, one, np.ones((1, 1))).mean.round(3).tolist()
+    >>> factorize(np.array([[1.0], [3.0]]), one, DenseLoading(one), np.ones((1, 1))).mean.round(3).tolist()
     [1.333]
     """
     return _solved(y, own, loading, prior)[0]
 
 
-def likelihood(y: np.ndarray, own: np.ndarray, loading: np.ndarray, prior: np.ndarray) -> Likelihood:
+def likelihood(y: np.ndarray, own: np.ndarray, loading: Loading, prior: np.ndarray) -> Likelihood:
     """The density of y (m, p) under the same covariance as in `factorize`, with its derivatives."""
-    data, base, inner = _solved(y, own, loading, prior)
-    pivots = np.diagonal(np.linalg.cholesky(own), axis1=1, axis2=2)
+    data, base, half, log_det = _solved(y, own, loading, prior)
     alpha = data.weighed - data.carried @ data.mean
-    towards = np.einsum("mph,mp->h", loading, alpha)
-    precision = data.inverse - (data.carried @ data.covariance) @ data.carried.transpose(0, 2, 1)
-    nll = 0.5 * float((y * alpha).sum()) + float(np.log(pivots).sum()) + 0.5 * float(np.linalg.slogdet(inner)[1])
-    information = base - base @ data.covariance @ base
-    return Likelihood(
-        nll, precision - alpha[:, :, None] * alpha[:, None], information - np.outer(towards, towards)
-    )  # fmt: skip
+    towards = loading.before(alpha[:, :, None]).sum(axis=0)[:, 0]
+    taken, felt = half @ data.carried.transpose(0, 2, 1), half @ base
+    inside = data.inverse - taken.transpose(0, 2, 1) @ taken - alpha[:, :, None] * alpha[:, None]
+    outside = base - felt.T @ felt - np.outer(towards, towards)
+    return Likelihood(0.5 * (float((y * alpha).sum()) + log_det), inside, outside)
 
 
 def _solved(
-    y: np.ndarray, own: np.ndarray, loading: np.ndarray, prior: np.ndarray
-) -> tuple[Factorization, np.ndarray, np.ndarray]:
-    """The factorization, Phi' D^-1 Phi (h, h), and I + R' Phi' D^-1 Phi R with R a root of Lambda."""
-    m, p, h = loading.shape
-    inverse = np.linalg.inv(own)
-    carried = inverse @ loading
-    base = loading.reshape(m * p, h).T @ carried.reshape(m * p, h)
+    y: np.ndarray, own: np.ndarray, loading: Loading, prior: np.ndarray
+) -> tuple[Factorization, np.ndarray, np.ndarray, float]:
+    """The factorization, Phi' D^-1 Phi (h, h), a W (h, h) whose W' W is the covariance of c, and ln det K."""
+    inverse, log_det = _inverses(own)
+    carried = loading.after(inverse)
+    base = loading.before(carried).sum(axis=0)
     root = root_of(prior)
-    inner = np.eye(h) + root.T @ base @ root
-    covariance = root @ np.linalg.solve(inner, root.T)
-    covariance = (covariance + covariance.T) / 2
-    mean = covariance @ (carried.reshape(m * p, h).T @ y.ravel())
+    inner = np.linalg.cholesky(np.eye(len(root)) + root.T @ base @ root)
+    half = linalg.solve_triangular(inner, root.T, lower=True)
+    covariance = half.T @ half
+    mean = covariance @ np.einsum("mph,mp->h", carried, y)
     weighed = np.einsum("mij,mj->mi", inverse, y)
-    return Factorization(inverse, carried, weighed, mean, covariance), base, inner
+    log_det += 2 * float(np.log(np.diagonal(inner)).sum())
+    return Factorization(inverse, carried, weighed, mean, covariance), base, half, log_det
+
+
+def _inverses(own: np.ndarray) -> tuple[np.ndarray, float]:
+    """Inverses (m, p, p) of positive definite matrices, and the sum of the logarithms of their determinants."""
+    inverse, log_det = np.empty_like(own), 0.0
+    for j, one in enumerate(own):
+        lower, bad = linalg.lapack.dpotrf(one, lower=1)
+        if bad:
+            raise np.linalg.LinAlgError("a covariance is not positive definite")
+        log_det += 2 * float(np.log(np.diagonal(lower)).sum())
+        half = np.tril(linalg.lapack.dpotri(lower, lower=1)[0])
+        inverse[j] = half + np.tril(half, -1).T
+    return inverse, log_det
 
 
 def new_rows(data: Factorization, across: np.ndarray, loading: np.ndarray) -> NewRows:

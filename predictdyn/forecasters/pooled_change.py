@@ -30,7 +30,7 @@ MOST_NUMBERS = 1.5e7  # metrics x runs^3: what a factorization may cost
 LAST = 4  # checkpoints of the line through the end of what was seen
 FARTHEST = 3.0  # sds from the history that a level or slope counts
 WAYS = (0.2, 0.5, 1.0)  # of the way from the origin to the end: where answers stand, and scales are learnt
-FINENESS = 20  # origins are alike when the logarithms of their progress, times this, round up to the same number
+FINENESS = 50  # origins are alike when the logarithms of their progress, times this, round up to the same number
 
 
 @dataclass(frozen=True)

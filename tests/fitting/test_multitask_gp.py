@@ -8,7 +8,7 @@ from scipy.linalg import block_diag
 from predictdyn.fitting import change_gp, curve_gp
 from predictdyn.fitting.change_gp import Changes, PlannedRuns
 from predictdyn.fitting.curve_gp import ProjectedCurves
-from predictdyn.fitting.multitask_gp import likelihood, mode
+from predictdyn.fitting.multitask_gp import DenseLoading, likelihood, mode
 
 rng = np.random.default_rng(0)
 
@@ -207,4 +207,4 @@ def test_the_mode_weighs_data_and_prior():
 
 def test_what_is_not_positive_is_refused():
     with pytest.raises(np.linalg.LinAlgError):
-        likelihood(np.ones((1, 2)), -np.eye(2)[None], np.zeros((1, 2, 1)), np.eye(1))
+        likelihood(np.ones((1, 2)), -np.eye(2)[None], DenseLoading(np.zeros((1, 2, 1))), np.eye(1))
