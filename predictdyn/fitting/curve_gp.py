@@ -93,15 +93,25 @@ def no_curves(m: int, r: int, q: int) -> ProjectedCurves:
     )  # fmt: skip
 
 
-def add_curve(curves: ProjectedCurves, metric: int, run: int, weight: np.ndarray, value: np.ndarray) -> None:
-    """Put a curve (t,) with the weights (t, q) of knots in its row: its checkpoints, rotated to at most q numbers."""
-    t, q = weight.shape
-    k = min(t, q)
-    rotation, root = np.linalg.qr(weight)
-    turned = rotation.T @ value
-    curves.root[metric, run, :k], curves.seen[metric, run, :k], curves.used[metric, run, :k] = root, turned, True
+class Rotation(NamedTuple):
+    """Of the checkpoints of a curve, (t, k), to at most q numbers, and what these are of the values at knots, (k, q)."""
+
+    turn: np.ndarray
+    root: np.ndarray
+
+
+def rotation(when: np.ndarray, knots: np.ndarray) -> Rotation:
+    """For checkpoints at times (t,); the same for all curves that have them."""
+    return Rotation(*np.linalg.qr(weights(when, knots)))
+
+
+def add_curve(curves: ProjectedCurves, metric: int, run: int, turned: Rotation, value: np.ndarray) -> None:
+    """Put a curve (t,) in its row: its checkpoints, rotated to at most q numbers."""
+    t, k = turned.turn.shape
+    seen = value @ turned.turn
+    curves.root[metric, run, :k], curves.seen[metric, run, :k], curves.used[metric, run, :k] = turned.root, seen, True
     curves.spare[metric, run] = t - k
-    curves.off[metric, run] = max(float(value @ value - turned @ turned), 0.0)
+    curves.off[metric, run] = max(float(value @ value - seen @ seen), 0.0)
 
 
 def time_kernels(knots: np.ndarray) -> np.ndarray:

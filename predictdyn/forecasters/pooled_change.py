@@ -282,9 +282,10 @@ def begun(curve: LatentCurve) -> tuple[float, float, float]:
     if len(progress) < 2:
         return last, 0.0, error
     when = np.log(progress / progress[-1])
-    off, middle = when - when.mean(), float(latent.mean())
+    middle, mean = when.sum() / len(when), latent.sum() / len(latent)
+    off = when - middle
     slope = float(off @ latent) / float(off @ off)
-    return (last + middle - slope * float(when.mean())) / 2, slope, error
+    return (last + float(mean) - slope * float(middle)) / 2, slope, error
 
 
 def _way(progress: float, origin: float) -> float:

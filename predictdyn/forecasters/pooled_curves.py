@@ -65,7 +65,7 @@ class PooledCurves:
                     curve = ahead.curve(query.run, panel.metric)
                     for row, progress in zip(query.rows, query.progress, strict=True):
                         if curve is not None and ahead.reached(query.run, panel.metric, float(progress)):
-                            mean, sd = curve.at(float(progress))
+                            mean, sd = curve.at(ahead.weight(curve.knots, float(progress)))
                             latent.status[row] = "ok"
                             latent.draws[row] = draws_of(
                                 mean, sd, families=curve.families, seed=problem.seed, run=query.run,
@@ -84,10 +84,8 @@ class CurveAhead(NamedTuple):
     noise: float
     families: int
 
-    def at(self, progress: float) -> tuple[float, float]:
-        """Mean and standard deviation of a measurement at a progress, the first knot at least."""
-        when = np.log([max(progress, float(np.exp(self.knots[0])))])
-        weight = curve_gp.weights(when, self.knots)[0]
+    def at(self, weight: np.ndarray) -> tuple[float, float]:
+        """Mean and standard deviation of a measurement at a progress, given the weights (q,) of knots there."""
         variance = max(float(weight @ self.covariance @ weight), 0.0) + self.noise
         return float(weight @ self.mean), float(np.sqrt(variance))
 
@@ -112,6 +110,7 @@ class _WholeCurves:
         self._panels = {name: problem.panel(name) for name in group.metrics}
         self._curves: dict[str, dict[str, CurveAhead]] = {}
         self._posteriors: dict[tuple[str, float, int], tuple[StandardCurves, CurvePosterior] | None] = {}
+        self._weights: dict[tuple[float, float], np.ndarray] = {}
         self._past: dict[str, FinishedRuns] = {}
         self._centres: dict[str, np.ndarray] = {}
         self._plans: dict[str, PlannedRuns] = {}
@@ -121,6 +120,14 @@ class _WholeCurves:
         if run not in self._curves:
             self._curves[run] = self._predicted(run)
         return self._curves[run].get(metric)
+
+    def weight(self, knots: np.ndarray, progress: float) -> np.ndarray:
+        """The weights (q,) of knots at a progress, the first knot at least."""
+        key = float(knots[0]), progress
+        if key not in self._weights:
+            when = np.log([max(progress, float(np.exp(knots[0])))])
+            self._weights[key] = curve_gp.weights(when, knots)[0]
+        return self._weights[key]
 
     def reached(self, run: str, metric: str, progress: float) -> bool:
         """Whether runs of enough families got as far."""
@@ -246,7 +253,7 @@ def standard_curves(
     m, r, q = len(metrics), len(runs), len(knots)
     projected = curve_gp.no_curves(m, r, q)
     centre, unit = np.zeros(m), np.zeros(m)
-    weights: dict[bytes, np.ndarray] = {}
+    rotations: dict[bytes, curve_gp.Rotation] = {}
     for j, one in enumerate(metrics):
         curves = {i: one.curves[run] for i, run in enumerate(runs) if run in one.curves}
         values = np.concatenate([np.zeros(0), *(curve.at(np.exp(knots)) for curve in curves.values())])
@@ -255,26 +262,28 @@ def standard_curves(
         unit[j] = max(np.sqrt(values.var() + jitter), smallest_spread(moments_of(values), bounded=one.bounded))
         projected.scatter[j] = jitter / unit[j] ** 2
         for i, curve in curves.items():
-            _project(projected, j, i, curve, centre[j], unit[j], knots, weights)
+            _project(projected, j, i, curve, centre[j], unit[j], knots, rotations)
     names = tuple(one.metric for one in metrics)
     return StandardCurves(names, centre, unit, projected, past.planned(which), families)
 
 
 def _project(
     curves: ProjectedCurves, metric: int, run: int, curve: LatentCurve, centre: float, unit: float,
-    knots: np.ndarray, weights: dict[bytes, np.ndarray],
+    knots: np.ndarray, rotations: dict[bytes, curve_gp.Rotation],
 ) -> None:  # fmt: skip
-    """Add a curve, from the first knot on; ``weights`` of the same checkpoints are computed once."""
+    """Add a curve, from the first knot on; rotations of the same checkpoints are computed once."""
     # A point at the first knot counts, whatever rounding says.
     first = int(np.searchsorted(curve.progress, np.exp(knots[0]) * (1 - 1e-9)))
     progress = curve.progress[first:]
     if not len(progress):
         return
     key = progress.tobytes()
-    if key not in weights:
-        weights[key] = curve_gp.weights(np.log(progress), knots)
-    curve_gp.add_curve(curves, metric, run, weights[key], (curve.latent[first:] - centre) / unit)
-    curves.stderr[metric, run] = np.mean(np.nan_to_num(curve.stderr[first:]) ** 2) / unit**2
+    if key not in rotations:
+        rotations[key] = curve_gp.rotation(np.log(progress), knots)
+    curve_gp.add_curve(curves, metric, run, rotations[key], (curve.latent[first:] - centre) / unit)
+    stderr = curve.stderr[first:]
+    logged = stderr[np.isfinite(stderr)] / unit
+    curves.stderr[metric, run] = float(logged @ logged) / len(stderr)
     gaps = max(np.log(progress[-1] / progress[0]) / (knots[1] - knots[0]), 1.0)
     curves.dense[metric, run] = max(len(progress) / (PER_GAP * gaps), 1.0)
 

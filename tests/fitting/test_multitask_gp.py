@@ -32,7 +32,7 @@ def curves_of(m: int, r: int, knots: np.ndarray):
         for i in range(r):
             when = np.sort(rng.uniform(knots[0], 0, 9 if i < r - 1 else 2))
             weight, value = curve_gp.weights(when, knots), rng.standard_normal(len(when))
-            curve_gp.add_curve(curves, j, i, weight, value)
+            curve_gp.add_curve(curves, j, i, curve_gp.rotation(when, knots), value)
             raw.append((j, i, weight, value))
     curves.stderr[:], curves.scatter[:], curves.dense[:] = rng.random((3, m, r)) + 0.5
     return curves, raw
