@@ -16,7 +16,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from predictdyn.fitting.multitask_gp import DenseLoading, Factorization, extension, factorize, likelihood, mode, new_rows, root_of
+from predictdyn.fitting.multitask_gp import (
+    DenseLoading,
+    Factorization,
+    extension,
+    factorize,
+    likelihood,
+    mode,
+    new_rows,
+    root_of,
+)
 
 EFFECTS = ("constant", "size", "level", "slope", "distance", "rest", "family", "run")
 SHARED = ("constant", "size", "level", "slope")  # these load on every row; the others on every run

@@ -94,7 +94,7 @@ def no_curves(m: int, r: int, q: int) -> ProjectedCurves:
 
 
 class Rotation(NamedTuple):
-    """Of the checkpoints of a curve, (t, k), to at most q numbers, and what these are of the values at knots, (k, q)."""
+    """Of the checkpoints of a curve to at most q numbers, (t, k), and what these are of the values at knots, (k, q)."""
 
     turn: np.ndarray
     root: np.ndarray

@@ -98,11 +98,15 @@ def metric_groups(problem: Problem) -> list[MetricGroup]:
     kinds = {problem.metrics[name].kind for name in dict.fromkeys(problem.target["metric"])}
     groups = []
     for kind in sorted(kinds):
-        groups += source.once(("metric groups", kind), lambda kind=kind: _groups(source, kind))
+        groups += _groups(source, kind)
     return groups
 
 
 def _groups(source: History, kind: str) -> list[MetricGroup]:
+    return source.once(("metric groups", kind), lambda: _grouped(source, kind))
+
+
+def _grouped(source: History, kind: str) -> list[MetricGroup]:
     metrics = source.curves.metrics
     names = sorted(name for name in source.by_metric if metrics[name].kind == kind)
     groups = []

@@ -171,7 +171,7 @@ class _Ahead:
             plans, runs = self._finished(left_out).plans, self.problem.observed.runs
             assert plans is not None  # there is a posterior
             self._plans[left_out] = plans.planned(runs, damped=not self.group.smooth)
-        return self._plans[left_out].rows(self.problem.observed.runs.index.get_indexer([run]))
+        return self._plans[left_out].rows(np.array([self.problem.observed.runs.index.get_loc(run)]))
 
     def _posterior(self, run: str, progress: float) -> tuple[CutRuns, ChangePosterior] | None:
         """Finished runs, conditioned on once for all runs that stand about where this one does."""

@@ -174,7 +174,7 @@ class _WholeCurves:
             plans, runs = self._finished(left_out).plans, self.problem.observed.runs
             assert plans is not None  # there is a posterior
             self._plans[left_out] = plans.planned(runs, damped=not self.group.smooth)
-        return self._plans[left_out].rows(self.problem.observed.runs.index.get_indexer([run]))
+        return self._plans[left_out].rows(np.array([self.problem.observed.runs.index.get_loc(run)]))
 
     def _centre(self, run: str, left_out: str) -> int:
         """The place of the run with the nearest plan, among finished runs whose plans are far from each other."""
