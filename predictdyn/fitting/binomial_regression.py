@@ -35,7 +35,7 @@ class Counts(NamedTuple):
     trials: np.ndarray
 
 
-class Found(NamedTuple):
+class FittedWeights(NamedTuple):
     """Weights (p,), their covariance (p, p), the variance (g,) of each group of them."""
 
     mean: np.ndarray
@@ -66,7 +66,9 @@ def log_likelihood(counts: Counts, weights: np.ndarray) -> np.ndarray:
     return np.asarray(counts.trials @ (share * out - (1 - share) * total))
 
 
-def posterior(counts: Counts, mean: np.ndarray, precision: np.ndarray, start: np.ndarray | None = None) -> Found:
+def posterior(
+    counts: Counts, mean: np.ndarray, precision: np.ndarray, start: np.ndarray | None = None
+) -> FittedWeights:
     """Weights under a normal prior with a mean (p,) and a precision (p, p): the mode, and Laplace's covariance."""
     weights = mean.copy() if start is None else start.copy()
 
@@ -91,12 +93,12 @@ def posterior(counts: Counts, mean: np.ndarray, precision: np.ndarray, start: np
         gain, now = then - now, then
         if gain < 1e-6:
             break
-    return Found(weights, cho_solve(root, np.eye(len(mean))), np.zeros(0))
+    return FittedWeights(weights, cho_solve(root, np.eye(len(mean))), np.zeros(0))
 
 
-def learnt(counts: Counts, mean: np.ndarray, group: np.ndarray, variance: np.ndarray) -> Found:
+def learnt(counts: Counts, mean: np.ndarray, group: np.ndarray, variance: np.ndarray) -> FittedWeights:
     """Weights and the variances of their groups (p,), from variances (g,) to start from."""
-    found = Found(mean, np.zeros((0, 0)), variance)
+    found = FittedWeights(mean, np.zeros((0, 0)), variance)
     size = np.bincount(group, minlength=len(variance))
     now = variance
     for _ in range(ROUNDS):

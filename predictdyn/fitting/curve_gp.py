@@ -1,12 +1,13 @@
 r"""Whole curves of all runs and metrics as one Gaussian process, whatever the number of checkpoints.
 
-A curve is its values at q places in ln share, kriged between; its checkpoints enter only by q numbers. For run r and
+A curve is its values at q knots in ln progress, kriged between; its checkpoints enter only by q numbers. For run r and
 metric j, with size x, other settings z and families f,
 
 .. math:: \mathrm{cov} = \sum_{e} \sum_k (w_{0ek}^2 + w_{1ek}^2 \delta_{jj'})\, E_e(r, r')\, T_k(t, t'),
 
-with effects :math:`E = 1,\; xx',\; M(|s - s'|),\; zz',\; \delta_{ff'},\; \delta_{rr'}` and kernels of time T: constant,
-linear, and Matern 5/2, in t = ln share.
+with the effects E of `change_gp`, but for what depends on the end of what was seen,
+:math:`1,\; xx',\; M(s),\; zz' + M(z, s),\; \delta_{ff'},\; \delta_{rr'}`, and kernels of time T: constant, linear, and
+Matern 5/2, in t = ln progress.
 """
 
 from __future__ import annotations
@@ -14,18 +15,28 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from scipy import linalg
 
-from predictdyn.fitting.change_gp import Runs, kernels, matern
-from predictdyn.fitting.multitask_gp import Ahead, Given, Solved, given, mode, solved
+from predictdyn.fitting.change_gp import PlannedRuns, matern, run_kernels
+from predictdyn.fitting.multitask_gp import (
+    BlockLoading,
+    Factorization,
+    extension,
+    factorize,
+    likelihood,
+    mode,
+    new_rows,
+    root_of,
+)
 
 EFFECTS = ("constant", "size", "distance", "rest", "family", "run")
 TIMES = ("constant", "linear", "bent")
-LENGTH = 2.0  # of the Matern kernel of time, in ln share
-SLOPE = 2.0  # ln shares in which the linear kernel grows by one unit
+LENGTH = 2.0  # of the Matern kernel of time, in ln progress
+SLOPE = 2.0  # ln progress in which the linear kernel grows by one unit
 # Means of the normal priors of the log sds, for each kernel of time: shared by all metrics, and of a metric's own.
 PRIOR = {
     "constant": (-1.0, -1.0), "size": (-1.0, -1.5), "distance": (-2.0, -1.5),
-    "rest": (-2.5, -2.5), "family": (-2.5, -2.5), "run": (-2.5, -2.0),
+    "rest": (-2.0, -2.0), "family": (-2.5, -2.5), "run": (-2.5, -2.0),
 }  # fmt: skip
 LATER = (0.0, -0.5, -0.5)  # added to them for each kernel of time
 NOISE_PRIOR = (-2.0, -0.5, -0.2)
@@ -33,13 +44,13 @@ STEPS = 30
 N_SCALES = len(EFFECTS) * len(TIMES)
 
 
-class Sketch(NamedTuple):
-    """Curves of m metrics and r runs by their values at q places, standardised by metric.
+class ProjectedCurves(NamedTuple):
+    """Curves of m metrics and r runs by their values at q knots, standardised by metric.
 
-    The k-th checkpoint is a sum over places; rotated, at most q combinations of them, ``seen`` (m, r, q), say all:
+    The k-th checkpoint is a sum over knots; rotated, at most q combinations of them, ``seen`` (m, r, q), say all:
     ``seen`` = ``root`` (m, r, q, q) @ values + noise, where ``used`` (m, r, q). Of the other combinations there are
     ``spare`` (m, r), with the sum of squares ``off`` (m, r). ``stderr`` and ``scatter`` (m, r) are variances. What
-    the curves between places do not follow, and logged errors, last: of ``dense`` (m, r) neighbouring checkpoints they
+    the curves between knots do not follow, and logged errors, last: of ``dense`` (m, r) neighbouring checkpoints they
     leave no more than of one, while the scatter averages out.
     """
 
@@ -52,12 +63,16 @@ class Sketch(NamedTuple):
     scatter: np.ndarray
     dense: np.ndarray
 
+    def noise(self, square: np.ndarray) -> np.ndarray:
+        """The variance of the noise of each curve (m, r), under the variances (39,) of all effects."""
+        return np.asarray(self.dense * (square[-3] + square[-2] * self.stderr) + square[-1] * self.scatter)
 
-def weights(when: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """How values at places (q,) make those at times (t,): (t, q), exact for straight lines.
 
-    >>> places = np.array([-4.0, -2.0, 0.0])
-    >>> (weights(np.array([-3.0]), places) @ np.array([1.0, 3.0, 5.0])).round(2).tolist()
+def weights(when: np.ndarray, knots: np.ndarray) -> np.ndarray:
+    """How values at knots (q,) make those at times (t,): (t, q), exact for straight lines.
+
+    >>> knots = np.array([-4.0, -2.0, 0.0])
+    >>> (weights(np.array([-3.0]), knots) @ np.array([1.0, 3.0, 5.0])).round(2).tolist()
     [2.0]
     """
 
@@ -65,37 +80,47 @@ def weights(when: np.ndarray, places: np.ndarray) -> np.ndarray:
         # Weights of a constant and a slope so large that kriging keeps them whole.
         return 1e4 * (1 + np.multiply.outer(a, b) / SLOPE**2) + matern((a[:, None] - b) / LENGTH)
 
-    found: np.ndarray = np.linalg.solve(kernel(places, places), kernel(places, when)).T
+    found: np.ndarray = np.linalg.solve(kernel(knots, knots), kernel(knots, when)).T
     return found
 
 
-def nothing(m: int, r: int, q: int) -> Sketch:
-    """A sketch of m metrics and r runs of which nothing was seen, to be filled by `put`."""
+def no_curves(m: int, r: int, q: int) -> ProjectedCurves:
+    """Curves of m metrics and r runs of which nothing was seen, to be filled by `add_curve`."""
     used = np.zeros((m, r, q), dtype=bool)
     spare, off, stderr, scatter = np.zeros((4, m, r))
-    return Sketch(
+    return ProjectedCurves(
         np.zeros((m, r, q, q)), np.zeros((m, r, q)), used, spare, off, stderr, scatter, np.ones((m, r))
     )  # fmt: skip
 
 
-def put(sketch: Sketch, metric: int, run: int, weight: np.ndarray, value: np.ndarray) -> None:
-    """Put a curve (t,) with the weights (t, q) of places in its row: its checkpoints, rotated to at most q numbers."""
-    t, q = weight.shape
-    k = min(t, q)
-    rotation, root = np.linalg.qr(weight)
-    turned = rotation.T @ value
-    sketch.root[metric, run, :k], sketch.seen[metric, run, :k], sketch.used[metric, run, :k] = root, turned, True
-    sketch.spare[metric, run] = t - k
-    sketch.off[metric, run] = max(float(value @ value - turned @ turned), 0.0)
+class Rotation(NamedTuple):
+    """Of the checkpoints of a curve to at most q numbers, (t, k), and what these are of the values at knots, (k, q)."""
+
+    turn: np.ndarray
+    root: np.ndarray
 
 
-def times(places: np.ndarray) -> np.ndarray:
-    """The kernels of time (3, q, q) at places (q,)."""
+def rotation(when: np.ndarray, knots: np.ndarray) -> Rotation:
+    """For checkpoints at times (t,); the same for all curves that have them."""
+    return Rotation(*np.linalg.qr(weights(when, knots)))
+
+
+def add_curve(curves: ProjectedCurves, metric: int, run: int, turned: Rotation, value: np.ndarray) -> None:
+    """Put a curve (t,) in its row: its checkpoints, rotated to at most q numbers."""
+    t, k = turned.turn.shape
+    seen = value @ turned.turn
+    curves.root[metric, run, :k], curves.seen[metric, run, :k], curves.used[metric, run, :k] = turned.root, seen, True
+    curves.spare[metric, run] = t - k
+    curves.off[metric, run] = max(float(value @ value - seen @ seen), 0.0)
+
+
+def time_kernels(knots: np.ndarray) -> np.ndarray:
+    """The kernels of time (3, q, q) at knots (q,)."""
     return np.stack(
         [
-            np.ones((len(places),) * 2),
-            np.outer(places, places) / SLOPE**2,
-            matern((places[:, None] - places) / LENGTH),
+            np.ones((len(knots),) * 2),
+            np.outer(knots, knots) / SLOPE**2,
+            matern((knots[:, None] - knots) / LENGTH),
         ]
     )
 
@@ -106,96 +131,132 @@ def prior_means() -> np.ndarray:
     return np.array([*both[0], *both[1], *NOISE_PRIOR])
 
 
-def _covariance(square: np.ndarray, effects: list[np.ndarray], of_time: np.ndarray) -> np.ndarray:
-    """Of values at places, run by run (r q, r q), under variances (18,)."""
-    of_runs = np.einsum("ek,ers->krs", square.reshape(len(EFFECTS), len(TIMES)), np.stack(effects))
-    r, q = of_runs.shape[1], of_time.shape[1]
-    return np.einsum("krs,kij->risj", of_runs, of_time).reshape(r * q, r * q)
+def _effects(runs: PlannedRuns, others: PlannedRuns | None = None) -> np.ndarray:
+    """The kernels of runs (6, r, s) in order."""
+    kernels = run_kernels(runs, others)
+    return np.stack([kernels[name] for name in EFFECTS])
 
 
-class Built(NamedTuple):
-    """Parts of the covariance: of a metric's own values and of the shared ones (r q, r q); noise (m, r)."""
-
-    own: np.ndarray
-    shared: np.ndarray
-    noise: np.ndarray
-
-
-def _built(theta: np.ndarray, sketch: Sketch, runs: Runs, places: np.ndarray) -> Built:
-    of_runs, of_time, square = kernels(runs), times(places), np.exp(2 * theta)
-    effects = [of_runs[name] for name in EFFECTS]
-    return Built(
-        _covariance(square[N_SCALES : 2 * N_SCALES], effects, of_time),
-        _covariance(square[:N_SCALES], effects, of_time),
-        sketch.dense * (square[-3] + square[-2] * sketch.stderr) + square[-1] * sketch.scatter,
-    )
+def _values(square: np.ndarray, effects: np.ndarray, of_time: np.ndarray) -> np.ndarray:
+    """The covariance (r q, s q) of values at knots, run by run, under variances (18,)."""
+    e, r, s = effects.shape
+    k, q = of_time.shape[:2]
+    of_runs = square.reshape(e, k).T @ effects.reshape(e, r * s)
+    return (of_runs.T @ of_time.reshape(k, q * q)).reshape(r, s, q, q).transpose(0, 2, 1, 3).reshape(r * q, s * q)
 
 
-def _loading(sketch: Sketch) -> np.ndarray:
-    """From values at places to what was seen, (m, r q, r q): one block for each run."""
-    m, r, q = sketch.seen.shape
-    loading = np.zeros((m, r, q, r, q))
-    each = np.arange(r)
-    loading[:, each, :, each, :] = sketch.root.transpose(1, 0, 2, 3)
-    return loading.reshape(m, r * q, r * q)
+def _both_sides(root: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """R S R' (m, r q, r q) with block diagonal R (m, r, q, q), and symmetric S (r q, r q) or (m, r q, r q)."""
+    m, r, q, _ = root.shape
+    left = (root @ inside.reshape(-1, r, q, r * q)).reshape(m, r * q, r * q)
+    return (root @ left.transpose(0, 2, 1).reshape(m, r, q, r * q)).reshape(m, r * q, r * q)
 
 
-class Conditioned(NamedTuple):
-    """All that follows from what was seen; loading (m, r q, r q), what it makes of own values (m, r q, r q)."""
+class LikelyCurves(NamedTuple):
+    """All of the density of curves that does not depend on the log sds."""
 
-    parts: Built
-    found: Solved
-    loading: np.ndarray
-    across: np.ndarray
+    curves: ProjectedCurves
+    effects: np.ndarray
+    of_time: np.ndarray
+
+    def parts(self, square: np.ndarray) -> tuple[np.ndarray, np.ndarray, BlockLoading, np.ndarray]:
+        """y, D, Phi and Lambda as `multitask_gp` takes them, under variances (39,)."""
+        root, used = self.curves.root, self.curves.used
+        m, r, q = used.shape
+        values = _values(square[N_SCALES : 2 * N_SCALES], self.effects, self.of_time)
+        own = _both_sides(root, values)
+        diagonal = np.arange(r * q)
+        own[:, diagonal, diagonal] += np.where(used, self.curves.noise(square)[:, :, None], 1.0).reshape(m, r * q)
+        shared = _values(square[:N_SCALES], self.effects, self.of_time)
+        return self.curves.seen.reshape(m, r * q), own, BlockLoading(root), shared
+
+    def nll(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
+        """Negative log density of all checkpoints, and its gradient (39,) by the log sds."""
+        curves, square = self.curves, np.exp(2 * theta)
+        m, r, q = curves.seen.shape
+        noise = curves.noise(square)
+        found = likelihood(*self.parts(square))
+        value = found.nll + 0.5 * float((curves.spare * np.log(noise) + curves.off / noise).sum())
+        back = curves.root.transpose(0, 1, 3, 2)
+        own = _both_sides(back, found.inside).sum(axis=0)
+        slope = [np.zeros(0)]
+        for part in (found.outside, own):
+            by_pair = part.reshape(r, q, r, q).transpose(0, 2, 1, 3).reshape(r * r, q * q)
+            by_time = by_pair @ self.of_time.reshape(len(TIMES), q * q).T
+            slope.append((self.effects.reshape(len(EFFECTS), r * r) @ by_time).ravel())
+        diagonal = np.diagonal(found.inside, axis1=1, axis2=2).reshape(m, r, q)
+        diagonal = np.where(curves.used, diagonal, 0.0).sum(axis=2)
+        diagonal = diagonal + curves.spare / noise - curves.off / noise**2
+        lasting = diagonal * curves.dense
+        slope.append(
+            np.array([lasting.sum(), np.vdot(lasting, curves.stderr), np.vdot(diagonal, curves.scatter)])
+        )  # fmt: skip
+        return value, np.concatenate(slope) * square
 
 
-def conditioned(theta: np.ndarray, sketch: Sketch, runs: Runs, places: np.ndarray) -> Conditioned:
-    """Condition on all curves under log sds theta (39,)."""
-    parts, loading = _built(theta, sketch, runs, places), _loading(sketch)
-    m, r, q = sketch.seen.shape
-    across = loading @ parts.own
-    own = across @ loading.transpose(0, 2, 1)
-    diagonal = np.arange(r * q)
-    own[:, diagonal, diagonal] += np.where(sketch.used, parts.noise[:, :, None], 1.0).reshape(m, r * q)
-    found = solved(sketch.seen.reshape(m, r * q), own, loading, parts.shared)
-    return Conditioned(parts, found, loading, across)
+def likely(curves: ProjectedCurves, runs: PlannedRuns, knots: np.ndarray) -> LikelyCurves:
+    """The density of curves of runs, to be asked at any log sds."""
+    return LikelyCurves(curves, _effects(runs), time_kernels(knots))
 
 
-def nll(theta: np.ndarray, sketch: Sketch, runs: Runs, places: np.ndarray) -> tuple[float, np.ndarray]:
-    """Negative log density of all checkpoints, and its gradient (39,) by the log sds."""
-    parts, found, loading, _ = conditioned(theta, sketch, runs, places)
-    m, r, q = sketch.seen.shape
-    value = found.nll + 0.5 * float((sketch.spare * np.log(parts.noise) + sketch.off / parts.noise).sum())
-    inside = found.precision - found.alpha[:, :, None] * found.alpha[:, None]
-    own = (loading.transpose(0, 2, 1) @ inside @ loading).sum(axis=0)
-    shared = found.information - np.outer(found.towards, found.towards)
-    of_runs, of_time = kernels(runs), times(places)
-    effects = np.stack([of_runs[name] for name in EFFECTS])
-    slope = np.empty(len(theta))
-    for first, part in ((0, shared), (N_SCALES, own)):
-        by_time = np.einsum("risj,kij->krs", part.reshape(r, q, r, q), of_time)
-        slope[first : first + N_SCALES] = np.einsum("ers,krs->ek", effects, by_time).ravel()
-    diagonal = np.where(sketch.used, np.diagonal(inside, axis1=1, axis2=2).reshape(m, r, q), 0.0).sum(axis=2)
-    diagonal = diagonal + sketch.spare / parts.noise - sketch.off / parts.noise**2
-    lasting = diagonal * sketch.dense
-    slope[-3:] = lasting.sum(), (lasting * sketch.stderr).sum(), (diagonal * sketch.scatter).sum()
-    return value, slope * np.exp(2 * theta)
-
-
-def fitted(sketch: Sketch, runs: Runs, places: np.ndarray) -> np.ndarray:
+def fitted(curves: ProjectedCurves, runs: PlannedRuns, knots: np.ndarray) -> np.ndarray:
     """The most probable log sds (39,); priors are normal with sd one."""
     centre = prior_means()
-    return mode(lambda theta: nll(theta, sketch, runs, places), centre, np.ones(len(centre)), STEPS)
+    return mode(likely(curves, runs, knots).nll, centre, np.ones(len(centre)), STEPS)
 
 
-def forecast(theta: np.ndarray, sketch: Sketch, runs: Runs, places: np.ndarray) -> tuple[Given, Solved, np.ndarray]:
-    """Values at all places of the last run in every metric, and the variance of the noise there (m,)."""
-    parts, found, _, across = conditioned(theta, sketch, runs, places)
-    m, r, q = sketch.seen.shape
-    last = slice((r - 1) * q, r * q)
-    loading = np.zeros((m, q, r * q))
-    loading[:, :, last] = np.eye(q)
-    ahead = Ahead(across[:, :, last].transpose(0, 2, 1), np.tile(parts.own[last, last], (m, 1, 1)), loading)
-    square = np.exp(2 * theta[-3:])
-    noise = square[0] + square[1] * sketch.stderr[:, -1] + square[2] * sketch.scatter[:, -1]
-    return given(found, sketch.seen.reshape(m, r * q), ahead), found, noise
+class CurvePosterior(NamedTuple):
+    """Finished runs, conditioned on once for any number of runs in question."""
+
+    theta: np.ndarray
+    curve_root: np.ndarray  # (m, r, q, q), of the finished curves
+    runs: PlannedRuns
+    of_time: np.ndarray
+    root: np.ndarray  # (r q, r q), of the prior of what all metrics of a run share
+    data: Factorization
+
+    def predict(self, curves: ProjectedCurves, run: PlannedRuns) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of a new run and what was seen of it (m, 1, q): the mean (m, q) and covariance (m, q, q) of its values at
+        knots, and the variance (m,) of the noise of the next measurement.
+
+        Finished runs give a normal prior over all its values, which its own checkpoints then sharpen.
+        """
+        square = np.exp(2 * self.theta)
+        own, shared = square[N_SCALES : 2 * N_SCALES], square[:N_SCALES]
+        m, r, q, _ = self.curve_root.shape
+        to_old, itself = _effects(run, self.runs), _effects(run)
+        between = _values(own, to_old, self.of_time).T.reshape(r, q, q)
+        across = (self.curve_root @ between).reshape(m, r * q, q).transpose(0, 2, 1)
+        weight, left = extension(
+            self.root, _values(shared, to_old, self.of_time), _values(shared, itself, self.of_time)
+        )  # fmt: skip
+        ahead = new_rows(self.data, across, np.broadcast_to(weight, (m, q, r * q)))
+        leaning = ahead.leaning.reshape(m * q, r * q)
+        joint = (leaning @ self.data.covariance @ leaning.T).reshape(m, q, m, q) + left[:, None]
+        each = np.arange(m)
+        joint[each, :, each] += _values(own, itself, self.of_time) - ahead.explained
+        mean, covariance = _observed(ahead.mean.ravel(), joint.reshape(m * q, m * q), curves, curves.noise(square))
+        noise = square[-3] + square[-2] * curves.stderr[:, 0] + square[-1] * curves.scatter[:, 0]
+        return mean.reshape(m, q), covariance.reshape(m, q, m, q)[each, :, each], noise
+
+
+def _observed(
+    mean: np.ndarray, covariance: np.ndarray, curves: ProjectedCurves, noise: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (m q,) and covariance of the values of one run, given what was seen of it, with noise (m, 1)."""
+    used = curves.used.ravel()
+    if not used.any():
+        return mean, covariance
+    design = linalg.block_diag(*curves.root[:, 0])[used]
+    across = design @ covariance
+    inside = across @ design.T + np.diag(np.repeat(noise[:, 0], curves.used.shape[2])[used])
+    gain = linalg.solve(inside, across, assume_a="pos").T
+    return mean + gain @ (curves.seen.ravel()[used] - design @ mean), covariance - gain @ across
+
+
+def conditioned(theta: np.ndarray, curves: ProjectedCurves, runs: PlannedRuns, knots: np.ndarray) -> CurvePosterior:
+    """All that finished curves say under log sds theta (39,)."""
+    whole = likely(curves, runs, knots)
+    y, own, loading, shared = whole.parts(np.exp(2 * theta))
+    data = factorize(y, own, loading, shared)
+    return CurvePosterior(theta, curves.root, runs, whole.of_time, root_of(shared), data)

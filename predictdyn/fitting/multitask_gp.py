@@ -1,99 +1,177 @@
-r"""Gaussian processes crossed with metrics: metrics are independent but for what they share, so blocks stay small.
+r"""Gaussian processes over several metrics: they are independent but for what they share, so blocks stay small.
 
 The rows of metric j are :math:`y_j = b_j + \Phi_j c`, with :math:`b_j \sim N(0, D_j)` its own (noise included) and
 :math:`c \sim N(0, \Lambda)` what all metrics share. The whole covariance is never made: by the Woodbury identity m
-factors of (p, p) and one of (h, h) do, and all is exact.
+factors of (p, p) and one of (h, h) do, and all is exact. A row that was not seen is y = 0, a row and column of the
+identity in D, and zeros in Phi. Rasmussen and Williams 2006, eq. 2.30 and A.9.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
-from scipy import optimize
+from scipy import linalg, optimize
 
 JITTER = 1e-9
 
 
-class Solved(NamedTuple):
-    r"""What data say: :math:`K^{-1}` where it is needed, and the posterior of what is shared.
+class Factorization(NamedTuple):
+    r"""The data as any number of new rows need them.
 
-    ``nll`` is the negative log density of y, without its constant; ``alpha`` (m, p) is :math:`K^{-1} y`; ``precision``
-    (m, p, p) the diagonal blocks of :math:`K^{-1}`; ``shared`` (h,) and ``covariance`` (h, h) the mean and covariance
-    of c; ``information`` (h, h) is :math:`\Phi' K^{-1} \Phi`; ``towards`` (h,) is :math:`\Phi' K^{-1} y`; ``inverse``
-    (m, p, p) is :math:`D^{-1}`; ``carried`` (m, p, h) is :math:`D^{-1} \Phi`.
+    ``inverse`` (m, p, p) is :math:`D^{-1}`, ``carried`` (m, p, h) is :math:`D^{-1} \Phi`, ``weighed`` (m, p) is
+    :math:`D^{-1} y`; ``mean`` (h,) and ``covariance`` (h, h) are those of c given the data.
+    """
+
+    inverse: np.ndarray
+    carried: np.ndarray
+    weighed: np.ndarray
+    mean: np.ndarray
+    covariance: np.ndarray
+
+
+class Likelihood(NamedTuple):
+    r"""The negative log density of y, without its constant, and what its gradients are made of.
+
+    ``inside`` (m, p, p) are the diagonal blocks of :math:`K^{-1} - K^{-1} y y' K^{-1}`, ``outside`` (h, h) is
+    :math:`\Phi' (K^{-1} - K^{-1} y y' K^{-1}) \Phi`: the gradient by an entry of D or Lambda is half the one there.
     """
 
     nll: float
-    alpha: np.ndarray
-    precision: np.ndarray
-    shared: np.ndarray
-    covariance: np.ndarray
-    information: np.ndarray
-    towards: np.ndarray
-    inverse: np.ndarray
-    carried: np.ndarray
+    inside: np.ndarray
+    outside: np.ndarray
 
 
-def solved(y: np.ndarray, own: np.ndarray, loading: np.ndarray, prior: np.ndarray) -> Solved:
-    """Condition on y (m, p), with D ``own`` (m, p, p), Phi ``loading`` (m, p, h) and Lambda ``prior`` (h, h).
+class NewRows(NamedTuple):
+    r"""New rows of every metric, given the data and c: their mean is ``mean`` (m, n) with c at its own.
 
-    A row that was not seen is y = 0, a row and column of the identity in ``own``, and zeros in ``loading``.
-    Rasmussen and Williams 2006, eq. 2.30 and A.9.
-
-    >>> found = solved(np.array([[1.0], [3.0]]), np.ones((2, 1, 1)), np.ones((2, 1, 1)), np.ones((1, 1)))
-    >>> found.shared.round(3).tolist()  # two measurements and a prior at zero, all of variance one
-    [1.333]
+    ``explained`` (m, n, n) is what the data take from the own covariance, :math:`k D^{-1} k'`; the error of c enters
+    by ``leaning`` (m, n, h).
     """
-    m, p, h = loading.shape
-    inverse = np.linalg.inv(own)
-    pivots = np.diagonal(np.linalg.cholesky(own), axis1=1, axis2=2)
-    carried = inverse @ loading
-    flat = loading.reshape(m * p, h)
-    base = flat.T @ carried.reshape(m * p, h)
-    root = np.linalg.cholesky(prior + JITTER * np.eye(h))
-    inner = np.eye(h) + root.T @ base @ root
-    covariance = root @ np.linalg.solve(inner, root.T)
-    covariance = (covariance + covariance.T) / 2
-    shared = covariance @ (carried.reshape(m * p, h).T @ y.ravel())
-    alpha = np.einsum("mij,mj->mi", inverse, y) - carried @ shared
-    precision = inverse - (carried @ covariance) @ carried.transpose(0, 2, 1)
-    nll = 0.5 * float((y * alpha).sum()) + float(np.log(pivots).sum()) + 0.5 * float(np.linalg.slogdet(inner)[1])
-    information = base - base @ covariance @ base
-    return Solved(
-        nll, alpha, precision, shared, covariance, information, flat.T @ alpha.ravel(), inverse, carried
-    )  # fmt: skip
-
-
-class Ahead(NamedTuple):
-    """New rows of every metric, before the data: ``across`` (m, n, p) with the old rows, ``own`` (m, n, n), ``loading``
-    (m, n, h)."""
-
-    across: np.ndarray
-    own: np.ndarray
-    loading: np.ndarray
-
-
-class Given(NamedTuple):
-    """New rows after the data: mean (m, n), own covariance (m, n, n), and what the error of c adds, ``leaning``
-    (m, n, h) times it."""
 
     mean: np.ndarray
-    own: np.ndarray
+    explained: np.ndarray
     leaning: np.ndarray
 
 
-def given(found: Solved, y: np.ndarray, ahead: Ahead) -> Given:
-    r"""New rows conditioned on the data.
+class Loading(Protocol):
+    """Phi, however it is kept."""
 
-    Given c, metrics are independent: own mean :math:`k D^{-1} (y - \Phi c)`, own covariance
-    :math:`k_{**} - k D^{-1} k'`; the error of c enters by :math:`\phi_* - k D^{-1} \Phi`.
+    def after(self, inverse: np.ndarray) -> np.ndarray:
+        """Symmetric matrices (m, p, p) times Phi: (m, p, h)."""
+        ...
+
+    def before(self, rows: np.ndarray) -> np.ndarray:
+        """Phi' times rows (m, p, k), (m, h, k)."""
+        ...
+
+
+class DenseLoading(NamedTuple):
+    """Phi as it stands, (m, p, h)."""
+
+    matrix: np.ndarray
+
+    def after(self, inverse: np.ndarray) -> np.ndarray:
+        """See `Loading`."""
+        return np.asarray(inverse @ self.matrix)
+
+    def before(self, rows: np.ndarray) -> np.ndarray:
+        """See `Loading`."""
+        return np.asarray(self.matrix.transpose(0, 2, 1) @ rows)
+
+
+class BlockLoading(NamedTuple):
+    """Phi that is block diagonal in each metric, of r blocks (m, r, q, q): p and h are r q."""
+
+    blocks: np.ndarray
+
+    def after(self, inverse: np.ndarray) -> np.ndarray:
+        """See `Loading`."""
+        return self.before(inverse).transpose(0, 2, 1)
+
+    def before(self, rows: np.ndarray) -> np.ndarray:
+        """See `Loading`."""
+        m, r, q, _ = self.blocks.shape
+        return np.asarray(self.blocks.transpose(0, 1, 3, 2) @ rows.reshape(m, r, q, -1)).reshape(m, r * q, -1)
+
+
+def factorize(y: np.ndarray, own: np.ndarray, loading: Loading, prior: np.ndarray) -> Factorization:
+    """Condition on y (m, p), with D ``own`` (m, p, p), Phi ``loading`` (m, p, h) and Lambda ``prior`` (h, h).
+
+    >>> one = np.ones((2, 1, 1))  # two measurements and a prior at zero, all of variance one
+    >>> factorize(np.array([[1.0], [3.0]]), one, DenseLoading(one), np.ones((1, 1))).mean.round(3).tolist()
+    [1.333]
     """
-    weight = ahead.across @ found.inverse
-    leaning = ahead.loading - ahead.across @ found.carried
-    mean = np.einsum("mnp,mp->mn", weight, y) + leaning @ found.shared
-    return Given(mean, ahead.own - weight @ ahead.across.transpose(0, 2, 1), leaning)
+    return _solved(y, own, loading, prior)[0]
+
+
+def likelihood(y: np.ndarray, own: np.ndarray, loading: Loading, prior: np.ndarray) -> Likelihood:
+    """The density of y (m, p) under the same covariance as in `factorize`, with its derivatives."""
+    data, base, half, log_det = _solved(y, own, loading, prior)
+    alpha = data.weighed - data.carried @ data.mean
+    towards = loading.before(alpha[:, :, None]).sum(axis=0)[:, 0]
+    taken, felt = half @ data.carried.transpose(0, 2, 1), half @ base
+    inside = data.inverse - taken.transpose(0, 2, 1) @ taken - alpha[:, :, None] * alpha[:, None]
+    outside = base - felt.T @ felt - np.outer(towards, towards)
+    return Likelihood(0.5 * (float((y * alpha).sum()) + log_det), inside, outside)
+
+
+def _solved(
+    y: np.ndarray, own: np.ndarray, loading: Loading, prior: np.ndarray
+) -> tuple[Factorization, np.ndarray, np.ndarray, float]:
+    """The factorization, Phi' D^-1 Phi (h, h), a W (h, h) whose W' W is the covariance of c, and ln det K."""
+    inverse, log_det = _inverses(own)
+    carried = loading.after(inverse)
+    base = loading.before(carried).sum(axis=0)
+    root = root_of(prior)
+    inner = np.linalg.cholesky(np.eye(len(root)) + root.T @ base @ root)
+    half = linalg.solve_triangular(inner, root.T, lower=True)
+    covariance = half.T @ half
+    mean = covariance @ np.einsum("mph,mp->h", carried, y)
+    weighed = np.einsum("mij,mj->mi", inverse, y)
+    log_det += 2 * float(np.log(np.diagonal(inner)).sum())
+    return Factorization(inverse, carried, weighed, mean, covariance), base, half, log_det
+
+
+def _inverses(own: np.ndarray) -> tuple[np.ndarray, float]:
+    """Inverses (m, p, p) of positive definite matrices, and the sum of the logarithms of their determinants."""
+    inverse, log_det = np.empty_like(own), 0.0
+    for j, one in enumerate(own):
+        lower, bad = linalg.lapack.dpotrf(one, lower=1)
+        if bad:
+            raise np.linalg.LinAlgError("a covariance is not positive definite")
+        log_det += 2 * float(np.log(np.diagonal(lower)).sum())
+        half = np.tril(linalg.lapack.dpotri(lower, lower=1)[0])
+        inverse[j] = half + np.tril(half, -1).T
+    return inverse, log_det
+
+
+def new_rows(data: Factorization, across: np.ndarray, loading: np.ndarray) -> NewRows:
+    r"""New rows that have the covariance ``across`` (m, n, p) with the rows of the data, and a loading (m, n, h) on c.
+
+    Given c, metrics are independent: own mean :math:`k D^{-1} (y - \Phi c)`; c enters by
+    :math:`\phi_* - k D^{-1} \Phi`.
+    """
+    leaning = loading - across @ data.carried
+    mean = np.einsum("mnp,mp->mn", across, data.weighed) + leaning @ data.mean
+    return NewRows(mean, (across @ data.inverse) @ across.transpose(0, 2, 1), leaning)
+
+
+def root_of(prior: np.ndarray) -> np.ndarray:
+    """The lower Cholesky factor of a prior (h, h), its diagonal raised by what rounding may take."""
+    return np.asarray(np.linalg.cholesky(prior + JITTER * np.eye(len(prior))))
+
+
+def extension(root: np.ndarray, across: np.ndarray, new: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    r"""What new parts of c are made of: :math:`c_* = A c + e`; A (n, h) and the covariance (n, n) of e.
+
+    ``root`` (h, h) is `root_of` the prior of c, ``across`` (n, h) the covariance with c, ``new`` (n, n) their own:
+    whatever the data say of c, :math:`A = k \Lambda^{-1}` and :math:`\mathrm{cov}\, e = k_{**} - k \Lambda^{-1} k'`.
+    """
+    weight = linalg.cho_solve((root, True), across.T).T
+    left = new + JITTER * np.eye(len(new)) - weight @ across.T
+    return weight, (left + left.T) / 2
 
 
 def mode(

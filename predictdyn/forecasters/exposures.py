@@ -5,21 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 from scipy.sparse import csr_matrix
 
 from predictdyn.curves import Curves, Metric
-from predictdyn.fitting import counts
-from predictdyn.forecast import DRAWS, Forecast, seed_for
-from predictdyn.forecasters._fallback import answered
-from predictdyn.forecasters._history import read_history, write_history
-from predictdyn.forecasters._plans import planned, spread_over
-from predictdyn.lines import tasks
-from predictdyn.scales import Scale
+from predictdyn.fitting import binomial_regression
+from predictdyn.fitting.change_gp import PlannedRuns
+from predictdyn.forecast import DRAWS, Latent, seed_for
+from predictdyn.forecasters._fitted import no_answer
+from predictdyn.forecasters._plans import PlanView, plan_view, spread_over
+from predictdyn.problem import History, Panel, Problem, Query
 
 MIDDLE = np.array([-1.0, 1.0, 0.0, 0.0])  # a, b, c and d before any run was seen: a hazard proportional to exposures
 # Their standard deviations to start from: of what all runs share, by size, other settings, family, and run.
@@ -40,7 +37,7 @@ class Exposures:
     .. math:: \ln \mu = a + b \ln(r s) + c \ln s + d s + u
 
     mu is the mean hazard of a string, -ln(1 - p) where the share p that comes out is small or strings are alike
-    (`fitting.counts`), r how often such a string is met in the whole run, s the share of the
+    (`fitting.binomial_regression`), r how often such a string is met in the whole run, s the share of the
     run that is done, so that r s is how often it was met so far; c is what time does besides (a larger share of what is
     met stays, later on). d is recency: if exposures are forgotten at a rate k, r (1 - exp(-k s)) / k of them are left,
     which is r s exp(-k s / 2) to the first order; a rate that cools down at the end makes it positive. a, b, c and d
@@ -56,60 +53,49 @@ class Exposures:
     learning_runs: int = 60
     name: str = "exposures"
 
-    def fit(self, history: Curves, *, seed: int) -> ExposuresFitted:
-        """Keep the history."""
-        return ExposuresFitted(self, history)
-
-    def load(self, folder: Path) -> ExposuresFitted:
-        """Read back a saved history."""
-        return ExposuresFitted(self, read_history(folder))
-
-
-@dataclass(frozen=True)
-class ExposuresFitted:
-    """The settings and the finished runs."""
-
-    settings: Exposures
-    history: Curves
-
-    def forecast(self, seen: Curves, target: pd.DataFrame, *, seed: int) -> Forecast:
-        """Draws of shares of n strings; the last value where there is no group or too little to learn from."""
-        latent = np.zeros((len(target), DRAWS))
-        status = np.full(len(target), "no group of repetitions: last value", dtype=object)
-        scales: dict[str, Scale] = {}
-        group_of = {name: one for one in groups_of({**self.history.metrics, **seen.metrics}) for name in one.names}
-        learnt: dict[tuple[str, str], _Learnt | None] = {}
-        for task in tasks(self.history, seen, target):
-            scales[task.metric] = task.scale
-            if (group := group_of.get(task.metric)) is None:
+    def latent(self, problem: Problem) -> Latent:
+        """Draws of shares of n strings; no answer where there is no group or too little to learn from."""
+        latent = no_answer(problem, "no group of repetitions: last value")
+        group_of = {name: group for group in exposure_groups(problem.metrics) for name in group.names}
+        weights: dict[tuple[str, str], np.ndarray] = {}
+        for panel in problem.panels:
+            if (group := group_of.get(panel.metric)) is None:
                 continue
-            for asked in task.asked:
+            for query in panel.queries:
                 # What is seen of a run that the history has, too, must not be counted twice.
-                key = group.stem, asked.run if asked.run in self.history.runs.index else ""
-                if key not in learnt:
-                    learnt[key] = _learnt(self.history, group, key[1], self.settings.learning_runs)
-                if (one := learnt[key]) is None:
-                    status[asked.rows] = "too few finished runs with counts: last value"
+                left_out = query.run if query.run in problem.history.plan else ""
+                finished = _finished(problem.history, group, left_out, self.learning_runs)
+                if finished is None:
+                    latent.status[query.rows] = "too few finished runs with counts: last value"
                     continue
-                weights = one.weights(seen, asked.run, seed_for(seed, asked.run, group.stem))
-                place = group.names.index(task.metric)
-                rng = np.random.default_rng(seed_for(seed, asked.run, task.metric))
-                for row, share in zip(asked.rows, asked.share, strict=True):
-                    terms = _terms(group, np.array([place]), np.log(np.maximum([share], np.exp(EARLIEST))))
-                    hazard = (terms @ weights)[0]
-                    some = rng.binomial(one.trials, counts.probability(hazard))
-                    value = group.lower + (group.upper - group.lower) * some / one.trials
-                    # None and all are the bounds themselves: not on the floor of the scale but beyond it.
-                    beyond = np.where(some == one.trials, 1.0, 0.0) - np.where(some == 0, 1.0, 0.0)
-                    latent[row], status[row] = task.scale.latent(value) + beyond, "ok"
-        return answered(self.history, seen, target, latent, scales, status, seed=seed)
-
-    def save(self, folder: Path) -> None:
-        """The history as parquet and JSON."""
-        write_history(self.history, folder)
+                key = group.stem, query.run
+                if key not in weights:
+                    seed = seed_for(problem.seed, query.run, group.stem)
+                    weights[key] = finished.weights(problem.observed, query.run, seed)
+                latent.draws[query.rows] = _drawn(finished, weights[key], panel, query, problem.seed)
+                latent.status[query.rows] = "ok"
+        return latent
 
 
-class Group(NamedTuple):
+def _drawn(
+    finished: FinishedExposures, weights: np.ndarray, panel: Panel, query: Query, seed: int
+) -> np.ndarray:  # fmt: skip
+    """Latent draws (k, s) of the shares that are asked of a run, from weights (4 + m, s); the same for any one row."""
+    group, trials = finished.group, finished.trials
+    place = group.names.index(panel.metric)
+    draws = np.empty((len(query.progress), DRAWS))
+    for row, progress in enumerate(query.progress):
+        rng = np.random.default_rng(seed_for(seed, query.run, panel.metric))
+        terms = _terms(group, np.array([place]), np.log(np.maximum([progress], np.exp(EARLIEST))))
+        some = rng.binomial(trials, binomial_regression.probability((terms @ weights)[0]))
+        value = group.lower + (group.upper - group.lower) * some / trials
+        # None and all are the bounds themselves: not on the floor of the scale but beyond it.
+        beyond = np.where(some == trials, 1.0, 0.0) - np.where(some == 0, 1.0, 0.0)
+        draws[row] = panel.scale.latent(value) + beyond
+    return draws
+
+
+class ExposureGroup(NamedTuple):
     """Metrics of one stem, by how often their strings are met in a run, and the bounds of them all."""
 
     stem: str
@@ -119,11 +105,11 @@ class Group(NamedTuple):
     upper: float
 
 
-def groups_of(metrics: Mapping[str, Metric]) -> list[Group]:
+def exposure_groups(metrics: Mapping[str, Metric]) -> list[ExposureGroup]:
     """Metrics of kind memorization, between two bounds, that differ in the number alone that ends their names.
 
     >>> shares = [Metric(f"found_{r}", "memorization", 0.0, 1.0) for r in (64, 4, 16, "late")]
-    >>> groups_of({metric.name: metric for metric in shares})[0].repetitions
+    >>> exposure_groups({metric.name: metric for metric in shares})[0].repetitions
     (4, 16, 64)
     """
     found: dict[tuple[str, float, float], list[tuple[int, str]]] = {}
@@ -135,11 +121,13 @@ def groups_of(metrics: Mapping[str, Metric]) -> list[Group]:
     for (stem, lower, upper), some in sorted(found.items()):
         known = sorted(one for one in some if one[0] > 0)  # strings that are never met have no ln repetitions
         if len(known) > 1:
-            groups.append(Group(stem, tuple(name for _, name in known), tuple(r for r, _ in known), lower, upper))
+            groups.append(
+                ExposureGroup(stem, tuple(name for _, name in known), tuple(r for r, _ in known), lower, upper)
+            )
     return groups
 
 
-class _Points(NamedTuple):
+class ExposurePoints(NamedTuple):
     """Shares of strings that came out: places of run and metric, ln share of the run, share (n,)."""
 
     run: np.ndarray
@@ -148,7 +136,7 @@ class _Points(NamedTuple):
     share: np.ndarray
 
 
-def _points(curves: Curves, group: Group, runs: list[str]) -> _Points:
+def _points(curves: Curves, group: ExposureGroup, runs: list[str]) -> ExposurePoints:
     """The curves of a group, checkpoints that are near each other as one, by their means."""
     end = curves.runs["last_step"].astype(float)
     found: list[np.ndarray] = [np.zeros((4, 0))]
@@ -164,10 +152,10 @@ def _points(curves: Curves, group: Group, runs: list[str]) -> _Points:
                 mean = [np.bincount(place, column) / size for column in (when, share)]
                 found.append(np.stack([np.full(len(size), r), np.full(len(size), m), *mean]))
     place, metric, when, share = np.concatenate(found, axis=1)
-    return _Points(place.astype(int), metric.astype(int), when, share)
+    return ExposurePoints(place.astype(int), metric.astype(int), when, share)
 
 
-def _terms(group: Group, metric: np.ndarray, when: np.ndarray) -> np.ndarray:
+def _terms(group: ExposureGroup, metric: np.ndarray, when: np.ndarray) -> np.ndarray:
     """What multiplies a, b, c, d and the own part of each of m curves (n, 4 + m), by place of the metric and ln share.
 
     Repetitions are counted from those of the strings that are met most often, so that a is the end of their curve.
@@ -177,7 +165,7 @@ def _terms(group: Group, metric: np.ndarray, when: np.ndarray) -> np.ndarray:
     return np.concatenate([np.stack(terms, axis=1), np.eye(len(often))[metric]], axis=1)
 
 
-def _trials(curves: Curves, group: Group) -> int | None:
+def _trials(curves: Curves, group: ExposureGroup) -> int | None:
     """How many strings a share is of: p (1 - p) / stderr^2 between the bounds, the median; None if unknown."""
     some = curves.points[curves.points["metric"].isin(group.names)]
     width = group.upper - group.lower
@@ -189,66 +177,95 @@ def _trials(curves: Curves, group: Group) -> int | None:
     return max(round(float(np.median(share[inside] * (1 - share[inside]) / error[inside] ** 2))), 1)
 
 
-class _Learnt(NamedTuple):
-    """Weights of a group: for each term what all runs share, size, settings, families, runs; then one of each curve."""
+class FinishedExposures(NamedTuple):
+    """What finished runs teach of a group: mean (k,) and covariance (k, k) of the weights that a new run shares.
 
-    group: Group
+    For each of a, b, c and d the weights of what all runs share, size, settings, families; ``variance`` (21,) are those
+    of the kinds of weights, single runs and curves last.
+    """
+
+    group: ExposureGroup
     trials: int
-    runs: pd.DataFrame
-    families: list[str]
-    found: counts.Found
+    plans: PlanView
+    mean: np.ndarray
+    covariance: np.ndarray
+    variance: np.ndarray
 
-    def weights(self, seen: Curves, run: str, seed: int) -> np.ndarray:
+    def weights(self, observed: Curves, run: str, seed: int) -> np.ndarray:
         """Draws (4 + m, s) of a, b, c, d and of the own parts of the curves of a run, given what is seen of them."""
-        plan = planned(self.runs, seen.runs.loc[[run]], damped=True)
-        family = str(seen.runs.loc[run, "family"])
-        known = np.r_[1.0, plan.size[-1], plan.rest[-1], [float(family == one) for one in self.families]]
-        terms, each = len(MIDDLE), len(known) + len(self.runs)
-        by = np.zeros((terms + len(self.group.names), len(self.found.mean)))
-        for j in range(terms):
-            by[j, j * each : j * each + len(known)] = known
-        variance = self.found.variance[:-1].reshape(terms, -1)
-        new = variance[:, -1] + (0.0 if family in self.families else variance[:, -2])
-        own = np.full(len(self.group.names), self.found.variance[-1])
-        covariance = by @ self.found.covariance @ by.T + np.diag(np.r_[new, own])
-        points = _points(seen, self.group, [run])
+        plan = self.plans.planned(observed.runs.loc[[run]], damped=True)
+        known = _shared_terms(plan, len(self.plans.families))[0]
+        terms, m = len(MIDDLE), len(self.group.names)
+        by = np.kron(np.eye(terms), known)
+        variance = self.variance[:-1].reshape(terms, -1)
+        new = variance[:, -1] + (0.0 if plan.family[0] >= 0 else variance[:, -2])
+        prior = np.diag(np.r_[new, np.full(m, self.variance[-1])])
+        prior[:terms, :terms] += by @ self.covariance @ by.T
+        points = _points(observed, self.group, [run])
         columns = csr_matrix(_terms(self.group, points.metric, points.when))
-        shares = counts.Counts(columns, points.share, np.full(len(points.share), float(self.trials)))
-        df = float(np.clip(len(self.families), *TAILS))
-        rng = np.random.default_rng(seed)
-        return counts.sampled(shares, by @ self.found.mean, covariance, df, DRAWS, rng)
+        shares = binomial_regression.Counts(columns, points.share, np.full(len(points.share), float(self.trials)))
+        df = float(np.clip(len(self.plans.families), *TAILS))
+        mean = np.r_[by @ self.mean, np.zeros(m)]
+        return binomial_regression.sampled(shares, mean, prior, df, DRAWS, np.random.default_rng(seed))
 
 
-def _learnt(history: Curves, group: Group, left_out: str, most: int) -> _Learnt | None:
-    """What finished runs teach, but for one; None where they are of fewer than two families or n is unknown."""
-    trials = _trials(history, group)
-    names = sorted({run for run, metric in history.by_key if metric in group.names and run != left_out})
-    family = history.runs["family"].reindex(names).astype("str").to_numpy()
+def _shared_terms(plan: PlannedRuns, families: int) -> np.ndarray:
+    """What multiplies the weights that runs share, (r, k): one, size, settings, and the family, if it is known."""
+    own_family = (plan.family[:, None] == np.arange(families)).astype(float)
+    return np.concatenate([np.ones((len(plan.size), 1)), plan.size[:, None], plan.rest, own_family], axis=1)
+
+
+def _finished(history: History, group: ExposureGroup, left_out: str, most: int) -> FinishedExposures | None:
+    """What finished runs teach, but for one; None where they are of fewer than two families or n is unknown.
+
+    It is learnt of the history alone, in a replay, too: weights of families are of the outcomes of single runs.
+    """
+    where = (*group.names, group.lower, group.upper, left_out)
+    some = history.once(("exposure runs", *where, most), lambda: _chosen(history, group, left_out, most))
+    if some is None:
+        return None
+    trials, runs, plans = some
+    key = "\x1f".join(map(str, ("exposures", most, *where)))
+    found = history.learn(key, lambda: _learnt(history.curves, group, trials, runs, plans))
+    return FinishedExposures(group, trials, plans, found["mean"], found["covariance"], found["variance"])
+
+
+def _chosen(
+    history: History, group: ExposureGroup, left_out: str, most: int
+) -> tuple[int, list[str], PlanView] | None:  # fmt: skip
+    """How many strings there are, the runs to learn from, and how they see a plan."""
+    curves = history.curves
+    trials = _trials(curves, group)
+    names = sorted({run for name in group.names for run in history.by_metric.get(name, {}) if run != left_out})
+    family = curves.runs["family"].reindex(names).astype("str").to_numpy()
     if trials is None or len(set(family)) < FEWEST_FAMILIES:
         return None
     chosen = [names[i] for i in spread_over(family, most)]
-    runs = history.runs.loc[chosen]
-    plan = planned(runs, runs.iloc[:1], damped=True)
-    families = sorted(set(runs["family"].astype("str")))
-    own_family = (runs["family"].astype("str").to_numpy()[:, None] == families).astype(float)
-    parts = [np.ones((len(runs), 1)), plan.size[:-1, None], plan.rest[:-1], own_family, np.eye(len(runs))]
-    points = _points(history, group, chosen)
+    return trials, chosen, plan_view(curves.runs.loc[chosen])
+
+
+def _learnt(
+    curves: Curves, group: ExposureGroup, trials: int, runs: list[str], plans: PlanView
+) -> dict[str, np.ndarray]:
+    """Mean, covariance and variances of `FinishedExposures`."""
+    plan, families = plans.finished, len(plans.families)
+    shared = _shared_terms(plan, families)
+    parts = np.repeat(np.arange(5), [1, 1, plan.rest.shape[1], families, len(runs)])
+    points = _points(curves, group, runs)
     terms = _terms(group, points.metric, points.when)
-    of_run = np.concatenate(parts, axis=1)[points.run]
-    curve = points.run * len(group.names) + points.metric
-    own = np.eye(len(runs) * len(group.names))[curve]
-    kinds = [kind for kind, part in enumerate(parts) for _ in range(part.shape[1])]
+    of_run = np.concatenate([shared, np.eye(len(runs))], axis=1)[points.run]
+    own = np.eye(len(runs) * len(group.names))[points.run * len(group.names) + points.metric]
     of_terms = [terms[:, [j]] * of_run for j in range(len(MIDDLE))]
-    kind = np.r_[
-        [j * len(parts) + one for j in range(len(MIDDLE)) for one in kinds], np.full(own.shape[1], SPREAD.size)
-    ]
+    kind = np.r_[[j * 5 + part for j in range(len(MIDDLE)) for part in parts], np.full(own.shape[1], SPREAD.size)]
     mean = np.zeros(len(kind))
-    mean[np.arange(len(MIDDLE)) * len(kinds)] = MIDDLE
-    shares = counts.Counts(
+    mean[np.arange(len(MIDDLE)) * len(parts)] = MIDDLE
+    shares = binomial_regression.Counts(
         csr_matrix(np.concatenate([*of_terms, own], axis=1)), points.share, np.full(len(points.share), float(trials))
     )
-    found = counts.learnt(shares, mean, kind.astype(int), np.r_[SPREAD.ravel() ** 2, OWN**2])
-    return _Learnt(group, trials, runs, families, found)
+    found = binomial_regression.learnt(shares, mean, kind.astype(int), np.r_[SPREAD.ravel() ** 2, OWN**2])
+    # A new run has none of the weights of single runs and curves.
+    kept = (np.arange(len(MIDDLE))[:, None] * len(parts) + np.arange(shared.shape[1])).ravel()
+    return {"mean": found.mean[kept], "covariance": found.covariance[np.ix_(kept, kept)], "variance": found.variance}
 
 
-FORECASTER = Exposures()
+EXPOSURES = Exposures()

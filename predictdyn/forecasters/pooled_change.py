@@ -2,248 +2,316 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 
-from predictdyn.curves import Curves
-from predictdyn.fitting import change
-from predictdyn.forecast import Forecast
-from predictdyn.forecasters._crossed import (
+from predictdyn.fitting import change_gp
+from predictdyn.fitting.change_gp import ChangePosterior, Changes, PlannedRuns
+from predictdyn.forecast import Latent
+from predictdyn.forecasters._fitted import no_answer
+from predictdyn.forecasters._multitask import (
     FEWEST_FAMILIES,
     FEWEST_RUNS,
-    Pooled,
-    pooled,
-    rows_for,
-    sampled,
+    TOO_FEW,
+    FinishedRuns,
+    MetricGroup,
+    draws_of,
+    finished_runs,
+    metric_groups,
+    own_scale_curves,
+    panel_curves,
     scatter,
 )
-from predictdyn.forecasters._errors import smallest_spread
-from predictdyn.forecasters._fallback import answered
-from predictdyn.forecasters._history import read_history, write_history
-from predictdyn.forecasters._plans import in_turn, planned, spread_over
-from predictdyn.lines import Line, clock, share_at
+from predictdyn.problem import History, LatentCurve, Problem, log_progress, progress_at
 
-MOST_NUMBERS = 1e7  # metrics x runs^3: what a forecast may cost
+MOST_NUMBERS = 1.5e7  # metrics x runs^3: what a factorization may cost
 LAST = 4  # checkpoints of the line through the end of what was seen
 FARTHEST = 3.0  # sds from the history that a level or slope counts
-ANCHORS = np.array([0.2, 0.5, 1.0])  # of the way to the end: where scales are learnt
+WAYS = (0.2, 0.5, 1.0)  # of the way from the origin to the end: where answers stand, and scales are learnt
+FINENESS = 50  # origins are alike when the logarithms of their progress, times this, round up to the same number
 
 
 @dataclass(frozen=True)
 class PooledChange:
-    """A Gaussian process of the change from the cutoff on, over runs and metrics; see `fitting.change`.
+    """A Gaussian process of the change from the cutoff on, over runs and metrics; see `fitting.change_gp`.
 
-    Finished runs are cut at the share of the run at which the one in question stands. The change is counted from a
-    level, half the last value and half a line through the last checkpoints, in units of each metric's typical change.
-    Scales are learnt from at most ``learning_runs`` runs, forecasts from the ``conditioning_runs`` that are most alike.
+    Finished runs are cut where the one in question stands. The change is counted from a level, half the last value and
+    half a line through the last checkpoints, in units of each metric's typical change. Scales are learnt from at most
+    ``learning_runs`` runs, forecasts from ``conditioning_runs``, of all families in turn. Answers stand at a few places
+    of the way to the end; between them means and variances are interpolated.
     """
 
-    learning_runs: int = 40
-    conditioning_runs: int = 40
+    learning_runs: int = 60
+    conditioning_runs: int = 160
     name: str = "pooled_change"
 
-    def fit(self, history: Curves, *, seed: int) -> PooledChangeFitted:
-        """Keep the history; what it teaches depends on how much of a run is seen."""
-        return PooledChangeFitted(self, history)
-
-    def load(self, folder: Path) -> PooledChangeFitted:
-        """Read back a saved history."""
-        return PooledChangeFitted(self, read_history(folder))
-
-
-@dataclass(frozen=True)
-class PooledChangeFitted:
-    """The settings and the finished runs."""
-
-    settings: PooledChange
-    history: Curves
-
-    def forecast(self, seen: Curves, target: pd.DataFrame, *, seed: int) -> Forecast:
-        """Draws of each row; where there is too little to learn from, the last value and why."""
-        rows = rows_for(target)
-        share = target["step"].to_numpy(dtype=float) / target["run"].map(seen.runs["last_step"]).to_numpy(dtype=float)
-        place = {key: i for i, key in enumerate(zip(target["run"], target["metric"], share, strict=True))}
-        for group in pooled(self.history, seen, target):
-            rows.scales.update({task.metric: task.scale for task in group.tasks})
-            names = {task.metric for task in group.tasks}
-            one = _Group(self.settings, self.history.runs, seen.runs, group, {}, {})
-            asked = {(run, at) for run, metric, at in place if metric in names}
-            for run, at in sorted(asked):
-                latent, status = one.draws(run, at, seed)
-                for task in group.tasks:
-                    row = place.get((run, task.metric, at))
-                    if row is not None and task.metric in status:
-                        rows.status[row] = status[task.metric]
-                    if row is not None and task.metric in latent:
-                        rows.latent[row] = latent[task.metric]
-        return answered(self.history, seen, target, *rows, seed=seed)
-
-    def save(self, folder: Path) -> None:
-        """The history as parquet and JSON."""
-        write_history(self.history, folder)
+    def latent(self, problem: Problem) -> Latent:
+        """Draws of each row; where there is too little to learn from, no answer and why."""
+        latent = no_answer(problem, TOO_FEW)
+        asked = {panel.metric: panel for panel in problem.panels}
+        for group in metric_groups(problem):
+            ahead = _Ahead(self, problem, group)
+            for panel in (asked[name] for name in group.metrics if name in asked):
+                for query in panel.queries:
+                    if not np.isfinite(ahead.origin(query.run)):
+                        latent.status[query.rows] = "nothing seen: last value"
+                        continue
+                    for row, progress in zip(query.rows, query.progress, strict=True):
+                        found = ahead.at(query.run, panel.metric, float(progress))
+                        if found is not None:
+                            latent.status[row] = "ok"
+                            latent.draws[row] = draws_of(
+                                found.mean, found.sd, families=found.families, seed=problem.seed, run=query.run,
+                                metric=panel.metric,
+                            )  # fmt: skip
+        return latent
 
 
-class Faced(NamedTuple):
-    """Finished runs beside a run in question, in units of each metric: the names of the metrics, what they showed when
-    cut like it, what is planned of them, the level (m,) of the run in question, the unit (m,)."""
+class Outcome(NamedTuple):
+    """A latent value: mean, standard deviation, and of how many families it was learnt."""
 
-    names: list[str]
-    rows: change.Rows
-    runs: change.Runs
-    level: np.ndarray
+    mean: float
+    sd: float
+    families: int
+
+
+class CutRuns(NamedTuple):
+    """Finished runs, cut where runs in question stand, in units of each metric.
+
+    The m metrics that enough of them log; their changes to a progress; what is planned of them; mean and sd (m,) of
+    level and slope, the unit (m,), the number of families.
+    """
+
+    metrics: tuple[str, ...]
+    changes: Changes
+    runs: PlannedRuns
+    level: tuple[np.ndarray, np.ndarray]
+    slope: tuple[np.ndarray, np.ndarray]
     unit: np.ndarray
+    families: int
 
 
-@dataclass(frozen=True)
-class _Group:
-    """Metrics of a kind: what was learnt of them so far, and what finished runs had shown at a share."""
+class _Ahead:
+    """The way ahead of the runs of a problem, in the metrics of a group; what several rows need is computed once."""
 
-    settings: PooledChange
-    history: pd.DataFrame
-    seen: pd.DataFrame
-    group: Pooled
-    learnt: dict[tuple[int | None, float], np.ndarray]
-    begun: dict[tuple[str, str, float], tuple[float, float, float]]
+    def __init__(self, settings: PooledChange, problem: Problem, group: MetricGroup) -> None:
+        self.settings, self.problem, self.group = settings, problem, group
+        self._panels = [problem.panel(name) for name in group.metrics]
+        self._outcomes: dict[tuple[str, float], dict[str, Outcome]] = {}
+        self._posteriors: dict[tuple[object, ...], tuple[CutRuns, ChangePosterior] | None] = {}
+        self._past: dict[str, FinishedRuns] = {}
+        self._plans: dict[str, PlannedRuns] = {}
 
-    def draws(self, run: str, share: float, seed: int) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-        """Latent draws (s,) and a status for each metric of a run at a share."""
-        origin = self._origin(run)
-        if np.isnan(origin):
-            return {}, {task.metric: "nothing seen: last value" for task in self.group.tasks}
-        faced = self._faced(run, share, self._alike(run))
-        if faced is None:
-            return {}, {task.metric: "too few finished runs: last value" for task in self.group.tasks}
-        way = _when(share, origin)
-        theta = self._scales(origin, float(ANCHORS[np.argmin(np.abs(ANCHORS - way))]))
-        given, found = change.forecast(theta, faced.rows, faced.runs)
-        late = float(np.clip(way, 0.0, 1.0))
-        families, words = len(np.unique(faced.runs.family[:-1])), (run, self.group.name)
-        off = sampled(given, found, faced.names, *words, families=families, seed=seed, late=late)
-        latent = faced.level[:, None] + faced.unit[:, None] * off[:, 0]
-        return dict(zip(faced.names, latent, strict=True)), dict.fromkeys(faced.names, "ok")
+    def at(self, run: str, metric: str, progress: float) -> Outcome | None:
+        """A run at a progress; between two places of the way their means and variances are interpolated."""
+        origin = rounded(self.origin(run))
+        way = _way(progress, origin)
+        places = [0.0, *WAYS]
+        if way in places or way > 1.0 or way < 0.0 or origin >= 1.0:
+            return self._outcomes_at(run, max(progress, origin)).get(metric)
+        above = int(np.searchsorted(places, way))
+        before, after = (self._outcomes_at(run, _progress(places[i], origin)).get(metric) for i in (above - 1, above))
+        if before is None or after is None:
+            # Finished runs do not get as far as the next place.
+            return self._outcomes_at(run, progress).get(metric)
+        part = (way - places[above - 1]) / (places[above] - places[above - 1])
+        mean = (1 - part) * before.mean + part * after.mean
+        variance = (1 - part) * before.sd**2 + part * after.sd**2
+        return Outcome(mean, float(np.sqrt(variance)), after.families)
 
-    def _origin(self, run: str) -> float:
-        """The share up to which a run is seen in these metrics, NaN where nothing is."""
-        ends = [task.seen[run].share[-1] for task in self.group.tasks if len(task.seen[run].share)]
-        return float(max(ends)) if ends else np.nan
+    def origin(self, run: str) -> float:
+        """The progress up to which a run is seen in these metrics, NaN where nothing is."""
+        ends = [float(curve.progress[-1]) for curve in self._observed(run) if len(curve.progress)]
+        return max(ends, default=np.nan)
 
-    def _scales(self, origin: float, anchor: float) -> np.ndarray:
-        """Log sds of the effects, learnt once for all runs that stand about there, at an anchor of the way ahead."""
-        about = _about(origin)
-        if (about, anchor) not in self.learnt:
-            alike = [run for run in self.group.runs if _about(self._origin(run)) == about]
-            share = _share(anchor, origin)
-            past = [name for name in self.group.past() if name != alike[0]]
-            some = spread_over(self.history["family"].reindex(past).to_numpy(), self.settings.learning_runs)
-            faced = self._faced(alike[0], share, [past[i] for i in some])
-            smooth = self.group.smooth
-            self.learnt[about, anchor] = (
-                change.prior_means(smooth=smooth)
-                if faced is None
-                else change.fitted(faced.rows, faced.runs, smooth=smooth)
-            )
-        return self.learnt[about, anchor]
+    def _observed(self, run: str) -> list[LatentCurve]:
+        return [panel.observed[run] for panel in self._panels]
 
-    def _alike(self, run: str) -> list[str]:
-        """The finished runs to learn from: those with the nearest plans, one of each family in turn."""
-        past = [name for name in self.group.past() if name != run]
-        most = min(self.settings.conditioning_runs, int((MOST_NUMBERS / len(self.group.tasks)) ** (1 / 3)))
-        if len(past) <= most:
-            return past
-        runs = planned(self.history.loc[past], self.seen.loc[[run]], damped=False)
-        apart = np.abs(runs.size - runs.size[-1]) + np.linalg.norm(runs.rest - runs.rest[-1], axis=1)
-        chosen = in_turn(np.argsort(apart[:-1], kind="stable"), runs.family, most)
-        return [past[i] for i in chosen]
+    def _outcomes_at(self, run: str, progress: float) -> dict[str, Outcome]:
+        """A run at a progress, in all metrics of which something is seen and enough finished runs tell."""
+        if (run, progress) not in self._outcomes:
+            self._outcomes[run, progress] = self._predicted(run, progress)
+        return self._outcomes[run, progress]
 
-    def _faced(self, run: str, share: float, past: list[str]) -> Faced | None:
-        """Finished runs, cut like the one in question; None where they are of fewer than two families."""
-        tasks = [task for task in self.group.tasks if len(task.seen[run].share)]
-        if not past:
-            return None
-        shape = (len(tasks), len(past) + 1)
-        level, slope, stderr, end = (np.full(shape, np.nan) for _ in range(4))
-        jitter = np.zeros(len(tasks))
-        for j, task in enumerate(tasks):
-            origin = float(task.seen[run].share[-1])
-            lines = [task.past.get(name) for name in past]
-            for r, line in enumerate([*lines, task.seen[run]]):
-                if line is not None and len(line.share):
-                    level[j, r], slope[j, r], stderr[j, r] = self._at(task.metric, line, origin, own=r == len(past))
-                    if r < len(past) and line.reaches(share):
-                        end[j, r] = line.at(np.array([share]))[0]
-            jitter[j] = scatter([line for line in lines if line is not None])
-        known = np.isfinite(level) & np.isfinite(end)
-        family = self.history["family"].reindex(past).to_numpy()
-        enough = known.sum(axis=1) >= FEWEST_RUNS
-        if not enough.any() or len(set(family[known[:, :-1].any(axis=0)])) < FEWEST_FAMILIES:
-            return None
-        tasks = [task for task, keep in zip(tasks, enough, strict=True) if keep]
-        level, slope, stderr, end, known, jitter = (part[enough] for part in (level, slope, stderr, end, known, jitter))
-        step = np.where(known, end - level, np.nan)
-        least = [_least(task.past.values(), bounded=task.scale.bounded) for task in tasks]
-        unit = np.maximum(np.sqrt(np.nanvar(step, axis=1) + np.nanmean(step, axis=1) ** 2 / 4 + jitter), least)
-        rows = change.Rows(
-            np.nan_to_num(step / unit[:, None]), _against(level, known), _against(slope, known),
-            np.nan_to_num(stderr / unit[:, None]) ** 2, np.tile((jitter / unit**2)[:, None], len(past) + 1), known,
+    def _predicted(self, run: str, progress: float) -> dict[str, Outcome]:
+        posterior = self._posterior(run, progress)
+        if posterior is None:
+            return {}
+        cut, data = posterior
+        seen = {
+            name: begun(curve) for name, curve in zip(self.group.metrics, self._observed(run), strict=True)
+        }  # fmt: skip
+        level, slope, stderr = np.array([seen[name] for name in cut.metrics]).T
+        rows = Changes(
+            np.zeros((len(level), 1)), _against(level, *cut.level)[:, None], _against(slope, *cut.slope)[:, None],
+            np.nan_to_num(stderr / cut.unit)[:, None] ** 2, cut.changes.scatter[:, :1],
+            np.zeros((len(level), 1), dtype=bool),
         )  # fmt: skip
-        runs = planned(self.history.loc[past], self.seen.loc[[run]], damped=not self.group.smooth)
-        return Faced([task.metric for task in tasks], rows, runs, level[:, -1], unit)
+        mean, variance = data.predict(rows, self._plan(run))
+        mean, sd = level + cut.unit * mean[:, 0], cut.unit * np.sqrt(variance[:, 0])
+        return {
+            name: Outcome(float(mean[j]), float(sd[j]), cut.families) for j, name in enumerate(cut.metrics)
+        }  # fmt: skip
 
-    def _at(self, metric: str, line: Line, origin: float, *, own: bool) -> tuple[float, float, float]:
-        key = (metric, line.run, -1.0 if own else origin)
-        if key not in self.begun:
-            self.begun[key] = _begun(line.upto(origin))
-        return self.begun[key]
+    def _finished(self, left_out: str) -> FinishedRuns:
+        if left_out not in self._past:
+            metrics = tuple(panel_curves(self.problem, panel, left_out) for panel in self._panels)
+            self._past[left_out] = finished_runs(self.problem.history, metrics, left_out)
+        return self._past[left_out]
+
+    def _left_out(self, run: str) -> str:
+        return run if run in self.problem.history.plan else ""
+
+    def _plan(self, run: str) -> PlannedRuns:
+        """What is planned of a run, as finished runs but itself see it."""
+        left_out = self._left_out(run)
+        if left_out not in self._plans:
+            plans, runs = self._finished(left_out).plans, self.problem.observed.runs
+            assert plans is not None  # there is a posterior
+            self._plans[left_out] = plans.planned(runs, damped=not self.group.smooth)
+        return self._plans[left_out].rows(np.array([self.problem.observed.runs.index.get_loc(run)]))
+
+    def _posterior(self, run: str, progress: float) -> tuple[CutRuns, ChangePosterior] | None:
+        """Finished runs, conditioned on once for all runs that stand about where this one does."""
+        origins = tuple(
+            rounded(float(curve.progress[-1])) if len(curve.progress) else np.nan for curve in self._observed(run)
+        )
+        left_out = self._left_out(run)
+        key = ("posterior", left_out, progress, *np.nan_to_num(origins, nan=-1.0))
+        if key not in self._posteriors:
+            self._posteriors[key] = self._conditioned(origins, progress, left_out)
+        return self._posteriors[key]
+
+    def _conditioned(
+        self, origins: tuple[float, ...], progress: float, left_out: str
+    ) -> tuple[CutRuns, ChangePosterior] | None:
+        past = self._finished(left_out)
+        seen = int(np.isfinite(origins).sum())
+        most = min(self.settings.conditioning_runs, int((MOST_NUMBERS / seen) ** (1 / 3)))
+        scales = tuple((panel.scale.floor, panel.scale.unit) for panel in self._panels)
+        about = tuple(np.nan_to_num(origins, nan=-1.0))
+        key = ("cut runs", self.group.metrics, scales, left_out, most, about, progress)
+        cut = self.problem.history.once(key, lambda: cut_runs(past, past.chosen(most), origins, progress))
+        if cut is None:
+            return None
+        origin = float(np.nanmax(origins))
+        theta = self._scales(origin, min(WAYS, key=lambda way: abs(way - _way(progress, origin))))
+        return cut, change_gp.conditioned(theta, cut.changes, cut.runs)
+
+    def _scales(self, origin: float, way: float) -> np.ndarray:
+        """Log sds of the effects, learnt once for all runs that stand about there, of finished runs alone."""
+        source: History = self.problem.whole or self.problem.history
+        about = round(4 * np.log(max(origin, 1e-12)))
+        standing = float(min(np.exp(about / 4), 1.0)) if origin > 0 else 0.0
+        words = (self.settings.name, self.settings.learning_runs, about, way, *self.group.metrics)
+
+        def make() -> dict[str, np.ndarray]:
+            past = finished_runs(source, tuple(own_scale_curves(source, name) for name in self.group.metrics))
+            origins = (standing,) * len(self.group.metrics)
+            cut = cut_runs(past, past.chosen(self.settings.learning_runs), origins, _progress(way, standing))
+            if cut is None:
+                return {"log_sd": change_gp.prior_means(smooth=self.group.smooth)}
+            return {"log_sd": change_gp.fitted(cut.changes, cut.runs, smooth=self.group.smooth)}
+
+        return source.learn("\x1f".join(map(str, words)), make)["log_sd"]
 
 
-def _about(origin: float) -> int | None:
-    """Origins within an eighth of each other, in ln share; None where nothing was seen."""
-    return None if np.isnan(origin) else round(4 * np.log(max(origin, 1e-12)))
+def rounded(origin: float) -> float:
+    """The progress at, or a little after, an origin, at which finished runs are cut.
+
+    >>> round(rounded(0.1), 4)
+    0.1003
+    """
+    if not origin > 0:
+        return origin
+    return min(float(np.exp(np.ceil(FINENESS * np.log(origin) - 1e-6) / FINENESS)), 1.0)
 
 
-def _when(share: float, origin: float) -> float:
-    """How far a share is, in the clock, from the origin (0) to the planned end (1)."""
-    now, then = clock(np.array([origin, share]))
-    return float((then - now) / max(1.0 - now, 1e-9))
+def cut_runs(
+    past: FinishedRuns, which: np.ndarray, origins: tuple[float, ...], progress: float
+) -> CutRuns | None:  # fmt: skip
+    """Some finished runs, each metric cut at its origin (m; NaN: left out), and their changes to a progress.
+
+    None where no metric has enough runs of enough families.
+    """
+    seen = [j for j, origin in enumerate(origins) if np.isfinite(origin)]
+    if past.plans is None or not seen:
+        return None
+    runs, metrics = [past.runs[i] for i in which], [past.metrics[j] for j in seen]
+    shape = (len(metrics), len(runs))
+    level, slope, stderr, end = (np.full(shape, np.nan) for _ in range(4))
+    jitter = np.zeros(len(metrics))
+    for j, (finished, origin) in enumerate(zip(metrics, (origins[j] for j in seen), strict=True)):
+        curves = [finished.curves.get(run) for run in runs]
+        for r, curve in enumerate(curves):
+            if curve is not None:
+                level[j, r], slope[j, r], stderr[j, r] = begun(curve.truncate(origin))
+                if progress <= curve.reaches_to:
+                    end[j, r] = curve.at(np.array([progress]))[0]
+        jitter[j] = scatter([curve for curve in curves if curve is not None])
+    known = np.isfinite(level) & np.isfinite(end)
+    enough = known.sum(axis=1) >= FEWEST_RUNS
+    families = len(set(past.family[which][known[enough].any(axis=0)]))
+    if not enough.any() or families < FEWEST_FAMILIES:
+        return None
+    metrics = [one for one, keep in zip(metrics, enough, strict=True) if keep]
+    level, slope, stderr, end, known, jitter = (part[enough] for part in (level, slope, stderr, end, known, jitter))
+    step = np.where(known, end - level, np.nan)
+    least = [one.least for one in metrics]
+    unit = np.maximum(np.sqrt(np.nanvar(step, axis=1) + np.nanmean(step, axis=1) ** 2 / 4 + jitter), least)
+    levels, slopes = _moments(level, known), _moments(slope, known)
+    changes = Changes(
+        np.nan_to_num(step / unit[:, None]), _against(level, *levels), _against(slope, *slopes),
+        np.nan_to_num(stderr / unit[:, None]) ** 2, np.tile((jitter / unit**2)[:, None], len(runs)), known,
+    )  # fmt: skip
+    names = tuple(one.metric for one in metrics)
+    return CutRuns(names, changes, past.planned(which), levels, slopes, unit, len(set(past.family[which])))
 
 
-def _share(way: float, origin: float) -> float:
-    """The share at which `_when` is a number."""
-    now = float(clock(np.array(origin)))
-    return float(share_at(np.array(now + way * (1 - now))))
-
-
-def _begun(line: Line) -> tuple[float, float, float]:
+def begun(curve: LatentCurve) -> tuple[float, float, float]:
     """Level, slope in ln step and standard error at the end of what was seen; NaN where nothing was."""
-    n = len(line.share)
+    n = len(curve.progress)
     if not n:
         return np.nan, np.nan, np.nan
-    first = max(min(n - LAST, int(np.searchsorted(line.share, line.share[-1] / 2))), 0)
-    share, latent = line.share[first:], line.latent[first:]
-    share, latent = share[share > 0], latent[share > 0]
-    last, error = float(line.latent[-1]), float(line.stderr[-1])
-    if len(share) < 2:
+    first = max(min(n - LAST, int(np.searchsorted(curve.progress, curve.progress[-1] / 2))), 0)
+    progress, latent = curve.progress[first:], curve.latent[first:]
+    progress, latent = progress[progress > 0], latent[progress > 0]
+    last, error = float(curve.latent[-1]), float(curve.stderr[-1])
+    if len(progress) < 2:
         return last, 0.0, error
-    when = np.log(share / share[-1])
-    slope, fitted = np.polyfit(when, latent, 1)
-    return (last + float(fitted)) / 2, float(slope), error
+    when = np.log(progress / progress[-1])
+    middle, mean = when.sum() / len(when), latent.sum() / len(latent)
+    off = when - middle
+    slope = float(off @ latent) / float(off @ off)
+    return (last + float(mean) - slope * float(middle)) / 2, slope, error
 
 
-def _against(value: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Values (m, r) in sds from the mean of the finished runs, at most three; zero where there is none."""
+def _way(progress: float, origin: float) -> float:
+    """How far a progress is, in `log_progress`, from the origin (0) to the planned end (1)."""
+    now, then = log_progress(np.array([origin, progress]))
+    return float(then - now) / max(1.0 - float(now), 1e-9) if progress != 1.0 else 1.0
+
+
+def _progress(way: float, origin: float) -> float:
+    """The progress at which `_way` is a number."""
+    now = float(log_progress(np.array(origin)))
+    return float(progress_at(np.array(now + way * (1 - now)))) if way < 1.0 else 1.0
+
+
+def _moments(value: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and sd (m,) of what is known of values (m, r)."""
     finished = np.where(known, value, np.nan)
-    centre, spread = np.nanmean(finished, axis=1), np.nanstd(finished, axis=1)
-    off = (value - centre[:, None]) / np.maximum(spread, 1e-12 + 1e-9 * np.abs(centre))[:, None]
+    return np.nanmean(finished, axis=1), np.nanstd(finished, axis=1)
+
+
+def _against(value: np.ndarray, centre: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    """Values (m, r) or (m,) in sds from the mean of the finished runs, at most three; zero where there is none."""
+    shape = (len(centre),) + (1,) * (value.ndim - 1)
+    centre, spread = centre.reshape(shape), spread.reshape(shape)
+    off = (value - centre) / np.maximum(spread, 1e-12 + 1e-9 * np.abs(centre))
     return np.nan_to_num(np.clip(off, -FARTHEST, FARTHEST))
 
 
-def _least(lines: Iterable[Line], *, bounded: bool) -> float:
-    return smallest_spread(np.concatenate([line.latent for line in lines]), bounded=bounded)
-
-
-FORECASTER = PooledChange()
+POOLED_CHANGE = PooledChange()

@@ -3,221 +3,289 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 
-from predictdyn.curves import Curves
-from predictdyn.fitting import whole
-from predictdyn.fitting.change_gp import Runs
-from predictdyn.fitting.multitask_gp import Given
-from predictdyn.forecast import Forecast
-from predictdyn.forecasters._crossed import (
+from predictdyn.fitting import curve_gp
+from predictdyn.fitting.change_gp import PlannedRuns
+from predictdyn.fitting.curve_gp import CurvePosterior, ProjectedCurves
+from predictdyn.forecast import Latent
+from predictdyn.forecasters._fitted import no_answer
+from predictdyn.forecasters._multitask import (
     FEWEST_FAMILIES,
     FEWEST_RUNS,
-    Pooled,
-    pooled,
-    rows_for,
-    sampled,
+    TOO_FEW,
+    FinishedCurves,
+    FinishedRuns,
+    MetricGroup,
+    draws_of,
+    finished_runs,
+    metric_groups,
+    own_scale_curves,
+    panel_curves,
     scatter,
 )
-from predictdyn.forecasters._errors import smallest_spread
-from predictdyn.forecasters._fallback import answered
-from predictdyn.forecasters._history import read_history, write_history
-from predictdyn.forecasters._plans import in_turn, planned, spread_over
-from predictdyn.lines import Task
+from predictdyn.forecasters._plans import plans_apart
+from predictdyn.forecasters._spread import moments_of, smallest_spread
+from predictdyn.problem import LatentCurve, Problem
 
-EARLIEST = 0.005  # share of the run: what came before says little, and moves much
+EARLIEST = 0.005  # progress: what came before says little, and moves much
 BACK = 6.0  # how many times earlier than a run in question stands curves begin to count
-PER_GAP = 3.0  # checkpoints between places beyond which their misfits are one
-MOST_NUMBERS = 6e7  # metrics x (runs x places)^3: what a forecast may cost
+PER_GAP = 3.0  # checkpoints between knots beyond which their misfits are one
+MOST_NUMBERS = 1e8  # metrics x (runs x knots)^3: what a factorization may cost
 
 
 @dataclass(frozen=True)
 class PooledCurves:
-    """A Gaussian process over runs, metrics and ln share, learnt from the history; see `fitting.whole`.
+    """A Gaussian process over runs, metrics and ln progress, learnt from the history; see `fitting.curve_gp`.
 
-    A curve is its values at ``places``. Scales are learnt from at most ``learning_metrics`` metrics of
-    ``learning_runs`` runs; forecasts condition on the ``conditioning_runs`` that are most alike, and on all that was
-    seen of the run in question. Beyond the largest finished run the linear effect of size dies away, but for losses.
+    A curve is its values at ``knots``. Scales are learnt from at most ``learning_metrics`` metrics of
+    ``learning_runs`` runs. Forecasts condition on all that was seen of the run in question, and on
+    ``conditioning_runs`` with plans like its own: those about the nearest of at most ``centres`` finished runs whose
+    plans are far from each other, so that runs in question with like plans share the work. Beyond the largest finished
+    run the linear effect of size dies away, but for losses.
     """
 
-    places: int = 6
-    learning_metrics: int = 16
-    learning_runs: int = 12
-    conditioning_runs: int = 20
+    knots: int = 6
+    learning_metrics: int = 6
+    learning_runs: int = 24
+    conditioning_runs: int = 30
+    centres: int = 20
     name: str = "pooled_curves"
 
-    def fit(self, history: Curves, *, seed: int) -> PooledCurvesFitted:
-        """Keep the history; scales are learnt for the kinds that are asked for."""
-        return PooledCurvesFitted(self, history)
-
-    def load(self, folder: Path) -> PooledCurvesFitted:
-        """Read back a saved history."""
-        return PooledCurvesFitted(self, read_history(folder))
-
-
-@dataclass(frozen=True)
-class PooledCurvesFitted:
-    """The settings and the finished runs."""
-
-    settings: PooledCurves
-    history: Curves
-
-    def forecast(self, seen: Curves, target: pd.DataFrame, *, seed: int) -> Forecast:
-        """Draws of each row; where there is too little to learn from, the last value and why."""
-        rows = rows_for(target)
-        share = target["step"].to_numpy(dtype=float) / target["run"].map(seen.runs["last_step"]).to_numpy(dtype=float)
-        pairs = list(zip(target["run"], target["metric"], strict=True))
-        for group in pooled(self.history, seen, target):
-            rows.scales.update({task.metric: task.scale for task in group.tasks})
-            one = _Group(self.settings, self.history.runs, seen.runs, group, {})
-            names = {task.metric for task in group.tasks}
-            rows_of_run: dict[str, list[int]] = {}
-            for row, (run, metric) in enumerate(pairs):
-                if metric in names:
-                    rows_of_run.setdefault(run, []).append(row)
-            for run, mine in rows_of_run.items():
-                values, places = one.draws(run, seed), one.places(run)
-                for row in mine:
-                    metric = pairs[row][1]
-                    if metric in values and one.reached(metric, run, share[row]):
-                        rows.status[row] = "ok"
-                        rows.latent[row] = _at(share[row], places) @ values[metric]
-        return answered(self.history, seen, target, *rows, seed=seed)
-
-    def save(self, folder: Path) -> None:
-        """The history as parquet and JSON."""
-        write_history(self.history, folder)
+    def latent(self, problem: Problem) -> Latent:
+        """Draws of each row; where there is too little to learn from, no answer and why."""
+        latent = no_answer(problem, TOO_FEW)
+        asked = {panel.metric: panel for panel in problem.panels}
+        for group in metric_groups(problem):
+            ahead = _WholeCurves(self, problem, group)
+            for panel in (asked[name] for name in group.metrics if name in asked):
+                for query in panel.queries:
+                    curve = ahead.curve(query.run, panel.metric)
+                    for row, progress in zip(query.rows, query.progress, strict=True):
+                        if curve is not None and ahead.reached(query.run, panel.metric, float(progress)):
+                            mean, sd = curve.at(ahead.weight(curve.knots, float(progress)))
+                            latent.status[row] = "ok"
+                            latent.draws[row] = draws_of(
+                                mean, sd, families=curve.families, seed=problem.seed, run=query.run,
+                                metric=panel.metric,
+                            )  # fmt: skip
+        return latent
 
 
-class Faced(NamedTuple):
-    """Finished runs and last the run in question: metrics, their curves and plans; centre and unit (m,) of each."""
+class CurveAhead(NamedTuple):
+    """A latent curve as its values at knots (q,) in ln progress: mean (q,), covariance (q, q), variance of the noise;
+    and of how many families it was learnt."""
 
-    names: list[str]
-    sketch: whole.Sketch
-    runs: Runs
+    knots: np.ndarray
+    mean: np.ndarray
+    covariance: np.ndarray
+    noise: float
+    families: int
+
+    def at(self, weight: np.ndarray) -> tuple[float, float]:
+        """Mean and standard deviation of a measurement at a progress, given the weights (q,) of knots there."""
+        variance = max(float(weight @ self.covariance @ weight), 0.0) + self.noise
+        return float(weight @ self.mean), float(np.sqrt(variance))
+
+
+class StandardCurves(NamedTuple):
+    """Finished runs by their curves, standardised by metric: the m metrics that enough of them log, centre and unit
+    (m,) of each, their curves, what is planned of them, the number of families."""
+
+    metrics: tuple[str, ...]
     centre: np.ndarray
     unit: np.ndarray
+    curves: ProjectedCurves
+    runs: PlannedRuns
+    families: int
 
 
-@dataclass(frozen=True)
-class _Group:
-    """Metrics of a kind, and the scales that were learnt of them, once for all runs in question."""
+class _WholeCurves:
+    """Curves of the runs of a problem in the metrics of a group; what several rows need is computed once."""
 
-    settings: PooledCurves
-    history: pd.DataFrame
-    seen: pd.DataFrame
-    group: Pooled
-    learnt: dict[float, np.ndarray]
+    def __init__(self, settings: PooledCurves, problem: Problem, group: MetricGroup) -> None:
+        self.settings, self.problem, self.group = settings, problem, group
+        self._panels = {name: problem.panel(name) for name in group.metrics}
+        self._curves: dict[str, dict[str, CurveAhead]] = {}
+        self._posteriors: dict[tuple[str, float, int], tuple[StandardCurves, CurvePosterior] | None] = {}
+        self._weights: dict[tuple[float, float], np.ndarray] = {}
+        self._past: dict[str, FinishedRuns] = {}
+        self._centres: dict[str, np.ndarray] = {}
+        self._plans: dict[str, PlannedRuns] = {}
 
-    def places(self, run: str) -> np.ndarray:
-        """Places (q,) in ln share: evenly from well before a run in question stands to the end.
+    def curve(self, run: str, metric: str) -> CurveAhead | None:
+        """The curve of a run in a metric; None where too few finished runs tell of it."""
+        if run not in self._curves:
+            self._curves[run] = self._predicted(run)
+        return self._curves[run].get(metric)
 
-        Runs that stand about there have the same places, so that scales are learnt once for all of them.
-        """
-        ends = [task.seen[run].share[-1] for task in self.group.tasks if len(task.seen[run].share)]
-        origin = np.exp(np.round(4 * np.log(max(ends, default=EARLIEST))) / 4)
-        return np.linspace(np.log(min(max(origin / BACK, EARLIEST), 0.5)), 0.0, self.settings.places)
+    def weight(self, knots: np.ndarray, progress: float) -> np.ndarray:
+        """The weights (q,) of knots at a progress, the first knot at least."""
+        key = float(knots[0]), progress
+        if key not in self._weights:
+            when = np.log([max(progress, float(np.exp(knots[0])))])
+            self._weights[key] = curve_gp.weights(when, knots)[0]
+        return self._weights[key]
 
-    def reached(self, metric: str, run: str, share: float) -> bool:
+    def reached(self, run: str, metric: str, progress: float) -> bool:
         """Whether runs of enough families got as far."""
-        task = next(task for task in self.group.tasks if task.metric == metric)
-        far = [line for name, line in task.past.items() if name != run and line.reaches(share)]
-        return len(far) >= FEWEST_RUNS and len({line.family for line in far}) >= FEWEST_FAMILIES
+        past = self._finished(self._left_out(run))
+        return past.metrics[self.group.metrics.index(metric)].reached(progress)
 
-    def draws(self, run: str, seed: int) -> dict[str, np.ndarray]:
-        """For each metric, latent draws (q + 1, s) of a run's values at all places, and of the noise."""
-        past, places = [name for name in self.group.past() if name != run], self.places(run)
-        if not past:
+    def _predicted(self, run: str) -> dict[str, CurveAhead]:
+        observed = {name: panel.observed[run] for name, panel in self._panels.items()}
+        ends = [float(curve.progress[-1]) for curve in observed.values() if len(curve.progress)]
+        knots = knots_for(max(ends, default=EARLIEST), self.settings.knots)
+        left_out = self._left_out(run)
+        key = left_out, knots[0], self._centre(run, left_out)
+        if key not in self._posteriors:
+            self._posteriors[key] = self._conditioned(left_out, knots, key[-1])
+        posterior = self._posteriors[key]
+        if posterior is None:
             return {}
-        faced = self._faced(run, self._alike(run, past), self._tasks(past, places), places)
-        if faced is None:
-            return {}
-        given, found, noise = whole.forecast(self._scales(places), faced.sketch, faced.runs, places)
-        m, q = given.mean.shape
-        own = np.zeros((m, q + 1, q + 1))
-        own[:, :q, :q], own[:, q, q] = given.own, noise
-        leaning = np.concatenate([given.leaning, np.zeros((m, 1, given.leaning.shape[2]))], axis=1)
-        with_noise = Given(np.concatenate([given.mean, np.zeros((m, 1))], axis=1), own, leaning)
-        families = len(np.unique(faced.runs.family[:-1]))
-        words = (run, self.group.name)
-        values = sampled(with_noise, found, faced.names, *words, families=families, seed=seed)
-        values *= faced.unit[:, None, None]
-        values[:, :q] += faced.centre[:, None, None]
-        return dict(zip(faced.names, values, strict=True))
+        past, data = posterior
+        own = curve_gp.no_curves(len(past.metrics), 1, len(knots))
+        own.scatter[:] = past.curves.scatter[:, :1]
+        for j, name in enumerate(past.metrics):
+            _project(own, j, 0, observed[name], past.centre[j], past.unit[j], knots, {})
+        mean, covariance, noise = data.predict(own, self._plan(run, left_out))
+        return {
+            name: CurveAhead(
+                knots, past.centre[j] + past.unit[j] * mean[j], past.unit[j] ** 2 * covariance[j],
+                float(past.unit[j] ** 2 * noise[j]), past.families,
+            )
+            for j, name in enumerate(past.metrics)
+        }  # fmt: skip
 
-    def _tasks(self, past: list[str], places: np.ndarray) -> list[Task]:
-        """Metrics that enough of some runs log."""
-        some, first = set(past), np.exp(places[0])
-        return [
-            task
-            for task in self.group.tasks
-            if sum(name in some and line.share[-1] >= first for name, line in task.past.items()) >= FEWEST_RUNS
-        ]
+    def _left_out(self, run: str) -> str:
+        return run if run in self.problem.history.plan else ""
 
-    def _scales(self, places: np.ndarray) -> np.ndarray:
-        """Log sds of the effects, learnt from some metrics and runs, once for all runs that stand about there."""
-        key = float(places[0])
-        if key not in self.learnt:
-            past = self.group.past()
-            tasks, most = self._tasks(past, places), self.settings.learning_metrics
-            some = [tasks[i] for i in np.unique(np.linspace(0, len(tasks) - 1, most).round().astype(int))]
-            family = self.history["family"].reindex(past).to_numpy()
-            few = [past[i] for i in spread_over(family, self.settings.learning_runs)]
-            faced = self._faced(None, few, some, places)
-            self.learnt[key] = whole.prior_means() if faced is None else whole.fitted(faced.sketch, faced.runs, places)
-        return self.learnt[key]
+    def _finished(self, left_out: str) -> FinishedRuns:
+        if left_out not in self._past:
+            metrics = tuple(panel_curves(self.problem, panel, left_out) for panel in self._panels.values())
+            self._past[left_out] = finished_runs(self.problem.history, metrics, left_out)
+        return self._past[left_out]
 
-    def _alike(self, run: str, past: list[str]) -> list[str]:
-        """The finished runs to learn from: those with the nearest plans, one of each family in turn."""
-        numbers = (MOST_NUMBERS / max(len(self.group.tasks), 1)) ** (1 / 3) / self.settings.places
+    def _plan(self, run: str, left_out: str) -> PlannedRuns:
+        """What is planned of a run, as finished runs but itself see it."""
+        if left_out not in self._plans:
+            plans, runs = self._finished(left_out).plans, self.problem.observed.runs
+            assert plans is not None  # there is a posterior
+            self._plans[left_out] = plans.planned(runs, damped=not self.group.smooth)
+        return self._plans[left_out].rows(np.array([self.problem.observed.runs.index.get_loc(run)]))
+
+    def _centre(self, run: str, left_out: str) -> int:
+        """The place of the run with the nearest plan, among finished runs whose plans are far from each other."""
+        past = self._finished(left_out)
+        if past.plans is None:
+            return 0
+        if left_out not in self._centres:
+            self._centres[left_out] = past.centres(self.settings.centres)
+        centres = self._centres[left_out]
+        return int(centres[np.argmin(plans_apart(past.planned(centres), self._plan(run, left_out))[:, 0])])
+
+    def _conditioned(
+        self, left_out: str, knots: np.ndarray, centre: int
+    ) -> tuple[StandardCurves, CurvePosterior] | None:
+        """Finished runs, conditioned on once for all runs that have the same knots and the same centre."""
+        past = self._finished(left_out)
+        numbers = (MOST_NUMBERS / len(self._panels)) ** (1 / 3) / self.settings.knots
         most = min(self.settings.conditioning_runs, int(numbers))
-        if len(past) <= most:
-            return past
-        runs = planned(self.history.loc[past], self.seen.loc[[run]], damped=False)
-        apart = np.abs(runs.size - runs.size[-1]) + np.linalg.norm(runs.rest - runs.rest[-1], axis=1)
-        return [past[i] for i in in_turn(np.argsort(apart[:-1], kind="stable"), runs.family, most)]
-
-    def _faced(self, run: str | None, past: list[str], tasks: list[Task], places: np.ndarray) -> Faced | None:
-        """Finished runs beside the one in question, or alone; None where they are of fewer than two families."""
-        if not tasks or len(set(self.history["family"].reindex(past))) < FEWEST_FAMILIES:
+        scales = tuple((panel.scale.floor, panel.scale.unit) for panel in self._panels.values())
+        key = ("standard curves", self.group.metrics, scales, left_out, most, centre, *knots)
+        some = self.problem.history.once(
+            key, lambda: standard_curves(past, past.around(centre, most), past.metrics, knots)
+        )
+        if some is None:
             return None
-        m, r, q = len(tasks), len(past) + (run is not None), len(places)
-        sketch = whole.nothing(m, r, q)
-        centre, unit = np.zeros(m), np.zeros(m)
-        weights: dict[bytes, np.ndarray] = {}
-        for j, task in enumerate(tasks):
-            lines = [task.past.get(name) for name in past]
-            finished = [line for line in lines if line is not None]
-            values = np.concatenate([line.at(np.exp(places)) for line in finished]) if finished else np.zeros(1)
-            jitter, centre[j] = scatter(finished), values.mean()
-            unit[j] = max(np.sqrt(values.var() + jitter), smallest_spread(values, bounded=task.scale.bounded))
-            sketch.scatter[j] = jitter / unit[j] ** 2
-            for i, line in enumerate(lines if run is None else [*lines, task.seen[run]]):
-                # A point at the first place counts, whatever rounding says.
-                first = 0 if line is None else int(np.searchsorted(line.share, np.exp(places[0]) * (1 - 1e-9)))
-                if line is not None and first < len(line.share):
-                    share = line.share[first:]
-                    if share.tobytes() not in weights:
-                        weights[share.tobytes()] = whole.weights(np.log(share), places)
-                    value = (line.latent[first:] - centre[j]) / unit[j]
-                    whole.put(sketch, j, i, weights[share.tobytes()], value)
-                    sketch.stderr[j, i] = np.mean(np.nan_to_num(line.stderr[first:]) ** 2) / unit[j] ** 2
-                    gaps = max(np.log(share[-1] / share[0]) / (places[1] - places[0]), 1.0)
-                    sketch.dense[j, i] = max(len(share) / (PER_GAP * gaps), 1.0)
-        asked = self.history.loc[past[-1:]] if run is None else self.seen.loc[[run]]
-        runs = planned(self.history.loc[past], asked, damped=not self.group.smooth)
-        if run is None:
-            runs = Runs(*(part[:-1] for part in runs))
-        return Faced([task.metric for task in tasks], sketch, runs, centre, unit)
+        return some, curve_gp.conditioned(self._scales(knots), some.curves, some.runs, knots)
+
+    def _scales(self, knots: np.ndarray) -> np.ndarray:
+        """Log sds of the effects, learnt from some metrics and runs, once for all runs that have the same knots."""
+        source, settings = self.problem.whole or self.problem.history, self.settings
+        words = (
+            settings.name, settings.knots, settings.learning_metrics, settings.learning_runs, round(knots[0], 6),
+            *self.group.metrics,
+        )  # fmt: skip
+
+        def make() -> dict[str, np.ndarray]:
+            past = finished_runs(source, tuple(own_scale_curves(source, name) for name in self.group.metrics))
+            metrics = enough_logged(past.metrics, knots)
+            places = np.unique(np.linspace(0, len(metrics) - 1, settings.learning_metrics).round().astype(int))
+            few = tuple(metrics[i] for i in places) if metrics else ()
+            some = standard_curves(past, past.chosen(settings.learning_runs), few, knots)
+            if some is None:
+                return {"log_sd": curve_gp.prior_means()}
+            return {"log_sd": curve_gp.fitted(some.curves, some.runs, knots)}
+
+        return source.learn("\x1f".join(map(str, words)), make)["log_sd"]
 
 
-def _at(share: float, places: np.ndarray) -> np.ndarray:
-    """What makes a measurement (q + 1,) at a share out of the values at places, and the noise."""
-    return np.r_[whole.weights(np.log([max(share, float(np.exp(places[0])))]), places)[0], 1.0]
+def knots_for(origin: float, count: int) -> np.ndarray:
+    """Knots (q,) in ln progress: evenly from well before a run in question stands to the end.
+
+    Runs that stand about there have the same knots, so that scales are learnt once for all of them.
+
+    >>> np.exp(knots_for(0.12, 3)).round(3).tolist()
+    [0.02, 0.143, 1.0]
+    """
+    about = float(np.exp(np.round(4 * np.log(max(origin, 1e-12))) / 4))
+    return np.linspace(np.log(min(max(about / BACK, EARLIEST), 0.5)), 0.0, count)
 
 
-FORECASTER = PooledCurves()
+def enough_logged(metrics: tuple[FinishedCurves, ...], knots: np.ndarray) -> tuple[FinishedCurves, ...]:
+    """The metrics that enough runs log after the first knot."""
+    first = float(np.exp(knots[0]))
+    logged = [sum(curve.progress[-1] >= first for curve in one.curves.values()) for one in metrics]
+    return tuple(one for one, count in zip(metrics, logged, strict=True) if count >= FEWEST_RUNS)
+
+
+def standard_curves(
+    past: FinishedRuns, which: np.ndarray, metrics: tuple[FinishedCurves, ...], knots: np.ndarray
+) -> StandardCurves | None:
+    """Some finished runs in the metrics that enough log; None where they are of fewer than two families."""
+    metrics, families = enough_logged(metrics, knots), len(set(past.family[which]))
+    if not metrics or families < FEWEST_FAMILIES:
+        return None
+    runs = [past.runs[i] for i in which]
+    m, r, q = len(metrics), len(runs), len(knots)
+    projected = curve_gp.no_curves(m, r, q)
+    centre, unit = np.zeros(m), np.zeros(m)
+    rotations: dict[bytes, curve_gp.Rotation] = {}
+    for j, one in enumerate(metrics):
+        curves = {i: one.curves[run] for i, run in enumerate(runs) if run in one.curves}
+        values = np.concatenate([np.zeros(0), *(curve.at(np.exp(knots)) for curve in curves.values())])
+        values = values if len(values) else np.zeros(1)
+        jitter, centre[j] = scatter(curves.values()), values.mean()
+        unit[j] = max(np.sqrt(values.var() + jitter), smallest_spread(moments_of(values), bounded=one.bounded))
+        projected.scatter[j] = jitter / unit[j] ** 2
+        for i, curve in curves.items():
+            _project(projected, j, i, curve, centre[j], unit[j], knots, rotations)
+    names = tuple(one.metric for one in metrics)
+    return StandardCurves(names, centre, unit, projected, past.planned(which), families)
+
+
+def _project(
+    curves: ProjectedCurves, metric: int, run: int, curve: LatentCurve, centre: float, unit: float,
+    knots: np.ndarray, rotations: dict[bytes, curve_gp.Rotation],
+) -> None:  # fmt: skip
+    """Add a curve, from the first knot on; rotations of the same checkpoints are computed once."""
+    # A point at the first knot counts, whatever rounding says.
+    first = int(np.searchsorted(curve.progress, np.exp(knots[0]) * (1 - 1e-9)))
+    progress = curve.progress[first:]
+    if not len(progress):
+        return
+    key = progress.tobytes()
+    if key not in rotations:
+        rotations[key] = curve_gp.rotation(np.log(progress), knots)
+    curve_gp.add_curve(curves, metric, run, rotations[key], (curve.latent[first:] - centre) / unit)
+    stderr = curve.stderr[first:]
+    logged = stderr[np.isfinite(stderr)] / unit
+    curves.stderr[metric, run] = float(logged @ logged) / len(stderr)
+    gaps = max(np.log(progress[-1] / progress[0]) / (knots[1] - knots[0]), 1.0)
+    curves.dense[metric, run] = max(len(progress) / (PER_GAP * gaps), 1.0)
+
+
+POOLED_CURVES = PooledCurves()

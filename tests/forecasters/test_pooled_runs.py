@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 
 from predictdyn.curves import KEY, Curves, Metric, curves_from
-from predictdyn.forecasters import forecaster
-from predictdyn.forecasters._crossed import pooled
-from predictdyn.forecasters._plans import in_turn, planned, spread_over
+from predictdyn.forecasters import fit, forecaster
+from predictdyn.forecasters._multitask import metric_groups
+from predictdyn.forecasters._plans import in_turn, plan_view, spread_over
+from predictdyn.problem import History, Problem
 
 BOTH = ("pooled_change", "pooled_curves")
 STEPS = np.array([0, 1, 10, 30, 70, 100, 150, 220, 300, 400, 550, 700, 850, 1000])
@@ -52,7 +53,7 @@ def truth(curves: Curves, target: pd.DataFrame) -> np.ndarray:
 
 
 def forecast(name: str, history: Curves, new: Curves, target: pd.DataFrame, share: float = 0.1, seed: int = 1):
-    return forecaster(name).fit(history, seed=0).forecast(new.upto(share), target, seed=seed)
+    return fit(name, history).forecast(new.upto(share), target, seed=seed)
 
 
 @pytest.mark.parametrize("family", ["f2", "f5"], ids=["inside", "largest"])
@@ -64,7 +65,7 @@ def test_a_size_that_was_never_seen_is_forecast_from_the_others(name, family):
     assert (found.status == "ok").all()
     right = truth(new, target)
     error = np.abs(np.median(found.draws, axis=1) - right)
-    plain = forecast("climatology", history, new, target)
+    plain = forecast("mean_outcome", history, new, target)
     assert error.mean() < 0.5 * np.abs(np.median(plain.draws, axis=1) - right).mean()
     low, high = np.quantile(found.draws, [0.005, 0.995], axis=1)
     assert ((low < right) & (right < high)).mean() > 0.9
@@ -95,13 +96,61 @@ def test_rows_runs_and_steps_do_not_move_each_other(name):
 
 
 @pytest.mark.parametrize("name", BOTH)
-def test_draws_are_paths_and_metrics_of_a_run_go_together(name):
+def test_draws_are_paths(name):
+    """Many steps cost no more than a few, and no draw leaps between them."""
     history, new = split(made(), "f3")
-    target = asked(new, metrics=("a", "d"), steps=(700, 850, 1000))
-    rank = forecast(name, history, new, target).draws.argsort(axis=1).argsort(axis=1)[:6]
-    link = np.corrcoef(rank)
-    assert link[1, 2] > link[0, 2] > 0.3, "near steps are nearer alike than far ones"
-    assert link[2, 5] > 0.03, "what is common to metrics is drawn once"
+    steps = np.arange(110, 1010, 10)
+    target = pd.DataFrame([("f3-0", "a", step) for step in steps], columns=KEY)
+    path = forecast(name, history, new, target).draws
+    rank = path.argsort(axis=1).argsort(axis=1)
+    assert np.corrcoef(rank).min() > 0.99
+    assert np.abs(np.diff(path, axis=0)).max() < 0.2 * np.ptp(path)
+    spread = path.std(axis=1)
+    assert spread[-1] > spread[0], "at the end there is more to come"
+
+
+def test_a_run_that_the_history_has_is_left_out_of_it():
+    """What a finished run became is not known of it, but for the scales of effects, which all runs give together."""
+    curves = made()
+    seen, target = curves.of_runs(["f3-0"]), asked(curves.of_runs(["f3-0"]), metrics=("a",))
+    late = (curves.points["run"] == "f3-0") & (curves.points["step"] > 100)
+    other = Curves(curves.points.assign(value=curves.points["value"].mask(late, 0.9)), curves.runs, curves.metrics)
+    for name in BOTH:
+        first = fit(name, curves)
+        draws = first.forecast(seen.upto(0.1), target, seed=1).draws
+        second = fit(name, other)
+        second.past.learnt.update(first.past.learnt)
+        assert np.allclose(np.sort(draws), np.sort(second.forecast(seen.upto(0.1), target, seed=1).draws), atol=1e-9)
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_what_is_learnt_follows_from_finished_runs_alone(name):
+    """Whatever is asked first, and with whatever seed, the scales that are saved with the model are the same."""
+    history, new = split(made(), "f3")
+    learnt = []
+    for run, seed in (("f3-0", 1), ("f3-1", 2)):
+        fitted = fit(name, history)
+        some = new.of_runs([run])
+        low = some.points["value"].mask(some.points["metric"] == "loss", 1e-3 if seed == 2 else 2.0)
+        fitted.forecast(
+            Curves(some.points.assign(value=low), some.runs, some.metrics).upto(0.1), asked(some), seed=seed
+        )
+        learnt.append(fitted.past.learnt)
+    assert learnt[0] and learnt[0].keys() == learnt[1].keys()
+    assert all(np.array_equal(learnt[0][key]["log_sd"], learnt[1][key]["log_sd"]) for key in learnt[0])
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_a_replay_takes_scales_from_all_runs(name):
+    curves = made()
+    history, new = split(curves, "f3")
+    target, whole = asked(new), History(curves)
+    first = Problem(History(history), new.upto(0.1), target, 0, whole=whole)
+    answer = forecaster(name).latent(first)
+    assert whole.learnt and not first.history.learnt
+    second = Problem(History(history), new.upto(0.1), target, 0, whole=whole)
+    keys = set(whole.learnt)
+    assert np.array_equal(forecaster(name).latent(second).draws, answer.draws) and set(whole.learnt) == keys
 
 
 @pytest.mark.parametrize("name", BOTH)
@@ -128,10 +177,10 @@ def test_it_gives_up_with_a_word(name):
 def test_a_run_of_which_nothing_was_seen_is_forecast_by_its_plan_alone():
     history, new = split(made(), "f3")
     blank, target = Curves(new.points.iloc[:0], new.runs, new.metrics), asked(new, metrics=NAMES)
-    curves = forecaster("pooled_curves").fit(history, seed=0).forecast(blank, target, seed=1)
+    curves = fit("pooled_curves", history).forecast(blank, target, seed=1)
     assert (curves.status == "ok").all()
     assert np.abs(np.median(curves.draws, axis=1) - truth(new, target)).mean() < 0.1
-    change = forecaster("pooled_change").fit(history, seed=0).forecast(blank, target, seed=1)
+    change = fit("pooled_change", history).forecast(blank, target, seed=1)
     assert "ok" not in set(change.status)
 
 
@@ -162,7 +211,7 @@ def test_more_runs_than_it_conditions_on(name):
     few = type(way)(conditioning_runs=4, learning_runs=4)
     history, new = split(made(), "f3")
     target = asked(new)
-    found = few.fit(history, seed=0).forecast(new.upto(0.1), target, seed=1)
+    found = fit(few, history).forecast(new.upto(0.1), target, seed=1)
     assert (found.status == "ok").all() and np.isfinite(found.draws).all()
     assert not np.array_equal(found.draws, forecast(name, history, new, target).draws)
 
@@ -173,14 +222,17 @@ def test_what_size_explains_is_not_counted_twice_and_effects_end_beyond_it():
         {"family": list("abcd"), "last_step": 10, "params": size, "rate": size**-0.3, "wide": [1, 0, 0, 1]}
     )
     new = pd.DataFrame({"family": ["e"], "last_step": 10, "params": [1e11], "rate": [1e11**-0.3], "wide": [1]})
-    found = planned(runs, new, damped=True)
-    assert np.allclose(found.place[1:4] - found.place[:3], np.log(10)) and len(set(found.family)) == 5
-    assert np.allclose(found.rest[:, 0], 0, atol=1e-9), "the rate follows the size"
-    assert found.rest[0, 1] > 0.1 > -0.1 > found.rest[1, 1]
-    free = planned(runs, new, damped=False)
-    assert found.size[3] < found.size[4] < free.size[4] and np.array_equal(found.size[:4], free.size[:4])
-    two = planned(runs.iloc[:2], new, damped=True)
-    assert two.size[2] - two.size[1] < found.size[4] - found.size[3], "two points make any line"
+    view = plan_view(runs)
+    old, bent, free = view.finished, view.planned(new, damped=True), view.planned(new, damped=False)
+    assert np.allclose(np.diff(old.log_size), np.log(10)) and len(set(old.family)) == 4 and bent.family[0] == -1
+    assert np.allclose(old.rest[:, 0], 0, atol=1e-9), "the rate follows the size"
+    assert abs(bent.rest[0, 0]) < 1e-9 and old.rest[0, 1] > 0.1 > -0.1 > old.rest[1, 1]
+    assert old.size[3] < bent.size[0] < free.size[0]
+    two = plan_view(runs.iloc[:2])
+    few = two.planned(new, damped=True)
+    assert few.size[0] - two.finished.size[1] < bent.size[0] - old.size[3], "two points make any line"
+    both = view.planned(pd.concat([new, runs.iloc[:1]]), damped=True)
+    assert both.size.tolist() == [bent.size[0], old.size[0]] and both.family.tolist() == [-1, 0]
 
 
 @pytest.mark.parametrize("name", BOTH)
@@ -212,6 +264,6 @@ def test_metrics_that_tell_runs_apart_are_taken_apart():
     metrics = {f"m{i}": Metric(f"m{i}", "capability", 0.0, 1.0) for i in range(20)}
     curves = curves_from(pd.DataFrame(rows, columns=["run", "metric", "step", "value"]), None, metrics)
     target = pd.DataFrame([("r0", "m3", 1000)], columns=KEY)
-    clear, faint = pooled(curves, curves.of_runs(["r0"]).upto(0.1), target)
-    assert {task.metric for task in clear.tasks} == {f"m{i}" for i in range(9)}
-    assert len(faint.tasks) == 11 and not clear.smooth
+    clear, faint = metric_groups(Problem(History(curves), curves.of_runs(["r0"]).upto(0.1), target, 0))
+    assert set(clear.metrics) == {f"m{i}" for i in range(9)}
+    assert len(faint.metrics) == 11 and not clear.smooth
