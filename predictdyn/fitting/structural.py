@@ -97,7 +97,7 @@ class NodeScores(NamedTuple):
     sizes: list[int]
 
 
-class Columns(NamedTuple):
+class FormColumns(NamedTuple):
     """One form on a grid. ``white`` (h, m, t) of each g (or of the curve, where the form is fixed), whitened; ``level``
     and ``slope`` (h, m) of each, that the process carries on after the last point; ``gram`` of the level and all g."""
 
@@ -118,7 +118,7 @@ class Grid(NamedTuple):
     log_det: np.ndarray  # (h,)
     one: np.ndarray  # (h, t), the level, whitened
     one_state: tuple[np.ndarray, np.ndarray]  # (h, 1) each
-    forms: list[Columns]
+    forms: list[FormColumns]
 
 
 class _Posterior(NamedTuple):
@@ -290,7 +290,7 @@ def _covariances(
 
 def _columns(
     name: str, nodes: np.ndarray, u: np.ndarray, whiten: np.ndarray, state: np.ndarray, one: np.ndarray
-) -> Columns:
+) -> FormColumns:
     """One form at all its nodes on the points u (t,)."""
     g = BY_NAME[name].on_grid(np.exp(u), nodes)  # (j, m, t)
     white = [part @ whiten.swapaxes(1, 2) for part in g]
@@ -301,10 +301,10 @@ def _columns(
         rows.append([cross, *(np.einsum("hmt,hmt->hm", part, other) for other in white[: i + 1])])
     far = BY_NAME[name].on_grid(np.array([1.0, FAR]), nodes)
     size = (far[..., 1] - far[..., 0]) ** 2 + ((g - g[..., -1:]) ** 2).sum(axis=-1) / len(u)
-    return Columns(white, level, slope, rows, size)
+    return FormColumns(white, level, slope, rows, size)
 
 
-def _posterior(name: str, grid: Grid, columns: Columns, curve: Series) -> _Posterior:
+def _posterior(name: str, grid: Grid, columns: FormColumns, curve: Series) -> _Posterior:
     """One curve at all nodes of one form: generalised least squares on level and gaps."""
     t, fixed = len(curve.z), BY_NAME[name].fixed
     white = np.einsum("hst,t->hs", grid.whiten, curve.z)
@@ -345,11 +345,11 @@ def _symmetric(rows: Rows) -> Rows:
 
 
 def _split(name: str, g: np.ndarray, unit: float) -> tuple[list[np.ndarray], np.ndarray | float]:
-    """Columns of gaps, and what is fixed, in the units of the curve, of all g (j, ...)."""
+    """FormColumns of gaps, and what is fixed, in the units of the curve, of all g (j, ...)."""
     return ([], g[0] / unit) if BY_NAME[name].fixed else (list(g), 0.0)
 
 
-def _of_nodes(columns: Columns, node: tuple[np.ndarray, np.ndarray]) -> Columns:
+def _of_nodes(columns: FormColumns, node: tuple[np.ndarray, np.ndarray]) -> FormColumns:
     """The states of some nodes (s,) of the process and the shape."""
     return columns._replace(level=[one[node] for one in columns.level], slope=[one[node] for one in columns.slope])
 
@@ -384,7 +384,7 @@ def _horizon(grid: Grid, d: np.ndarray) -> _Horizon:
 
 
 def _ahead(
-    horizon: _Horizon, columns: Columns, given: _Posterior, at: list[np.ndarray]
+    horizon: _Horizon, columns: FormColumns, given: _Posterior, at: list[np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Where the columns are ``at``: location, known and whole variance; all arguments broadcast."""
     location = given.level + horizon.reach * given.slope + given.coefficient[0]
