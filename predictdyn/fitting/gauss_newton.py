@@ -42,7 +42,7 @@ class _Curve(NamedTuple):
     force: float
 
 
-class _Residuals(NamedTuple):
+class _Linearised(NamedTuple):
     """At one u (k,): squares left with the pull, gaps (j,), means of g (j,), J'J (k, k) and -J'r (k,)."""
 
     left: float
@@ -145,7 +145,9 @@ def _misfits(form: Form, curve: _Curve, columns: np.ndarray) -> np.ndarray:
     return np.asarray((values**2).sum() - (cross * _solved(gram, cross[..., None])[..., 0]).sum(axis=1))
 
 
-def _descended(form: Form, curve: _Curve, u: np.ndarray, steps: int, converged: float) -> tuple[np.ndarray, _Residuals]:
+def _descended(
+    form: Form, curve: _Curve, u: np.ndarray, steps: int, converged: float
+) -> tuple[np.ndarray, _Linearised]:
     """From u (k,) down."""
     point, damping = _point(form, curve, u), 5e-3
     for _ in range(steps if len(u) else 0):
@@ -159,7 +161,7 @@ def _descended(form: Form, curve: _Curve, u: np.ndarray, steps: int, converged: 
     return u, point
 
 
-def _point(form: Form, curve: _Curve, u: np.ndarray) -> _Residuals:
+def _point(form: Form, curve: _Curve, u: np.ndarray) -> _Linearised:
     """Squares left at u (k,), and where they fall."""
     columns, slopes = slopes_at(form, curve.x, u)
     root, weight = curve.root, curve.root**2
@@ -178,7 +180,7 @@ def _point(form: Form, curve: _Curve, u: np.ndarray) -> _Residuals:
     if not form.fixed and len(free):
         down = down - _solved(gram, free @ down.T).T @ free
     pull = u - 0.5
-    return _Residuals(
+    return _Linearised(
         float((residual**2).sum() + curve.force * (pull**2).sum()),
         gap,
         centre,
@@ -187,7 +189,7 @@ def _point(form: Form, curve: _Curve, u: np.ndarray) -> _Residuals:
     )
 
 
-def _newton(u: np.ndarray, point: _Residuals, damping: float) -> np.ndarray:
+def _newton(u: np.ndarray, point: _Linearised, damping: float) -> np.ndarray:
     """The damped step (k,); numbers that a bound holds do not take part."""
     step = np.zeros(len(u))
     loose = ~(((u <= 0) & (point.downhill < 0)) | ((u >= 1) & (point.downhill > 0)))
