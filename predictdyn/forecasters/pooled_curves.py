@@ -216,8 +216,9 @@ class _WholeCurves:
             metrics = enough_logged(past.metrics, knots)
             chosen = past.chosen(settings.learning_runs)
             most = min(settings.learning_metrics, int(MOST_LEARNING / max(len(chosen) * len(knots), 1) ** 3) + 1)
-            places = np.unique(np.linspace(0, len(metrics) - 1, most).round().astype(int)) if metrics else []
-            some = standard_curves(past, chosen, tuple(metrics[i] for i in places), knots)
+            places = np.unique(np.linspace(0, len(metrics) - 1, most).round().astype(int))
+            few = tuple(metrics[i] for i in places) if metrics else ()
+            some = standard_curves(past, chosen, few, knots)
             if some is None:
                 return {"log_sd": curve_gp.prior_means()}
             return {"log_sd": curve_gp.fitted(some.curves, some.runs, knots)}
