@@ -26,7 +26,8 @@ from predictdyn.forecasters._multitask import (
 )
 from predictdyn.problem import History, LatentCurve, Problem, log_progress, progress_at
 
-MOST_NUMBERS = 1.5e7  # metrics x runs^3: what a factorization may cost
+MOST_NUMBERS = 3e7  # metrics x runs^3: what a factorization may cost
+MOST_LEARNING = 1.5e6  # the same, of each step when scales are learnt
 LAST = 4  # checkpoints of the line through the end of what was seen
 FARTHEST = 3.0  # sds from the history that a level or slope counts
 WAYS = (0.2, 0.5, 1.0)  # of the way from the origin to the end: where answers stand, and scales are learnt
@@ -43,8 +44,8 @@ class PooledChange:
     of the way to the end; between them means and variances are interpolated.
     """
 
-    learning_runs: int = 60
-    conditioning_runs: int = 160
+    learning_runs: int = 100
+    conditioning_runs: int = 180
     name: str = "pooled_change"
 
     def latent(self, problem: Problem) -> Latent:
@@ -210,7 +211,8 @@ class _Ahead:
         def make() -> dict[str, np.ndarray]:
             past = finished_runs(source, tuple(own_scale_curves(source, name) for name in self.group.metrics))
             origins = (standing,) * len(self.group.metrics)
-            cut = cut_runs(past, past.chosen(self.settings.learning_runs), origins, _progress(way, standing))
+            most = min(self.settings.learning_runs, int((MOST_LEARNING / len(origins)) ** (1 / 3)))
+            cut = cut_runs(past, past.chosen(most), origins, _progress(way, standing))
             if cut is None:
                 return {"log_sd": change_gp.prior_means(smooth=self.group.smooth)}
             return {"log_sd": change_gp.fitted(cut.changes, cut.runs, smooth=self.group.smooth)}

@@ -34,6 +34,7 @@ EARLIEST = 0.005  # progress: what came before says little, and moves much
 BACK = 6.0  # how many times earlier than a run in question stands curves begin to count
 PER_GAP = 3.0  # checkpoints between knots beyond which their misfits are one
 MOST_NUMBERS = 1e8  # metrics x (runs x knots)^3: what a factorization may cost
+MOST_LEARNING = 2e7  # the same, of each step when scales are learnt
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class PooledCurves:
     """
 
     knots: int = 6
-    learning_metrics: int = 6
+    learning_metrics: int = 16
     learning_runs: int = 24
     conditioning_runs: int = 30
     centres: int = 20
@@ -213,9 +214,11 @@ class _WholeCurves:
         def make() -> dict[str, np.ndarray]:
             past = finished_runs(source, tuple(own_scale_curves(source, name) for name in self.group.metrics))
             metrics = enough_logged(past.metrics, knots)
-            places = np.unique(np.linspace(0, len(metrics) - 1, settings.learning_metrics).round().astype(int))
+            chosen = past.chosen(settings.learning_runs)
+            most = min(settings.learning_metrics, int(MOST_LEARNING / max(len(chosen) * len(knots), 1) ** 3) + 1)
+            places = np.unique(np.linspace(0, len(metrics) - 1, most).round().astype(int))
             few = tuple(metrics[i] for i in places) if metrics else ()
-            some = standard_curves(past, past.chosen(settings.learning_runs), few, knots)
+            some = standard_curves(past, chosen, few, knots)
             if some is None:
                 return {"log_sd": curve_gp.prior_means()}
             return {"log_sd": curve_gp.fitted(some.curves, some.runs, knots)}
@@ -229,7 +232,7 @@ def knots_for(origin: float, count: int) -> np.ndarray:
     Runs that stand about there have the same knots, so that scales are learnt once for all of them.
 
     >>> np.exp(knots_for(0.12, 3)).round(3).tolist()
-    [0.02, 0.143, 1.0]
+    [0.023, 0.15, 1.0]
     """
     about = float(np.exp(np.round(4 * np.log(max(origin, 1e-12))) / 4))
     return np.linspace(np.log(min(max(about / BACK, EARLIEST), 0.5)), 0.0, count)
