@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +31,7 @@ def learned_prior(
     origin: float,
     worth: float,
     shares: dict[str, NodeShares] | None = None,
+    kept: Collection[str] | None = None,
 ) -> np.ndarray | None:
     r"""Log of the learned over the given prior of every node of every form (k,), forms equal at first.
 
@@ -42,12 +43,14 @@ def learned_prior(
 
     by expectation maximisation: empirical Bayes in which the given prior counts like ``worth`` runs. None where there
     are too few curves to learn from. ``shares`` holds, by run, what is known of curves already, and takes up the rest.
+    At most `MOST_CURVES` are learnt from, spread over the context; of these only runs that are ``kept``.
     """
     shares = {} if shares is None else shares
     cut = [begun for curve in context if (begun := _truncated(curve, origin)) is not None]
     if len(cut) < FEWEST_CURVES:
         return None
     cut = [cut[i] for i in np.unique(np.linspace(0, len(cut) - 1, MOST_CURVES).round().astype(int))]
+    cut = [one for one in cut if kept is None or one.begun.run in kept]
     _add_shares(shares, model, forms, [one for one in cut if one.begun.run not in shares])
     known = [shares[one.begun.run] for one in cut if len(shares[one.begun.run].share)]
     if len(known) < FEWEST_CURVES:

@@ -43,9 +43,10 @@ class Ensemble:
     prior_weights: tuple[float, ...]
     larger_weights: tuple[float, ...] = ()  # the same for runs larger than all finished ones; default prior_weights
     origins: tuple[float, ...] = (0.02, 0.05, 0.1, 0.25, 0.5, 0.75)
+    prepared: tuple[float, ...] = (0.1, 0.25, 0.5)  # of the origins, those that `fit` learns
     own_origins: tuple[float, ...] = (0.2, 0.4, 0.6, 0.85)
     inner_folds: int = 4
-    metrics_per_kind: int = 4
+    metrics_per_kind: int = 2
     rows_per_kind: int = 60
     prior: float = 8.0
     metric_prior: float = 20.0
@@ -77,9 +78,9 @@ class Ensemble:
         return Latent(out, status)
 
     def prepare(self, history: History, fit_seed: int) -> None:
-        """Learn the weights of all origins from a history, so that they are saved with it."""
+        """Learn the weights of some origins from a history, so that they are saved with it; others when asked for."""
         if _finished(history.curves):
-            for origin in self.origins:
+            for origin in self.prepared:
                 self._from_history(history, origin, farther=False, seed=fit_seed)
 
     def leaning(self, *, without_history: bool, farther: bool = False) -> np.ndarray:

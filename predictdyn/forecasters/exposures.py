@@ -50,7 +50,7 @@ class Exposures:
     After Biderman et al. 2023 (arXiv:2304.11158), who ask of every sequence what is asked here of strings in bulk.
     """
 
-    learning_runs: int = 60
+    learning_runs: int = 40
     name: str = "exposures"
 
     def latent(self, problem: Problem) -> Latent:

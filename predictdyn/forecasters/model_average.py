@@ -87,20 +87,20 @@ class ModelAverage:
         known: Moments = history.once(("context moments", *key), lambda: _moments(context))
         # Runs at about the same progress have the same prior.
         origin = float(np.exp(np.round(4 * np.log(curve.progress[-1])) / 4))
-        prior = history.once(("node prior", self, *key, origin), lambda: self._prior(problem, context, key, origin))
+        prior = history.once(("node prior", self, *key, origin), lambda: self._prior(problem, panel, key, origin))
         floor = smallest_spread(known.joined(moments_of(curve.latent)), bounded=panel.scale.bounded)
         # The first knot is the last step seen.
         knots = np.log(np.maximum(query.progress / curve.progress[-1], 1.0))
         return _Asked(panel.metric, query, standardised(curve), np.append(0.0, knots), prior, floor)
 
-    def _prior(
-        self, problem: Problem, context: list[LatentCurve], key: tuple[object, ...], origin: float
-    ) -> np.ndarray | None:
-        """What the context teaches; in a replay, what each of its curves says is the same in all parts of the whole."""
+    def _prior(self, problem: Problem, panel: Panel, key: tuple[object, ...], origin: float) -> np.ndarray | None:
+        """What the context teaches; in a replay, from those curves that all parts of the whole learn from."""
         shares: dict[str, NodeShares] = {}
+        every = list(panel.context.values())
         if problem.whole is not None:
             shares = problem.whole.once(("node shares", self, *key, origin), lambda: shares)
-        return learned_prior(self.model, self.forms, context, origin, self.worth, shares)
+            every = list(problem.whole.latent(panel.metric, panel.scale).values())
+        return learned_prior(self.model, self.forms, every, origin, self.worth, shares, set(panel.context))
 
     def _shares(self, parts: Sequence[SampledNodes]) -> np.ndarray:
         """The share of each form; forms without a finite weight have none, unless all are so."""
