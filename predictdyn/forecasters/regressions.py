@@ -324,5 +324,5 @@ def median_regression(family: np.ndarray, seed: int) -> Regressor:
     return PartialLeastSquares(LinearEstimate(lambda y, x: QuantReg(y, x).fit(q=0.5, max_iter=200).params))
 
 
-EXTRA_TREES = FeatureRegression("extra_trees", extra_trees, origins=5)
+EXTRA_TREES = FeatureRegression("extra_trees", extra_trees, origins=5, folds=4)
 QUANTILE_REGRESSION = FeatureRegression("quantile_regression", median_regression, own=True)
