@@ -104,9 +104,8 @@ class EmpiricalErrors:
             noise, alike = _noise_of(problem, panel), _Alike()
             for i, asked in enumerate(_asked(problem, panel)):
                 rows = asked.query.rows
-                runs = asked.others.reference(asked.origin, asked.query.progress, panel.chance)
-                point[rows], status[rows] = self._points(asked, runs)
-                for row, errors in zip(rows, self._errors(asked, panel), strict=True):
+                point[rows], status[rows] = self._points(asked, panel.chance)
+                for row, errors in zip(rows.tolist(), self._errors(asked, panel.chance), strict=True):
                     if isinstance(errors, Errors):
                         alike.add(errors, row, i, asked.floor)
                     else:
@@ -116,26 +115,27 @@ class EmpiricalErrors:
                 _mirror(draws, rows, point[rows], half)
         return Latent(draws, status)
 
-    def _points(self, asked: _Asked, runs: ReferenceRuns) -> tuple[np.ndarray, np.ndarray]:
-        """Latent points (m,) and statuses (m,) for the targets of one run."""
+    def _points(self, asked: _Asked, chance: float | None) -> tuple[np.ndarray, np.ndarray | str]:
+        """Latent points (m,) and their status, or statuses (m,), for the targets of one run."""
+        runs = asked.others.reference(asked.origin, asked.query.progress, chance)
         answer = self.rule(asked.curve, asked.query.progress, runs)
-        point, status = answer, np.full(len(answer), "ok", dtype=object)
         known = np.isfinite(answer)
+        status: np.ndarray | str = asked.words
         if not known.all():
             fallback, why = _fallback(asked.curve, asked.query.progress, runs)
-            point, status = np.where(known, answer, fallback), np.where(known, status, why)
-        if not len(asked.curve.progress) and not len(asked.others.curves):
-            status[:] = "nothing to learn from"
-        return point, np.where(status == "ok", asked.words, status)
+            answer, status = np.where(known, answer, fallback), np.where(known, asked.words, why).astype(object)
+        nothing = not len(asked.curve.progress) and not len(asked.others.curves)
+        return answer, "nothing to learn from" if nothing else status
 
-    def _errors(self, asked: _Asked, panel: Panel) -> list[Errors | float]:
+    def _errors(self, asked: _Asked, chance: float | None) -> list[Errors] | list[Errors | float]:
         """Past errors of each target of one run, or, where there are too few, the scale of a guess."""
         curve, others, progress = asked.curve, asked.others, asked.query.progress
-        past = others.errors(self.name, self.rule, asked.origin, progress, panel.chance, by_run=asked.kin)
-        if all(errors is not None for errors in past):
-            return [errors for errors in past if errors is not None]
+        past = others.errors(self.name, self.rule, asked.begin, progress, chance, by_run=asked.kin)
+        enough = [errors for errors in past if errors is not None]
+        if len(enough) == len(past):
+            return enough
         curves = [curve, *others.curves[:OWN_CURVES]]
-        own = _own_spread(self.rule, curves, asked.known, progress, asked.origin, panel.chance)
+        own = _own_spread(self.rule, curves, asked.known, progress, asked.origin, chance)
         least = max(asked.floor, asked.least)
         return [max(float(scale), least) if errors is None else errors for errors, scale in zip(past, own, strict=True)]
 
@@ -146,6 +146,7 @@ class _Asked(NamedTuple):
     query: Query
     curve: LatentCurve
     origin: float
+    begin: float  # the origin, rounded up a little: runs that begin alike are replayed alike
     others: _Context
     kin: bool  # whether its family is in the history
     known: Moments
@@ -169,7 +170,8 @@ def _described(panel: Panel, context: _Context, query: Query) -> _Asked:
     known = others.moments.joined(moments_of(curve.latent))
     least, words = unknown_spread(known.largest, panel.scale) if known.n < FEWEST_SEEN else (0.0, "ok")
     floor = smallest_spread(known, bounded=panel.scale.bounded)
-    return _Asked(query, curve, origin, others, curve.family in context.counts, known, floor, least, words)
+    begin = float(np.exp(np.ceil(FINENESS * np.log(origin) - 1e-6) / FINENESS)) if origin > 0 else 0.0
+    return _Asked(query, curve, origin, begin, others, curve.family in context.families, known, floor, least, words)
 
 
 class Errors(NamedTuple):
@@ -267,7 +269,7 @@ class _Context:
         self.curves = list(curves.values())
         self.runs = dict(zip(curves, range(len(curves)), strict=True))
         self.family = np.array([curve.family for curve in self.curves], dtype=object)
-        self.counts = {family: int((self.family == family).sum()) for family in set(self.family.tolist())}
+        self.families = set(self.family.tolist())
         self.moments = moments_of(np.concatenate([np.zeros(0), *(curve.latent for curve in self.curves)]))
         self._knots = _Knots(self.curves)
         self._references: dict[tuple[object, ...], ReferenceRuns] = {}
@@ -300,15 +302,14 @@ class _Context:
     def errors(
         self, name: str, rule: PointRule, origin: float, asked: np.ndarray, chance: float | None, *, by_run: bool
     ) -> list[Errors | None]:
-        """Errors of a rule where it is asked for (m,), on finished runs, each replayed from about the same origin.
+        """Errors of a rule where it is asked for (m,), on finished runs, each replayed from the same origin.
 
         Each replay leaves out the run's family (only the run itself with ``by_run``). None where too few runs get as
         far as asked, or the rule has too few answers.
         """
-        begin = float(np.exp(np.ceil(FINENESS * np.log(origin) - 1e-6) / FINENESS)) if origin > 0 else 0.0
-        key = (name, begin, asked.tobytes(), chance, by_run)
+        key = (name, origin, asked.tobytes(), chance, by_run)
         if key not in self._errors:
-            found = self._replayed(rule, begin, asked, self.reference(begin, asked, chance), by_run)
+            found = self._replayed(rule, origin, asked, self.reference(origin, asked, chance), by_run)
             self._errors[key] = [_errors_of(column) for column in found.T]
         return self._errors[key]
 

@@ -80,13 +80,13 @@ def pow3(curve: LatentCurve, progress: np.ndarray, runs: ReferenceRuns) -> np.nd
         return np.full(len(progress), np.nan)
     # Relative to the last point, so that the power is of order one near the end of what was seen.
     power = (x[None, :] / x[-1]) ** -EXPONENTS[:, None]
-    centred = power - power.mean(axis=1, keepdims=True)
-    size = (centred**2).sum(axis=1)
-    slope = (centred @ (z - z.mean())) / np.maximum(size, 1e-300)
-    misfit = ((z - z.mean() - slope[:, None] * centred) ** 2).sum(axis=1)
+    middle = power.mean(axis=1)
+    centred, mean = power - middle[:, None], z.mean()
+    slope = (centred @ (z - mean)) / np.maximum((centred**2).sum(axis=1), 1e-300)
+    misfit = ((z - mean - slope[:, None] * centred) ** 2).sum(axis=1)
     best = int(np.argmin(misfit))
-    level = z.mean() - slope[best] * power[best].mean()
-    return level + slope[best] * (np.maximum(progress, 1e-12) / x[-1]) ** -EXPONENTS[best]
+    ahead = (np.maximum(progress, 1e-12) / x[-1]) ** -EXPONENTS[best]
+    return mean + slope[best] * (ahead - middle[best])
 
 
 def nearest_run(curve: LatentCurve, progress: np.ndarray, runs: ReferenceRuns) -> np.ndarray:
@@ -122,7 +122,8 @@ def tail(curve: LatentCurve) -> tuple[np.ndarray, np.ndarray, float]:
     x, z = x[-half:], z[-half:]
     if len(x) < FEWEST:
         return x, z, np.nan
-    return x, z, float(np.sum((x - x.mean()) * (z - z.mean())) / np.sum((x - x.mean()) ** 2))
+    off = x - x.mean()
+    return x, z, float(off @ (z - z.mean()) / (off @ off))
 
 
 LAST_VALUE = EmpiricalErrors("last_value", last_value)
