@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, NamedTuple, get_args
@@ -76,20 +76,28 @@ class Curves:
         """Every (run, metric) that has points, as a `Curve` of arrays."""
         if self.points.empty:
             return {}
-        run = self.points["run"].to_numpy(dtype=object)
-        metric = self.points["metric"].to_numpy(dtype=object)
+        starts = self._starts
         columns = [self.points[name].to_numpy(dtype=float) for name in ("step", "value", "stderr")]
-        starts = np.flatnonzero(np.r_[True, (run[1:] != run[:-1]) | (metric[1:] != metric[:-1])])
-        ends = np.r_[starts[1:], len(run)]
-        return {
-            (run[a], metric[a]): Curve(*(column[a:b] for column in columns)) for a, b in zip(starts, ends, strict=True)
-        }
+        ends = np.r_[starts[1:], len(self.points)].tolist()
+        keys = zip(*(self.points[name].iloc[starts].tolist() for name in ("run", "metric")), strict=True)
+        pieces = zip(keys, starts.tolist(), ends, strict=True)
+        return {key: Curve(*(column[a:b] for column in columns)) for key, a, b in pieces}
+
+    @cached_property
+    def _starts(self) -> np.ndarray:
+        """The rows of points (c,) at which a curve begins."""
+        return starts(self.points, ["run", "metric"])
+
+    def _of_points(self, column: str, of_name: Callable[[pd.Series], pd.Series]) -> np.ndarray:
+        """For each point (n,) what a function says of its run or metric: it is asked once a curve."""
+        count = np.diff(np.r_[self._starts, len(self.points)])
+        return np.repeat(of_name(self.points[column].iloc[self._starts]).to_numpy(), count)
 
     def of_runs(self, names: pd.Index | list[str] | set[str]) -> Curves:
         """The curves of some runs only."""
         keep = set(names)
         return Curves(
-            self.points[self.points["run"].isin(keep)],
+            self.points[self._of_points("run", lambda run: run.isin(keep))],
             self.runs[self.runs.index.isin(keep)],
             self.metrics,
             self.events[self.events["run"].isin(keep)],
@@ -99,12 +107,13 @@ class Curves:
         """The curves of some metrics only (runs and events stay)."""
         keep = set(names)
         metrics = {name: metric for name, metric in self.metrics.items() if name in keep}
-        return Curves(self.points[self.points["metric"].isin(keep)], self.runs, metrics, self.events)
+        points = self.points[self._of_points("metric", lambda metric: metric.isin(keep))]
+        return Curves(points, self.runs, metrics, self.events)
 
     def where(self, visible: np.ndarray) -> Curves:
         """The points for which ``visible`` is true, and all of schedules known ahead: a plan is not the future."""
         planned = [name for name, metric in self.metrics.items() if metric.known_ahead]
-        keep = visible | self.points["metric"].isin(planned).to_numpy()
+        keep = visible | self._of_points("metric", lambda metric: metric.isin(planned)) if planned else visible
         return Curves(self.points[keep], self.runs, self.metrics, self.events)
 
     def limit(self, share: float) -> pd.Series:
@@ -118,7 +127,7 @@ class Curves:
         Later points and later events are gone; schedules that are known ahead are kept whole.
         """
         limit = self.limit(share)
-        visible = self.points["step"].to_numpy() <= self.points["run"].map(limit).to_numpy()
+        visible = self.points["step"].to_numpy() <= self._of_points("run", lambda run: run.map(limit).astype(float))
         cut = self.where(visible)
         past = self.events["step"].to_numpy(dtype=float) <= self.events["run"].map(limit).to_numpy(dtype=float)
         return Curves(cut.points, cut.runs, cut.metrics, self.events[past])
@@ -209,14 +218,50 @@ def _checked_points(points: pd.DataFrame) -> pd.DataFrame:
     )
     if "seen" in points:
         table["seen"] = _checked_seen(points)
-    double = table.duplicated(KEY).to_numpy()
-    if double.any():
+    # By codes: millions of names are slow to compare, and most tables are in order already.
+    run, metric = _ranks(table["run"]), _ranks(table["metric"])
+    last = _follows(run, metric, step)
+    order = None if (last >= 0).all() else np.lexsort((step, metric, run))
+    if order is not None:
+        last = _follows(run[order], metric[order], step[order])
+    if (last == 0).any():
+        double = table.duplicated(KEY).to_numpy()
         raise ValueError(
             f"points: run, metric, step must be unique, found {int(double.sum())} repeated row(s), "
             f"{_first(double, table)}; "
             "a resumed run whose steps go back must be merged first (keep the later value)"
         )
-    return table.sort_values(KEY, ignore_index=True)
+    return table if order is None else table.iloc[order].reset_index(drop=True)
+
+
+def starts(points: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
+    """The rows (c,) at which any of some columns has another value than in the row before; the first is one.
+
+    >>> starts(pd.DataFrame({"run": ["a", "a", "b"]}), ["run"]).tolist()
+    [0, 2]
+    """
+    new = np.ones(len(points), dtype=bool)
+    for i, column in enumerate(columns):
+        cells = points[column].array
+        other = np.asarray(cells[1:] != cells[:-1], dtype=bool)
+        new[1:] = new[1:] | other if i else other
+    return np.flatnonzero(new)
+
+
+def _ranks(names: pd.Series) -> np.ndarray:
+    """The place of each name (n,) among all different ones in order."""
+    code, known = pd.factorize(names)
+    rank = np.empty(len(known), dtype=np.int64)
+    rank[np.argsort(np.asarray(known, dtype=object), kind="stable")] = np.arange(len(known))
+    return rank[code]
+
+
+def _follows(*keys: np.ndarray) -> np.ndarray:
+    """Whether each row comes after (1), equals (0) or comes before (-1) the one before it, by keys (n,): (n - 1,)."""
+    found = np.zeros(len(keys[0]) - 1, dtype=np.int8)
+    for key in reversed(keys):
+        found = np.where(key[1:] == key[:-1], found, np.where(key[1:] > key[:-1], np.int8(1), np.int8(-1)))
+    return found
 
 
 def _checked_stderr(points: pd.DataFrame) -> np.ndarray:

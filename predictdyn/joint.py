@@ -11,6 +11,7 @@ import numpy as np
 
 from predictdyn.curves import ENDED, Curves
 from predictdyn.fitting.copula import correlation, coupled, normal_scores, ranks, residuals
+from predictdyn.fitting.knots import Knots
 from predictdyn.forecast import Forecast, seed_for
 from predictdyn.problem import History, LatentCurve
 from predictdyn.scales import scale_for
@@ -26,16 +27,16 @@ def couple(forecast: Forecast, history: History, observed: Curves, *, seed: int)
     draws = np.empty_like(forecast.draws)
     size = draws.shape[1]
     begun = _origins(observed)
-    table = forecast.target.reset_index(drop=True)
-    run_of, metric_of = table["run"].to_numpy(dtype=object), table["metric"].to_numpy(dtype=object)
-    for run in dict.fromkeys(run_of):
+    rows: dict[str, dict[str, list[int]]] = {}
+    for row, (run, metric) in enumerate(zip(forecast.target["run"], forecast.target["metric"], strict=True)):
+        rows.setdefault(run, {}).setdefault(metric, []).append(row)
+    for run, of_metric in rows.items():
         names, found = _correlations(history, begun.get(run, 0.0))
         rank = dict(zip(names, ranks(found, size, np.random.default_rng(seed_for(seed, run))), strict=True))
-        for row in np.flatnonzero(run_of == run):
-            metric = metric_of[row]
+        for metric, mine in of_metric.items():
             if metric not in rank:
                 rank[metric] = np.random.default_rng(seed_for(seed, run, metric)).permutation(size)
-            draws[row] = coupled(forecast.draws[[row]], rank[metric][None])[0]
+            draws[mine] = coupled(forecast.draws[mine], np.broadcast_to(rank[metric], (len(mine), size)))
     return replace(forecast, draws=draws, joint=True)
 
 
@@ -62,15 +63,23 @@ def _correlations(history: History, origin: float) -> tuple[list[str], np.ndarra
 
 
 def _correlated(history: History, origin: float) -> tuple[list[str], np.ndarray]:
-    past, family = _curves(history), history.curves.runs["family"]
-    names, place = sorted(past), {run: i for i, run in enumerate(family.index)}
-    left = np.full((len(place), len(names)), np.nan)
-    for column, name in enumerate(names):
+    ended, family = history.once("ended curves", lambda: _ended(history)), history.curves.runs["family"]
+    left = np.full((len(family), len(ended)), np.nan)
+    for column, (place, last, knots) in enumerate(ended.values()):
+        level = knots.at(origin)
+        left[place, column] = residuals(level, last - level)
+    return list(ended), correlation(normal_scores(left), family.to_numpy(dtype=object).astype(str))
+
+
+def _ended(history: History) -> dict[str, tuple[np.ndarray, np.ndarray, Knots]]:
+    """Of each metric, by name in order, the curves that have ended: places of their runs, last values, knots."""
+    past, place = _curves(history), {run: i for i, run in enumerate(history.curves.runs.index)}
+    found = {}
+    for name in sorted(past):
         curves = [curve for curve in past[name] if curve.progress[-1] >= ENDED]
-        level = np.array([float(curve.at(np.array(origin))) for curve in curves])
-        last = np.array([curve.latent[-1] for curve in curves])
-        left[[place[curve.run] for curve in curves], column] = residuals(level, last - level)
-    return names, correlation(normal_scores(left), family.to_numpy(dtype=object).astype(str))
+        places = np.array([place[curve.run] for curve in curves], dtype=int)
+        found[name] = (places, np.array([curve.latent[-1] for curve in curves]), Knots(curves))
+    return found
 
 
 def _curves(history: History) -> dict[str, list[LatentCurve]]:

@@ -6,6 +6,9 @@ NaN (not known yet) scores NaN, but for width.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numpy as np
 from scipy.spatial.distance import cdist, pdist
 
@@ -27,10 +30,7 @@ def crps(truth: np.ndarray, draws: np.ndarray) -> np.ndarray:
     0.333
     """
     truth, draws = _checked(truth, draws)
-    s = draws.shape[1]
-    ordered = np.sort(draws - truth[:, None], axis=1)
-    beyond = np.where(ordered < 0, np.arange(s), np.arange(s)[::-1])
-    return (np.abs(ordered) * beyond).sum(axis=1) * 2 / (s * (s - 1))
+    return _crps(np.sort(draws, axis=1) - truth[:, None])
 
 
 def log_score(truth: np.ndarray, draws: np.ndarray) -> np.ndarray:
@@ -50,18 +50,7 @@ def log_score(truth: np.ndarray, draws: np.ndarray) -> np.ndarray:
     0.694
     """
     truth, draws = _checked(truth, draws)
-    s = draws.shape[1]
-    low, middle, high = np.quantile(draws, (0.25, 0.5, 0.75), axis=1)
-    sd = draws.std(axis=1, ddof=1)
-    spread = np.where(high > low, np.minimum(sd, (high - low) / 1.34), sd)
-    spread = np.maximum(spread, np.maximum(1e-12 * np.abs(draws).max(axis=1), 1e-30))
-    width = 0.9 * spread * s**-0.2
-    exponent = -0.5 * ((truth[:, None] - draws) / width[:, None]) ** 2
-    top = exponent.max(axis=1)
-    kernels = top + np.log(np.exp(exponent - top[:, None]).sum(axis=1)) - np.log(width) - 0.5 * np.log(2 * np.pi)
-    tail = -np.log(np.pi * spread) - np.log1p(((truth - middle) / spread) ** 2)
-    with np.errstate(invalid="ignore"):  # logaddexp warns of a truth that is NaN
-        return np.log(s + 1) - np.logaddexp(kernels, tail)
+    return _log_score(truth, np.sort(draws, axis=1))
 
 
 def interval_score(truth: np.ndarray, draws: np.ndarray, *, level: float = 0.9) -> np.ndarray:
@@ -113,9 +102,42 @@ def pit(truth: np.ndarray, draws: np.ndarray) -> np.ndarray:
     0.375
     """
     truth, draws = _checked(truth, draws)
-    below = (draws < truth[:, None]).mean(axis=1)
-    equal = (draws == truth[:, None]).mean(axis=1)
-    return np.where(np.isnan(truth), np.nan, below + 0.5 * equal)
+    return _pit(draws - truth[:, None])
+
+
+class Ranked(NamedTuple):
+    """`crps`, `log_score` and `pit` of the same draws, each (n,)."""
+
+    crps: np.ndarray
+    log_score: np.ndarray
+    pit: np.ndarray
+
+
+def ranked(truth: np.ndarray, ordered: np.ndarray) -> Ranked:
+    """The scores of every row of a backtest, of draws (n, s) that are sorted: sorting them is most of the work.
+
+    >>> found = ranked(np.array([1.0]), np.array([[0.0, 2.0, 4.0]]))
+    >>> round(float(found.crps[0]), 3), round(float(found.pit[0]), 3)
+    (0.333, 0.333)
+    """
+    truth, ordered = _checked(truth, ordered)
+    off = ordered - truth[:, None]
+    return Ranked(_crps(off), _log_score(truth, ordered), _pit(off))
+
+
+def quantiles(ordered: np.ndarray, levels: Sequence[float]) -> np.ndarray:
+    """What `numpy.quantile` gives, (n, levels), of draws (n, s) that are sorted.
+
+    >>> quantiles(np.array([[0.0, 2.0, 4.0]]), [0.25, 0.5]).tolist()
+    [[1.0, 2.0]]
+    """
+    place = np.asarray(levels, dtype=float) * (ordered.shape[1] - 1)
+    below = np.floor(place).astype(int)
+    part = place - below
+    low, high = ordered[:, below], ordered[:, np.minimum(below + 1, ordered.shape[1] - 1)]
+    apart = high - low
+    # From the nearer end, as numpy does, so that a part of one is exactly the higher.
+    return np.where(part < 0.5, low + apart * part, high - apart * (1 - part))
 
 
 def absolute_error(truth: np.ndarray, draws: np.ndarray) -> np.ndarray:
@@ -193,6 +215,36 @@ def variogram(truth: np.ndarray, draws: np.ndarray, *, order: float = 0.5) -> np
         off = np.abs(truth[:, :a] - truth[:, a : a + 1]) ** order - apart.mean(axis=2)
         found += 2 * (off**2 - apart.var(axis=2, ddof=1) / s).sum(axis=1)
     return np.where(np.isnan(truth).any(axis=1), np.nan, found)
+
+
+def _crps(off: np.ndarray) -> np.ndarray:
+    """CRPS (n,) of sorted draws less the truth (n, s)."""
+    s = off.shape[1]
+    beyond = np.where(off < 0, np.arange(s), np.arange(s)[::-1])
+    return np.asarray((np.abs(off) * beyond).sum(axis=1) * 2 / (s * (s - 1)))
+
+
+def _log_score(truth: np.ndarray, ordered: np.ndarray) -> np.ndarray:
+    """Log score (n,) of sorted draws (n, s)."""
+    s = ordered.shape[1]
+    low, middle, high = quantiles(ordered, (0.25, 0.5, 0.75)).T
+    sd = ordered.std(axis=1, ddof=1)
+    spread = np.where(high > low, np.minimum(sd, (high - low) / 1.34), sd)
+    largest = np.maximum(np.abs(ordered[:, 0]), np.abs(ordered[:, -1]))
+    spread = np.maximum(spread, np.maximum(1e-12 * largest, 1e-30))
+    width = 0.9 * spread * s**-0.2
+    exponent = -0.5 * ((truth[:, None] - ordered) / width[:, None]) ** 2
+    top = exponent.max(axis=1)
+    kernels = top + np.log(np.exp(exponent - top[:, None]).sum(axis=1)) - np.log(width) - 0.5 * np.log(2 * np.pi)
+    tail = -np.log(np.pi * spread) - np.log1p(((truth - middle) / spread) ** 2)
+    with np.errstate(invalid="ignore"):  # logaddexp warns of a truth that is NaN
+        return np.asarray(np.log(s + 1) - np.logaddexp(kernels, tail))
+
+
+def _pit(off: np.ndarray) -> np.ndarray:
+    """PIT (n,) of draws less the truth (n, s); two numbers are equal where their difference is 0."""
+    below, equal = np.count_nonzero(off < 0, axis=1), np.count_nonzero(off == 0, axis=1)
+    return np.where(np.isnan(off[:, 0]), np.nan, (below + 0.5 * equal) / off.shape[1])
 
 
 def _checked_joint(truth: np.ndarray, draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -94,3 +94,27 @@ def test_arrays_by_key_are_the_rows(small):
     rows = small.points[(small.points["run"] == "f1-s0") & (small.points["metric"] == "loss")]
     np.testing.assert_array_equal(curve.value, rows["value"])
     assert len(small.by_key) == 8 * 7
+
+
+def test_cuts_are_what_names_row_by_row_say():
+    """Cuts look at each curve once; here every row is asked, on points whose curves differ in length and order."""
+    rng = np.random.default_rng(0)
+    keys = [(f"r{i % 7}", f"m{i % 3}", i) for i in range(60)]
+    table = pd.DataFrame([keys[i] for i in rng.permutation(60)], columns=["run", "metric", "step"])
+    metrics = {"m1": Metric("m1", "schedule")}
+    curves = curves_from(table.assign(value=rng.normal(size=60)), None, metrics)
+    expected = table.sort_values(["run", "metric", "step"], ignore_index=True)
+    pd.testing.assert_frame_equal(
+        curves.points[["run", "metric", "step"]], expected.astype({"run": str, "metric": str})
+    )
+    of_runs, of_metrics = curves.of_runs(["r1", "r5"]).points, curves.of_metrics(["m2", "m0"]).points
+    assert of_runs.equals(curves.points[curves.points["run"].isin(["r1", "r5"])])
+    assert of_metrics.equals(curves.points[curves.points["metric"].isin(["m0", "m2"])])
+    limit = curves.points["run"].map(curves.limit(0.5))
+    seen = curves.points[(curves.points["step"] <= limit) | (curves.points["metric"] == "m1")]
+    assert curves.upto(0.5).points.equals(seen)
+    assert curves.upto(0.5).upto(0.5).points.equals(seen)
+    by_key = {key: own["step"].tolist() for key, own in curves.points.groupby(["run", "metric"])}
+    assert {key: curve.step.tolist() for key, curve in curves.by_key.items()} == by_key
+    nothing = curves.of_runs([])
+    assert not len(nothing.points) and not nothing.by_key and not len(nothing.upto(0.5).of_metrics(["m0"]).points)

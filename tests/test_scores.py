@@ -13,9 +13,10 @@ from predictdyn import scores
 from predictdyn.scores import absolute_error, covered, crps, interval_score, log_score, pit, relative_error, width
 
 JOINT = [scores.energy, scores.variogram]  # several targets at once: tests/test_joint_scores.py
+SORTED = [scores.quantiles, scores.ranked]  # of draws that are sorted already
 ALL = [
     f for name, f in getmembers(scores, isfunction)
-    if not name.startswith("_") and f.__module__ == scores.__name__ and f not in JOINT
+    if not name.startswith("_") and f.__module__ == scores.__name__ and f not in [*JOINT, *SORTED]
 ]  # fmt: skip
 DESCRIBE = [covered, pit, width]
 RANK = [f for f in ALL if f not in DESCRIBE]
@@ -35,6 +36,24 @@ def ordinary(n=40, s=60, seed=0):
 
 def quantiles(s):
     return norm.ppf((np.arange(s) + 0.5) / s)
+
+
+class TestSorted:
+    """What is computed of sorted draws at once is what the scores and numpy give one by one."""
+
+    def test_ranked_is_the_three_scores(self):
+        truth, draws = ordinary()
+        draws[0], draws[1, :30], truth[1], truth[2] = 3.0, 7.0, 7.0, np.nan
+        found = scores.ranked(truth, np.sort(draws, axis=1))
+        for column, score in zip(found, (crps, log_score, pit), strict=True):
+            assert_array_equal(column, score(truth, draws))
+        assert np.isnan(found.pit[2]) and found.pit[1] > 0.25
+
+    @pytest.mark.parametrize("s", [2, 3, 60, 1000])
+    def test_quantiles_are_those_of_numpy(self, s):
+        _, draws = ordinary(s=s)
+        levels = (0.0, 0.025, 0.25, 0.5, 0.75, 0.95, 1.0)
+        assert_array_equal(scores.quantiles(np.sort(draws, axis=1), levels), np.quantile(draws, levels, axis=1).T)
 
 
 @pytest.fixture(scope="module")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from scipy.stats import norm
 from scipy.stats import t as student
 
+Key = TypeVar("Key")
 FEWEST = 5  # units; the smallest p of a sign flip is 2^-units, and 2^-4 is above 0.05
 MANY = 20  # units; from here on the bootstrap interval stands alone
 _EXACT = 12  # 2^12 = 4096 sign patterns are all tried
 _FLIPS = 10_000
+_KEPT = 4  # structures of families whose random numbers stay in memory
 
 
 class Skill(NamedTuple):
@@ -25,6 +28,23 @@ class Skill(NamedTuple):
     n_families: int
 
 
+class Lots:
+    """Random numbers of `skill`: drawn once for all comparisons by one seed of runs in families of the same sizes."""
+
+    def __init__(self) -> None:
+        self._counts: dict[tuple[int, bytes, int], np.ndarray] = {}
+        self._signs: dict[tuple[int, int], np.ndarray] = {}
+
+    def counts(self, seed: int, size: np.ndarray, resamples: int) -> np.ndarray:
+        """How often each run is drawn, (resamples, runs), by families of these sizes (f,), runs side by side."""
+        return _kept(self._counts, (seed, size.tobytes(), resamples), lambda: _counts(_rngs(seed)[0], size, resamples))
+
+    def signs(self, seed: int, n: int) -> np.ndarray:
+        """Random signs of n units, as bits: (flips, ceil(n / 8)) bytes."""
+        draw = (_FLIPS - 1, -(-n // 8))
+        return _kept(self._signs, (seed, n), lambda: _rngs(seed)[1].integers(256, size=draw, dtype=np.uint8))
+
+
 def skill(
     model: np.ndarray,
     reference: np.ndarray,
@@ -34,6 +54,7 @@ def skill(
     seed: int,
     level: float = 0.9,
     resamples: int = 2000,
+    lots: Lots | None = None,
 ) -> Skill:
     r"""How much of the reference's score the model saves, by families, with a paired bootstrap interval.
 
@@ -53,7 +74,8 @@ def skill(
     else 10,000 at random, the observed one among them (Phipson and Smyth 2010, doi:10.2202/1544-6115.1585).
 
     Where the reference is perfect (0): 0 if the model is too, else -inf. NaN where the reference is below 0. The answer
-    does not change with the order of rows, nor with the names of runs and families.
+    does not change with the order of rows, nor with the names of runs and families, nor with ``lots``: those of an
+    earlier call save drawing the same numbers again.
 
     >>> found = skill(np.array([1.0, 2.0, 2.0]), np.array([2.0, 4.0, 3.0]), np.arange(3), np.arange(3), seed=0)
     >>> round(found.skill, 3), round(found.p_value, 3), verdict(found)
@@ -67,13 +89,13 @@ def skill(
         return Skill(np.nan, np.nan, np.nan, np.nan, 0, 0)
     units = _family_means(means, size) if n_families > 1 else means
     value = float(_saved(units.mean(axis=0)))
-    rng_boot, rng_flip = np.random.default_rng(seed).spawn(2)
+    lots = lots or Lots()
     low = high = np.nan
     if n_runs > 1 and not np.isnan(value):
-        replicates = _saved(_resampled(means, size, rng_boot, resamples))
+        replicates = _saved(_resampled(means, size, lots.counts(seed, size, resamples)))
         left_out = _saved((units.sum(axis=0) - units) / (len(units) - 1))
         low, high = _accelerated(value, replicates, left_out, level)
-    return Skill(value, low, high, _sign_flip(units[:, 1] - units[:, 0], rng_flip), n_runs, n_families)
+    return Skill(value, low, high, _sign_flip(units[:, 1] - units[:, 0], lots, seed), n_runs, n_families)
 
 
 def macro_mean(score: np.ndarray, run: np.ndarray, family: np.ndarray) -> float:
@@ -153,25 +175,51 @@ def _means(values: np.ndarray, group: np.ndarray) -> np.ndarray:
 
 
 def _codes(labels: np.ndarray) -> np.ndarray:
+    if labels.dtype.kind in "iu":
+        return np.unique(labels, return_inverse=True)[1]
     # A dictionary, not np.unique: labels may be of any hashable type, and sorting strings is slow.
     seen: dict[object, int] = {}
     return np.array([seen.setdefault(label, len(seen)) for label in labels.tolist()], dtype=int)
 
 
-def _resampled(means: np.ndarray, size: np.ndarray, rng: np.random.Generator, resamples: int) -> np.ndarray:
-    """Macro means (resamples, k) of families drawn with replacement, and runs drawn within each drawn family."""
+def _rngs(seed: int) -> list[np.random.Generator]:
+    return np.random.default_rng(seed).spawn(2)
+
+
+def _kept(some: dict[Key, np.ndarray], key: Key, make: Callable[[], np.ndarray]) -> np.ndarray:
+    """What is kept under a key, else what ``make`` gives; the oldest goes where there are too many."""
+    if key not in some:
+        if len(some) >= _KEPT:
+            del some[next(iter(some))]
+        some[key] = make()
+    return some[key]
+
+
+def _counts(rng: np.random.Generator, size: np.ndarray, resamples: int) -> np.ndarray:
+    """Families drawn with replacement, and runs drawn within each drawn family: how often each run, (resamples, r)."""
+    total = int(size.sum())
     start = np.cumsum(size) - size
-    block = max(1, 2_000_000 // len(means))  # bounds the memory
-    drawn_means = []
+    block = max(1, 2_000_000 // total)  # bounds the memory
+    found = []
     for first in range(0, resamples, block):
         drawn = rng.integers(len(size), size=(min(block, resamples - first), len(size)))
-        value = np.empty((*drawn.shape, means.shape[1]))
+        count = np.zeros(len(drawn) * total, dtype=np.intp)
         for n in np.unique(size):  # families of one size at a time: no ragged array
-            here = size[drawn] == n
-            picked = start[drawn[here]][:, None] + rng.integers(n, size=(int(here.sum()), n))
-            value[here] = means[picked].mean(axis=1)
-        drawn_means.append(value.mean(axis=1))
-    return np.concatenate(drawn_means)
+            row, column = np.nonzero(size[drawn] == n)
+            begin = row * total + start[drawn[row, column]]
+            picked = begin[:, None] + rng.integers(n, size=(len(row), n))
+            count += np.bincount(picked.ravel(), minlength=len(count))
+        found.append(count.reshape(len(drawn), total).astype(np.uint16 if total < 65_536 else np.uint32))
+    return np.concatenate(found)
+
+
+def _resampled(means: np.ndarray, size: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Macro means (resamples, k) of run means (r, k), each drawn so many times (resamples, r)."""
+    share = means / (np.repeat(size, size) * len(size))[:, None]
+    block = max(1, 200_000 // len(means))
+    parts = (counts[first : first + block].astype(float) for first in range(0, len(counts), block))
+    # A column at a time, so that equal columns have equal sums.
+    return np.concatenate([np.stack([part @ column for column in share.T], axis=1) for part in parts])
 
 
 def _accelerated(value: float, replicates: np.ndarray, left_out: np.ndarray, level: float) -> tuple[float, float]:
@@ -193,17 +241,22 @@ def _accelerated(value: float, replicates: np.ndarray, left_out: np.ndarray, lev
     return float(low), float(high)
 
 
-def _sign_flip(gain: np.ndarray, rng: np.random.Generator) -> float:
+def _sign_flip(gain: np.ndarray, lots: Lots, seed: int) -> float:
     """Share of sign patterns, the observed one among them, whose summed gain (units,) is at least the observed."""
     n = len(gain)
     enough = gain.sum() - 1e-12 * np.abs(gain).sum()  # sums that differ by rounding are ties
     if n <= _EXACT:
         patterns = (np.arange(2**n)[:, None] >> np.arange(n)) & 1
         return float(((1 - 2 * patterns) @ gain >= enough).mean())
-    hits, block = 1, 1111
-    for first in range(1, _FLIPS, block):
-        patterns = rng.integers(2, size=(min(block, _FLIPS - first), n), dtype=np.int8)
-        hits += int(((1 - 2 * patterns) @ gain >= enough).sum())
+    signs = lots.signs(seed, n)
+    # Eight units at a time: what each of the 256 patterns of a byte sums to is looked up.
+    eights = np.concatenate([gain, np.zeros(-n % 8)]).reshape(-1, 8)
+    of_byte = (eights @ (1 - 2 * ((np.arange(256) >> np.arange(8)[:, None]) & 1))).ravel()
+    first = 256 * np.arange(len(eights))
+    block = max(1, 200_000 // len(eights))
+    hits = 1
+    for begin in range(0, len(signs), block):
+        hits += int((of_byte[signs[begin : begin + block] + first].sum(axis=1) >= enough).sum())
     return hits / _FLIPS
 
 

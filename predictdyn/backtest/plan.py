@@ -57,8 +57,8 @@ def target_metrics(curves: Curves, globs: tuple[str, ...]) -> list[str]:
 
     A schedule is never forecast. Raises ValueError for a glob that matches nothing that can be forecast.
     """
-    logged = list(dict.fromkeys(curves.points["metric"]))
-    names = [name for name in curves.metrics if name in set(logged) and curves.metrics[name].kind != "schedule"]
+    logged = set(curves.points["metric"].unique())
+    names = [name for name in curves.metrics if name in logged and curves.metrics[name].kind != "schedule"]
     if globs:
         return _matching(names, globs, "metric")
     outcomes = [name for name in names if curves.metrics[name].kind in OUTCOMES]

@@ -27,18 +27,10 @@ from predictdyn.scales import HUGE
 from predictdyn.secrets import shown
 from predictdyn.workers import end_with, parent
 
-# Each score, and how it is in the metric's units again once truth and draws were divided by a unit.
-SCORES = (
-    ("crps", scores.crps, np.multiply),
-    ("log_score", scores.log_score, lambda score, unit: score + np.log(unit)),
-    ("pit", scores.pit, lambda score, unit: score),
-)
+BLOCK = 64  # rows whose draws are sorted and scored together: they fit a cache
 QUANTILES = [f"q{level:g}" for level in LEVELS]
-COLUMNS = [
-    *("forecaster", "fold", "cutoff", "run", "metric", "kind", "step", "status", "truth", "mean", "sd"),
-    *QUANTILES,
-    *("crps", "log_score", "pit"),
-]
+NUMBERS = ["mean", "sd", *QUANTILES, "crps", "log_score", "pit"]
+COLUMNS = ["forecaster", "fold", "cutoff", "run", "metric", "kind", "step", "status", "truth", *NUMBERS]
 
 
 class Work(NamedTuple):
@@ -111,29 +103,35 @@ def rows_of(
     forecast: Forecast, truth: np.ndarray, curves: Curves, *, forecaster: str, fold: str, cutoff: float
 ) -> pd.DataFrame:
     """A forecast and what happened (NaN: not known) as rows of ``forecasts.parquet``."""
-    draws = forecast.draws
-    # Squares of numbers beyond 1e150 are no numbers.
-    size = np.abs(draws).max(axis=1, initial=0.0)
-    unit = np.where(size > HUGE, size, 1.0)
-    scaled, relative = draws / unit[:, None], truth / unit
-    known = np.isfinite(truth)
+    blocks = [slice(first, first + BLOCK) for first in range(0, len(truth), BLOCK)]
+    numbers = [_numbers(truth[block], forecast.draws[block]) for block in blocks]
     table = forecast.target.reset_index(drop=True).assign(
         forecaster=forecaster,
         fold=fold,
         cutoff=cutoff,
-        kind=[curves.metrics[name].kind for name in forecast.target["metric"]],
+        kind=forecast.target["metric"].map({name: metric.kind for name, metric in curves.metrics.items()}).to_numpy(),
         status=forecast.status,
         truth=truth,
-        mean=unit * scaled.mean(axis=1),
-        sd=unit * scaled.std(axis=1, ddof=1),
     )
-    table[QUANTILES] = forecast.quantiles()
-    for name, score, back in SCORES:
-        column = np.full(len(truth), np.nan)
-        if known.any():
-            column[known] = back(score(relative[known], scaled[known]), unit[known])
-        table[name] = column
+    table[NUMBERS] = np.concatenate(numbers) if numbers else np.zeros((0, len(NUMBERS)))
     return table[COLUMNS]
+
+
+def _numbers(truth: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    """The columns `NUMBERS` of rows with a truth (n,), NaN where it is not known, and draws (n, s)."""
+    ordered = np.sort(draws, axis=1)
+    found = np.full((len(truth), len(NUMBERS)), np.nan)
+    found[:, 2 : 2 + len(LEVELS)] = scores.quantiles(ordered, LEVELS)
+    # Squares of numbers beyond 1e150 are no numbers.
+    size = np.maximum(np.abs(ordered[:, 0]), np.abs(ordered[:, -1]))
+    unit = np.where(size > HUGE, size, 1.0)
+    scaled = ordered / unit[:, None] if (unit != 1.0).any() else ordered
+    found[:, 0], found[:, 1] = unit * scaled.mean(axis=1), unit * scaled.std(axis=1, ddof=1)
+    known = np.isfinite(truth)
+    if known.any():
+        got = scores.ranked((truth / unit)[known], scaled if known.all() else scaled[known])
+        found[known, -3:] = np.stack([got.crps * unit[known], got.log_score + np.log(unit[known]), got.pit], axis=1)
+    return found
 
 
 def _piece(curves: Curves, plan: Plan, work: Work, data: str, resume: Path | None) -> Done:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from predictdyn.backtest.compare import Skill, macro_mean, skill, verdict
+from predictdyn.backtest.compare import Lots, Skill, macro_mean, skill, verdict
 
 MOST_UNITS = 20.0
 CELL = ["kind", "metric", "cutoff"]
@@ -53,13 +53,15 @@ def scores_table(
     baseline of the same cell, with a 90 % bootstrap interval over families, then runs.
     """
     found = []
-    for cell, rows in table.groupby(CELL, sort=False, dropna=False):
-        best = _best(rows, baselines, "crps")
+    lots = Lots()
+    for cell, rows in _numbered(table).groupby(CELL, sort=False, dropna=False):
+        of = _by_forecaster(rows)
+        best = _best(of, baselines, "crps")
         for name in forecasters:
-            own = rows[rows["forecaster"] == name]
-            if own.empty:
+            if name not in of:
                 continue
-            gain = _skill(own, rows[rows["forecaster"] == best], "crps", seed=seed, resamples=500)
+            own = of[name]
+            gain = _skill(own, of[best], "crps", lots, seed=seed, resamples=500)
             found.append(
                 {
                     "forecaster": name,
@@ -90,13 +92,15 @@ def scores_table(
 def verdicts(table: pd.DataFrame, forecasters: Sequence[str], baselines: Sequence[str], *, seed: int) -> pd.DataFrame:
     """One row per forecaster x kind x cutoff: skill in relative CRPS over the cell's best baseline; verdict."""
     found = []
-    for (kind, cutoff), rows in table.groupby(["kind", "cutoff"], sort=False, dropna=False):
-        best = _best(rows, baselines, "relative_crps")
+    lots = Lots()
+    for (kind, cutoff), rows in _numbered(table).groupby(["kind", "cutoff"], sort=False, dropna=False):
+        of = _by_forecaster(rows)
+        best = _best(of, baselines, "relative_crps")
         for name in forecasters:
-            own = rows[rows["forecaster"] == name]
-            if own.empty:
+            if name not in of:
                 continue
-            gain = _skill(own, rows[rows["forecaster"] == best], "relative_crps", seed=seed, resamples=2000)
+            own = of[name]
+            gain = _skill(own, of[best], "relative_crps", lots, seed=seed, resamples=2000)
             found.append(
                 {
                     "forecaster": name,
@@ -125,46 +129,58 @@ def leaderboard(
     # Rows of one run are first averaged within kind and cutoff, else 57 subjects of one exam outvote all else.
     numbers = ["relative_crps", "crps", *(f"coverage_{level}" for level in COVERAGE), "fell_back"]
     keys = ["forecaster", "kind", "cutoff", "family", "run"]
-    cells = table.groupby(keys, sort=False, dropna=False)[numbers].mean().reset_index()
-    best = _best(cells, baselines, "relative_crps")
-    found = []
+    table = _numbered(table)
+    of = _by_forecaster(table.groupby(keys, sort=False, dropna=False)[numbers].mean().reset_index())
+    count, fell_back = table["forecaster"].value_counts(), table.groupby("forecaster")["fell_back"].mean()
+    best = _best(of, baselines, "relative_crps")
+    found, lots = [], Lots()
     for name in forecasters:
-        own, rows = cells[cells["forecaster"] == name], table[table["forecaster"] == name]
-        if own.empty:
+        if name not in of:
             continue
-        gain = _skill(own, cells[cells["forecaster"] == best], "relative_crps", seed=seed, resamples=2000)
+        own = of[name]
+        gain = _skill(own, of[best], "relative_crps", lots, seed=seed, resamples=2000)
         found.append(
             {
                 "forecaster": name,
                 "baseline": name in baselines,
                 "n_families": own["family"].nunique(),
                 "n_runs": own["run"].nunique(),
-                "n": len(rows),
+                "n": int(count[name]),
                 "relative_crps": _macro(own, "relative_crps"),
                 "skill": gain.skill,
                 "skill_lo": gain.low,
                 "skill_hi": gain.high,
                 **{f"coverage_{level}": _macro(own, f"coverage_{level}") for level in COVERAGE},
-                "fallback_share": rows["fell_back"].mean(),
+                "fallback_share": fell_back[name],
             }
         )
     return pd.DataFrame(found).sort_values("relative_crps", kind="stable", ignore_index=True)
+
+
+def _numbered(table: pd.DataFrame) -> pd.DataFrame:
+    """The same table with numbers for the names of runs and families: a million names are slow to compare."""
+    numbers = {name: pd.factorize(table[name])[0] for name in ("run", "family")}
+    return table.assign(**numbers)
+
+
+def _by_forecaster(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    return {str(name): own for name, own in rows.groupby("forecaster", sort=False)}
 
 
 def _macro(rows: pd.DataFrame, column: str) -> float:
     return macro_mean(rows[column].to_numpy(float), rows["run"].to_numpy(), rows["family"].to_numpy())
 
 
-def _best(rows: pd.DataFrame, baselines: Sequence[str], column: str) -> str:
+def _best(of: dict[str, pd.DataFrame], baselines: Sequence[str], column: str) -> str:
     """The baseline with the lowest macro mean, the first in order where two are equal."""
-    means = {name: _macro(rows[rows["forecaster"] == name], column) for name in baselines}
+    means = {name: _macro(of[name], column) for name in baselines if name in of}
     known = {name: mean for name, mean in means.items() if np.isfinite(mean)}
     if not known:
         raise ValueError(f"no baseline among the forecasters to compare with; needed is one of {', '.join(baselines)}")
     return min(known, key=lambda name: known[name])
 
 
-def _skill(own: pd.DataFrame, best: pd.DataFrame, column: str, *, seed: int, resamples: int) -> Skill:
+def _skill(own: pd.DataFrame, best: pd.DataFrame, column: str, lots: Lots, *, seed: int, resamples: int) -> Skill:
     # Both hold the same targets in the same order: folds yield them so for every forecaster.
     return skill(
         own[column].to_numpy(float),
@@ -173,6 +189,7 @@ def _skill(own: pd.DataFrame, best: pd.DataFrame, column: str, *, seed: int, res
         own["family"].to_numpy(),
         seed=seed,
         resamples=resamples,
+        lots=lots,
     )
 
 

@@ -76,8 +76,11 @@ def correlation(scores: np.ndarray, family: np.ndarray) -> np.ndarray:
         product = (weighted * filled).T @ filled / total - mean * mean.T
         found = product / np.sqrt(spread * spread.T)
     alike = np.array([_alike(scores[known[:, j], j], place[known[:, j]]) for j in range(d)])
-    families, left = np.zeros((d, d)), np.zeros((d, d))
-    for one in range(len(names)):
+    # Families of one run, which may be thousands, count one each; the others have a number of runs for each pair.
+    single = known[size[place] == 1].astype(float)
+    families = single.T @ single
+    left = families.copy()
+    for one in np.flatnonzero(size > 1):
         mine = known[place == one].astype(float)
         runs = mine.T @ mine
         families += runs > 0

@@ -10,7 +10,7 @@ import numpy as np
 from predictdyn.curves import Metric
 from predictdyn.fitting.family_weights import family_weights
 from predictdyn.scales import LEAST_RISE, Scale, scale_for
-from predictdyn.scores import crps
+from predictdyn.scores import crps, quantiles
 
 FACTORS = (0.25, 2.0)  # the spread of a mixture is never changed by more
 THINNED = 60  # draws of a forecast from which weights are learnt
@@ -139,8 +139,10 @@ def mixed(weight: np.ndarray, draws: np.ndarray) -> np.ndarray:
     """A sample (s,) of the mixture of k members, from draws (k, s): each member gives its share, evenly."""
     k, s = draws.shape
     count = np.diff(np.floor(np.cumsum(np.r_[0.0, weight]) * s + 0.5).astype(int))
-    parts = [draws[i, np.linspace(0, s - 1, count[i]).round().astype(int)] for i in range(k) if count[i] > 0]
-    return np.concatenate(parts)
+    member = np.repeat(np.arange(k), count)
+    within = np.arange(len(member)) - np.repeat(np.cumsum(count) - count, count)
+    step = (s - 1) / np.maximum(count - 1, 1)
+    return np.asarray(draws[member, (within * step[member]).round().astype(int)])
 
 
 def widened(latent: np.ndarray, scale: Scale, factor: float) -> np.ndarray:
@@ -166,11 +168,11 @@ def widened(latent: np.ndarray, scale: Scale, factor: float) -> np.ndarray:
 
 def wanted(row: Resolved, weight: np.ndarray, *, level: float = 0.9) -> float:
     """The factor for `widened` that puts the truth on the end of the mixture's central interval, to its own side."""
-    ends = np.quantile(mixed(weight, row.draws), [(1 - level) / 2, 0.5, (1 + level) / 2])
-    low, middle, high = row.scale.latent(ends)
-    off = float(row.scale.latent(np.array(row.truth)) - middle)
-    half = high - middle if off > 0 else middle - low
-    return abs(off) / half if half > 0 else 1.0
+    ordered = np.sort(mixed(weight, row.draws))[None]
+    ends = quantiles(ordered, [(1 - level) / 2, 0.5, (1 + level) / 2])[0]
+    low, middle, high, truth = row.scale.latent(np.r_[ends, row.truth]).tolist()
+    half = high - middle if truth > middle else middle - low
+    return float(abs(truth - middle) / half) if half > 0 else 1.0
 
 
 def spread(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
+from predictdyn.fitting.knots import Knots
 from predictdyn.forecast import DRAWS, Latent, seed_for
 from predictdyn.forecasters._spread import (
     FEWEST_ERRORS,
@@ -24,20 +26,58 @@ MOST_ERRORS = 40  # two beyond a 5 % quantile; keeps the cost of a backtest line
 FINENESS = 40  # origins whose logarithms, times this, round up to the same number are replayed alike
 OWN_TARGETS = 8  # last points of each curve that serve as pseudo-targets
 OWN_CURVES = 8
+MOST_REFERENCES = 4  # origins that are kept with the values of all runs there
+BLOCK = 64  # rows that are drawn together
 RATIOS = (1.25, 2.0, 4.0, 10.0)  # target / origin at which a run's own past is replayed
 
 
-class ReferenceRuns(NamedTuple):
-    """Finished runs, one metric, latent: their value now (n,), where it is asked for (n, m), and on `GRID`."""
+class ReferenceRuns:
+    """Finished runs, one metric, latent: their value ``now`` (n,), where it is asked for, ``end`` (n, m), and `grid`.
 
-    now: np.ndarray
-    end: np.ndarray
-    grid: np.ndarray  # (n, len(GRID)), NaN outside what the run logged
-    chance: float | None
+    What rules want of all of them together is computed when the first asks, and kept for the next run in question.
+    """
+
+    def __init__(self, now: np.ndarray, end: np.ndarray, grid: Callable[[], np.ndarray], chance: float | None) -> None:
+        self.now, self.end, self.chance = now, end, chance
+        self._make_grid = grid
+        self._shapes: dict[bytes, Shapes] = {}
+
+    @cached_property
+    def grid(self) -> np.ndarray:
+        """Their values on `GRID`, (n, len(GRID)), NaN outside what a run logged."""
+        return self._make_grid()
+
+    @cached_property
+    def mean_end(self) -> np.ndarray:
+        """Mean over runs where it is asked for, (m,), of what is known; NaN where nothing is."""
+        return _mean(self.end)
+
+    @cached_property
+    def mean_change(self) -> np.ndarray:
+        """Mean over runs of the change from now to where it is asked for, (m,)."""
+        return _mean(self.end - self.now[:, None])
+
+    def shapes(self, inside: np.ndarray) -> Shapes:
+        """How runs moved over a part of `GRID`, true in ``inside`` (len(GRID),): those that are known all over it."""
+        key = inside.tobytes()
+        if key not in self._shapes:
+            seen = self.grid[:, inside] - self.now[:, None]
+            usable = np.isfinite(seen).all(axis=1) & np.isfinite(self.end).all(axis=1)
+            seen, change = seen[usable], (self.end - self.now[:, None])[usable]
+            self._shapes[key] = Shapes(seen, (seen**2).sum(axis=1), change)
+        return self._shapes[key]
 
     def only(self, keep: np.ndarray) -> ReferenceRuns:
         """Only the runs for which ``keep`` (n,) is true."""
-        return ReferenceRuns(self.now[keep], self.end[keep], self.grid[keep], self.chance)
+        return ReferenceRuns(self.now[keep], self.end[keep], lambda: self.grid[keep], self.chance)
+
+
+class Shapes(NamedTuple):
+    """Finished runs relative to their value now: on the part of `GRID` that is seen, and where it is asked for."""
+
+    seen: np.ndarray  # (n, g)
+    square: np.ndarray  # (n,), sum over the part
+    change: np.ndarray  # (n, m)
 
 
 # (what is seen of a run, progress asked for (m,), finished runs) -> latent points (m,), NaN where there is no answer
@@ -59,78 +99,168 @@ class EmpiricalErrors:
 
     def latent(self, problem: Problem) -> Latent:
         """Draws around the rule's answer; a row without an answer falls back on last value, then on finished runs."""
-        draws = np.empty((len(problem.target), DRAWS))
-        status = np.empty(len(problem.target), dtype=object)
+        n = len(problem.target)
+        draws, point, status = np.empty((n, DRAWS)), np.empty(n), np.empty(n, dtype=object)
         for panel in problem.panels:
-            context = _context(problem, panel)
-            for query in panel.queries:
-                noise = _noise_for(problem.seed, query.run, panel.metric)
-                draws[query.rows], status[query.rows] = self._rows(panel, context, query, noise)
+            noise, alike = _noise_of(problem, panel), _Alike()
+            for i, asked in enumerate(_asked(problem, panel)):
+                rows = asked.query.rows
+                point[rows], status[rows] = self._points(asked, panel.chance)
+                for row, errors in zip(rows.tolist(), self._errors(asked, panel.chance), strict=True):
+                    if isinstance(errors, Errors):
+                        alike.add(errors, row, i, asked.floor)
+                    else:
+                        _mirror(draws, [row], point[[row]], errors * noise.tail(i)[None])
+            for errors, rows, which, floor in alike.blocks():
+                half = errors.smoothed(noise.place[which], noise.kernel[which]) + floor[:, None] * noise.jitter[which]
+                _mirror(draws, rows, point[rows], half)
         return Latent(draws, status)
 
-    def _rows(self, panel: Panel, context: _Context, query: Query, noise: _Noise) -> tuple[np.ndarray, np.ndarray]:
-        """Latent draws (m, s) and statuses (m,) for the targets of one run; no target moves the draws of another."""
-        curve, asked = panel.observed[query.run], query.progress
-        origin = float(curve.progress[-1]) if len(curve.progress) else 0.0
-        others, kin = context.beside(curve), curve.family in context.counts
-        runs = others.reference(origin, asked, panel.chance)
-        fallback, why = _fallback(curve, asked, runs)
-        answer = self.rule(curve, asked, runs)
-        point = np.where(np.isfinite(answer), answer, fallback)
-        status = np.where(np.isfinite(answer), "ok", why).astype(object)
-        if not len(curve.progress) and not len(others.curves):
-            status[:] = "nothing to learn from"
-        known = others.moments.joined(moments_of(curve.latent))
-        least = 0.0
-        if known.n < FEWEST_SEEN:
-            least, words = unknown_spread(known.largest, panel.scale)
-            status = np.where(status == "ok", words, status)
-        floor = smallest_spread(known, bounded=panel.scale.bounded)
-        errors = others.errors(self.name, self.rule, origin, asked, panel.chance, by_run=kin)
-        own = None
-        spread = np.empty((len(point), DRAWS))
-        for j, column in enumerate(errors.T):
-            error = column[np.isfinite(column)]
-            if len(error) >= FEWEST_ERRORS:
-                spread[j] = noise.smoothed(error) + floor * noise.jitter
-                continue
-            if own is None:
-                own = _own_spread(self.rule, [curve, *others.curves[:OWN_CURVES]], known, asked, origin, panel.chance)
-            spread[j] = max(own[j], floor, least) * noise.tail
-        return point[:, None] + spread, status
+    def _points(self, asked: _Asked, chance: float | None) -> tuple[np.ndarray, np.ndarray | str]:
+        """Latent points (m,) and their status, or statuses (m,), for the targets of one run."""
+        runs = asked.others.reference(asked.origin, asked.query.progress, chance)
+        answer = self.rule(asked.curve, asked.query.progress, runs)
+        known = np.isfinite(answer)
+        status: np.ndarray | str = asked.words
+        if not known.all():
+            fallback, why = _fallback(asked.curve, asked.query.progress, runs)
+            answer, status = np.where(known, answer, fallback), np.where(known, asked.words, why).astype(object)
+        nothing = not len(asked.curve.progress) and not len(asked.others.curves)
+        return answer, "nothing to learn from" if nothing else status
+
+    def _errors(self, asked: _Asked, chance: float | None) -> list[Errors] | list[Errors | float]:
+        """Past errors of each target of one run, or, where there are too few, the scale of a guess."""
+        curve, others, progress = asked.curve, asked.others, asked.query.progress
+        past = others.errors(self.name, self.rule, asked.begin, progress, chance, by_run=asked.kin)
+        enough = [errors for errors in past if errors is not None]
+        if len(enough) == len(past):
+            return enough
+        curves = [curve, *others.curves[:OWN_CURVES]]
+        own = _own_spread(self.rule, curves, asked.known, progress, asked.origin, chance)
+        least = max(asked.floor, asked.least)
+        return [max(float(scale), least) if errors is None else errors for errors, scale in zip(past, own, strict=True)]
 
 
-class _Noise(NamedTuple):
-    """Random numbers of one run and metric, (s,) each; the second half mirrors the first, so the median is the rule's.
+class _Asked(NamedTuple):
+    """The targets of one run, with all that no rule changes: computed once for all baselines."""
+
+    query: Query
+    curve: LatentCurve
+    origin: float
+    begin: float  # the origin, rounded up a little: runs that begin alike are replayed alike
+    others: _Context
+    kin: bool  # whether its family is in the history
+    known: Moments
+    floor: float
+    least: float  # spread of what almost nothing is known of
+    words: str  # "ok", or that almost nothing is known
+
+
+def _asked(problem: Problem, panel: Panel) -> list[_Asked]:
+    def make() -> list[_Asked]:
+        context = _context(problem, panel)
+        return [_described(panel, context, query) for query in panel.queries]
+
+    return problem.once(("empirical", panel.metric), make)
+
+
+def _described(panel: Panel, context: _Context, query: Query) -> _Asked:
+    curve = panel.observed[query.run]
+    origin = float(curve.progress[-1]) if len(curve.progress) else 0.0
+    others = context.beside(curve)
+    known = others.moments.joined(moments_of(curve.latent))
+    least, words = unknown_spread(known.largest, panel.scale) if known.n < FEWEST_SEEN else (0.0, "ok")
+    floor = smallest_spread(known, bounded=panel.scale.bounded)
+    begin = float(np.exp(np.ceil(FINENESS * np.log(origin) - 1e-6) / FINENESS)) if origin > 0 else 0.0
+    return _Asked(query, curve, origin, begin, others, curve.family in context.families, known, floor, least, words)
+
+
+class Errors(NamedTuple):
+    """Errors (n,) that a rule made, and how a bootstrap of them is smoothed.
+
+    The kernel has Silverman's width on a robust scale; all is shrunk so that it does not add to the variance, and the
+    factor (1 + 1/n) restores what n errors cannot show.
+    """
+
+    error: np.ndarray
+    width: float
+    shrink: float
+
+    def smoothed(self, place: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+        """A smoothed bootstrap from uniform and normal numbers of one shape."""
+        drawn = self.error[(place * len(self.error)).astype(np.intp)]
+        return np.asarray(self.shrink * (drawn + self.width * kernel))
+
+
+def _errors_of(column: np.ndarray) -> Errors | None:
+    """What there is of errors (k,) that may be NaN; None where that is too little."""
+    error = column[np.isfinite(column)]
+    n = len(error)
+    if n < FEWEST_ERRORS:
+        return None
+    square = float(np.mean(error**2))
+    width = 1.06 * n**-0.2 * min(np.sqrt(square), 1.4826 * float(np.median(np.abs(error))))
+    shrink = np.sqrt((1 + 1 / n) * square / (square + width**2)) if square > 0 else 1.0
+    return Errors(error, float(width), float(shrink))
+
+
+class _Alike:
+    """Rows that draw from the same errors, so that they are drawn together."""
+
+    def __init__(self) -> None:
+        self._found: dict[int, tuple[Errors, list[int], list[int], list[float]]] = {}
+
+    def add(self, errors: Errors, row: int, which: int, floor: float) -> None:
+        """One row, the number of its run's noise, and its smallest spread."""
+        _, *lists = self._found.setdefault(id(errors), (errors, [], [], []))
+        for some, one in zip(lists, (row, which, floor), strict=True):
+            some.append(one)
+
+    def blocks(self) -> Iterator[tuple[Errors, np.ndarray, np.ndarray, np.ndarray]]:
+        """Errors, rows, numbers of noise and smallest spreads, so many at a time that the draws fit a cache."""
+        for errors, *lists in self._found.values():
+            rows, which, floor = (np.array(some) for some in lists)
+            for first in range(0, len(rows), BLOCK):
+                some = slice(first, first + BLOCK)
+                yield errors, rows[some], which[some], floor[some]
+
+
+def _mirror(draws: np.ndarray, rows: Sequence[int] | np.ndarray, point: np.ndarray, half: np.ndarray) -> None:
+    """Draws of some rows: points plus half the noise, then minus it, so that the median is the rule's."""
+    draws[rows, : half.shape[1]] = point[:, None] + half
+    draws[rows, half.shape[1] :] = point[:, None] - half
+
+
+class _Noise:
+    """Random numbers of every run of a panel, (runs, s / 2) each: place is uniform, kernel and jitter are normal.
 
     The same for every target of a run: its draws are then paths, and no target moves another.
     """
 
-    place: np.ndarray  # uniform
-    kernel: np.ndarray
-    jitter: np.ndarray
-    tail: np.ndarray  # Student's t with 4 degrees of freedom
-    sign: np.ndarray
+    def __init__(self, seed: int, metric: str, runs: list[str]) -> None:
+        self.place, self.kernel, self.jitter = np.empty((3, len(runs), DRAWS // 2))
+        self._seeds = [seed_for(seed, run, metric) for run in runs]
+        for i, own in enumerate(self._seeds):
+            rng = np.random.default_rng(own)
+            rng.random(out=self.place[i])
+            rng.standard_normal(out=self.kernel[i])
+            rng.standard_normal(out=self.jitter[i])
 
-    def smoothed(self, error: np.ndarray) -> np.ndarray:
-        """A smoothed bootstrap of errors (n,) with both signs, (s,).
-
-        The kernel has Silverman's width on a robust scale; all is shrunk so that it does not add to the variance, and
-        the factor (1 + 1/n) restores what n errors cannot show.
-        """
-        n = len(error)
-        square = float(np.mean(error**2))
-        width = 1.06 * n**-0.2 * min(np.sqrt(square), 1.4826 * float(np.median(np.abs(error))))
-        shrink = np.sqrt((1 + 1 / n) * square / (square + width**2)) if square > 0 else 1.0
-        return np.asarray(shrink * (self.sign * error[(self.place * n).astype(int)] + width * self.kernel))
+    def tail(self, i: int) -> np.ndarray:
+        """Student's t with 4 degrees of freedom, (s / 2,), after the numbers above; few rows need it."""
+        rng = np.random.default_rng(self._seeds[i])
+        rng.random(DRAWS // 2)
+        rng.standard_normal((2, DRAWS // 2))
+        return rng.standard_t(4, DRAWS // 2)
 
 
-def _noise_for(seed: int, run: str, metric: str) -> _Noise:
-    rng = np.random.default_rng(seed_for(seed, run, metric))
-    half = DRAWS // 2
-    place = np.tile(rng.random(half), 2)
-    mirrored = [np.concatenate([one, -one]) for one in (*rng.standard_normal((2, half)), rng.standard_t(4, half))]
-    return _Noise(place, *mirrored, np.repeat([1.0, -1.0], half))
+def _noise_of(problem: Problem, panel: Panel) -> _Noise:
+    # Baselines that are asked together have one seed; the members of a mixture have one each, and only the last stays.
+    kept: dict[int, _Noise] = problem.once(("noise", panel.metric), dict)
+    if problem.seed not in kept:
+        kept.clear()
+        kept[problem.seed] = _Noise(problem.seed, panel.metric, [query.run for query in panel.queries])
+    return kept[problem.seed]
 
 
 class _Context:
@@ -140,12 +270,17 @@ class _Context:
         self.curves = list(curves.values())
         self.runs = dict(zip(curves, range(len(curves)), strict=True))
         self.family = np.array([curve.family for curve in self.curves], dtype=object)
-        self.counts = {family: int((self.family == family).sum()) for family in set(self.family.tolist())}
+        self.families = set(self.family.tolist())
         self.moments = moments_of(np.concatenate([np.zeros(0), *(curve.latent for curve in self.curves)]))
-        self._knots = _Knots(self.curves)
-        self._grid: np.ndarray | None = None
-        self._errors: dict[tuple[object, ...], np.ndarray] = {}
+        self._knots = Knots(self.curves)
+        self._references: dict[tuple[object, ...], ReferenceRuns] = {}
+        self._errors: dict[tuple[object, ...], list[Errors | None]] = {}
         self._beside: dict[str, _Context] = {}
+
+    @cached_property
+    def grid(self) -> np.ndarray:
+        """All curves on `GRID`, (n, len(GRID))."""
+        return np.stack([self._knots.at(share, begun=True) for share in GRID], axis=1)
 
     def beside(self, curve: LatentCurve) -> _Context:
         """The curves of all other runs."""
@@ -157,28 +292,32 @@ class _Context:
 
     def reference(self, origin: float, asked: np.ndarray, chance: float | None) -> ReferenceRuns:
         """The values of all runs at an origin, where it is asked for, and on the grid."""
-        if self._grid is None:
-            self._grid = np.stack([self._knots.at(share, begun=True) for share in GRID], axis=1)
-        end = np.stack([self._knots.at(share) for share in asked], axis=1)
-        return ReferenceRuns(self._knots.at(origin), end, self._grid, chance)
+        key = (origin, asked.tobytes(), chance)
+        if key not in self._references:
+            end = np.stack([self._knots.at(share) for share in asked], axis=1)
+            while len(self._references) >= MOST_REFERENCES:
+                del self._references[next(iter(self._references))]
+            self._references[key] = ReferenceRuns(self._knots.at(origin), end, lambda: self.grid, chance)
+        return self._references[key]
 
     def errors(
         self, name: str, rule: PointRule, origin: float, asked: np.ndarray, chance: float | None, *, by_run: bool
-    ) -> np.ndarray:
-        """Errors (k, m) of a rule on finished runs, each replayed from about the same origin.
+    ) -> list[Errors | None]:
+        """Errors of a rule where it is asked for (m,), on finished runs, each replayed from the same origin.
 
-        Each replay leaves out the run's family (only the run itself with ``by_run``). NaN where a run does not get as
-        far as asked (m,), or the rule has no answer.
+        Each replay leaves out the run's family (only the run itself with ``by_run``). None where too few runs get as
+        far as asked, or the rule has too few answers.
         """
-        begin = float(np.exp(np.ceil(FINENESS * np.log(origin) - 1e-6) / FINENESS)) if origin > 0 else 0.0
-        key = (name, begin, tuple(asked), chance, by_run)
+        key = (name, origin, asked.tobytes(), chance, by_run)
         if key not in self._errors:
-            self._errors[key] = self._replayed(rule, begin, asked, self.reference(begin, asked, chance), by_run)
+            found = self._replayed(rule, origin, asked, self.reference(origin, asked, chance), by_run)
+            self._errors[key] = [_errors_of(column) for column in found.T]
         return self._errors[key]
 
     def _replayed(
         self, rule: PointRule, origin: float, asked: np.ndarray, runs: ReferenceRuns, by_run: bool
     ) -> np.ndarray:
+        """The errors (k, m), NaN where a run does not get as far, or the rule has no answer."""
         usable = np.flatnonzero(np.isfinite(runs.end).any(axis=1)) if self.curves else np.zeros(0, dtype=int)
         if len(usable) > MOST_ERRORS:
             usable = usable[np.linspace(0, len(usable) - 1, MOST_ERRORS).round().astype(int)]
@@ -198,41 +337,6 @@ class _Context:
         return np.array(errors).reshape(len(errors), len(asked))
 
 
-class _Knots:
-    """Many curves as one sorted array of places, so that all are interpolated at once."""
-
-    def __init__(self, curves: Sequence[LatentCurve]) -> None:
-        self.count = np.array([len(curve.progress) for curve in curves], dtype=int)
-        self.first = np.cumsum(self.count) - self.count
-        joined = np.concatenate([np.zeros(0), *(curve.progress for curve in curves)])
-        self.place = log_progress(joined)
-        self.latent = np.concatenate([np.zeros(0), *(curve.latent for curve in curves)])
-        # A stride beyond any place keeps the curves apart.
-        self.stride = 2.0 + float(self.place.max(initial=0.0))
-        self.keys = self.place + self.stride * np.repeat(np.arange(len(curves)), self.count)
-        self.begin = np.array([curve.progress[0] if len(curve.progress) else np.inf for curve in curves])
-        self.reach = np.array([curve.reaches_to for curve in curves])
-
-    def at(self, progress: float, *, begun: bool = False) -> np.ndarray:
-        """Values (n,) at a progress as `LatentCurve.at` has them, NaN for curves that do not reach as far.
-
-        ``begun``: also for those that were not logged as early.
-        """
-        n = len(self.count)
-        if not len(self.place):
-            return np.full(n, np.nan)
-        when = float(log_progress(np.array(progress)))
-        after = np.searchsorted(self.keys, when + self.stride * np.arange(n), side="right") - self.first
-        low = self.first + np.clip(after - 1, 0, np.maximum(self.count - 1, 0))
-        high = self.first + np.clip(after, 0, np.maximum(self.count - 1, 0))
-        low, high = np.minimum(low, len(self.place) - 1), np.minimum(high, len(self.place) - 1)
-        gap = self.place[high] - self.place[low]
-        part = np.where(gap > 0, (when - self.place[low]) / np.where(gap > 0, gap, 1.0), 0.0)
-        value = self.latent[low] + np.clip(part, 0.0, 1.0) * (self.latent[high] - self.latent[low])
-        known = (self.count > 0) & (progress <= self.reach)
-        return np.where(known & (self.begin <= progress + 1e-12) if begun else known, value, np.nan)
-
-
 def _context(problem: Problem, panel: Panel) -> _Context:
     key = ("empirical errors", panel.metric, panel.scale.floor, panel.scale.unit)
     return problem.history.once(key, lambda: _Context(panel.context))
@@ -248,7 +352,7 @@ def _own_spread(
     interpolated in the log of that ratio, and grows in proportion to it beyond the largest that the curves allow. With
     fewer than two errors the spread of all known values serves.
     """
-    nobody = ReferenceRuns(np.zeros(0), np.zeros((0, 1)), np.zeros((0, len(GRID))), chance)
+    nobody = ReferenceRuns(np.zeros(0), np.zeros((0, 1)), lambda: np.zeros((0, len(GRID))), chance)
     at, rms = [], []
     for ratio in RATIOS:
         squares: list[float] = []
@@ -277,8 +381,12 @@ def _fallback(curve: LatentCurve, asked: np.ndarray, runs: ReferenceRuns) -> tup
     """A latent answer (m,) where the rule has none, and the words for it."""
     if len(curve.latent):
         return np.full(len(asked), curve.latent[-1]), "rule has no answer: last value"
-    known = np.isfinite(runs.end)
-    count = known.sum(axis=0)
     level = 0.0 if runs.chance is None else runs.chance
-    mean = np.where(known, runs.end, 0.0).sum(axis=0) / np.maximum(count, 1)
-    return np.where(count > 0, mean, level), "nothing seen: mean of finished runs"
+    return np.where(np.isfinite(runs.mean_end), runs.mean_end, level), "nothing seen: mean of finished runs"
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    """Mean over runs (n, m) of what is known; NaN where nothing is."""
+    known = np.isfinite(values)
+    count = known.sum(axis=0)
+    return np.where(count > 0, np.where(known, values, 0.0).sum(axis=0) / np.maximum(count, 1), np.nan)

@@ -28,12 +28,12 @@ def mean_change(curve: LatentCurve, progress: np.ndarray, runs: ReferenceRuns) -
     """z(x) = z(now) + mean over finished runs of (z_h(x) - z_h(now)), latent; no answer without a finished run."""
     if not len(curve.latent):
         return np.full(len(progress), np.nan)
-    return curve.latent[-1] + _mean(runs.end - runs.now[:, None])
+    return curve.latent[-1] + runs.mean_change
 
 
 def mean_outcome(curve: LatentCurve, progress: np.ndarray, runs: ReferenceRuns) -> np.ndarray:
     """z(x) = mean over finished runs of z_h(x), latent, whatever this run shows; no answer without finished runs."""
-    return _mean(runs.end)
+    return runs.mean_end
 
 
 def chance(curve: LatentCurve, progress: np.ndarray, runs: ReferenceRuns) -> np.ndarray:
@@ -80,13 +80,13 @@ def pow3(curve: LatentCurve, progress: np.ndarray, runs: ReferenceRuns) -> np.nd
         return np.full(len(progress), np.nan)
     # Relative to the last point, so that the power is of order one near the end of what was seen.
     power = (x[None, :] / x[-1]) ** -EXPONENTS[:, None]
-    centred = power - power.mean(axis=1, keepdims=True)
-    size = (centred**2).sum(axis=1)
-    slope = (centred @ (z - z.mean())) / np.maximum(size, 1e-300)
-    misfit = ((z - z.mean() - slope[:, None] * centred) ** 2).sum(axis=1)
+    middle = power.mean(axis=1)
+    centred, mean = power - middle[:, None], z.mean()
+    slope = (centred @ (z - mean)) / np.maximum((centred**2).sum(axis=1), 1e-300)
+    misfit = ((z - mean - slope[:, None] * centred) ** 2).sum(axis=1)
     best = int(np.argmin(misfit))
-    level = z.mean() - slope[best] * power[best].mean()
-    return level + slope[best] * (np.maximum(progress, 1e-12) / x[-1]) ** -EXPONENTS[best]
+    ahead = (np.maximum(progress, 1e-12) / x[-1]) ** -EXPONENTS[best]
+    return mean + slope[best] * (ahead - middle[best])
 
 
 def nearest_run(curve: LatentCurve, progress: np.ndarray, runs: ReferenceRuns) -> np.ndarray:
@@ -100,16 +100,18 @@ def nearest_run(curve: LatentCurve, progress: np.ndarray, runs: ReferenceRuns) -
         return np.full(len(progress), np.nan)
     inside = (curve.progress[0] <= GRID + 1e-12) & (curve.progress[-1] >= GRID)
     own = np.interp(log_progress(GRID[inside]), log_progress(curve.progress), curve.latent) - curve.latent[-1]
-    theirs = runs.grid[:, inside] - runs.now[:, None]
-    usable = np.isfinite(theirs).all(axis=1) & np.isfinite(runs.end).all(axis=1)
-    if not usable.any():
+    theirs = runs.shapes(inside)
+    if not len(theirs.seen):
         return np.full(len(progress), np.nan)
-    theirs, end = theirs[usable], (runs.end - runs.now[:, None])[usable]
-    unit = max(float(np.mean(own**2)), 1e-12)
-    scale = np.maximum((theirs @ own + STIFFNESS * unit) / ((theirs**2).sum(axis=1) + STIFFNESS * unit), 0.0)
-    misfit = ((own - scale[:, None] * theirs) ** 2).sum(axis=1)
-    best = np.argsort(misfit, kind="stable")[:NEIGHBOURS]
-    return curve.latent[-1] + (scale[best, None] * end[best]).mean(axis=0)
+    square, along = float(own @ own), theirs.seen @ own
+    unit = max(square / len(own), 1e-12) if len(own) else 1e-12
+    scale = np.maximum((along + STIFFNESS * unit) / (theirs.square + STIFFNESS * unit), 0.0)
+    misfit = square - 2 * scale * along + scale**2 * theirs.square
+    # Sorting the best alone is what sorting all gives, ties included.
+    last = min(NEIGHBOURS, len(misfit)) - 1
+    near = np.flatnonzero(misfit <= np.partition(misfit, last)[last])
+    best = near[np.argsort(misfit[near], kind="stable")[:NEIGHBOURS]]
+    return curve.latent[-1] + (scale[best, None] * theirs.change[best]).mean(axis=0)
 
 
 def tail(curve: LatentCurve) -> tuple[np.ndarray, np.ndarray, float]:
@@ -120,14 +122,8 @@ def tail(curve: LatentCurve) -> tuple[np.ndarray, np.ndarray, float]:
     x, z = x[-half:], z[-half:]
     if len(x) < FEWEST:
         return x, z, np.nan
-    return x, z, float(np.sum((x - x.mean()) * (z - z.mean())) / np.sum((x - x.mean()) ** 2))
-
-
-def _mean(values: np.ndarray) -> np.ndarray:
-    """Mean over runs (n, m) of what is known; NaN where nothing is."""
-    known = np.isfinite(values)
-    count = known.sum(axis=0)
-    return np.where(count > 0, np.where(known, values, 0.0).sum(axis=0) / np.maximum(count, 1), np.nan)
+    off = x - x.mean()
+    return x, z, float(off @ (z - z.mean()) / (off @ off))
 
 
 LAST_VALUE = EmpiricalErrors("last_value", last_value)

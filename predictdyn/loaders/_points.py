@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from predictdyn.curves import KEY, Curves, Metric, curves_from
+from predictdyn.curves import KEY, Curves, Metric, bounds, curves_from
 from predictdyn.loaders._facts import fitted_or_guessed
 from predictdyn.loaders._remarks import fingerprints, remarks
 from predictdyn.loaders._tables import place
@@ -38,15 +38,16 @@ def curves_at(
         rule = f"{name} must be a finite number; leave the point out, and note a diverged run in events.csv"
         _refuse(~np.isfinite(number), points, files, rule, number)
     _refuse(step < 0, points, files, "step must not be negative", step)
-    _refuse_repeats(points, files)
     outside = _outside(points, value, metrics or {})
     if outside.any():
+        _refuse_repeats(points, files)
         metric = (metrics or {})[points["metric"].iloc[int(np.flatnonzero(outside)[0])]]
         rule = f"it must lie between {metric.lower} and {metric.upper}; mend the data or the range in metrics.csv"
         _refuse(outside, points, files, rule, value)
     try:
         curves = curves_from(points.drop(columns=["file", "line"]), runs, metrics, events)
     except ValueError as error:
+        _refuse_repeats(points, files)  # looked for where something is wrong: millions of names are slow to compare
         raise ValueError(f"{source}: {error}") from None
     for line in remarks(curves.runs, curves.metrics, stated, fingerprints(curves.points), known=runs is not None):
         warnings.warn(line, UserWarning, stacklevel=3)
@@ -70,8 +71,7 @@ def fitted_to(
 
 def _outside(points: pd.DataFrame, value: np.ndarray, metrics: Mapping[str, Metric]) -> np.ndarray:
     """Where values (n,) lie outside the range of their metric, with the slack that `curves_from` gives."""
-    lower = points["metric"].map({name: m.lower for name, m in metrics.items() if m.lower is not None}).to_numpy(float)
-    upper = points["metric"].map({name: m.upper for name, m in metrics.items() if m.upper is not None}).to_numpy(float)
+    lower, upper = bounds(points["metric"], metrics)
     low, high = 1e-6 * np.maximum(1, np.abs(lower)), 1e-6 * np.maximum(1, np.abs(upper))
     return (value < lower - low) | (value > upper + high)
 

@@ -7,7 +7,7 @@ from collections.abc import Container, Mapping
 import numpy as np
 import pandas as pd
 
-from predictdyn.curves import OUTCOMES, Metric
+from predictdyn.curves import OUTCOMES, Metric, starts
 from predictdyn.loaders._facts import looks_like_outcome
 from predictdyn.loaders._said import some
 
@@ -24,15 +24,22 @@ def fingerprints(points: pd.DataFrame) -> dict[tuple[str, str], int]:
     """
     if points.empty:
         return {}
-    run, metric = (points[name].to_numpy(dtype=object) for name in ("run", "metric"))
     step, value = (points[name].to_numpy(float) for name in ("step", "value"))
-    begins = np.flatnonzero(np.append(True, (run[1:] != run[:-1]) | (metric[1:] != metric[:-1])))
+    begins = starts(points, ["run", "metric"])
     changes = np.append(0, (value[1:] != value[:-1]).astype(int))
     changes[begins] = 0
     often = np.add.reduceat(changes, begins) >= ENOUGH - 1
-    mixed = pd.util.hash_array(step) * np.uint64(3) ^ pd.util.hash_array(value)
-    marks = np.add.reduceat(mixed, begins)
-    return {(run[begins[i]], metric[begins[i]]): int(marks[i]) for i in np.flatnonzero(often)}
+    marks = np.add.reduceat(_mixed(step) * np.uint64(3) ^ _mixed(value), begins)[often]
+    run, metric = (points[name].iloc[begins[often]].tolist() for name in ("run", "metric"))
+    return dict(zip(zip(run, metric, strict=True), marks.tolist(), strict=True))
+
+
+def _mixed(number: np.ndarray) -> np.ndarray:
+    """Numbers (n,) as whole ones that look random, the same for the same (Stafford's mix of 64 bits, as splitmix)."""
+    bits = (number + 0.0).view(np.uint64)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        bits = (bits ^ (bits >> np.uint64(shift))) * np.uint64(factor)
+    return bits ^ (bits >> np.uint64(31))
 
 
 def remarks(
