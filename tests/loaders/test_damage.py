@@ -13,10 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from predictdyn.backtest.folder import MANY_FILES, file_hashes
 from predictdyn.curves import Curves
-from predictdyn.loaders import _mlflow_parts, load, tidy
+from predictdyn.loaders import _mlflow_parts, _write, load, tidy
 from predictdyn.loaders._lengths import Length, planned_by
 from predictdyn.loaders._merge import Rules, tidy_runs
 from predictdyn.loaders._runlog import RunLog
@@ -286,3 +288,26 @@ def test_tables_whose_names_differ_in_what_cannot_be_written_are_runs_of_their_o
     assert all(name.isascii() for name in curves.runs.index)
     assert values(curves) == [("loss", 1.0, 5.0), ("loss", 1.0, 9.0), ("loss", 2.0, 6.0), ("loss", 2.0, 10.0)]
     assert all(line.isprintable() for line in said)
+
+
+def test_parquet_below_a_folder_whose_name_is_no_text(tmp_path: Path, same: Callable[[Curves, Curves], None]) -> None:
+    """A folder in Latin-1: pyarrow opens no such path by itself."""
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    folder.mkdir()
+    points = pd.DataFrame({"step": [1, 2], "loss": [2.5, 2.25]})
+    points.to_parquet(tmp_path / "log.parquet", index=False)
+    shutil.move(tmp_path / "log.parquet", folder / "log.parquet")
+    curves, _ = quietly(folder / "log.parquet")
+    assert values(curves) == [("loss", 1.0, 2.5), ("loss", 2.0, 2.25)]
+    tidy.save(curves, folder / "tidy")
+    same(curves, quietly(folder / "tidy")[0])
+    (folder / "out").mkdir()
+    done = _write.write(folder / "log.parquet", "wide", folder / "out", {})
+    assert done.points == 2
+    same(curves, quietly(folder / "out")[0])
+    many = [f"caf\udce9{i}" for i in range(MANY_FILES)]
+    for name in many:
+        (folder / name).write_text(name[-1])
+    (said,) = file_hashes(folder).values()
+    (folder / many[0]).rename(folder / "caf\udce8")
+    assert [said] != list(file_hashes(folder).values())
