@@ -48,8 +48,9 @@ def _unpacked(data: bytes) -> list[bytes]:
     while rest.startswith(b"\x1f\x8b"):
         reader = zlib.decompressobj(zlib.MAX_WBITS | 16)
         try:
-            unpacked += reader.decompress(rest)
-            rest = reader.unused_data
+            # Python's gzip passes over flags that are reserved, and over zeros between parts; zlib does not.
+            unpacked += reader.decompress(rest[:3] + bytes(flags & 0x1F for flags in rest[3:4]) + rest[4:])
+            rest = reader.unused_data.lstrip(b"\0")
         except zlib.error:
             break
     return [data, unpacked] if unpacked else [data]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -80,7 +81,7 @@ def file_hashes(path: Path) -> dict[str, str]:
     hashes = {file.relative_to(base).as_posix(): _hash(file) for file in files}
     if len(hashes) <= MANY_FILES:
         return hashes
-    total = hashlib.sha256("".join(f"{name}{value}" for name, value in hashes.items()).encode()).hexdigest()
+    total = hashlib.sha256(os.fsencode("".join(f"{name}{value}" for name, value in hashes.items()))).hexdigest()
     return {f"all {len(hashes)} files": total}
 
 

@@ -64,7 +64,7 @@ def last_steps(
         length = lengths[run]
         chosen = planned_end(config[word]) if keyed and word in config else number
         said = None if word in (LOGGED, LONGEST) else planned_by(config, length)
-        end = next((float(e) for e in (chosen, stated.get(run), said) if e is not None and _positive(e)), None)
+        end = next((e for e in map(length_of, (chosen, stated.get(run), said)) if e is not None), None)
         if end is not None and end < length.last:
             own["beyond"].append(f"{run} (planned {end:g}, logged {length.last:g})")
         elif end is None and word != LOGGED:
@@ -83,19 +83,19 @@ def planned_by(config: Mapping[str, object], length: Length) -> float | None:
     >>> planned_by({"train/max_steps": 500}, Length(None, 120)), planned_by({"max_steps": 100}, Length(None, 120))
     (500.0, None)
     """
-    if length.planned is not None and _positive(length.planned):
-        return float(length.planned)
+    if (planned := length_of(length.planned)) is not None:
+        return planned
     found = {name: [] for name in (*STEPS, *EPOCHS)}  # type: dict[str, list[float]]
-    for key, value in config.items():
+    for key, cell in config.items():
         name = key.replace(".", "/").rpartition("/")[2].lower().replace("-", "_")
-        if name in found and isinstance(value, int | float) and not isinstance(value, bool) and _positive(value):
-            found[name].append(float(value))
+        if name in found and (end := length_of(cell)) is not None:
+            found[name].append(end)
     # What a run has gone beyond is the length of something else.
     steps = next((value for name in STEPS for value in found[name] if value >= length.last), None)
     if steps is not None or length.pace is None:
         return steps
-    ends = (round(length.pace * value) for name in EPOCHS for value in found[name])
-    return next((max(float(end), length.last) for end in ends if end >= ENDED * length.last), None)
+    ends = (np.rint(length.pace * value) for name in EPOCHS for value in found[name])
+    return next((max(float(end), length.last) for end in ends if ENDED * length.last <= end < np.inf), None)
 
 
 def epochs_planned(config: Mapping[str, object], first: float, last: float) -> float | None:
@@ -105,15 +105,26 @@ def epochs_planned(config: Mapping[str, object], first: float, last: float) -> f
     (19.0, 20.0)
     """
     for key, cell in config.items():
-        if key.rpartition("/")[2] in EPOCHS and isinstance(cell, int | float) and not isinstance(cell, bool):
-            end = float(cell) - (first == 0)
-            if last <= end < float("inf"):
+        if key.rpartition("/")[2] in EPOCHS and (count := length_of(cell)) is not None:
+            end = count - (first == 0)
+            if last <= end:
                 return end
     return None
 
 
-def _positive(end: object) -> bool:
-    return isinstance(end, int | float | np.number) and bool(0 < end < np.inf)
+def length_of(cell: object) -> float | None:
+    """A number that can be a length, else None: finite, > 0 and, which whole numbers of a file need not be, a float.
+
+    >>> length_of(500), length_of(10**400), length_of(True), length_of("500")
+    (500.0, None, None, None)
+    """
+    if isinstance(cell, bool) or not isinstance(cell, int | float | np.number):
+        return None
+    try:
+        end = float(cell)
+    except OverflowError:
+        return None
+    return end if 0 < end < float("inf") else None
 
 
 def _siblings(lengths: Mapping[str, Length], families: Mapping[str, str], *, every: bool) -> dict[str, float]:

@@ -157,6 +157,6 @@ def _within_epochs(table: Table, run: np.ndarray, main: np.ndarray) -> Clock | N
             step = np.where(main, (epoch - first) * length + inner, np.nan)
             line = f"{table.path}: {name} begins again in each {epoch_name}; the step counts on, {length:g} an epoch"
             # Rows of another phase count something else: they go with the row above.
-            above = pd.Series(step).groupby(run).ffill().fillna(0.0).to_numpy(float)
+            above = pd.Series(step).groupby(pd.factorize(run)[0]).ffill().fillna(0.0).to_numpy(float)
             return Clock(np.where(counted & ~main, above, step), (name, epoch_name), line)
     return None

@@ -251,7 +251,7 @@ def _settings(table: Table, run: np.ndarray, choices: Choices) -> dict[str, pd.S
         plain = name.rpartition("/")[2].lower()
         if plain in (*STEP_KEYS, *EPOCH_KEYS) and name not in settings:
             column = numbers(table.cells[name])
-            varies = pd.Series(column.value).groupby(run).nunique()
+            varies = pd.Series(column.value).groupby(pd.factorize(run)[0]).nunique()
             if not column.wrong.any() and (varies == 1).all():
                 settings[name] = typed(table.cells[name])
     return settings
@@ -350,8 +350,10 @@ def note(columns: Columns, noted: Noted) -> None:
     if columns.study:
         noted.studies.update(dict.fromkeys(map(str, names), columns.study))
     for name, cells in columns.settings.items():
-        for run, value in cells.groupby(columns.run).first().dropna().items():
-            noted.configs.setdefault(str(run), {})[name] = value.item() if hasattr(value, "item") else value
+        # By codes: the name of a run that is that of a file may be no text that pandas can index.
+        by_code = cells.groupby(codes).first().dropna()
+        for code, value in zip(by_code.index.to_numpy(int), by_code, strict=True):
+            noted.configs.setdefault(str(names[code]), {})[name] = value.item() if hasattr(value, "item") else value
     wrong = [column.wrong for column in columns.metrics.values() if column.wrong.any()]
     for reason, rows in ((UNREAD, ~np.isfinite(columns.step)), *((NO_NUMBER, rows) for rows in wrong)):
         for run, count in zip(names, np.bincount(codes[rows], minlength=len(names)), strict=True):

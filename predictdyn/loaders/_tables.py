@@ -155,7 +155,8 @@ def _schema(path: Path) -> list[str]:
     import pyarrow.parquet as pq
 
     try:
-        return list(pq.read_schema(path).names)
+        with path.open("rb") as file:  # by its path, pyarrow opens no file whose name is no UTF-8
+            return list(pq.read_schema(file).names)
     except Exception as error:  # a damaged file can raise nearly anything
         raise _no_parquet(path, error) from None
 
@@ -167,13 +168,15 @@ def _read_parquet(path: Path) -> Table:
     if (double := twice(clean(names))) is not None:
         raise ValueError(f"{path}: column names must be unique, found {double!r} more than once")
     try:
-        about: Any = pq.read_metadata(path)
+        with path.open("rb") as file:
+            about: Any = pq.read_metadata(file)
         cells = about.num_rows * about.num_columns
     except Exception as error:
         raise _no_parquet(path, error) from None
     refuse_bomb(path, WIDE * cells, size_of(path))
     try:
-        columns = pd.read_parquet(path)
+        with path.open("rb") as file:
+            columns = pd.read_parquet(file)
         if not isinstance(columns.index, pd.RangeIndex):
             columns = columns.reset_index()
         columns = columns.reset_index(drop=True).set_axis(clean([str(name) for name in columns]), axis=1)

@@ -7,6 +7,8 @@ log of a million lines has a handful of forms to find out about.
 from __future__ import annotations
 
 import re
+from collections.abc import Container
+from itertools import accumulate
 from typing import NamedTuple
 
 from predictdyn.loaders._text_log_names import (
@@ -22,6 +24,7 @@ from predictdyn.loaders._text_log_names import (
     name_before,
     phase_of,
     says_phase,
+    shortened,
 )
 
 _OF = r"(?:(?:train(?:ing|er)?|val(?:id(?:ation)?)?|eval|test|global|optimizer|current|at)[ _/])?"
@@ -41,9 +44,11 @@ _PHASE_IN_BRACKETS = re.compile(rf"\b(epoch|iter|iteration|step)\s*\(({'|'.join(
 _GLUED = re.compile(r"\b(epoch|iter|iteration|step|batch)\[", re.IGNORECASE)  # MXNet: Epoch[0] Batch [20]
 _PHASE_NAME = re.compile(rf"\b(?:{'|'.join(PHASES)})\s*[:=]\s*$", re.IGNORECASE)
 _BEHIND_BAR = re.compile(r"\s*(?:\[=*\]\s*)?(?:[-|,:]\s+)?(?:[A-Za-z_][\w ]*[:=]?\s*)?")
+_HEAD = re.compile(r"\W*([A-Za-z][\w@]*) (?:of|on|over|for) [^:=]*([:=])\s*")
 _TOTAL = re.compile(r"\b(?:total|num(?:ber)?)\b[^,;|]*$", re.IGNORECASE)  # how many there will be: no counter
 _SPREADS = ("+", "±", "+/-", "+-")
 _WORD_AS_VALUE = re.compile(r"(?<!\w)[A-Za-z_][\w/@]*\s*[:=]\s*[^\s:=]")
+_TAIL = 40  # characters, more than the word for a phase that may stand there has
 _LEVELS = ("INFO", "DEBUG", "WARNING", "WARN", "ERROR", "CRITICAL", "NOTICE")
 
 
@@ -88,6 +93,7 @@ def form_of(skeleton: str, *, counting: bool = False) -> LineForm | None:
     """
     if skeleton.lstrip().startswith(("#", "//")):
         return None
+    skeleton = shortened(skeleton)
     return _counting(skeleton) or (None if counting else _in_block(skeleton) or _result(skeleton))
 
 
@@ -170,15 +176,16 @@ def _counting(skeleton: str) -> LineForm | None:
     totals = {
         i for i in free if _TOTAL.search(pieces[i]) and (STEPS.fullmatch(plain[i]) or BATCHES.fullmatch(plain[i]))
     }
-    fields = _fields(slots, [i for i in free if i not in used | places | totals])
+    aside = used | places | totals
+    fields = _fields(slots, [i for i in free if i not in aside])
     if (kind == "bar" or _is_nameless(slots, step)) and not fields:
         return None
     sign = next((sign for sign in "=:" if sign in pieces[step][-4:]), "")
     phase = phase_of("".join(pieces[: step + 1]))
     # A word where a number should stand: "step 5 loss: oops".
     lost = not fields and _WORD_AS_VALUE.search("".join(pieces[step + 1 :]))
-    aside = fields and phase in EVALUATIONS
-    said = like(skeleton) if lost else f"{like(SLOT.join(pieces[: step + 1]))}#…" if aside else ""
+    evaluates = fields and phase in EVALUATIONS
+    said = like(skeleton) if lost else f"{like(SLOT.join(pieces[: step + 1]))}#…" if evaluates else ""
     last, epochs = over.get(step, -1), over.get(epoch, -1)
     return LineForm(f"{names[step] or ''}{sign}#", kind, step, last, epoch, epochs, fields, phase, said)
 
@@ -197,7 +204,7 @@ def _is_place(name: str, before: str, after: str) -> bool:
 
 def _counter(slots: _Slots, plain: list[str], epoch: int) -> tuple[int, str]:
     """The slot that counts steps and how: by its name, else a nameless i/N in brackets, or behind a progress bar."""
-    pieces, _, over, free = slots
+    pieces, names, over, free = slots
     for words, kind in ((WHOLE_RUN, "step"), (STEPS, "step"), (BATCHES, "batch")):
         named = next((i for i in free if words.fullmatch(plain[i]) and not _TOTAL.search(pieces[i])), -1)
         if named >= 0:
@@ -207,21 +214,23 @@ def _counter(slots: _Slots, plain: list[str], epoch: int) -> tuple[int, str]:
     batch = next((i for i in free if re.match(r"batch\b", pieces[i + 1])), -1)
     if batch >= 0 and epoch >= 0:
         return batch, "batch"
+    dated = {*range(len(names))}.difference(free)
     for i in free:
-        bare = i in over and (not plain[i] or plain[i] in PHASES) and not _is_date(slots, i)
+        bare = i in over and (not plain[i] or plain[i] in PHASES) and not _is_date(slots, i, dated)
         if bare and re.search(r"[\[|]\s*$" if epoch < 0 else r"[\[|(,:]\s*$", pieces[i]):
             return i, "pair"
-    begins = 0 in over and not pieces[0].strip() and not _is_date(slots, 0)
+    begins = 0 in over and not pieces[0].strip() and not _is_date(slots, 0, dated)
     if epoch < 0 and begins and _BEHIND_BAR.fullmatch(pieces[2]):  # Keras
         return 0, "bar"
-    if epoch < 0 and (first := next((i for i in free if _is_nameless(slots, i)), -1)) >= 0:
+    first = next((i for i in free if names[i] is None), -1)
+    if epoch < 0 and first >= 0 and _is_nameless(slots, first):
         return first, "step"
     return -1, ""
 
 
-def _is_date(slots: _Slots, i: int) -> bool:
-    """Whether an i/N is the day of a time behind it: 01/31 10:00:00."""
-    return not slots.pieces[i + 2].strip() and i + 2 < len(slots.names) and i + 2 not in slots.free
+def _is_date(slots: _Slots, i: int, joined: Container[int]) -> bool:
+    """Whether an i/N is the day of a time behind it, which is among the numbers that are ``joined``: 01/31 10:00:00."""
+    return not slots.pieces[i + 2].strip() and i + 2 in joined
 
 
 def _is_nameless(slots: _Slots, i: int) -> bool:
@@ -244,8 +253,7 @@ def _is_pair_of_clocks(slots: _Slots) -> bool:
 
 def _fields(slots: _Slots, free: list[int]) -> tuple[Field, ...]:
     pieces, names, over, _ = slots
-    # A phase that is the name of a number, or ends it (CatBoost: "test: 0.5 best: 0.4"), is not that of the next.
-    said = [_PHASE_NAME.sub("", piece) if i in free else piece for i, piece in enumerate(pieces[:-1])]
+    phases = _phases(pieces, free)
     fields: list[Field] = []
     for i in free:
         after = pieces[over.get(i, i) + 1]
@@ -256,13 +264,28 @@ def _fields(slots: _Slots, free: list[int]) -> tuple[Field, ...]:
         name = names[i]
         if name is not None:
             plain = name.replace("'s ", "/").replace(" ", "_").rstrip(".")
-            before = "".join([*said[:i], pieces[i]])
-            fields.append(Field(in_phase(plain, before), i, over.get(i, -1), _scale(unit, after)))
+            fields.append(Field(in_phase(plain, phases[i]), i, over.get(i, -1), _scale(unit, after)))
         elif fields and fields[-1].slot == i - 1 and after_unit(pieces[i]).strip() in _SPREADS:
             fields.append(Field(f"{fields[-1].name}_std", i, -1, _scale(unit, after)))
         elif fields and _is_average(pieces, i, fields[-1]):
             fields.append(Field(f"{fields[-1].name}_avg", i, -1, _scale(unit, after)))
     return tuple(fields)
+
+
+def _phases(pieces: list[str], free: list[int]) -> dict[int, str]:
+    """The phase that the text before each free number says last, by its slot; "" where it says none."""
+    said, text, before = "", "", {}
+    numbers = set(free)
+    for i, piece in enumerate(pieces[:-1]):
+        if i in numbers:
+            before[i] = phase_of(text + piece) or said
+            # What is or ends the name of a number (CatBoost: "test: 0.5 best: 0.4") is not the phase of the next.
+            piece = _PHASE_NAME.sub("", piece)
+        text += piece
+        said = phase_of(text, whole=True) or said
+        # Only what ends the text may go on; to read all of it before each number takes the square of the time.
+        text = text if len(text) < _TAIL else f"_{text[1 - _TAIL :]}"
+    return before
 
 
 def _scale(unit: str, after: str) -> str:
@@ -286,6 +309,7 @@ def _result(skeleton: str) -> LineForm | None:
     """
     slots = _slots(skeleton)
     pieces, names, _, free = slots
+    heads = _heads(pieces)
     kept = []
     for i in free:
         before, after = pieces[i] if i == 0 else after_unit(pieces[i]), pieces[i + 1]
@@ -293,15 +317,19 @@ def _result(skeleton: str) -> LineForm | None:
         place = before.endswith(":") and after[:1] in (")", "]")  # (trainer:650)
         if names[i] is None or is_outcome(names[i] or "") or (keyed and not place):
             kept.append(i)
-    said = slots._replace(names=[name and _phase_first(_head(slots, i) or name) for i, name in enumerate(names)])
+    said = slots._replace(names=[name and _phase_first(heads.get(i, name)) for i, name in enumerate(names)])
     fields = _fields(said, kept)
     return LineForm("", "result", -1, -1, -1, -1, fields, like=like(skeleton)) if fields else None
 
 
-def _head(slots: _Slots, i: int) -> str | None:
-    """What a long name is about: accuracy, in "Accuracy of the network on the 10000 test images: 62 %"."""
-    found = re.match(r"\W*([A-Za-z][\w@]*) (?:of|on|over|for) [^:=]*[:=]\s*$", " ".join(slots.pieces[: i + 1]))
-    return found[1] if found and is_outcome(found[1]) else None
+def _heads(pieces: list[str]) -> dict[int, str]:
+    """What a long name is about, by its slot: accuracy, in "Accuracy of the network on the 10000 test images: 62 %"."""
+    text = " ".join(pieces)
+    found = _HEAD.match(text)
+    if not found or not is_outcome(found[1]):
+        return {}
+    ends = accumulate(len(piece) + 1 for piece in pieces)  # and the blank behind each
+    return {i: found[1] for i, end in enumerate(ends) if found.end(2) < end <= found.end() + 1}
 
 
 def _phase_first(name: str) -> str:

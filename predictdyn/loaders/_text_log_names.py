@@ -85,6 +85,18 @@ def split(line: str) -> tuple[str, list[str]]:
     return SLOT.join([*pieces, line[end:]]), numbers
 
 
+def shortened(skeleton: str) -> str:
+    r"""A skeleton with at most some hundreds of characters between numbers, in the place of the others an ellipsis.
+
+    >>> len(shortened("a" * 5000 + "loss: \0"))
+    604
+    """
+    if len(skeleton) <= 2 * _FRONT:
+        return skeleton
+    pieces = skeleton.split(SLOT)
+    return SLOT.join(p if len(p) <= 2 * _FRONT else f"{p[:_FRONT]} … {p[-_FRONT:]}" for p in pieces)
+
+
 def _is_value(line: str, start: int, end: int) -> bool:
     """Whether a word that spells a number stands for one: behind : or =, alone, or after the name of a metric."""
     before, after = line[max(0, start - _FRONT) : start], line[end : end + _FRONT]
@@ -140,13 +152,15 @@ def name_before(between: str, *, first: bool) -> str | None:
     return bare[1] if bare and bare[1] not in _LEVELS and bare[1].lower() not in _JOINTS else None
 
 
-def phase_of(text: str) -> str:
+def phase_of(text: str, *, whole: bool = False) -> str:
     """The phase of the last word such as "train" or "validation" in a text, "" without one.
 
-    >>> phase_of("Validating epoch"), phase_of("latest device of the trainer")
-    ('val', '')
+    With ``whole`` a word does not count that ends the text, since it may go on.
+
+    >>> phase_of("Validating epoch"), phase_of("latest device of the trainer"), phase_of("val", whole=True)
+    ('val', '', '')
     """
-    phases = _PHASE.findall(text)
+    phases = [found[1] for found in _PHASE.finditer(text) if not whole or found.end() < len(text)]
     return PHASES[phases[-1].lower()] if phases else ""
 
 

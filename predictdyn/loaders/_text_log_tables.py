@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable, Sequence
 
 _CELL = r"[A-Za-z_#%][\w/@.%+()#-]*"
+# What is between cells can be read in one way only: two ways each would be a million ways for 20 cells.
 _HEADER = re.compile(
-    rf"[ \t|]*{_CELL}(?: {_CELL})?(?:(?:[ \t]{{2,}}|[ ]*\t[ \t]*|[ ]*\|[ ]*){_CELL}(?: {_CELL})?){{2,}}[ \t|]*"
+    rf"[ \t|]*{_CELL}(?: {_CELL})?(?:(?: [ \t]+|\t[ \t]*|[ ]*\|[ ]*){_CELL}(?: {_CELL})?){{2,}}[ \t|]*"
 )
 _ONE_BLANK = re.compile(rf"[ \t]*(?i:class|epoch|step|iter|iteration)(?: {_CELL}){{2,}}[ \t]*")  # names without blanks
 _BAR = re.compile(r":\s*(?:\d+)?%\|.*$")  # tqdm puts the bar of an epoch behind its row (YOLO)
@@ -16,7 +17,6 @@ _NUMBER = re.compile(r"[-+]?(?:\d|\.\d|nan\b|inf\b)\S*", re.IGNORECASE)
 _CLOCK = re.compile(r"epochs?|e|steps?|global_step|iter|iteration|#", re.IGNORECASE)
 _SAID = {"#": "step", "E": "epoch", "e": "epoch"}  # what spaCy calls them
 _WHOLE = {"all", "total", "overall", "mean", "avg", "average"}  # rows that are no part of the others
-_BOX = re.compile(r"\s*\|\s*([^|]*?[^|\s:])\s*\|\s*(\S*)\s*\|\s*")
 _BOX_CLOCKS = (
     "total_timesteps",
     "totalenvinteracts",
@@ -31,7 +31,7 @@ _BOX_CLOCKS = (
 
 def may_hold_tables(keys: Iterable[bytes]) -> bool:
     """Whether one of the lines, given without digits, may be the header of a table, or in a box."""
-    return any(_is_header(key) or _BOX.fullmatch(key.decode()) for key in keys if key)
+    return any(_is_header(key) or _box(key.decode()) for key in keys if key)
 
 
 def _is_header(key: bytes) -> bool:
@@ -109,8 +109,7 @@ def _row(names: Sequence[str], cells: Sequence[str]) -> str | None:
 def _without_boxes(lines: list[str]) -> list[str]:
     block: list[int] = []
     for i in range(len(lines) + 1):
-        found = _BOX.fullmatch(lines[i]) if i < len(lines) else None
-        if found:
+        if i < len(lines) and _box(lines[i]):
             block.append(i)
         elif block:
             joined = _joined([lines[j] for j in block]) if len(block) > 1 else None
@@ -122,11 +121,20 @@ def _without_boxes(lines: list[str]) -> list[str]:
     return lines
 
 
+def _box(line: str) -> tuple[str, str] | None:
+    """The name and what may be its number in a line of a box, ``| name | number |``; None where it is none."""
+    text = line.strip()
+    if not text.startswith("|") or not text.endswith("|"):
+        return None
+    name, bar, value = text[1:-1].partition("|")
+    name, value = name.strip(), value.strip()
+    return (name, value) if bar and name and not name.endswith(":") and len(value.split()) < 2 else None
+
+
 def _joined(block: Sequence[str]) -> str | None:
     """A box as one line that begins with what counts its steps; None where nothing does."""
     section, cells = "", {}
-    for line in block:
-        name, value = _BOX.fullmatch(line).groups()  # type: ignore[union-attr]  # the block is made of those
+    for name, value in filter(None, map(_box, block)):
         if not value:
             section = name if name.endswith("/") else ""
         elif _NUMBER.fullmatch(value):

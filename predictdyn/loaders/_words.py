@@ -30,7 +30,7 @@ def planned_end(last_step: object, source: str = "") -> float:
     """``last_step`` as a number of steps; ValueError where it is none."""
     try:
         number = float(last_step)  # type: ignore[arg-type]
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         number = float("nan")
     if not 0 < number < float("inf"):
         raise ValueError(f"{source}last_step must be a number > 0 (or name a column of it), found {last_step!r}")

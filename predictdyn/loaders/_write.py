@@ -91,7 +91,7 @@ def _points_written(runs: Iterator[Tidy], file: Path) -> Iterator[Head]:
 
     names = ("run", "metric", "step", "value", "stderr")
     schema = pa.schema([(name, pa.string() if name in ("run", "metric") else pa.float64()) for name in names])
-    with pq.ParquetWriter(file, schema) as writer:
+    with file.open("wb") as opened, pq.ParquetWriter(opened, schema) as writer:
         waiting: list[pd.DataFrame] = []
         for tidy_run in runs:
             waiting.append(tidy_run.points.assign(run=tidy_run.run))

@@ -14,6 +14,7 @@ from predictdyn.curves import Curves
 from predictdyn.loaders._csv_rows import csv_names, csv_rows
 from predictdyn.loaders._folders import beginning, files_named, first_line
 from predictdyn.loaders._gather import gathered
+from predictdyn.loaders._lengths import length_of
 from predictdyn.loaders._logger_csv import NO_NUMBER, need_clock, run_of
 from predictdyn.loaders._rows import number_of
 from predictdyn.loaders._runlog import Item, RunLog
@@ -137,7 +138,8 @@ def _of_history(run: str, content: Mapping[str, Any]) -> RunLog:
         else {}
     )
     count = config.get("epochs")
-    planned = float(count) - 1 if isinstance(count, int) and count > 1 else None
+    end = length_of(count) if isinstance(count, int) else None
+    planned = end - 1 if end is not None and end > 1 else None
     wall, segment = np.full(len(metric), np.nan), np.zeros(len(metric), dtype=int)
     names = np.array(metric, dtype=object)
     return RunLog(run, names, np.array(step), np.array(value), wall, segment, config, planned, dropped=+dropped)

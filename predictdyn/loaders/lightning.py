@@ -10,6 +10,7 @@ from predictdyn.curves import Curves
 from predictdyn.loaders._csv_rows import csv_rows
 from predictdyn.loaders._folders import files_named, first_line, is_file
 from predictdyn.loaders._gather import gathered
+from predictdyn.loaders._lengths import length_of
 from predictdyn.loaders._logger_csv import need_clock, run_of
 from predictdyn.loaders._runlog import Item, RunLog
 from predictdyn.loaders._settings_beside import SETTINGS, UNREAD, tool_settings
@@ -53,8 +54,8 @@ def read(item: Item) -> RunLog:
     raw = read_bytes(item.files[0])
     need_clock(item.files[0], raw, "step")
     config, passed = tool_settings(item.files[0].parent)
-    lengths = [config[key] for key in config if key.rpartition("/")[2] in LENGTHS]
-    planned = next((float(n) for n in lengths if isinstance(n, int | float) and 0 < n < float("inf")), None)
+    lengths = (length_of(config[key]) for key in config if key.rpartition("/")[2] in LENGTHS)
+    planned = next((end for end in lengths if end is not None), None)
     log = run_of(item.run, csv_rows(raw), "step", config, planned)
     return log._replace(dropped=+Counter({**log.dropped, UNREAD: passed}))
 

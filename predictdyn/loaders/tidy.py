@@ -116,7 +116,7 @@ def save(curves: Curves, folder: Path | str) -> None:
 
 
 def _write(curves: Curves, folder: Path) -> None:
-    curves.points.to_parquet(folder / "points.parquet", index=False)
+    _write_parquet(curves.points, folder / "points.parquet")
     save_tables(curves, folder)
 
 
@@ -142,7 +142,12 @@ def _write_table(table: pd.DataFrame, path: Path, same: Callable[[Path], bool]) 
         kept = False  # two names that differ in blanks only
     if not kept:
         path.unlink()
-        table.to_parquet(path.with_suffix(".parquet"), index=False)
+        _write_parquet(table, path.with_suffix(".parquet"))
+
+
+def _write_parquet(table: pd.DataFrame, path: Path) -> None:
+    with path.open("wb") as file:  # by its path, pyarrow opens no file whose name is no UTF-8
+        table.to_parquet(file, index=False)
 
 
 def _write_csv(table: pd.DataFrame, path: Path) -> None:

@@ -13,12 +13,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from predictdyn.backtest.folder import MANY_FILES, file_hashes
 from predictdyn.curves import Curves
-from predictdyn.loaders import _mlflow_parts, load, tidy
+from predictdyn.loaders import _mlflow_parts, _write, load, tidy
+from predictdyn.loaders._lengths import Length, planned_by
 from predictdyn.loaders._merge import Rules, tidy_runs
 from predictdyn.loaders._runlog import RunLog
+from predictdyn.loaders._text_log_rows import rows_of
 
 Samples = dict[str, Callable[[Path], Path]]
 # A folder of these holds a file or more a run, and tools write to it while it is read.
@@ -205,3 +209,105 @@ def test_settings_of_many_blanks_cost_no_time(samples: Samples, tmp_path: Path) 
     curves = quietly(path)[0]
     assert time.process_time() - start < 10
     assert curves.runs["last_step"].tolist() == [100]
+
+
+LONG: dict[str, Callable[[int], str]] = {
+    "blanks before a word": lambda n: " " * n + "x;0.5",
+    "blanks in a name": lambda n: f" a{' ' * n}b 5",
+    "blanks in a box": lambda n: f"| {' ' * n}x",
+    "blanks in a cell of a box": lambda n: f"| a |{' ' * n}b c",
+    "a word said again and again": lambda n: f"{'total ' * (n // 6)}; steps 0",
+    "values behind a step": lambda n: "step 2 " + "a=1 " * (n // 4),
+    "values": lambda n: "a=1 " * (n // 4),
+    "values apart by signs": lambda n: "loss=1 - " * (n // 9),
+    "values, then bare numbers": lambda n: "a=1 " * (n // 8) + "- 1" * (n // 6),
+    "bare numbers": lambda n: "1 " * (n // 2),
+    "numbers behind a step": lambda n: f"step 2: {'1, ' * (n // 3)}",
+    "pairs": lambda n: "1/2 " * (n // 4),
+    "counters": lambda n: "epoch 1 step " * (n // 13),
+    "a long name": lambda n: f"loss of {'x 5 ' * (n // 4)}",
+}
+
+
+def scaling(text: Callable[[int], str], small: int, large: int) -> float:
+    """How many times as long it takes to read a line of ``large`` size as one of ``small`` size."""
+
+    def seconds(size: int) -> float:
+        lines = f"step 1 loss 2.5\n{text(size)}\nstep 3 loss 2.25\n"
+        start = time.process_time()
+        found = rows_of(lines)
+        spent = time.process_time() - start
+        assert {2.5, 2.25} <= {value for rows in found.rows for value in rows.numbers[:, 4:].ravel().tolist()}
+        return spent
+
+    return min(seconds(large) for _ in range(3)) / min(seconds(small) for _ in range(3))
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_a_line_takes_time_in_proportion_to_its_length(name: str) -> None:
+    """Eight times as long a line takes eight times as long, or less; what takes the square of it takes 64 times."""
+    assert scaling(LONG[name], 4_000, 32_000) < 24
+
+
+def test_a_header_with_tabs_between_blanks_can_be_read_in_one_way_only() -> None:
+    """Two ways for each of ten more gaps are a thousand times as many."""
+    assert scaling(lambda n: "a" + " \t b" * n + "!", 10, 20) < 24
+
+
+def test_a_whole_number_too_large_for_a_float_is_no_length(samples: Samples, tmp_path: Path) -> None:
+    huge = 10**400
+    lightning = samples["lightning"](tmp_path) / "version_0"
+    (lightning / "hparams.yaml").write_text(f"max_steps: {huge}\nlr: 0.5\n")
+    table = tmp_path / "table" / "log.csv"
+    table.parent.mkdir()
+    table.write_text("epoch,loss\n0,2.5\n1,2.25\n")
+    (table.parent / "args.json").write_text(f'{{"epochs": {huge}, "max_steps": {huge}}}')
+    keras = tmp_path / "history.json"
+    keras.write_text(f'{{"history": {{"loss": [2.5, 2.25]}}, "params": {{"epochs": {huge}}}}}')
+    for path in (lightning, table, keras):
+        curves, said = quietly(path)
+        assert curves.runs["last_step"].tolist() == [curves.points["step"].max()], path
+        assert any("the planned length of 1 of 1 run(s) is not known" in line for line in said), path
+    with pytest.raises(ValueError, match=r"\A[^\n]*last_step must be a number > 0[^\n]*\Z"):
+        load(lightning, last_step="max_steps")
+
+
+def test_epochs_times_their_steps_may_be_too_large_for_a_float() -> None:
+    run = Length(None, last=100.0, pace=10.0)
+    assert planned_by({"epochs": 1e308, "max_epochs": 20}, run) == 200.0
+    assert planned_by({"epochs": 1e308}, run) is None
+
+
+def test_tables_whose_names_differ_in_what_cannot_be_written_are_runs_of_their_own(tmp_path: Path) -> None:
+    """Files whose names are in Latin-1, with a column that holds for a whole run."""
+    for end, name in ((4, b"caf\xe8.csv"), (8, b"caf\xe9.csv")):
+        with open(os.fsencode(tmp_path) + b"/" + name, "w", encoding="ascii") as file:
+            file.write("step,loss,max_steps\n" + "".join(f"{step},{step + end},{end}\n" for step in (1, 2)))
+    curves, said = quietly(tmp_path)
+    assert curves.runs["last_step"].tolist() == [4, 8]
+    assert all(name.isascii() for name in curves.runs.index)
+    assert values(curves) == [("loss", 1.0, 5.0), ("loss", 1.0, 9.0), ("loss", 2.0, 6.0), ("loss", 2.0, 10.0)]
+    assert all(line.isprintable() for line in said)
+
+
+def test_parquet_below_a_folder_whose_name_is_no_text(tmp_path: Path, same: Callable[[Curves, Curves], None]) -> None:
+    """A folder in Latin-1: pyarrow opens no such path by itself."""
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    folder.mkdir()
+    points = pd.DataFrame({"step": [1, 2], "loss": [2.5, 2.25]})
+    points.to_parquet(tmp_path / "log.parquet", index=False)
+    shutil.move(tmp_path / "log.parquet", folder / "log.parquet")
+    curves, _ = quietly(folder / "log.parquet")
+    assert values(curves) == [("loss", 1.0, 2.5), ("loss", 2.0, 2.25)]
+    tidy.save(curves, folder / "tidy")
+    same(curves, quietly(folder / "tidy")[0])
+    (folder / "out").mkdir()
+    done = _write.write(folder / "log.parquet", "wide", folder / "out", {})
+    assert done.points == 2
+    same(curves, quietly(folder / "out")[0])
+    many = [f"caf\udce9{i}" for i in range(MANY_FILES)]
+    for name in many:
+        (folder / name).write_text(name[-1])
+    (said,) = file_hashes(folder).values()
+    (folder / many[0]).rename(folder / "caf\udce8")
+    assert [said] != list(file_hashes(folder).values())

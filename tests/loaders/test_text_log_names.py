@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 import shlex
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from predictdyn.loaders import text_log
 from predictdyn.loaders._runlog import Item, RunLog
+from predictdyn.loaders._text_log_forms import _PHASE_NAME, _phases
 from predictdyn.loaders._text_log_names import name_before, phase_of, says_phase, split
 
 
@@ -134,3 +136,18 @@ def test_where_nothing_counts_it_is_said_and_where_nothing_recurs_nothing_is(tmp
     read(tmp_path, "model: resnet\nlr: 0.1\n" * 5)
     assert text_log.nearest_form(tmp_path) is None
     assert text_log.nearest_form(tmp_path / "nowhere") is None
+
+
+def test_the_phase_before_a_number_is_that_of_all_the_text_before_it() -> None:
+    """The other road reads all of that text once more for each number; phases, names and rests of words vary."""
+    rng = random.Random(0)
+    words = ["train", "val", "Validation", "test", "latest", "_loss", "loss", " ", " ", ": ", "=", "/", ".", "a" * 50]
+    found = []
+    for _ in range(3000):
+        pieces = ["".join(rng.choices(words, k=rng.randint(0, 4))) for _ in range(rng.randint(2, 12))]
+        free = [i for i in range(len(pieces) - 1) if rng.random() < 0.7]
+        said = [_PHASE_NAME.sub("", piece) if i in free else piece for i, piece in enumerate(pieces)]
+        right = {i: phase_of("".join([*said[:i], pieces[i]])) for i in free}
+        assert _phases(pieces, free) == right, pieces
+        found += right.values()
+    assert {"", "train", "val", "test"} == set(found)
