@@ -212,9 +212,10 @@ class _Alike:
 
     def add(self, errors: Errors, row: int, which: int, floor: float) -> None:
         """One row, the number of its run's noise, and its smallest spread."""
-        _, *lists = self._found.setdefault(id(errors), (errors, [], [], []))
-        for some, one in zip(lists, (row, which, floor), strict=True):
-            some.append(one)
+        _, rows, places, floors = self._found.setdefault(id(errors), (errors, [], [], []))
+        rows.append(row)
+        places.append(which)
+        floors.append(floor)
 
     def blocks(self) -> Iterator[tuple[Errors, np.ndarray, np.ndarray, np.ndarray]]:
         """Errors, rows, numbers of noise and smallest spreads, so many at a time that the draws fit a cache."""

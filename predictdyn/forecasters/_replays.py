@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 
 import numpy as np
@@ -77,8 +78,7 @@ class Replays:
         for families in folds:
             runs = history.curves.runs
             test = runs.index[runs["family"].isin(families)]
-            context = history.once(("without", *test), lambda test=test: history.without(test))
-            hidden = history.once(("only", *test), lambda test=test: history.curves.of_runs(test))
+            context, hidden = history.once(("parted", *test), partial(_parted, history, test))
             target, truth = self._asked(hidden, origin, self.rows_per_kind // max(len(folds), 1), seed)
             if len(target) and len(context.curves.runs):
                 problem = Problem(context, hidden.upto(origin), target, seed, seed)
@@ -139,6 +139,11 @@ class Replays:
         some = [rows[i] for kind in sorted(ranked) for _, i in sorted(ranked[kind])[:most]]
         target = pd.DataFrame([row[:3] for row in some], columns=["run", "metric", "step"])
         return target, np.array([row[3] for row in some], dtype=float)
+
+
+def _parted(history: History, test: pd.Index) -> tuple[History, Curves]:
+    """The history without some runs, and these runs."""
+    return history.without(test), history.curves.of_runs(test)
 
 
 def _spread(rows: list[Resolved], weight: np.ndarray, prior: float, towards: float) -> float:

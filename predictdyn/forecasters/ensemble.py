@@ -65,7 +65,7 @@ class Ensemble:
         why = np.full(n, "ok", dtype=object)
         # Members without weight are asked only where those with some have no answer of their own.
         for asked in (weighty, ~weighty):
-            for i in np.flatnonzero(asked & ~good.any(axis=0).all()):
+            for i in np.flatnonzero(asked & ~good.any(axis=0).all()).tolist():
                 answer = self._member(i).latent(self._for_member(problem, i))
                 draws[i], good[i] = np.sort(answer.draws, axis=1), answer.status == "ok"
                 why = answer.status if i == 0 else why
