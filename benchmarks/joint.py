@@ -7,8 +7,8 @@ in every row; one has them coupled by `joint.couple`, the other in an order by l
 component is (value - value last seen) / span, the span being `joint.metric_scales` of the history. Brier scores are
 means over all pairs of metrics: of the event that both end on the good side of the median of the finished runs of the
 history (below it where zero or lower is better), and of all four outcomes (both, either alone, none), summed. A run
-counts where all metrics have a truth and were seen. Gains are 1 - coupled / independent, the mean over runs of a family,
-then over families; 90 % intervals from 2000 bootstrap samples of families.
+counts where all metrics have a truth and were seen. Gains are 1 - coupled / independent, the mean over runs of a
+family, then over families; 90 % intervals from 2000 bootstrap samples of families.
 """
 
 from __future__ import annotations
