@@ -22,6 +22,7 @@ Replayed = dict[str, np.ndarray]
 WHOLE_KIND = "*"
 FEW_FAMILIES = 6
 ENOUGH_FAMILIES = 40  # to be replayed
+LEAST_WEIGHT = 0.04
 CALMER = 3.0  # the spread of one metric leans so many times more on its kind than its weights do
 
 
@@ -95,12 +96,12 @@ class Replays:
         found = {f"{kind}/{WHOLE_KIND}": self._whole(weight, factor)}
         for metric in sorted({row.metric for row in rows}):
             mine = [row for row in rows if row.metric == metric]
-            own = stack(mine, weight, prior=self.metric_prior)
+            own = _worth_asking(stack(mine, weight, prior=self.metric_prior))
             found[f"{kind}/{metric}"] = self._whole(own, _spread(mine, own, CALMER * self.metric_prior, factor))
         return found
 
     def _stacked(self, rows: list[Resolved]) -> np.ndarray:
-        return stack(rows, self.prior_weights[self.prior_weights > 0], prior=self.prior)
+        return _worth_asking(stack(rows, self.prior_weights[self.prior_weights > 0], prior=self.prior))
 
     def _whole(self, weight: np.ndarray, factor: float) -> np.ndarray:
         """Weights of all members (k,), and the factor."""
@@ -139,6 +140,12 @@ class Replays:
         some = [rows[i] for kind in sorted(ranked) for _, i in sorted(ranked[kind])[:most]]
         target = pd.DataFrame([row[:3] for row in some], columns=["run", "metric", "step"])
         return target, np.array([row[3] for row in some], dtype=float)
+
+
+def _worth_asking(weight: np.ndarray) -> np.ndarray:
+    """Weights (k,) without those that change nothing: who has less than `LEAST_WEIGHT` need not be asked."""
+    kept = np.where(weight >= min(LEAST_WEIGHT, weight.max()), weight, 0.0)
+    return np.asarray(kept / kept.sum())
 
 
 def _parted(history: History, test: pd.Index) -> tuple[History, Curves]:
