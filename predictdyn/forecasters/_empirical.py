@@ -19,7 +19,7 @@ from predictdyn.forecasters._spread import (
     smallest_spread,
     unknown_spread,
 )
-from predictdyn.problem import LatentCurve, Panel, Problem, Query, log_progress, progress_at
+from predictdyn.problem import LatentCurve, Panel, Problem, Query, progress_at
 
 GRID = progress_at(np.linspace(0, 1, 33))
 MOST_ERRORS = 40  # two beyond a 5 % quantile; keeps the cost of a backtest linear in the number of runs
