@@ -156,7 +156,8 @@ def _piece(curves: Curves, plan: Plan, work: Work, data: str, resume: Path | Non
 
 
 def _worked(curves: Curves, plan: Plan, work: Work) -> Done:
-    rows, paths, seconds = [], [], {}
+    rows, paths = [], []
+    seconds: dict[str, float] = {}
     history = History(work.group.history)
     seed = seed_for(plan.seed, work.group.name)
     for fold in folds(curves, work.group, plan):
