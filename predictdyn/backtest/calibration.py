@@ -44,9 +44,10 @@ def coverage_interval(hit: np.ndarray, run: np.ndarray, *, seed: int, level: flo
     n, r, share = len(hit), len(rows), float(hit.mean())
     if r == 1:
         return share, 0.0, 1.0
-    order = np.lexsort((rows, hits))  # so that the order of rows and the names of runs change nothing
-    picked = np.random.default_rng(seed).integers(r, size=(_RESAMPLES, r))
-    drawn = hits[order][picked].sum(axis=1) / rows[order][picked].sum(axis=1)
+    # Runs with as many rows and hits are drawn together, in an order of their own: names of runs change nothing.
+    alike, count = np.unique(np.stack([hits, rows], axis=1), axis=0, return_counts=True)
+    picked = np.random.default_rng(seed).multinomial(r, count / r, size=_RESAMPLES)
+    drawn = (picked @ alike[:, 0]) / (picked @ alike[:, 1])
     variance = drawn.var() * r / (r - 1)
     spread = share * (1 - share)
     m = spread / max(variance, spread / n) if spread > 0 else r

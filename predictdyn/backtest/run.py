@@ -105,16 +105,22 @@ def rows_of(
     """A forecast and what happened (NaN: not known) as rows of ``forecasts.parquet``."""
     blocks = [slice(first, first + BLOCK) for first in range(0, len(truth), BLOCK)]
     numbers = [_numbers(truth[block], forecast.draws[block]) for block in blocks]
-    table = forecast.target.reset_index(drop=True).assign(
-        forecaster=forecaster,
-        fold=fold,
-        cutoff=cutoff,
-        kind=forecast.target["metric"].map({name: metric.kind for name, metric in curves.metrics.items()}).to_numpy(),
-        status=forecast.status,
-        truth=truth,
-    )
-    table[NUMBERS] = np.concatenate(numbers) if numbers else np.zeros((0, len(NUMBERS)))
-    return table[COLUMNS]
+    found = np.concatenate(numbers) if numbers else np.zeros((0, len(NUMBERS)))
+    target, kinds = forecast.target, {name: metric.kind for name, metric in curves.metrics.items()}
+    columns = {
+        "forecaster": forecaster,
+        "fold": fold,
+        "cutoff": cutoff,
+        "run": target["run"].array,
+        "metric": target["metric"].array,
+        "kind": target["metric"].map(kinds).array,
+        "step": target["step"].array,
+        "status": forecast.status,
+        "truth": truth,
+        **dict(zip(NUMBERS, found.T, strict=True)),
+    }
+    # Made at once: a table that grows by a column at a time costs more than all its scores.
+    return pd.DataFrame(columns, index=pd.RangeIndex(len(truth)))
 
 
 def _numbers(truth: np.ndarray, draws: np.ndarray) -> np.ndarray:
@@ -161,7 +167,8 @@ def _worked(curves: Curves, plan: Plan, work: Work) -> Done:
             began = time.perf_counter()
             answer = _answer(one, problem)
             table = _rows(answer.rows(np.arange(len(asked)) < n), fold.truth, curves, one.name, fold)
-            rows.append(table.assign(status=table["status"].where(table["truth"].notna(), "censored")))
+            table.loc[table["truth"].isna(), "status"] = "censored"
+            rows.append(table)
             if len(asked) > n:
                 way = answer.rows(np.arange(len(asked)) >= n)
                 paths.append(_rows(way, np.full(len(asked) - n, np.nan), curves, one.name, fold))

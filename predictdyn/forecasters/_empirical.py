@@ -208,19 +208,16 @@ class _Alike:
     """Rows that draw from the same errors, so that they are drawn together."""
 
     def __init__(self) -> None:
-        self._found: dict[int, tuple[Errors, list[int], list[int], list[float]]] = {}
+        self._found: dict[int, tuple[Errors, list[tuple[int, int, float]]]] = {}
 
     def add(self, errors: Errors, row: int, which: int, floor: float) -> None:
         """One row, the number of its run's noise, and its smallest spread."""
-        _, rows, places, floors = self._found.setdefault(id(errors), (errors, [], [], []))
-        rows.append(row)
-        places.append(which)
-        floors.append(floor)
+        self._found.setdefault(id(errors), (errors, []))[1].append((row, which, floor))
 
     def blocks(self) -> Iterator[tuple[Errors, np.ndarray, np.ndarray, np.ndarray]]:
         """Errors, rows, numbers of noise and smallest spreads, so many at a time that the draws fit a cache."""
-        for errors, *lists in self._found.values():
-            rows, which, floor = (np.array(some) for some in lists)
+        for errors, found in self._found.values():
+            rows, which, floor = (np.array(some) for some in zip(*found, strict=True))
             for first in range(0, len(rows), BLOCK):
                 some = slice(first, first + BLOCK)
                 yield errors, rows[some], which[some], floor[some]

@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.stats import bootstrap
 
-from predictdyn.backtest.compare import Skill, macro_mean, skill, verdict
+from predictdyn.backtest.compare import Lots, Skill, macro_mean, skill, verdict
 
 
 def past(rng, *, families=20, runs=3, rows=3, gain=0.7, between=0.3):
@@ -112,6 +112,14 @@ class TestSkill:
         columns = past(np.random.default_rng(0))
         assert skill(*columns, seed=0) == skill(*columns, seed=0)
         assert skill(*columns, seed=0).low != skill(*columns, seed=1).low
+
+    def test_shared_random_numbers_are_the_same_numbers(self):
+        """Other sizes of families, more of them than are kept, and other seeds come between."""
+        lots, alone = Lots(), []
+        pasts = [past(np.random.default_rng(i), families=18 + i % 6, runs=1 + i % 3) for i in range(9)]
+        for seed in (0, 1):
+            alone += [skill(*columns, seed=seed, resamples=200) for columns in pasts]
+        assert alone == [skill(*columns, seed=seed, resamples=200, lots=lots) for seed in (0, 1) for columns in pasts]
 
     def test_units_of_the_score_are_nothing(self):
         model, reference, run, family = past(np.random.default_rng(0))
