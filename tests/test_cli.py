@@ -167,7 +167,7 @@ def test_load_fit_forecast_report(call, small, data, tmp_path):
     assert status == 0, err
     rows = pd.read_parquet(tmp_path / "page" / "forecasts.parquet")
     assert list(rows.columns)[: len(FORECAST_COLUMNS)] == FORECAST_COLUMNS
-    assert (rows["forecaster"] == "mean_change").all() and rows["truth"].isna().all() and (rows["step"] == 1000).all()
+    assert (rows["forecaster"] == "last_value").all() and rows["truth"].isna().all() and (rows["step"] == 1000).all()
     assert set(rows["metric"]) == {"loss", "accuracy", "gap"} and (rows["status"] == "ok").all()
     assert "f1-s0  loss at 1000:" in printed
     before = (tmp_path / "page" / "index.html").read_text()

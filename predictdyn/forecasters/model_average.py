@@ -47,7 +47,7 @@ class ModelAverage:
     def _answer(self, problem: Problem) -> Latent:
         draws = np.zeros((len(problem.target), DRAWS))
         status = np.full(len(problem.target), "ok", dtype=object)
-        asked: list[_Asked] = []
+        asked: list[_CurveAsked] = []
         for panel in problem.panels:
             for query in panel.queries:
                 curve = panel.observed[query.run]
@@ -70,7 +70,7 @@ class ModelAverage:
         return Latent(draws, status)
 
     def _drawn(
-        self, seed: int, one: _Asked, of_forms: Sequence[SampledNodes], quantiles: dict[float, np.ndarray]
+        self, seed: int, one: _CurveAsked, of_forms: Sequence[SampledNodes], quantiles: dict[float, np.ndarray]
     ) -> np.ndarray:
         """Latent draws (m, s) of one run and metric; ``quantiles`` (s,) of Student's t by degrees of freedom."""
         for df in {part.df for part in of_forms} - set(quantiles):
@@ -80,7 +80,7 @@ class ModelAverage:
         rng = np.random.default_rng(seed_for(seed, one.query.run, one.metric, "floor"))
         return np.asarray(one.made.zero + one.made.series.unit * z + one.floor * rng.standard_normal(DRAWS))
 
-    def _asked(self, problem: Problem, panel: Panel, query: Query, curve: LatentCurve) -> _Asked:
+    def _asked(self, problem: Problem, panel: Panel, query: Query, curve: LatentCurve) -> _CurveAsked:
         """One run and metric with all that its draws depend on."""
         history, context = problem.history, list(panel.context.values())
         key = (panel.metric, panel.scale.floor, panel.scale.unit)
@@ -91,7 +91,7 @@ class ModelAverage:
         floor = smallest_spread(known.joined(moments_of(curve.latent)), bounded=panel.scale.bounded)
         # The first knot is the last step seen.
         knots = np.log(np.maximum(query.progress / curve.progress[-1], 1.0))
-        return _Asked(panel.metric, query, standardised(curve), np.append(0.0, knots), prior, floor)
+        return _CurveAsked(panel.metric, query, standardised(curve), np.append(0.0, knots), prior, floor)
 
     def _prior(self, problem: Problem, panel: Panel, key: tuple[object, ...], origin: float) -> np.ndarray | None:
         """What the context teaches; in a replay, from those curves that all parts of the whole learn from."""
@@ -111,7 +111,7 @@ class ModelAverage:
         return np.asarray(mass / mass.sum())
 
 
-class _Asked(NamedTuple):
+class _CurveAsked(NamedTuple):
     """What is asked of one run and metric: its curve, knots (1 + m,), log prior of nodes, smallest latent spread."""
 
     metric: str
