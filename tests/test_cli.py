@@ -394,7 +394,7 @@ def test_runs_with_fewer_points_than_a_form_has_parameters_get_a_status(call, sm
     status, _, err = call("backtest", tmp_path / "in", "--out", tmp_path / "out", *words)
     assert status == 0, err
     rows = pd.read_parquet(tmp_path / "out" / "forecasts.parquet").query("forecaster == 'curve_fit'")
-    assert set(rows[rows["cutoff"] == 0.5]["status"]) == {"fewer than 3 points: last value"}
+    assert set(rows[rows["cutoff"] == 0.5]["status"]) == {"rule has no answer: last value"}
     assert set(rows[rows["cutoff"] == 0.0005]["status"]) == {"nothing seen: mean of finished runs"}
     assert np.isfinite(rows["crps"]).all()
 
