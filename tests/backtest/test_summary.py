@@ -14,7 +14,7 @@ NAMES = [*BASELINES, "curve_fit"]
 @pytest.fixture(scope="module")
 def rows(small):
     plan = Plan(cutoffs=(0.1, 0.4), metrics=("accuracy", "loss", "gap"))
-    return run(small, plan, [forecaster(name) for name in NAMES], BASELINES("last_value")).rows
+    return run(small, plan, [forecaster(name) for name in NAMES], BASELINES).rows
 
 
 @pytest.fixture(scope="module")
