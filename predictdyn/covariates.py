@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import spearmanr
 
 from predictdyn.curves import ENDED, OUTCOMES, Curves
 
@@ -132,6 +131,8 @@ def known_before(curves: Curves) -> tuple[Curves, list[str]]:
 
 def _ranks_alike(curves: Curves, column: str) -> str | None:
     """The first outcome whose final values in ended runs have (nearly) the order of a column, or the reverse."""
+    from scipy.stats import spearmanr
+
     number, end = curves.runs[column].astype(float).to_dict(), curves.runs["last_step"].astype(float).to_dict()
     pairs: dict[str, list[tuple[float, float]]] = {}
     for (run, name), curve in curves.by_key.items():

@@ -144,7 +144,7 @@ class History:
         if self.whole is not None:
             every = self.whole.latent(metric, scale)
             return {run: every[run] for run in self.by_metric.get(metric, {})}
-        return {run: _latent(run, one, self.plan, scale) for run, one in self.by_metric.get(metric, {}).items()}
+        return _on_scale(self.by_metric.get(metric, {}), self.plan, scale)
 
     def without(self, runs: Collection[str]) -> History:
         """The history that a replay of some of its runs may learn from: all others."""
@@ -252,12 +252,8 @@ class Problem:
         values = [curve.value for curve in (*known.values(), *begun.values())]
         scale = scale_for(metric, np.concatenate([NOTHING, *values]))
         context = self.history.latent(name, scale)
-        observed = {
-            run: _latent(run, begun[run], plan, scale)
-            if run in begun
-            else LatentCurve(run, plan[run][0], NOTHING, NOTHING, NOTHING)
-            for run in plan
-        }
+        blank = {run: LatentCurve(run, family, NOTHING, NOTHING, NOTHING) for run, (family, _) in plan.items()}
+        observed = blank | _on_scale(begun, plan, scale)
         queries = [Query(run, rows, self.progress[rows]) for run, rows in self._rows.get(name, {}).items()]
         chance = None if metric.chance is None else float(scale.latent(np.array(metric.chance)))
         scale = scale.below([line.latent for line in (*context.values(), *observed.values())])
@@ -280,7 +276,16 @@ def _plan(curves: Curves) -> dict[str, tuple[str, float]]:
     return dict(zip(runs.index, zip(runs["family"], runs["last_step"].astype(float), strict=True), strict=True))
 
 
-def _latent(run: str, curve: Curve, plan: Mapping[str, tuple[str, float]], scale: Scale) -> LatentCurve:
-    family, planned = plan[run]
-    stderr = scale.latent_stderr(curve.value, curve.stderr)
-    return LatentCurve(run, family, curve.step / planned, scale.latent(curve.value), stderr)
+def _on_scale(
+    curves: Mapping[str, Curve], plan: Mapping[str, tuple[str, float]], scale: Scale
+) -> dict[str, LatentCurve]:
+    """Curves of one metric on its latent scale, all in one go."""
+    if not curves:
+        return {}
+    value, stderr = (np.concatenate([getattr(one, name) for one in curves.values()]) for name in ("value", "stderr"))
+    ends = np.cumsum([len(one.step) for one in curves.values()])[:-1]
+    parts = zip(np.split(scale.latent(value), ends), np.split(scale.latent_stderr(value, stderr), ends), strict=True)
+    return {
+        run: LatentCurve(run, plan[run][0], one.step / plan[run][1], *part)
+        for (run, one), part in zip(curves.items(), parts, strict=True)
+    }

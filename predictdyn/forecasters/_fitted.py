@@ -72,12 +72,12 @@ def with_fallback(problem: Problem, latent: Latent) -> Latent:
     short = np.flatnonzero(latent.status != "ok")
     if not len(short):
         return latent
-    instead = LAST_VALUE.latent(problem)
+    rows = problem.target.iloc[short].reset_index(drop=True)
+    instead = LAST_VALUE.latent(Problem(problem.history, problem.observed, rows, problem.seed, problem.fit_seed))
     draws, status = latent.draws.copy(), latent.status.copy()
-    draws[short] = instead.draws[short]
+    draws[short] = instead.draws
     # Where the last value has fallen back too, its word says more.
-    plain = instead.status[short] == "ok"
-    status[short] = np.where(plain, status[short], instead.status[short])
+    status[short] = np.where(instead.status == "ok", status[short], instead.status)
     return Latent(draws, status)
 
 
