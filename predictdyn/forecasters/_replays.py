@@ -50,7 +50,9 @@ class Replays:
 
     def farther(self, history: History, origin: float, seed: int) -> Replayed:
         """Weights for runs that are larger than those of a history, by the largest of these left out."""
-        return self._learnt(history, origin, rolling(history.curves.runs), seed)
+        found = self._learnt(history, origin, rolling(history.curves.runs), seed)
+        # The largest finished runs are not as far away as what is asked: they may not make intervals narrower.
+        return {key: np.append(row[:-1], max(row[-1], 1.0)) for key, row in found.items()}
 
     def within(self, curves: Curves, origins: tuple[float, ...], seed: int) -> dict[float, Replayed]:
         """Weights per origin from unfinished runs, each replayed by itself, learning from what was seen by then."""
