@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from predictdyn.loaders._folders import files_named
-from predictdyn.loaders._said import some
-from predictdyn.loaders._table_clock import STEP_NAMES, counts
-from predictdyn.loaders._tables import header, is_table
-from predictdyn.loaders.json_lines import keys_of
+from predictdyn.loaders.engine.notes import some
+from predictdyn.loaders.files.folders import files_named
+from predictdyn.loaders.files.tables import header, is_table
+from predictdyn.loaders.json_lines.lines import keys_of
+from predictdyn.loaders.tables.clock import STEP_NAMES, counts
 
 ASKED = 20  # files of a kind that are opened
 TEXT = (".txt", ".log", ".out", ".err", ".stdout", ".stderr")
@@ -56,7 +56,7 @@ def _lines(files: Sequence[Path]) -> str | None:
 
 
 def _text(files: Sequence[Path]) -> str | None:
-    from predictdyn.loaders.text_log import nearest_form
+    from predictdyn.loaders.text_log.source import nearest_form
 
     for file in [file for file in files if file.suffix.lower() in TEXT][:ASKED]:
         words = nearest_form(file)

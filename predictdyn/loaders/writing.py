@@ -9,13 +9,14 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from predictdyn import loaders
 from predictdyn.curves import Curves, curves_from
 from predictdyn.loaders import tidy
-from predictdyn.loaders._gather import Head, head_of, tables_of, tidied
-from predictdyn.loaders._merge import Tidy
-from predictdyn.loaders._runlog import Item
-from predictdyn.loaders._state import Marks, State, about, by_item, known, made_by, marks, read_state, write_state
+from predictdyn.loaders.catalogue import source as source_of
+from predictdyn.loaders.engine.gather import Head, head_of, tables_of, tidied
+from predictdyn.loaders.engine.merge import Tidy
+from predictdyn.loaders.engine.runlog import Item
+from predictdyn.loaders.engine.source import Source
+from predictdyn.loaders.engine.state import Marks, State, about, by_item, known, made_by, marks, read_state, write_state
 
 ROWS = 1 << 18  # points of a group of rows: short runs share one
 
@@ -31,24 +32,26 @@ class Written(NamedTuple):
 def write(path: Path, source: str, folder: Path, options: Mapping[str, object], before: Path | None = None) -> Written:
     """Read a path by a source into a folder that exists and is empty, as `tidy.save` would write what `load` gives.
 
-    Sources that give their runs one by one (`loaders.shared`) are never in memory as a whole; of the others all is
+    Sources that give their runs one by one (`Source.by_run`) are never in memory as a whole; of the others all is
     loaded first. Steps are written as floats: `tidy.load` makes them whole again where all of them are. ``before`` is
     such a folder that was written earlier: runs whose files have kept size, time and first bytes since are taken from
     it, all others are read whole. Raises ValueError as `loaders.load` does.
     """
-    loaders.check(source, options)
-    one = loaders.module(source)
-    if not loaders.shared(source):
+    one = source_of(source)
+    one.checked(options)
+    if not one.by_run:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             curves = one.load(path, **options)
         tidy.save(curves, folder)
         return Written(curves, len(curves.points), [str(warning.message) for warning in caught])
-    return _run_by_run(path, source, folder, options, before)
+    return _run_by_run(path, one, folder, options, before)
 
 
-def _run_by_run(path: Path, source: str, folder: Path, options: Mapping[str, object], before: Path | None) -> Written:
-    one, made = loaders.module(source), made_by(source, path, options)
+def _run_by_run(
+    path: Path, source: Source, folder: Path, options: Mapping[str, object], before: Path | None
+) -> Written:
+    chosen, made = source.checked(options), made_by(source.name, path, options)
     old, new = State(made, {}) if before is None else read_state(before, made), State(made, {})
     now: dict[str, tuple[str, Marks]] = {}
     entries = by_item(old)
@@ -58,14 +61,14 @@ def _run_by_run(path: Path, source: str, folder: Path, options: Mapping[str, obj
         return known(old.folder, entries.get(item.run, {}), item, now[item.run][1])
 
     def noted() -> Iterator[Tidy]:
-        for run in tidied(path, one.scan, one.read, options, before_or_none):
+        for run in tidied(path, source, chosen, before_or_none):
             new.runs[run.run] = about(run, *now[run.item])
             yield run
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         heads = list(_points_written(noted(), folder / "points.parquet"))
-    tables = tables_of(path, heads, options)
+    tables = tables_of(path, heads, chosen)
     try:
         with warnings.catch_warnings(record=True) as hidden:
             warnings.simplefilter("always", UserWarning)

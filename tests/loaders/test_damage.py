@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 
 from predictdyn.curves import Curves
-from predictdyn.loaders import _mlflow_parts, load, tidy
-from predictdyn.loaders._merge import Rules, tidy_runs
-from predictdyn.loaders._runlog import RunLog
+from predictdyn.loaders import load, tidy
+from predictdyn.loaders.engine.merge import Rules, tidy_runs
+from predictdyn.loaders.engine.runlog import RunLog
+from predictdyn.loaders.mlflow import parts as mlflow_parts
 
 Samples = dict[str, Callable[[Path], Path]]
 # A folder of these holds a file or more a run, and tools write to it while it is read.
@@ -59,8 +60,8 @@ def test_one_bad_file_does_not_fail_the_folder(samples: Samples, tmp_path: Path,
 
 def test_mlflow_runs_of_a_copied_store_get_names() -> None:
     """mlflow.db beside its backup: nothing but the file tells their runs apart, and all are read."""
-    twice = [_mlflow_parts.StoredRun("a1", "mlp", "one", (Path(name),)) for name in ("mlflow.db", "backup.db")]
-    assert _mlflow_parts.names(twice) == ["mlp-a1", "mlp-a1"]
+    twice = [mlflow_parts.StoredRun("a1", "mlp", "one", (Path(name),)) for name in ("mlflow.db", "backup.db")]
+    assert mlflow_parts.names(twice) == ["mlp-a1", "mlp-a1"]
 
 
 def test_optuna_studies_beside_their_copy_are_all_read(samples: Samples, tmp_path: Path) -> None:

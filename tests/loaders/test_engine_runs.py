@@ -11,8 +11,8 @@ import pytest
 
 from predictdyn.curves import Curves
 from predictdyn.loaders import load, tidy
-from predictdyn.loaders._lengths import Length, last_steps, planned_by
-from predictdyn.loaders._write import write
+from predictdyn.loaders.engine.lengths import Length, last_steps, planned_by
+from predictdyn.loaders.writing import write
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 

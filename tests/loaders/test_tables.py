@@ -12,11 +12,22 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from predictdyn.loaders._companions import read_metrics, read_runs
-from predictdyn.loaders._csv_rows import AGAIN, WRONG_LINES, csv_names, csv_rows
-from predictdyn.loaders._json_rows import DEEPEST, flat, json_rows
-from predictdyn.loaders._json_rows import WRONG_LINES as WRONG_JSON
-from predictdyn.loaders._tables import COUNTED, NAMED, Table, finite, header, is_index, is_table, read_table, stem, text
+from predictdyn.loaders.engine.companions import read_metrics, read_runs
+from predictdyn.loaders.files.csv_rows import AGAIN, WRONG_LINES, csv_names, csv_rows
+from predictdyn.loaders.files.json_rows import DEEPEST, flat, json_rows
+from predictdyn.loaders.files.json_rows import WRONG_LINES as WRONG_JSON
+from predictdyn.loaders.files.tables import (
+    COUNTED,
+    NAMED,
+    Table,
+    finite,
+    header,
+    is_index,
+    is_table,
+    read_table,
+    stem,
+    text,
+)
 
 
 def table(folder: Path, content: str | bytes, name: str = "a.csv") -> Table:

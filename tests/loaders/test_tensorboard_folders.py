@@ -15,7 +15,7 @@ from tensorboardX.record_writer import RecordWriter
 
 from predictdyn import loaders
 from predictdyn.loaders import tensorboard
-from predictdyn.loaders._runlog import RunLog
+from predictdyn.loaders.engine.runlog import RunLog
 
 BEGAN = 1.7e9
 
@@ -156,9 +156,8 @@ def test_every_folder_is_a_run_if_that_is_said(tmp_path: Path) -> None:
     write(tmp_path / "r" / "train", {"loss": [2, 1]})
     write(tmp_path / "r" / "val", {"loss": [2, 1]})
     assert list(logs(tmp_path, folders="runs")) == ["r/train", "r/val"]
-    assert loaders.options_of("tensorboard")["folders"] == "parts"
     with pytest.raises(ValueError, match="folders must be parts or runs, found 'no'"):
-        tensorboard.scan(tmp_path, folders="no")
+        tensorboard.load(tmp_path, folders="no")
 
 
 def test_settings_of_add_hparams_belong_to_the_run(tmp_path: Path) -> None:

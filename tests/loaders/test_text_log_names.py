@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from predictdyn.loaders import text_log
-from predictdyn.loaders._runlog import Item, RunLog
-from predictdyn.loaders._text_log_names import name_before, phase_of, says_phase, split
+from predictdyn.loaders.engine.runlog import Item, RunLog
+from predictdyn.loaders.text_log.names import name_before, phase_of, says_phase, split
 
 
 def read(tmp_path: Path, text: str, **options: str) -> RunLog:
@@ -116,7 +116,7 @@ def test_a_unit_of_the_number_before_is_no_part_of_a_name() -> None:
 def test_the_nearest_form_has_a_pattern_that_reads_it(line: str, like: str, metric: str, tmp_path: Path) -> None:
     lines = "".join(line.format(i=i) + "\nother words\n" for i in range(1, 6))
     read(tmp_path, lines)
-    assert text_log.looks(tmp_path) is None
+    assert text_log.sniff(tmp_path) is None
     said = text_log.nearest_form(tmp_path)
     assert said is not None and said.startswith(f"text file log.txt: lines like {like!r} recur; read them with ")
     _, source, _, option = shlex.split(said.partition("read them with ")[2])

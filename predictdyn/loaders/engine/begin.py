@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from predictdyn.curves import ENDED
-from predictdyn.loaders._facts import is_clock, log_metric
+from predictdyn.loaders.engine.facts import is_clock, log_metric
 
 
 class Restart(NamedTuple):

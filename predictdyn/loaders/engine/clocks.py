@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from predictdyn.loaders._runlog import RunLog
-from predictdyn.loaders._said import OTHER_CLOCK, UNMOVED, Tally
+from predictdyn.loaders.engine.notes import OTHER_CLOCK, UNMOVED, Tally
+from predictdyn.loaders.engine.runlog import RunLog
 
 SLOWER = 2.0  # a clock of its own goes at most half as fast as that of the other metrics
 ENOUGH = 3  # values of one metric at one step that show that no steps were logged

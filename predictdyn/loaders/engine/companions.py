@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from predictdyn.curves import EVENT_COLUMNS, KINDS, Better, Metric
-from predictdyn.loaders._tables import Table, finite, header, read_table, text, typed
+from predictdyn.loaders.files.tables import Table, finite, header, read_table, text, typed
 
 BOUNDS = ["lower", "upper", "chance"]
 

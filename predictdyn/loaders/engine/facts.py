@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import TypeVar
 
 from predictdyn.curves import Metric
-from predictdyn.loaders._log_metrics import (
+from predictdyn.loaders.engine.log_metrics import (
     AROUND,
     BEHIND,
     CLOCKS,

@@ -6,32 +6,27 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
 
 from predictdyn.curves import Curves, Metric, curves_from
-from predictdyn.loaders import is_address, is_there
-from predictdyn.loaders._companions import beside, metrics_beside, read_runs, unique_runs
-from predictdyn.loaders._facts import fitted_or_guessed, log_metrics
-from predictdyn.loaders._folders import walk
-from predictdyn.loaders._lengths import Length
-from predictdyn.loaders._merge import MERGES, Conflict, Rules, Tidy, matches, tidy_runs
-from predictdyn.loaders._names import written
-from predictdyn.loaders._plans import planned_runs
-from predictdyn.loaders._remarks import fingerprints, remarks
-from predictdyn.loaders._runlog import Item, RunLog
-from predictdyn.loaders._said import Said, flat, lines_of, some
-from predictdyn.loaders._words import counted, listed
+from predictdyn.loaders.engine.companions import beside, metrics_beside, read_runs, unique_runs
+from predictdyn.loaders.engine.facts import fitted_or_guessed, log_metrics
+from predictdyn.loaders.engine.lengths import Length
+from predictdyn.loaders.engine.merge import Conflict, Rules, Tidy, matches, tidy_runs
+from predictdyn.loaders.engine.notes import Said, flat, lines_of, some
+from predictdyn.loaders.engine.plans import planned_runs
+from predictdyn.loaders.engine.remarks import fingerprints, remarks
+from predictdyn.loaders.engine.runlog import Item, RunLog
+from predictdyn.loaders.engine.source import Source
+from predictdyn.loaders.engine.words import listed
+from predictdyn.loaders.files.contents import written
+from predictdyn.loaders.files.folders import walk
+from predictdyn.loaders.files.paths import is_address, is_there
 from predictdyn.secrets import without
 from predictdyn.workers import end_with, parent
-
-# What holds if an option is not given.
-OPTIONS: Mapping[str, object] = {
-    "metrics": None, "exclude": None, "clock": "step", "thin": None, "merge": None, "family": None, "covariates": None,
-    "last_step": None, "metrics_file": None, "runs_file": None, "workers": 1,
-}  # fmt: skip
 
 
 class Head(NamedTuple):
@@ -59,15 +54,13 @@ class Tables(NamedTuple):
     lines: Sequence[str]
 
 
-def gathered(
-    path: Path | str, scan: Callable[..., list[Item]], read: Callable[..., RunLog], options: Mapping[str, object]
-) -> Curves:
-    """All runs that ``scan`` finds at a path, as ``read`` gives them, by one set of rules.
+def gathered(path: Path | str, source: Source, options: Mapping[str, object]) -> Curves:
+    """All runs that a source finds at a path, as it reads them, by one set of rules.
 
-    Options, all of them optional; any other is a keyword-only argument of ``scan`` or ``read``, and goes there:
+    Options, all of them optional (`options.SHARED`), beside those that the source declares:
 
     * ``metrics``, ``exclude``: names or globs to take and to leave out, ``"val_*,loss"`` or a list. By itself all but
-      clocks (epoch, wall time, ...: `_facts.CLOCKS`). ``<metric>_stderr`` is the standard error of ``<metric>``.
+      clocks (epoch, wall time, ...: `facts.CLOCKS`). ``<metric>_stderr`` is the standard error of ``<metric>``.
     * ``clock``: "step", or a logged metric that never goes back, such as "epoch": points lie on it by interpolation in
       steps, of several at one place the last counts; what lies outside what was logged of it is dropped.
     * ``thin``: at most so many points a curve (4 or more): first, last, lowest and highest of equal bins in ln step.
@@ -76,31 +69,32 @@ def gathered(
       merged by the rules below, and tables (wide, long) must not contradict themselves.
     * ``family``: a pattern such as ``"{family}_s*"`` or a regular expression with one group on the run name, or keys of
       the configuration. By itself runs are one family if their names differ in seed or variant only
-      (`_names.VARIANTS`), or their configurations in seed, name and folders only.
+      (`names.VARIANTS`), or their configurations in seed, name and folders only.
     * ``covariates``: keys (globs) of the configuration; by itself all with one number, truth value or word that differ
       between runs, but for seeds, names and folders; "" for none.
     * ``last_step``: where runs are planned to end: a number, a key of the configuration, ``logged`` or ``longest``. By
-      itself runs_file says so, else the configuration, else the longest of the sibling runs (`_lengths`), else the
+      itself runs_file says so, else the configuration, else the longest of the sibling runs (`lengths`), else the
       largest logged step is taken; a warning names the runs.
     * ``metrics_file``, ``runs_file``: tables as in the tidy folder; by themselves metrics.csv (if it has a column kind)
       and runs.csv (if it has a column run) beside the data. They override all else.
     * ``workers``: processes that read runs side by side.
 
-    Rules. **Several runs** in one log, one after the other, are several runs (`_begin.beginnings`). **Restarts**: where
+    Rules. **Several runs** in one log, one after the other, are several runs (`begin.beginnings`). **Restarts**: where
     a metric's step goes back, or comes again, what was logged later counts, and what was logged before beyond that step
     is lost; a metric that is not logged again ends where the run went back to. Where more than half of all values would
     be lost, the log is refused. **Clocks** that do not move, or count something else, are placed on that of the other
-    metrics (`_clocks.on_one_clock`). **NaN and infinity** are no points: each stretch of them is an event ("loss is
+    metrics (`clocks.on_one_clock`). **NaN and infinity** are no points: each stretch of them is an event ("loss is
     NaN"), and the run keeps its planned end. **Steps** stay as irregular as they are. **Kinds** are those of
-    `_facts.LOG`, ranges those that fit the values (`_facts.fitted`: percent or fractions). **A run** that cannot be
+    `facts.LOG`, ranges those that fit the values (`facts.fitted`: percent or fractions). **A run** that cannot be
     read, or has no points, is left out. Each of these is counted, and said in a UserWarning of one line. Raises
     ValueError, one line, where no run is left.
     """
+    chosen = source.checked(options)
     heads, parts = [], []
-    for tidy in tidied(path, scan, read, options):
+    for tidy in tidied(path, source, chosen):
         heads.append(head_of(tidy))
         parts.append(tidy.points.assign(run=tidy.run))
-    tables = tables_of(Path(path), heads, options)
+    tables = tables_of(Path(path), heads, chosen)
     for line in tables.lines:
         warnings.warn(line, UserWarning, stacklevel=3)
     points = pd.concat([part for part in parts if len(part)], ignore_index=True)
@@ -112,26 +106,25 @@ def gathered(
 
 def tidied(
     path: Path | str,
-    scan: Callable[..., list[Item]],
-    read: Callable[..., RunLog],
-    options: Mapping[str, object],
+    source: Source,
+    chosen: Mapping[str, object],
     known: Callable[[Item], list[Tidy]] = lambda item: [],
 ) -> Iterator[Tidy]:
     """The runs of a path one after the other, sorted by name: no more than a few (2 a worker) are held at a time.
 
-    Options are those of `gathered`. A run that cannot be read comes without points, and says why. What is ``known`` of
-    a run already is not read again.
+    Options are those of `gathered`, checked (`Source.checked`). A run that cannot be read comes without points, and
+    says why. What is ``known`` of a run already is not read again. ValueError for a source that loads whole.
     """
-    takes = [dict(getattr(function, "__kwdefaults__", None) or {}) for function in (scan, read)]
-    unknown = [name for name in options if name not in OPTIONS and not any(name in taken for taken in takes)]
-    if unknown:
-        raise ValueError(f"no option {unknown[0]!r}; there are {', '.join([*takes[0], *takes[1], *OPTIONS])}")
-    for_scan, for_read = ({name: options[name] for name in options if name in taken} for taken in takes)
-    rules, workers = rules_of(options), counted(options.get("workers", 1), "workers", 1)
+    if source.scan is None or source.read is None:
+        raise ValueError(f"the source {source.name} does not give its runs one by one")
+    read, workers, rules = source.read, cast(int, chosen["workers"]), rules_of(chosen)
+    for_scan, for_read = (
+        {option.name: chosen[option.name] for option in own} for own in (source.scan_options, source.read_options)
+    )
     path = Path(path)
     if not is_there(path) and not is_address(path):
         raise ValueError(f"{path}: no such file or folder")
-    items = iter(_apart(sorted(scan(path, **for_scan), key=lambda item: item.run)))
+    items = iter(_apart(sorted(source.scan(path, **for_scan), key=lambda item: item.run)))
     if workers == 1:
         for item in items:
             yield from known(item) or _tidied(item, read, for_read, rules)
@@ -163,10 +156,10 @@ def head_of(tidy: Tidy) -> Head:
     return Head(tidy.run, len(points), length, ranges, prints, tidy.names, tidy.events, tidy.config, tidy.said)
 
 
-def tables_of(path: Path, heads: Sequence[Head], options: Mapping[str, object]) -> Tables:
+def tables_of(path: Path, heads: Sequence[Head], chosen: Mapping[str, object]) -> Tables:
     """Runs, metrics and events of all runs together, once each has been read; ValueError where none has points."""
     logged = sorted({name for head in heads for name in head.names})
-    for pattern in listed(options.get("metrics")):
+    for pattern in listed(chosen["metrics"]):
         if logged and not any(matches(name, [pattern]) for name in logged):
             raise ValueError(f"{path}: metrics={pattern!r} matches no metric; logged were {some(logged, 12)}")
     full = [head for head in heads if head.size]
@@ -176,16 +169,16 @@ def tables_of(path: Path, heads: Sequence[Head], options: Mapping[str, object]) 
             + "".join(f"; {line}" for line in lines_of({head.run: head.said for head in heads})[:1])
         )
     folder, log = (path, None) if path.is_dir() else (path.parent, path)
-    stated = metrics_beside(folder, options.get("metrics_file"), log=log)  # type: ignore[arg-type]
+    stated = metrics_beside(folder, chosen["metrics_file"], log=log)  # type: ignore[arg-type]
     metrics, wide = _metrics(full, stated)
-    runs_file = options.get("runs_file") or beside(folder, "runs", ["run"], log=log)
+    runs_file = chosen["runs_file"] or beside(folder, "runs", ["run"], log=log)
     table = unique_runs(read_runs(Path(str(runs_file))), Path(str(runs_file))) if runs_file else None
     try:
         runs, assumed = planned_runs(
             {head.run: without(head.config) for head in full},
             {head.run: head.length for head in full},
             table,
-            **{name: options.get(name) for name in ("family", "covariates", "last_step")},  # type: ignore[arg-type]
+            **{name: chosen[name] for name in ("family", "covariates", "last_step")},  # type: ignore[arg-type]
         )
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
@@ -197,7 +190,7 @@ def tables_of(path: Path, heads: Sequence[Head], options: Mapping[str, object]) 
         *lines_of({head.run: head.said for head in heads}),
         *([f"{len(empty)} run(s) without points left out: {some(empty)}"] if empty else []),
     ]
-    stated_families = options.get("family") is not None or (table is not None and "family" in table)
+    stated_families = chosen["family"] is not None or (table is not None and "family" in table)
     known = stated_families or any(head.config for head in full)
     prints = {key: mark for head in full for key, mark in head.prints.items()}
     noted = remarks(runs, metrics, stated, prints, known=known)
@@ -205,20 +198,14 @@ def tables_of(path: Path, heads: Sequence[Head], options: Mapping[str, object]) 
     return Tables(runs, metrics, table_of_events, [*lines, *wide, *assumed, *noted])
 
 
-def rules_of(options: Mapping[str, object]) -> Rules:
-    """The rules that options state."""
-    thin, said = options.get("thin"), options.get("merge")
-    word = "auto" if said is None else {"true": "yes", "1": "yes", "false": "no", "0": "no"}.get(
-        str(said).lower(), str(said).lower()
-    )  # fmt: skip
-    if word not in MERGES:
-        raise ValueError(f"merge must be one of {', '.join(MERGES)}, found {said!r}")
+def rules_of(chosen: Mapping[str, object]) -> Rules:
+    """The rules that checked options state."""
     return Rules(
-        listed(options.get("metrics")),
-        listed(options.get("exclude")),
-        str(options.get("clock", "step")),
-        None if thin is None else counted(thin, "thin", 4),
-        word,
+        listed(chosen["metrics"]),
+        listed(chosen["exclude"]),
+        str(chosen["clock"]),
+        cast("int | None", chosen["thin"]),
+        str(chosen["merge"]),
     )
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from predictdyn.curves import ENDED
-from predictdyn.loaders._said import some
-from predictdyn.loaders._words import planned_end
+from predictdyn.loaders.engine.notes import some
+from predictdyn.loaders.engine.words import planned_end
 
 LOGGED, LONGEST = "logged", "longest"  # words for last_step
 # Keys of configurations, without what stands in front of the last / or dot, that state a number of steps or of epochs.

@@ -10,12 +10,10 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from predictdyn.loaders._begin import beginnings, restarts_in
-from predictdyn.loaders._clocks import on_one_clock
-from predictdyn.loaders._facts import is_clock, plain_name
-from predictdyn.loaders._names import written
-from predictdyn.loaders._runlog import RunLog
-from predictdyn.loaders._said import (
+from predictdyn.loaders.engine.begin import beginnings, restarts_in
+from predictdyn.loaders.engine.clocks import on_one_clock
+from predictdyn.loaders.engine.facts import is_clock, plain_name
+from predictdyn.loaders.engine.notes import (
     ABANDONED,
     BEGUN_AGAIN,
     NO_CLOCK,
@@ -34,10 +32,10 @@ from predictdyn.loaders._said import (
     flat,
     some,
 )
+from predictdyn.loaders.engine.runlog import RunLog
+from predictdyn.loaders.files.contents import written
 
 Lines = dict[str, tuple[np.ndarray, np.ndarray]]  # steps and values, each (t,), of every metric
-# What is done where a log goes back: what it looks like, one run, no run (an error), or a run each time.
-MERGES = ("auto", "yes", "no", "runs")
 
 
 class Conflict(ValueError):
@@ -45,7 +43,7 @@ class Conflict(ValueError):
 
 
 class Rules(NamedTuple):
-    """How the log of a run is read, as `_gather.gathered` documents it."""
+    """How the log of a run is read, as `gather.gathered` documents it."""
 
     metrics: Sequence[str] = ()
     exclude: Sequence[str] = ()
@@ -81,7 +79,7 @@ def matches(name: str, patterns: Iterable[str]) -> bool:
 
 
 def tidy_runs(log: RunLog, rules: Rules) -> list[Tidy]:
-    """The runs of one log, on one clock each: more than one where the log begins again, see `_begin.beginnings`."""
+    """The runs of one log, on one clock each: more than one where the log begins again, see `begin.beginnings`."""
     log, nameless = _named(log)
     log, said = on_one_clock(log)
     said.add(NO_NAME, nameless)
@@ -142,7 +140,7 @@ def _usable(log: RunLog) -> dict[str, np.ndarray]:
 
 
 def tidy_run(log: RunLog, rules: Rules) -> Tidy:
-    """The curves of one run, by the rules that `_gather.gathered` states.
+    """The curves of one run, by the rules that `gather.gathered` states.
 
     >>> log = RunLog("a", *map(np.array, (["loss"] * 4, [1, 2, 2, 3.0], [3, 9, 2, np.nan], [0.0] * 4, [0, 0, 1, 1])))
     >>> tidy = tidy_run(log, Rules())

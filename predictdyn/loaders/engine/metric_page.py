@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from predictdyn.loaders._log_metrics import (
+from predictdyn.loaders.engine.log_metrics import (
     AROUND,
     BEHIND,
     CLOCKS,
@@ -65,7 +65,7 @@ new data (`generalization_gap`) is of kind robustness. It can be one of losses, 
 no outcome, its signals are forecast.
 
 A blank bound means that there is none. This page is written from the tables by
-`predictdyn.loaders._metric_page.documented`, and a test compares the two.
+`predictdyn.loaders.engine.metric_page.documented`, and a test compares the two.
 """
 _LISTS = (
     ("Parts", ["What a run was measured on. A part stands in front of a name, behind it, or inside."], PARTS),
@@ -111,7 +111,7 @@ _LISTS = (
 
 
 def documented() -> str:
-    """The tables and rules of `_log_metrics` as the Markdown of docs/metric-names.md."""
+    """The tables and rules of `log_metrics` as the Markdown of docs/metric-names.md."""
     lines = [_RULES.rstrip()]
     for heading, rows in TABLE.items():
         facts = dict.fromkeys(rows.values())

@@ -21,15 +21,6 @@ _SIZE = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)([kmbt])(?![a-z0-9])", re.IGNORECA
 _POWER = {"k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
 
 
-def written(name: str) -> str:
-    """A name that can be written and printed: halves of characters, as damaged text and names of files have, are ?.
-
-    >>> written("caf\\udce9"), written("café")
-    ('caf?', 'café')
-    """
-    return name if name.isascii() else name.encode("utf-8", errors="replace").decode("utf-8")
-
-
 def family_of(name: str) -> str:
     """The name without the parts that mark a variant, see `VARIANTS`, and without the number of a run in its log (#2).
 

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from predictdyn.loaders._lengths import Length, last_steps
-from predictdyn.loaders._merge import matches
-from predictdyn.loaders._names import families_by, families_of
-from predictdyn.loaders._said import some
-from predictdyn.loaders._words import listed
+from predictdyn.loaders.engine.lengths import Length, last_steps
+from predictdyn.loaders.engine.merge import matches
+from predictdyn.loaders.engine.names import families_by, families_of
+from predictdyn.loaders.engine.notes import some
+from predictdyn.loaders.engine.words import listed
 
 # Keys of a configuration that tell copies of one recipe apart, and say nothing of what it does.
 _COPY = re.compile(
@@ -34,7 +34,7 @@ def planned_runs(
 ) -> tuple[pd.DataFrame, list[str]]:
     """The table of runs (index run: family, last_step, covariates) and lines on what had to be assumed.
 
-    ``table`` is the user's own, whose columns win. The other arguments are options of `_gather.gathered`.
+    ``table`` is the user's own, whose columns win. The other arguments are options of `gather.gathered`.
     """
     index = pd.Index(sorted(configs), name="run", dtype="str")
     if table is not None and not index.isin(table.index).any():  # a table that somebody padded with blanks

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from predictdyn.curves import KEY, Curves, Metric, curves_from
-from predictdyn.loaders._facts import fitted_or_guessed
-from predictdyn.loaders._remarks import fingerprints, remarks
-from predictdyn.loaders._tables import place
+from predictdyn.loaders.engine.facts import fitted_or_guessed
+from predictdyn.loaders.engine.remarks import fingerprints, remarks
+from predictdyn.loaders.files.tables import place
 
 
 def curves_at(

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from predictdyn.curves import OUTCOMES, Metric
-from predictdyn.loaders._facts import looks_like_outcome
-from predictdyn.loaders._said import some
+from predictdyn.loaders.engine.facts import looks_like_outcome
+from predictdyn.loaders.engine.notes import some
 
 ENOUGH = 5  # different values that two curves must share to be copies
 

@@ -8,7 +8,7 @@ from typing import SupportsFloat, cast
 import numpy as np
 import pandas as pd
 
-from predictdyn.loaders._runlog import RunLog
+from predictdyn.loaders.engine.runlog import RunLog
 
 Column = Sequence[object] | np.ndarray
 WRONG = "value(s) dropped that are no number, or whose step is none"

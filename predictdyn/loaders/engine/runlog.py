@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from predictdyn.loaders._tables import place
+from predictdyn.loaders.files.tables import place
 
 
 class Places(NamedTuple):

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import pyarrow.parquet as pq
 
 from predictdyn import __version__
-from predictdyn.loaders._merge import Tidy
-from predictdyn.loaders._runlog import Item
+from predictdyn.loaders.engine.merge import Tidy
+from predictdyn.loaders.engine.runlog import Item
 from predictdyn.secrets import hidden, without
 
 NAME = ".state.json"

@@ -153,3 +153,12 @@ class _Bytes(io.RawIOBase):
             begun = self.file.read(len(GZIP)) == GZIP
             return "something else behind the packed content" if begun else "not packed by gzip, as its name says"
         return f"damaged gzip: {' '.join(str(error).split())}"
+
+
+def written(name: str) -> str:
+    """A name that can be written and printed: halves of characters, as damaged text and names of files have, are ?.
+
+    >>> written("caf\\udce9"), written("café")
+    ('caf?', 'café')
+    """
+    return name if name.isascii() else name.encode("utf-8", errors="replace").decode("utf-8")

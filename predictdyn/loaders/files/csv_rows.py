@@ -13,8 +13,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
-from predictdyn.loaders._bytes import split_lines
-from predictdyn.loaders._json_rows import CUT, FileRows
+from predictdyn.loaders.files.contents import split_lines
+from predictdyn.loaders.files.json_rows import CUT, FileRows
 
 WRONG_LINES = "line(s) dropped with other cells than the header says"
 AGAIN = "line(s) passed over that repeat the header"

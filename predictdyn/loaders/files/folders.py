@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from predictdyn.loaders._bytes import open_binary
+from predictdyn.loaders.files.contents import open_binary
 
 UNREADABLE = "folder(s) or link(s) passed over that cannot be read"
 SPECIAL = "pipe(s), socket(s) or device(s) passed over"

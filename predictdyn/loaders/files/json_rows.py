@@ -7,8 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from predictdyn.loaders._bytes import split_lines
-from predictdyn.loaders._names import written
+from predictdyn.loaders.files.contents import split_lines, written
 
 CUT = "last line(s) cut short, dropped"
 WRONG_LINES = "line(s) dropped that are no JSON object"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from predictdyn.loaders._folders import files_named
-from predictdyn.loaders._tables import stem
+from predictdyn.loaders.files.folders import files_named
+from predictdyn.loaders.files.tables import stem
 
 
 def log_files(path: Path, endings: tuple[str, ...], aside: tuple[str, ...] = ()) -> list[Path]:

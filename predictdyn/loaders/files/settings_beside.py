@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from predictdyn.loaders._folders import is_file
-from predictdyn.loaders._json_rows import flat
-from predictdyn.loaders._tables import read_text
+from predictdyn.loaders.files.contents import read_text
+from predictdyn.loaders.files.folders import is_file
+from predictdyn.loaders.files.json_rows import flat
 
 SETTINGS = ("hparams.yaml", "args.yaml")  # Lightning's; those of timm and Ultralytics
 # What may lie beside a table, which says of no tool.

@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
-from predictdyn.loaders._folders import beginning
+from predictdyn.loaders.files.folders import beginning
 
 ENDINGS = (".db", ".sqlite", ".sqlite3")
 WAIT = 30.0  # seconds for which a writer may keep us out

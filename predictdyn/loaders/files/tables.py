@@ -13,11 +13,18 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from predictdyn.loaders._bytes import open_binary as open_binary
-from predictdyn.loaders._bytes import read_bytes as read_bytes
-from predictdyn.loaders._bytes import read_text as read_text
-from predictdyn.loaders._bytes import refuse_bomb, size_of
-from predictdyn.loaders._csv_rows import AGAIN, HEAD, NAMELESS, clean, lines_in, names_of, repeats, separator, twice
+from predictdyn.loaders.files.contents import open_binary, read_text, refuse_bomb, size_of
+from predictdyn.loaders.files.csv_rows import (
+    AGAIN,
+    HEAD,
+    NAMELESS,
+    clean,
+    lines_in,
+    names_of,
+    repeats,
+    separator,
+    twice,
+)
 
 TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
 INDEX = ("index", "level_0")  # as pandas calls an index that becomes a column

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from itertools import chain
 
 from predictdyn.curves import OUTCOMES
-from predictdyn.loaders._facts import log_metric, plain_name
-from predictdyn.loaders._json_rows import flat
+from predictdyn.loaders.engine.facts import log_metric, plain_name
+from predictdyn.loaders.files.json_rows import flat
 
 TRIPLE = ("wall_time", "step", "value")  # a curve that is downloaded from TensorBoard's page
 ROUND = "iteration"  # the step of documents that count rounds

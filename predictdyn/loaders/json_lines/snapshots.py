@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 
 from predictdyn.curves import OUTCOMES
-from predictdyn.loaders._facts import log_metric, looks_like_outcome, plain_name
-from predictdyn.loaders._folders import beginning
-from predictdyn.loaders._json_rows import flat, json_number
-from predictdyn.loaders._table_clock import STEP_NAMES, counts
-from predictdyn.loaders._tables import Table
+from predictdyn.loaders.engine.facts import log_metric, looks_like_outcome, plain_name
+from predictdyn.loaders.files.folders import beginning
+from predictdyn.loaders.files.json_rows import flat, json_number
+from predictdyn.loaders.files.tables import Table
+from predictdyn.loaders.tables.clock import STEP_NAMES, counts
 
 ENDING = ".json"
 LARGEST = 1 << 20  # bytes of an object that may be one of these

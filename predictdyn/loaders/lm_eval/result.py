@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from predictdyn.loaders._json_rows import json_number
-from predictdyn.loaders._tables import read_text
+from predictdyn.loaders.files.contents import read_text
+from predictdyn.loaders.files.json_rows import json_number
 
 
 class Value(NamedTuple):

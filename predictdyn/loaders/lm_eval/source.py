@@ -11,18 +11,24 @@ from pathlib import Path
 import pandas as pd
 
 from predictdyn.curves import KEY, Curves
-from predictdyn.loaders import _harness
-from predictdyn.loaders._companions import beside, metrics_beside, read_runs
-from predictdyn.loaders._facts import harness_metric
-from predictdyn.loaders._folders import is_file
-from predictdyn.loaders._names import families_by, families_of, params_of
-from predictdyn.loaders._points import curves_at, fitted_to
-from predictdyn.loaders._said import some
-from predictdyn.loaders._tables import header
-from predictdyn.loaders._words import planned_end
+from predictdyn.loaders.engine.companions import beside, metrics_beside, read_runs
+from predictdyn.loaders.engine.facts import harness_metric
+from predictdyn.loaders.engine.names import families_by, families_of, params_of
+from predictdyn.loaders.engine.notes import some
+from predictdyn.loaders.engine.options import FAMILY, LAST_STEP, METRICS_FILE, RUNS_FILE, Option
+from predictdyn.loaders.engine.points import curves_at, fitted_to
+from predictdyn.loaders.engine.source import Source
+from predictdyn.loaders.engine.words import planned_end
+from predictdyn.loaders.files.folders import is_file
+from predictdyn.loaders.files.tables import header
+from predictdyn.loaders.lm_eval import result
 
 ASKED = 20  # files of a folder that are opened to see whether they are results
 RESULTS = re.compile(rb"\s*\{.*?\"(table_)?results\"\s*:\s*[{\[]", re.DOTALL)
+FILES = Option("files", "the glob of the result files", "**/*.json")
+STEP_FROM = Option(
+    "step_from", "which is right where `config` and `name` state different steps", allowed=("config", "name")
+)
 RUN_KEYS = ("run", "model")
 # Columns of a table of runs that say what was logged: not known before the run, so no covariates.
 OF_THE_LOG = ["n_checkpoints", "first_step", "last_step"]
@@ -42,7 +48,7 @@ def load(
 
     **Metrics** are called ``<task> <metric>`` (``lambada_openai acc``), aggregates of tasks ``group/<task> <metric>``;
     a filter other than ``none`` stays in the name (``gsm8k exact_match,strict-match``). Standard errors are kept,
-    fractions stay fractions. What is known of a metric is in the tables of `_facts`; a metrics.csv beside overrides it.
+    fractions stay fractions. What is known of a metric is in the tables of `facts`; a metrics.csv beside overrides it.
 
     **Run**: the last part of ``pretrained=`` in the model_args, else what the file name has before the step, else the
     nearest folder (steps are not part of a name: ``out/run1/checkpoint-500`` is run1). Where that gives two files
@@ -59,13 +65,12 @@ def load(
     ``num_fewshot`` counts. Without it the end is the largest step, or ``last_step``. ``params`` is read from the name.
 
     **Family**: the run name without the parts that mark a near-copy (-deduped, -bf16, -v0, seeds, intervention, ...:
-    `_names.VARIANTS`); or ``family``, a regular expression with one group; or a column of runs.csv.
+    `names.VARIANTS`); or ``family``, a regular expression with one group; or a column of runs.csv.
 
     ``files`` is the glob of the result files. Raises ValueError, one line with the file.
     """
     root = Path(path)
-    if step_from not in (None, "config", "name"):
-        raise ValueError(f"step_from must be 'config' or 'name', found {step_from!r}")
+    STEP_FROM.checked(step_from)
     found = _files(root, files)
     table = _table(root, runs_file)
     points, origins = _read(root, found, table, step_from)
@@ -90,7 +95,7 @@ def load(
     )
 
 
-def looks(path: Path) -> str | None:
+def sniff(path: Path) -> str | None:
     """How many JSON files there are, in words, or None: one of the first must hold results, whole or cut short."""
     files = result_files(path) if path.is_dir() else [path] if path.suffix.lower() == ".json" else []
     if not any(_is_result(file) for file in files[:ASKED]):
@@ -104,7 +109,7 @@ def _is_result(file: Path) -> bool:
         return False
     try:
         raw = file.read_bytes()
-        return _harness.is_result(json.loads(raw))
+        return result.is_result(json.loads(raw))
     except (ValueError, RecursionError):
         return RESULTS.match(raw) is not None
     except OSError:
@@ -148,23 +153,23 @@ def _table(root: Path, runs_file: Path | str | None) -> pd.DataFrame | None:
 
 def _read(
     root: Path, files: list[Path], table: pd.DataFrame | None, step_from: str | None
-) -> tuple[pd.DataFrame, list[_harness.Origin]]:
+) -> tuple[pd.DataFrame, list[result.Origin]]:
     """Every value of every file: base (name of the run), task, plain (metric of the task), metric, step, value, ..."""
     rows: list[tuple[object, ...]] = []
     origins = []
     broken: list[ValueError] = []
     for i, file in enumerate(files):
         try:
-            parsed = _harness.parsed(file)
+            parsed = result.parsed(file)
         except ValueError as error:
             broken.append(error)
-            origins.append(_harness.Origin([], None, None, None))
+            origins.append(result.Origin([], None, None, None))
             continue
-        content = _harness.results(parsed, file)
-        origin = _harness.origin(content, file, root)
+        content = result.results(parsed, file)
+        origin = result.origin(content, file, root)
         step = _step(origin, file, step_from)
         base = _base(origin, file, table)
-        for task, metric, value, stderr, group in _harness.values(content, file):
+        for task, metric, value, stderr, group in result.values(content, file):
             rows.append((i, base, task, metric, f"{'group/' * group}{task} {metric}", step, value, stderr))
         origins.append(origin)
     if len(broken) == len(files):
@@ -175,7 +180,7 @@ def _read(
     return pd.DataFrame(rows, columns=["file", "base", "task", "plain", "metric", "step", "value", "stderr"]), origins
 
 
-def _step(origin: _harness.Origin, file: Path, step_from: str | None) -> float:
+def _step(origin: result.Origin, file: Path, step_from: str | None) -> float:
     config, name = origin.config_step, origin.name_step
     if step_from is not None:
         step = config if step_from == "config" else name
@@ -194,7 +199,7 @@ def _step(origin: _harness.Origin, file: Path, step_from: str | None) -> float:
     return step
 
 
-def _base(origin: _harness.Origin, file: Path, table: pd.DataFrame | None) -> str:
+def _base(origin: result.Origin, file: Path, table: pd.DataFrame | None) -> str:
     if not origin.names:
         raise ValueError(f"{file}: does not say its run; expected pretrained=... in model_args, or a named folder")
     if table is None:
@@ -267,3 +272,12 @@ def _row(table: pd.DataFrame, name: str, shots: int | None) -> int:
             f"{table.attrs['path']}: {len(rows)} rows for run {name!r} with num_fewshot {shots}, expected one"
         )
     return rows[0]
+
+
+SOURCE = Source(
+    "lm_eval",
+    "a tree of lm-evaluation-harness results, one or more a checkpoint",
+    sniff,
+    load,
+    load_options=(FAMILY, LAST_STEP, FILES, STEP_FROM, METRICS_FILE, RUNS_FILE),
+)

@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from predictdyn.loaders._folders import files_named, is_file
-from predictdyn.loaders._json_rows import CUT
-from predictdyn.loaders._mlflow_parts import PARENT, RUN_NAME, Cells, StoredRun, as_run_log
-from predictdyn.loaders._runlog import RunLog
+from predictdyn.loaders.engine.runlog import RunLog
+from predictdyn.loaders.files.folders import files_named, is_file
+from predictdyn.loaders.files.json_rows import CUT
+from predictdyn.loaders.mlflow.parts import PARENT, RUN_NAME, Cells, StoredRun, as_run_log
 
 META = "meta.yaml"
 TRASH = ".trash"

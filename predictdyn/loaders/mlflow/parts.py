@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from predictdyn.loaders._rows import Column, run_log, setting
-from predictdyn.loaders._runlog import RunLog
+from predictdyn.loaders.engine.rows import Column, run_log, setting
+from predictdyn.loaders.engine.runlog import RunLog
 
 PARENT = "mlflow.parentRunId"
 RUN_NAME = "mlflow.runName"

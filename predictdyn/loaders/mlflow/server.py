@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from predictdyn.loaders._mlflow_parts import PARENT, Cells, StoredRun, as_run_log
-from predictdyn.loaders._runlog import RunLog
+from predictdyn.loaders.engine.runlog import RunLog
+from predictdyn.loaders.mlflow.parts import PARENT, Cells, StoredRun, as_run_log
 
 PAGE = 1000  # runs, or experiments, asked for at once
 

@@ -5,19 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 from predictdyn.curves import Curves
-from predictdyn.loaders import _mlflow_files, _mlflow_server, _mlflow_sqlite
-from predictdyn.loaders._gather import gathered
-from predictdyn.loaders._mlflow_parts import StoredRun, names
-from predictdyn.loaders._runlog import Item, RunLog
-from predictdyn.loaders._sqlite import Stores, is_sqlite, stores
+from predictdyn.loaders.engine.gather import gathered
+from predictdyn.loaders.engine.runlog import Item, RunLog
+from predictdyn.loaders.engine.source import Source
+from predictdyn.loaders.files.sqlite import Stores, is_sqlite, stores
+from predictdyn.loaders.mlflow import files, server, sqlite
+from predictdyn.loaders.mlflow.parts import StoredRun, names
 
 
 def load(path: Path | str, **options: object) -> Curves:
     """Runs of MLflow become curves: a store as `scan` finds it, each run as `read` says.
 
-    Options are those of `_gather.gathered`. Raises ValueError, one line, where there is no run with points.
+    Options are those of `gather.gathered`. Raises ValueError, one line, where there is no run with points.
     """
-    return gathered(path, scan, read, options)
+    return gathered(path, SOURCE, options)
 
 
 def scan(path: Path) -> list[Item]:
@@ -48,17 +49,17 @@ def read(item: Item) -> RunLog:
     largest number, which MLflow puts in its place, is read as infinity.
     """
     place = item.files[0]
-    uri = _mlflow_server.address(place)
+    uri = server.address(place)
     if uri is not None:
-        return _mlflow_server.logged(_mlflow_server.client(uri), uri, item.key, item.run)
+        return server.logged(server.client(uri), uri, item.key, item.run)
     if is_sqlite(place):
-        return _mlflow_sqlite.logged(place, item.key, item.run)
-    return _mlflow_files.logged(place.parent, item.run)
+        return sqlite.logged(place, item.key, item.run)
+    return files.logged(place.parent, item.run)
 
 
-def looks(path: Path) -> str | None:
+def sniff(path: Path) -> str | None:
     """What of MLflow is here, in words, or None; a server is not asked."""
-    if _mlflow_server.address(path) is not None:
+    if server.address(path) is not None:
         return "MLflow: a tracking server"
     runs, _ = _found(path)
     if not runs:
@@ -68,10 +69,20 @@ def looks(path: Path) -> str | None:
 
 
 def _found(path: Path) -> Stores[StoredRun]:
-    uri = _mlflow_server.address(path)
+    uri = server.address(path)
     if uri is not None:
-        return Stores(_mlflow_server.found(_mlflow_server.client(uri), uri), {})
-    runs, broken = stores(path, _mlflow_sqlite.TABLES, _mlflow_sqlite.found)
+        return Stores(server.found(server.client(uri), uri), {})
+    runs, broken = stores(path, sqlite.TABLES, sqlite.found)
     known = {run.id for run in runs}
     # A store that was moved into a database leaves its files behind.
-    return Stores(runs + [run for run in _mlflow_files.found(path) if run.id not in known], broken)
+    return Stores(runs + [run for run in files.found(path) if run.id not in known], broken)
+
+
+SOURCE = Source(
+    "mlflow",
+    "`mlflow.db`, `mlruns/`, or a server",
+    sniff,
+    load,
+    scan,
+    read,
+)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from predictdyn.loaders._mlflow_parts import PARENT, RUN_NAME, Cells, StoredRun, as_run_log
-from predictdyn.loaders._runlog import RunLog
-from predictdyn.loaders._sqlite import reading, with_journal
+from predictdyn.loaders.engine.runlog import RunLog
+from predictdyn.loaders.files.sqlite import reading, with_journal
+from predictdyn.loaders.mlflow.parts import PARENT, RUN_NAME, Cells, StoredRun, as_run_log
 
 TABLES = ("experiments", "runs", "metrics", "params", "tags")
 NAN, WRONG = 1, 2

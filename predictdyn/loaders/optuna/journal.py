@@ -7,8 +7,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from predictdyn.loaders._folders import beginning
-from predictdyn.loaders._optuna_trials import NAMES, Trial, parameter
+from predictdyn.loaders.files.folders import beginning
+from predictdyn.loaders.optuna.trials import NAMES, Trial, parameter
 
 STATES = ("RUNNING", "COMPLETE", "PRUNED", "FAIL", "WAITING")
 BEGIN = b'{"op_code":'

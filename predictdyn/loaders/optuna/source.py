@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from predictdyn.curves import Curves
-from predictdyn.loaders import _optuna_journal, _optuna_sqlite
-from predictdyn.loaders._gather import gathered
-from predictdyn.loaders._optuna_trials import as_run_log
-from predictdyn.loaders._runlog import Item, RunLog
-from predictdyn.loaders._sqlite import is_sqlite, stores, with_journal
+from predictdyn.loaders.engine.gather import gathered
+from predictdyn.loaders.engine.runlog import Item, RunLog
+from predictdyn.loaders.engine.source import Source
+from predictdyn.loaders.files.sqlite import is_sqlite, stores, with_journal
+from predictdyn.loaders.optuna import journal, sqlite
+from predictdyn.loaders.optuna.trials import as_run_log
 
 JOURNALS = (".log", ".journal", ".jsonl")  # looked into where a folder is given
 
@@ -17,9 +18,9 @@ JOURNALS = (".log", ".journal", ".jsonl")  # looked into where a folder is given
 def load(path: Path | str, **options: object) -> Curves:
     """Trials of Optuna become curves: a store as `scan` finds it, each trial as `read` says.
 
-    Options are those of `_gather.gathered`. Raises ValueError, one line, where no trial reported a value on its way.
+    Options are those of `gather.gathered`. Raises ValueError, one line, where no trial reported a value on its way.
     """
-    return gathered(path, scan, read, options)
+    return gathered(path, SOURCE, options)
 
 
 def scan(path: Path) -> list[Item]:
@@ -27,9 +28,9 @@ def scan(path: Path) -> list[Item]:
     there are several. Trials that wait to begin are not there. A damaged database beside others is one that cannot be
     read, called as its file is. ValueError where there is no trial.
     """
-    found, broken = stores(path, _optuna_sqlite.TABLES, _trials)
+    found, broken = stores(path, sqlite.TABLES, _trials)
     for file in _journals(path):
-        trials = _optuna_journal.replayed(file).trials
+        trials = journal.replayed(file).trials
         found += [(trial.study, trial.number, (file,), str(i)) for i, trial in enumerate(trials)]
     if not found:
         if broken:
@@ -47,7 +48,7 @@ def scan(path: Path) -> list[Item]:
 
 def _trials(file: Path) -> list[tuple[str, int, tuple[Path, ...], str]]:
     """Study, number, files and id of the trials of a database."""
-    return [(one.study, one.number, with_journal(file), one.id) for one in _optuna_sqlite.listed(file)]
+    return [(one.study, one.number, with_journal(file), one.id) for one in sqlite.listed(file)]
 
 
 def read(item: Item) -> RunLog:
@@ -59,15 +60,15 @@ def read(item: Item) -> RunLog:
     """
     file = item.files[0]
     if is_sqlite(file):
-        return as_run_log(_optuna_sqlite.trial(file, item.key), item.run)
-    found = _optuna_journal.replayed(file)
+        return as_run_log(sqlite.trial(file, item.key), item.run)
+    found = journal.replayed(file)
     if int(item.key) >= len(found.trials):
         raise ValueError(f"{file}: has no trial {item.key} any more")
     # What is wrong with the file is said once.
     return as_run_log(found.trials[int(item.key)], item.run, found.dropped if item.key == "0" else None)
 
 
-def looks(path: Path) -> str | None:
+def sniff(path: Path) -> str | None:
     """What of Optuna is here, in words, or None."""
     try:
         items = scan(path)
@@ -79,9 +80,19 @@ def looks(path: Path) -> str | None:
 
 def _journals(path: Path) -> list[Path]:
     if not path.is_dir():
-        return [path] if _optuna_journal.is_journal(path) else []
+        return [path] if journal.is_journal(path) else []
     try:
         files = sorted(file for file in path.iterdir() if file.name.lower().endswith(JOURNALS))
     except OSError:
         return []
-    return [file for file in files if _optuna_journal.is_journal(file)]
+    return [file for file in files if journal.is_journal(file)]
+
+
+SOURCE = Source(
+    "optuna",
+    "trials with intermediate values, in SQLite or a journal",
+    sniff,
+    load,
+    scan,
+    read,
+)

@@ -7,8 +7,8 @@ import math
 from pathlib import Path
 from typing import NamedTuple
 
-from predictdyn.loaders._optuna_trials import NAMES, Trial, parameter
-from predictdyn.loaders._sqlite import reading
+from predictdyn.loaders.files.sqlite import reading
+from predictdyn.loaders.optuna.trials import NAMES, Trial, parameter
 
 TABLES = ("studies", "trials", "trial_params", "trial_values", "trial_intermediate_values")
 NOT_FINITE = {"NAN": math.nan, "INF_POS": math.inf, "INF_NEG": -math.inf}

@@ -7,8 +7,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from predictdyn.loaders._rows import run_log
-from predictdyn.loaders._runlog import RunLog
+from predictdyn.loaders.engine.rows import run_log
+from predictdyn.loaders.engine.runlog import RunLog
 
 NAMES = "study:metric_names"  # the attribute of a study that holds what its objectives are called
 NO_STEP = "final value(s) of trials dropped, which have no step and are not the last that was reported"

@@ -7,14 +7,15 @@ from collections import Counter
 from pathlib import Path
 
 from predictdyn.curves import Curves
-from predictdyn.loaders._csv_rows import csv_rows
-from predictdyn.loaders._folders import files_named, first_line, is_file, run_names
-from predictdyn.loaders._gather import gathered
-from predictdyn.loaders._json_rows import flat, json_rows
-from predictdyn.loaders._ray_state import ending, ending_in, trial_states
-from predictdyn.loaders._rows import number_of, run_log
-from predictdyn.loaders._runlog import Item, RunLog
-from predictdyn.loaders._tables import read_bytes
+from predictdyn.loaders.engine.gather import gathered
+from predictdyn.loaders.engine.rows import number_of, run_log
+from predictdyn.loaders.engine.runlog import Item, RunLog
+from predictdyn.loaders.engine.source import Source
+from predictdyn.loaders.files.contents import read_bytes
+from predictdyn.loaders.files.csv_rows import csv_rows
+from predictdyn.loaders.files.folders import files_named, first_line, is_file, run_names
+from predictdyn.loaders.files.json_rows import flat, json_rows
+from predictdyn.loaders.ray_tune.state import ending, ending_in, trial_states
 
 CLOCKS = ("training_iteration", "timesteps_total")
 LOGS = ("result.json", "progress.csv")  # the first holds all, the second only what the first report had
@@ -34,10 +35,10 @@ NO_STEP = f"row(s) dropped without {' or '.join(CLOCKS)}"
 def load(path: Path | str, **options: object) -> Curves:
     """Trials of Ray Tune become curves: folders as `scan` finds them, each trial as `read` says.
 
-    Options are those of `_gather.gathered`; ``clock="timesteps_total"`` puts points at environment steps or samples.
+    Options are those of `gather.gathered`; ``clock="timesteps_total"`` puts points at environment steps or samples.
     Raises ValueError, one line, where there is no trial with points.
     """
-    return gathered(path, scan, read, options)
+    return gathered(path, SOURCE, options)
 
 
 def scan(path: Path) -> list[Item]:
@@ -105,7 +106,7 @@ def read(item: Item) -> RunLog:
     )
 
 
-def looks(path: Path) -> str | None:
+def sniff(path: Path) -> str | None:
     """What of Ray Tune is here, in words, or None."""
     try:
         return f"Ray Tune: {len(scan(path))} trials"
@@ -136,3 +137,13 @@ def _number(cell: object) -> float | None:
     if isinstance(cell, bool | list):
         return None
     return number_of(cell)
+
+
+SOURCE = Source(
+    "ray_tune",
+    "trial folders: `result.json`, `progress.csv`, `params.json`",
+    sniff,
+    load,
+    scan,
+    read,
+)

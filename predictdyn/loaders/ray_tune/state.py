@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from predictdyn.loaders._folders import first_line, is_file
-from predictdyn.loaders._json_rows import json_number
-from predictdyn.loaders._tables import read_bytes
+from predictdyn.loaders.files.contents import read_bytes
+from predictdyn.loaders.files.folders import first_line, is_file
+from predictdyn.loaders.files.json_rows import json_number
 
 STATES = "experiment_state-*.json"  # in the folder of the experiment, above those of its trials
 ERRORS = ("error.txt", "error.pkl")  # written by a trial that fails

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from predictdyn.loaders._facts import plain_name
-from predictdyn.loaders._tables import Table, numbers
+from predictdyn.loaders.engine.facts import plain_name
+from predictdyn.loaders.files.tables import Table, numbers
 
 STEP_NAMES = (
     "step", "global_step", "trainer/global_step", "train/global_step", "_step", "steps", "iteration", "iter",

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from predictdyn.loaders._csv_rows import csv_names
-from predictdyn.loaders._json_rows import FileRows
-from predictdyn.loaders._rows import number_of
-from predictdyn.loaders._runlog import RunLog
+from predictdyn.loaders.engine.rows import number_of
+from predictdyn.loaders.engine.runlog import RunLog
+from predictdyn.loaders.files.csv_rows import csv_names
+from predictdyn.loaders.files.json_rows import FileRows
 
 ABSENT = "NA"  # Keras writes it where a row lacks what others have
 NO_NUMBER = "value(s) that are no numbers dropped"

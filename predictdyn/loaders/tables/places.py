@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from predictdyn.loaders._facts import log_metric, looks_like_outcome, plain_name
-from predictdyn.loaders._logs import run_names
-from predictdyn.loaders._tables import stem
+from predictdyn.loaders.engine.facts import log_metric, looks_like_outcome, plain_name
+from predictdyn.loaders.files.logs import run_names
+from predictdyn.loaders.files.tables import stem
 
 PHASES = (
     "train", "training", "val", "valid", "validation", "eval", "evaluation", "test", "testing", "dev", "holdout",
@@ -42,8 +42,6 @@ def parts_of(root: Path, single: Mapping[Path, str | None], files: str | None = 
     such files are; ValueError where they could be either. Tables whose file or folder is called like a phase (train,
     val) are parts of one run if there are several in one place; any other table is a run.
     """
-    if files is not None and files not in FILES:
-        raise ValueError(f"files must be one of {', '.join(FILES)}, found {files!r}")
     named = dict(zip(single, run_names(root, list(single)), strict=True))
     parts = {file: Part(named[file]) for file in single}
     if files == RUNS:

@@ -12,18 +12,18 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from predictdyn.loaders._facts import is_clock, plain_name
-from predictdyn.loaders._lengths import EPOCHS as EPOCH_KEYS
-from predictdyn.loaders._lengths import STEPS as STEP_KEYS
-from predictdyn.loaders._lengths import epochs_planned
-from predictdyn.loaders._runlog import Item, Places, RunLog
-from predictdyn.loaders._said import some
-from predictdyn.loaders._settings_beside import table_settings
-from predictdyn.loaders._table_clock import EPOCHS as EPOCH_CLOCKS
-from predictdyn.loaders._table_clock import STEP_NAMES, clock_of, named
-from predictdyn.loaders._table_places import PHASES, Part, parts_of
-from predictdyn.loaders._tables import Numbers, Table, numbers, text, typed
-from predictdyn.loaders._words import listed
+from predictdyn.loaders.engine.facts import is_clock, plain_name
+from predictdyn.loaders.engine.lengths import EPOCHS as EPOCH_KEYS
+from predictdyn.loaders.engine.lengths import STEPS as STEP_KEYS
+from predictdyn.loaders.engine.lengths import epochs_planned
+from predictdyn.loaders.engine.notes import some
+from predictdyn.loaders.engine.runlog import Item, Places, RunLog
+from predictdyn.loaders.engine.words import listed
+from predictdyn.loaders.files.settings_beside import table_settings
+from predictdyn.loaders.files.tables import Numbers, Table, numbers, text, typed
+from predictdyn.loaders.tables.clock import EPOCHS as EPOCH_CLOCKS
+from predictdyn.loaders.tables.clock import STEP_NAMES, clock_of, named
+from predictdyn.loaders.tables.places import PHASES, Part, parts_of
 
 RUN_NAMES = ("run", "run_name", "name", "model", "model_name", "run_id", "experiment")
 TELLING = re.compile(r"(?:^|_)(?:seeds?|trials?|trial_id|folds?|replicas?|repeats?|repetition)(?:_|$)")
@@ -43,15 +43,14 @@ class Choices(NamedTuple):
     family: str | None = None
     covariates: str | Sequence[str] | None = None
     last_step: str | float | None = None
-    merge: object = None
+    merge: str = "auto"
     # Whether a fault in a cell, or values that contradict each other, are errors unless merge says otherwise.
     strict: bool = True
 
     @property
     def refusing(self) -> bool:
         """Whether faults are errors."""
-        said = str(self.merge).lower()
-        return self.strict if self.merge is None else said in ("no", "false", "0")
+        return self.strict if self.merge == "auto" else self.merge == "no"
 
 
 class Columns(NamedTuple):

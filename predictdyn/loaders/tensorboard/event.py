@@ -11,7 +11,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from predictdyn.loaders._protobuf import BYTES, FIXED32, FIXED64, VARINT, MessageField, fields, integer, text, varint
+from predictdyn.loaders.files.protobuf import (
+    BYTES,
+    FIXED32,
+    FIXED64,
+    VARINT,
+    MessageField,
+    fields,
+    integer,
+    text,
+    varint,
+)
 
 WALL_TIME, STEP, SUMMARY, SESSION_LOG = 1, 2, 5, 7  # of an event
 STATUS, START = 1, 1  # of a session log

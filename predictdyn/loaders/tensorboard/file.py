@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from predictdyn.loaders import _tfrecord
-from predictdyn.loaders._tensorboard_event import Event, event
+from predictdyn.loaders.tensorboard import tfrecord
+from predictdyn.loaders.tensorboard.event import Event, event
 
 BLOCK = 1 << 17  # records at a time: bounds the memory beside the file itself
 MANY = 16  # records that are worth a table
@@ -58,7 +58,7 @@ class Alike(NamedTuple):
 def read_events(raw: bytes) -> EventFile:
     """All events in the bytes of a file; nothing in them raises."""
     data = np.frombuffer(raw, np.uint8)
-    found = _tfrecord.records(raw)
+    found = tfrecord.records(raw)
     dropped = Counter({CUT: int(found.cut), LOST: found.lost})
     columns: list[ScalarColumns] = []
     single: list[np.ndarray] = []
@@ -69,8 +69,8 @@ def read_events(raw: bytes) -> EventFile:
             if width < 0 or len(group) < MANY or length > LONGEST:
                 single.append(group)
                 continue
-            rows = _tfrecord.rows(data, start, length)
-            whole = _tfrecord.intact(data, start, rows)
+            rows = tfrecord.rows(data, start, length)
+            whole = tfrecord.intact(data, start, rows)
             dropped[DAMAGED] += int((~whole).sum())
             group, start, rows = group[whole], start[whole], rows[whole]
             while len(group) >= MANY:
@@ -109,7 +109,7 @@ def _columns(scalars: Sequence[tuple[int, str, int, float, float]]) -> ScalarCol
     )
 
 
-def _began(raw: bytes, found: _tfrecord.Records) -> float:
+def _began(raw: bytes, found: tfrecord.Records) -> float:
     if not len(found.start):
         return np.nan
     try:
@@ -118,7 +118,7 @@ def _began(raw: bytes, found: _tfrecord.Records) -> float:
         return np.nan
 
 
-def _alike(data: np.ndarray, found: _tfrecord.Records, block: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
+def _alike(data: np.ndarray, found: tfrecord.Records, block: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
     """Groups of records of one length whose steps take equally many bytes (-1: not known where they lie)."""
     start, length = found.start[block], found.length[block]
     head = data[np.minimum(start[:, None] + np.arange(STEP_AT + 10), len(data) - 1)]
@@ -186,7 +186,7 @@ def _as(rows: np.ndarray, place: int, dtype: str) -> np.ndarray:
 
 
 def _one_by_one(
-    raw: bytes, data: np.ndarray, found: _tfrecord.Records, single: np.ndarray, dropped: Counter[str]
+    raw: bytes, data: np.ndarray, found: tfrecord.Records, single: np.ndarray, dropped: Counter[str]
 ) -> list[tuple[int, Event]]:
     """The events of some records, with their numbers; what cannot be read is counted.
 
@@ -200,7 +200,7 @@ def _one_by_one(
         except ValueError:
             one = None
         if one is None or one.scalars or one.config or one.start:
-            whole = _tfrecord.intact(data, start, _tfrecord.rows(data, start, length))[0]
+            whole = tfrecord.intact(data, start, tfrecord.rows(data, start, length))[0]
             if one is None or not whole:
                 dropped[NO_EVENT if whole else DAMAGED] += 1
                 continue

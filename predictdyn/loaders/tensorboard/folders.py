@@ -18,11 +18,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from predictdyn.loaders import _tfrecord
-from predictdyn.loaders._folders import beginning, is_file
-from predictdyn.loaders._names import family_of
-from predictdyn.loaders._tensorboard_event import Event, event
-from predictdyn.loaders._tensorboard_file import read_events
+from predictdyn.loaders.engine.names import family_of
+from predictdyn.loaders.files.folders import beginning, is_file
+from predictdyn.loaders.tensorboard import tfrecord
+from predictdyn.loaders.tensorboard.event import Event, event
+from predictdyn.loaders.tensorboard.file import read_events
 
 SUB_TAG, PHASE, SESSION = "sub-tag", "phase", "session"
 TRAINING = ("train", "training", "tr")
@@ -161,12 +161,12 @@ def _events(file: Path) -> Iterator[Event]:
     try:
         with file.open("rb") as opened:
             for _ in range(RECORDS):
-                header = opened.read(_tfrecord.HEADER.size)
-                length = _tfrecord.HEADER.unpack(header)[0] if len(header) == _tfrecord.HEADER.size else 0
+                header = opened.read(tfrecord.HEADER.size)
+                length = tfrecord.HEADER.unpack(header)[0] if len(header) == tfrecord.HEADER.size else 0
                 if not 0 < length < LONGEST or found == FEW:
                     return
                 raw = opened.read(length) if length <= ASKED else b""
-                opened.seek(length - len(raw) + _tfrecord.FOOTER.size, os.SEEK_CUR)
+                opened.seek(length - len(raw) + tfrecord.FOOTER.size, os.SEEK_CUR)
                 with suppress(ValueError):
                     one = event(raw, 0, len(raw))
                     if one.scalars:

@@ -1,4 +1,4 @@
-"""TensorBoard event files: a folder that holds some is a run, or part of the run above it (`_tensorboard_folders`)."""
+"""TensorBoard event files: a folder that holds some is a run, or part of the run above it (`folders`)."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from typing import NamedTuple
 import numpy as np
 
 from predictdyn.curves import Curves
-from predictdyn.loaders._folders import files_named
-from predictdyn.loaders._gather import gathered
-from predictdyn.loaders._runlog import Item, RunLog
-from predictdyn.loaders._settings_beside import UNREAD, tool_settings
-from predictdyn.loaders._tables import read_bytes
-from predictdyn.loaders._tensorboard_file import read_events
-from predictdyn.loaders._tensorboard_folders import (
+from predictdyn.loaders.engine.gather import gathered
+from predictdyn.loaders.engine.options import Option
+from predictdyn.loaders.engine.runlog import Item, RunLog
+from predictdyn.loaders.engine.source import Source
+from predictdyn.loaders.files.contents import read_bytes
+from predictdyn.loaders.files.folders import files_named
+from predictdyn.loaders.files.settings_beside import UNREAD, tool_settings
+from predictdyn.loaders.tensorboard.file import read_events
+from predictdyn.loaders.tensorboard.folders import (
     SESSION,
     EventFolder,
     alone,
@@ -29,6 +31,9 @@ from predictdyn.loaders._tensorboard_folders import (
 
 MARK = "tfevents"  # what TensorBoard knows its files by
 PARTS, RUNS = "parts", "runs"
+FOLDERS = Option(
+    "folders", "`parts` (the rule), or `runs`: every folder with event files is a run", PARTS, (PARTS, RUNS)
+)
 MERGED = (
     f"folder(s) of phases, sub-tags or settings read as part of their run (no loss; folders={RUNS} makes each a run)"
 )
@@ -37,18 +42,16 @@ FINAL = "final value(s) of add_hparams left out, without a step, of metrics that
 
 
 def load(path: Path | str, **options: object) -> Curves:
-    """All runs whose event files lie below a path; options and rules are those of `_gather.gathered`."""
-    return gathered(path, scan, read, options)
+    """All runs whose event files lie below a path; options and rules are those of `gather.gathered`."""
+    return gathered(path, SOURCE, options)
 
 
 def scan(path: Path, *, folders: str = PARTS) -> list[Item]:
     """Runs, named by their folders below ``path``; ``path`` itself by the name of the folder.
 
-    By itself folders of phases, of sub-tags and of settings are parts of the run above them (`_tensorboard_folders`).
+    By itself folders of phases, of sub-tags and of settings are parts of the run above them (`folders`).
     With ``folders="runs"`` every folder that holds event files is a run.
     """
-    if folders not in (PARTS, RUNS):
-        raise ValueError(f"folders must be {PARTS} or {RUNS}, found {folders!r}")
     if not path.exists():
         raise ValueError(f"{path}: no such file or folder")
     root = path if path.is_dir() else path.parent
@@ -67,7 +70,7 @@ def scan(path: Path, *, folders: str = PARTS) -> list[Item]:
     ]
 
 
-def looks(path: Path) -> str | None:
+def sniff(path: Path) -> str | None:
     """What a path holds, in words; None if no file there is called an event file."""
     try:
         items = scan(path)
@@ -164,3 +167,14 @@ def _columns(part: EventFolder) -> _Columns:
     dropped = sum((Counter(file.dropped) for file in files), Counter({UNREAD: beside.passed}))
     session = any(role.kind == SESSION for role in part.roles)
     return _Columns(metric, step, value, wall, begins.cumsum()[:-1], config, dropped, session)
+
+
+SOURCE = Source(
+    "tensorboard",
+    "event files: scalars, and tensors that are scalars",
+    sniff,
+    load,
+    scan,
+    read,
+    scan_options=(FOLDERS,),
+)

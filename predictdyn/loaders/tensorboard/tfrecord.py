@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from predictdyn.loaders._crc32c import masked
+from predictdyn.loaders.tensorboard.crc32c import masked
 
 HEADER = struct.Struct("<QI")
 FOOTER = struct.Struct("<I")

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from predictdyn.loaders._text_log_names import EVALUATIONS, in_phase
-from predictdyn.loaders._text_log_rows import FormRows, TextRows, only
+from predictdyn.loaders.text_log.names import EVALUATIONS, in_phase
+from predictdyn.loaders.text_log.rows import FormRows, TextRows, only
 
 STEP, LAST, EPOCH, EPOCHS = range(4)  # columns of `FormRows.numbers`
 STROKES = "line(s) of progress bars within an epoch left out (running values; the end of each epoch is kept)"

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from predictdyn.loaders._text_log_bars import (
+from predictdyn.loaders.text_log.bars import (
     EPOCH,
     EPOCHS,
     LAST,
@@ -24,10 +24,10 @@ from predictdyn.loaders._text_log_bars import (
     spans,
     under_epochs,
 )
-from predictdyn.loaders._text_log_forms import whole_run
-from predictdyn.loaders._text_log_names import EVALUATIONS
-from predictdyn.loaders._text_log_results import INNER, Ruler, ends_of_counters, ends_of_loops, placed
-from predictdyn.loaders._text_log_rows import FormRows, TextRows, only
+from predictdyn.loaders.text_log.forms import whole_run
+from predictdyn.loaders.text_log.names import EVALUATIONS
+from predictdyn.loaders.text_log.results import INNER, Ruler, ends_of_counters, ends_of_loops, placed
+from predictdyn.loaders.text_log.rows import FormRows, TextRows, only
 
 # Reasons for which lines are left out.
 BEFORE = "line(s) with a step dropped before the first one whose form recurs"
@@ -72,17 +72,17 @@ def clocked(found: TextRows) -> Clocked:
     * Named steps are steps, and so is a nameless number in front of metrics that never goes back but to its first. If
       steps begin again with each epoch, and for batches and nameless i/N on a line with an epoch, the step is
       (epoch - first) N + i, with ``first`` 0 if an epoch is called 0, else 1; N is the largest i where it is not said.
-      The epoch may stand on a line of its own: see `_text_log_bars.under_epochs`.
+      The epoch may stand on a line of its own: see `bars.under_epochs`.
     * Of nameless i/N without an epoch those count whose N runs through most of the log, and those whose lines lie
       wholly before or after: others are bars of something else.
     * Of a bar that begins its line (Keras), below a line with an epoch, the end counts, at that epoch.
     * A counter behind a word such as validation which goes back behind the run, or beside one of the whole run
-      (``global_step``), is one inside an evaluation: see `_text_log_results.ends_of_loops`.
+      (``global_step``), is one inside an evaluation: see `results.ends_of_loops`.
     * A line that has only an epoch has the step of the last line before it; in a log without steps the epoch is the
       step. Where lines with steps have the same name, it is called ``<name>_epoch``.
     * A best value with its round in brackets (CatBoost) says a round again, and is left out.
     * Indented lines of one name and number right below a line with a step have its step. Of other lines without a
-      counter results of evaluations count: see `_text_log_results.placed`.
+      counter results of evaluations count: see `results.placed`.
     * The planned length is the N of the last line (times the number of epochs, where steps are counted within them).
     """
     dropped: Counter[str] = Counter({STROKES: found.over, UNLIKE: found.unread})

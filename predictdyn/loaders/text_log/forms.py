@@ -1,6 +1,6 @@
 r"""The form of a line of a text log: which of its numbers is the step, and what the others are called.
 
-All lines with the same skeleton (the line without its numbers, `_text_log_names.split`) have the same form, so that a
+All lines with the same skeleton (the line without its numbers, `names.split`) have the same form, so that a
 log of a million lines has a handful of forms to find out about.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from predictdyn.loaders._text_log_names import (
+from predictdyn.loaders.text_log.names import (
     APART,
     EVALUATIONS,
     PHASES,

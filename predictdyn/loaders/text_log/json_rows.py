@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from predictdyn.loaders._json_rows import flat, json_number
-from predictdyn.loaders._text_log_forms import BATCHES, EPOCHS, STEPS, WHOLE_RUN, Field, LineForm, like
-from predictdyn.loaders._text_log_names import EVALUATIONS, in_phase, phase_of
+from predictdyn.loaders.files.json_rows import flat, json_number
+from predictdyn.loaders.text_log.forms import BATCHES, EPOCHS, STEPS, WHOLE_RUN, Field, LineForm, like
+from predictdyn.loaders.text_log.names import EVALUATIONS, in_phase, phase_of
 
 _NUMBER = re.compile(r"[-+]?(?:(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?|(?i:nan|inf(?:inity)?))", re.ASCII)
 _MODES = ("mode", "phase", "split", "stage")  # keys whose word is the phase of a row: {"mode": "val", ...}
@@ -32,7 +32,7 @@ def is_json_lines(text: str) -> bool:
 def json_rows(lines: list[str]) -> Iterator[tuple[LineForm, list[int], np.ndarray]]:
     """The lines (n,) that end in a JSON object, by form, with their numbers (n, 4 + fields); they are blanked.
 
-    The step is ``num_updates`` or ``global_step``, else ``step``, else what `_text_log_forms.STEPS` names; text that is
+    The step is ``num_updates`` or ``global_step``, else ``step``, else what `forms.STEPS` names; text that is
     a number is one (fairseq writes all numbers so). The phase is that of the words in front, or of ``mode``.
 
     >>> lines = ['| valid | {"loss": "5.2", "num_updates": "100"}']

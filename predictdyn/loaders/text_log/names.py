@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 
 from predictdyn.curves import OUTCOMES
-from predictdyn.loaders._facts import log_metric, plain_name
-from predictdyn.loaders._log_metrics import LOG
+from predictdyn.loaders.engine.facts import log_metric, plain_name
+from predictdyn.loaders.engine.log_metrics import LOG
 
 SLOT = "\0"
 # A number begins after a sign of no word (top1, top-1, acc@1, mAP50-95 and layer.3 hold none) and may have a unit glued

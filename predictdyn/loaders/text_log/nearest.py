@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from predictdyn.loaders._text_log_forms import like
-from predictdyn.loaders._text_log_names import SLOT, after_unit, is_outcome, name_before, split
+from predictdyn.loaders.text_log.forms import like
+from predictdyn.loaders.text_log.names import SLOT, after_unit, is_outcome, name_before, split
 
 FEWEST = 3  # lines that a form needs
 _CONTEXT = 12  # characters before a number that tell it apart

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from predictdyn.loaders._runlog import RunLog
-from predictdyn.loaders._text_log_names import says_phase
+from predictdyn.loaders.engine.runlog import RunLog
+from predictdyn.loaders.text_log.names import says_phase
 
 EPOCH = "epoch"
 PLACED = "value(s) by epoch placed at the last step of that epoch in training (no value is lost)"

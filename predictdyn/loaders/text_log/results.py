@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from predictdyn.loaders._facts import is_clock
-from predictdyn.loaders._text_log_forms import Field
-from predictdyn.loaders._text_log_names import EVALUATIONS, is_outcome, says_phase
-from predictdyn.loaders._text_log_rows import FormRows, only
+from predictdyn.loaders.engine.facts import is_clock
+from predictdyn.loaders.text_log.forms import Field
+from predictdyn.loaders.text_log.names import EVALUATIONS, is_outcome, says_phase
+from predictdyn.loaders.text_log.rows import FormRows, only
 
 MOST_SAID = 3  # skeletons of lines that are named, the rest is counted together
 # Reasons for which lines are left out.
@@ -121,7 +121,7 @@ def placed(
 ) -> list[Placed]:
     """Lines without a counter take the step of the last line above that counts, and the phase that was said last.
 
-    They are read if a name on them is one of a result (`_text_log_names.is_outcome`) or says a phase, and they come
+    They are read if a name on them is one of a result (`names.is_outcome`) or says a phase, and they come
     again with other numbers, or their phase is known. The phase is that of the line itself, else the last one that was
     said between it and the line above that counts, or by that line, if it says nothing else. Without any the names stay
     as they are, unless lines that count have the same. ``loops`` are ends of evaluations: a line below them goes first.

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from predictdyn.loaders._text_log_forms import LineForm, form_of
-from predictdyn.loaders._text_log_json import json_rows
-from predictdyn.loaders._text_log_names import SLOT, is_outcome, phase_of, says_phase, split
-from predictdyn.loaders._text_log_tables import may_hold_tables, without_tables
+from predictdyn.loaders.text_log.forms import LineForm, form_of
+from predictdyn.loaders.text_log.json_rows import json_rows
+from predictdyn.loaders.text_log.names import SLOT, is_outcome, phase_of, says_phase, split
+from predictdyn.loaders.text_log.tables import may_hold_tables, without_tables
 
 CHUNK = 1 << 22  # characters that are split at a time: what is held beside the text stays small
 MOST_EXACT = 8  # lines that differ in digits of words (acc1, acc5) only; more than these are file names and the like

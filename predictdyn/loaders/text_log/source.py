@@ -12,18 +12,20 @@ from pathlib import Path
 import numpy as np
 
 from predictdyn.curves import Curves
-from predictdyn.loaders._gather import gathered
-from predictdyn.loaders._json_rows import CUT
-from predictdyn.loaders._logs import log_files
-from predictdyn.loaders._runlog import Item, RunLog
-from predictdyn.loaders._table_places import RUNS, phases_of
-from predictdyn.loaders._tables import open_binary, read_bytes
-from predictdyn.loaders._text_log_bars import EPOCH
-from predictdyn.loaders._text_log_clock import Clocked, clocked
-from predictdyn.loaders._text_log_json import is_json_lines
-from predictdyn.loaders._text_log_nearest import nearest
-from predictdyn.loaders._text_log_phases import Phase, joined
-from predictdyn.loaders._text_log_rows import TextRows, number, plain, rows_of
+from predictdyn.loaders.engine.gather import gathered
+from predictdyn.loaders.engine.options import Option
+from predictdyn.loaders.engine.runlog import Item, RunLog
+from predictdyn.loaders.engine.source import Source
+from predictdyn.loaders.files.contents import open_binary, read_bytes
+from predictdyn.loaders.files.json_rows import CUT
+from predictdyn.loaders.files.logs import log_files
+from predictdyn.loaders.tables.places import RUNS, phases_of
+from predictdyn.loaders.text_log.bars import EPOCH
+from predictdyn.loaders.text_log.clock import Clocked, clocked
+from predictdyn.loaders.text_log.json_rows import is_json_lines
+from predictdyn.loaders.text_log.nearest import nearest
+from predictdyn.loaders.text_log.phases import Phase, joined
+from predictdyn.loaders.text_log.rows import TextRows, number, plain, rows_of
 
 ENDINGS = tuple(
     f"{end}{zipped}" for end in (".txt", ".log", ".out", ".err", ".stdout", ".stderr") for zipped in ("", ".gz")
@@ -31,6 +33,8 @@ ENDINGS = tuple(
 GLANCED = 5  # files of a folder that are looked at to tell what they are
 GLANCE = 1 << 19  # bytes of a file that are looked at to tell what it is
 NOTHING = "file(s) without lines that count steps and have numbers"
+FILES = Option("files", "`runs`: every file is a run, though names say phases", allowed=(RUNS,))
+PATTERN = Option("pattern", "a regular expression with named groups, of which `step` (or `epoch`) is the clock")
 UNMATCHED = "number(s) found by the pattern that are no numbers"
 
 
@@ -44,7 +48,7 @@ def load(path: Path | str, **options: object) -> Curves:
     nameless i/N in brackets, behind a progress bar or at its beginning, a batch, an epoch, or a nameless number before
     metrics (``[10]  train-rmse:0.5``). The log begins with the first line whose form recurs with another step: source
     code in front of it has no clock that goes on. How steps, batches and epochs become one clock is said in
-    `_text_log_clock.clocked`. ``step 100/1000`` states the planned length.
+    `clock.clocked`. ``step 100/1000`` states the planned length.
 
     **Metrics.** A number belongs to the name before it: up to four words and ``:`` or ``=``, or one word and a blank.
     The last word such as train or validation before it on the line goes in front (``val/loss``) unless the name says
@@ -54,14 +58,14 @@ def load(path: Path | str, **options: object) -> Curves:
 
     **Other forms.** Indented lines of one name and number below a line with a step belong to it (OLMo, Composer). Lines
     of results without a counter take the step of the line above and the phase that was said last
-    (`_text_log_results.placed`). FormRows below a line of names, and boxes, are read as tables
-    (`_text_log_tables.without_tables`), and so are JSON objects at the end of a line (`_text_log_json.json_rows`).
+    (`results.placed`). FormRows below a line of names, and boxes, are read as tables
+    (`tables.without_tables`), and so are JSON objects at the end of a line (`json_rows.json_rows`).
 
     **What is left out** is counted: a last line that is cut short, lines of a second progress bar, running values of
     an evaluation, lines with a step but a word for a number, and names with changing numbers that have no clock.
 
     ``pattern``, a regular expression with named groups, overrides all of this: ``step`` (or ``epoch``), optionally
-    ``last_step``, and metrics by their names. Further options are those of `_gather.gathered`.
+    ``last_step``, and metrics by their names. Further options are those of `gather.gathered`.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -70,7 +74,7 @@ def load(path: Path | str, **options: object) -> Curves:
     >>> curves.points[["metric", "step", "value"]].values.tolist(), curves.runs["last_step"].tolist()
     ([['loss', 1, 3.5], ['loss', 2, 3.25]], [9])
     """
-    return gathered(path, scan, read, options)
+    return gathered(path, SOURCE, options)
 
 
 def scan(path: Path, *, files: str | None = None) -> list[Item]:
@@ -78,8 +82,6 @@ def scan(path: Path, *, files: str | None = None) -> list[Item]:
 
     The key of a run of several files has the phase of each, between commas. ``files="runs"``: every file is a run.
     """
-    if files not in (None, RUNS):
-        raise ValueError(f"files must be {RUNS}, found {files!r}")
     found = log_files(path, ENDINGS)
     names = dict(zip(found, map(_name, found), strict=True))
     if len(set(names.values())) < len(names):
@@ -105,7 +107,7 @@ def _name(file: Path) -> str:
     return re.sub(r"\.gz$", "", file.name).rpartition(".")[0] or file.name
 
 
-def looks(path: Path) -> str | None:
+def sniff(path: Path) -> str | None:
     """What text logs are here, in words, or None."""
     items = _items(path)
     for item, text in _beginnings(items):
@@ -232,3 +234,15 @@ def _log(
     names = np.array(metric, dtype=object)
     wall, segment = np.full(len(names), np.nan), np.zeros(len(names), dtype=int)
     return RunLog(run, names, step, value, wall, segment, planned=planned, dropped=dropped)
+
+
+SOURCE = Source(
+    "text_log",
+    "printed lines, progress bars, tables, and results of evaluations",
+    sniff,
+    load,
+    scan,
+    read,
+    scan_options=(FILES,),
+    read_options=(PATTERN,),
+)

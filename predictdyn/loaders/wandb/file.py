@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from math import isnan
 from typing import NamedTuple
 
-from predictdyn.loaders._leveldb_log import log_of
-from predictdyn.loaders._protobuf import BYTES, FIXED64, VARINT, MessageField, fields, integer, text, varint
-from predictdyn.loaders._wandb_values import OWN, STEP, TYPE, WALL, Row, leaves, row_of
+from predictdyn.loaders.files.protobuf import BYTES, FIXED64, VARINT, MessageField, fields, integer, text, varint
+from predictdyn.loaders.wandb.leveldb_log import log_of
+from predictdyn.loaders.wandb.values import OWN, STEP, TYPE, WALL, Row, leaves, row_of
 
 HISTORY, STATS, CONFIG, RUN, EXIT = 2, 7, 5, 17, 18  # of a record
 ITEM, HISTORY_STEP = 1, 2  # of a history; a configuration has its items in 1 (update) and 2 (remove)

@@ -7,8 +7,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from predictdyn.loaders._runlog import Item, RunLog
-from predictdyn.loaders._wandb_values import OWN, leaves, logged, row_of, run_log_of
+from predictdyn.loaders.engine.runlog import Item, RunLog
+from predictdyn.loaders.wandb.values import OWN, leaves, logged, row_of, run_log_of
 
 # States of a run that has not come to its end; they are words of W&B.
 UNFINISHED = ("pending", "running", "crashed", "failed", "killed", "preempting", "preempted")

@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from predictdyn.curves import Curves
-from predictdyn.loaders import _wandb_server
-from predictdyn.loaders._folders import beginning, files_named, is_file
-from predictdyn.loaders._gather import gathered
-from predictdyn.loaders._runlog import Item, RunLog
-from predictdyn.loaders._tables import read_bytes
-from predictdyn.loaders._wandb_file import Run, read_file, run_in
-from predictdyn.loaders._wandb_values import run_log_of
+from predictdyn.loaders.engine.gather import gathered
+from predictdyn.loaders.engine.runlog import Item, RunLog
+from predictdyn.loaders.engine.source import Source
+from predictdyn.loaders.files.contents import read_bytes
+from predictdyn.loaders.files.folders import beginning, files_named, is_file
+from predictdyn.loaders.wandb import server
+from predictdyn.loaders.wandb.file import Run, read_file, run_in
+from predictdyn.loaders.wandb.values import run_log_of
 
 ENDING = ".wandb"
 NO_EXIT = "crashed or running"
@@ -25,14 +26,14 @@ BEGINNING = 1 << 18  # bytes of a file that are read to know the run
 
 
 def load(path: Path | str, **options: object) -> Curves:
-    """All runs at a path, or of a project on a server; options and rules are those of `_gather.gathered`."""
-    return gathered(path, scan, read, options)
+    """All runs at a path, or of a project on a server; options and rules are those of `gather.gathered`."""
+    return gathered(path, SOURCE, options)
 
 
 def scan(path: Path) -> list[Item]:
     """The runs at a path, by name; by name and id where two have one name. Files of one id are one run, resumed."""
-    if _wandb_server.parts(path):
-        return _wandb_server.scan(path)
+    if server.parts(path):
+        return server.scan(path)
     if not path.exists():
         raise ValueError(f"{path}: no such file or folder")
     runs: dict[tuple[str, str], list[tuple[Run, Path]]] = {}
@@ -56,10 +57,10 @@ def _files(path: Path) -> list[Path]:
     return [file for file in dict.fromkeys(file.resolve() for file in files) if is_file(file)]
 
 
-def looks(path: Path) -> str | None:
+def sniff(path: Path) -> str | None:
     """What a path holds, in words; None if no file there is one of W&B."""
-    if _wandb_server.parts(path):
-        return f"runs of a W&B server: {'/'.join(_wandb_server.parts(path))}"
+    if server.parts(path):
+        return f"runs of a W&B server: {'/'.join(server.parts(path))}"
     if path.is_file() and path.suffix != ENDING:
         return None
     files = _files(path)
@@ -73,7 +74,7 @@ def read(item: Item) -> RunLog:
     goes on, one whose last file has no record of its exit.
     """
     if not item.files:
-        return _wandb_server.read(item)
+        return server.read(item)
     files = []
     for path in item.files:
         try:
@@ -87,3 +88,13 @@ def read(item: Item) -> RunLog:
     events = [(step, f"ended with exit code {file.code}") for file, step in ends if file.code]
     code = files[-1].code
     return log._replace(events=events, stopped=NO_EXIT if code is None else f"exit code {code}" if code else "")
+
+
+SOURCE = Source(
+    "wandb",
+    "`run-*.wandb` files, or runs of a server",
+    sniff,
+    load,
+    scan,
+    read,
+)

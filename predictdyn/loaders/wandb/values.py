@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from predictdyn.loaders._runlog import RunLog
+from predictdyn.loaders.engine.runlog import RunLog
 
 STEP, WALL, OWN, TYPE = "_step", "_timestamp", "_wandb", "_type"
 # How W&B writes numbers that JSON does not have.
