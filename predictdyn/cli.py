@@ -66,7 +66,7 @@ def load(
     before = out if update and out.exists() else None
     with folder_again(out) if before else new_folder(out) as folder:
         done = write(path, name, folder, options, before)
-    notes([*found, *done.lines])
+    notes([*found, *done.notes])
     say(f"{summary(done.curves, done.points)} -> {out}")
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from predictdyn.curves import Curves
 from predictdyn.loaders.catalogue import source as source_of
 from predictdyn.loaders.detection import detect
+
+if TYPE_CHECKING:
+    from predictdyn.curves import Curves
 
 
 def load(path: Path | str, source: str | None = None, **options: object) -> Curves:

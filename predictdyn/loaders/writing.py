@@ -26,7 +26,7 @@ class Written(NamedTuple):
 
     curves: Curves
     points: int
-    lines: Sequence[str]
+    notes: Sequence[str]
 
 
 def write(path: Path, source: str, folder: Path, options: Mapping[str, object], before: Path | None = None) -> Written:
@@ -80,7 +80,7 @@ def _run_by_run(
     same = sum(bool(entry["marks"]) and entry["marks"] == _marks(old, run) for run, entry in new.runs.items())
     lines = [f"{same} of {len(heads)} run(s) unchanged since the last time, not read again"] if before else []
     said = [str(warning.message) for warning in (*caught, *hidden)]
-    return Written(curves, sum(head.size for head in heads), [*lines, *said, *tables.lines])
+    return Written(curves, sum(head.size for head in heads), [*lines, *said, *tables.notes])
 
 
 def _marks(state: State, run: str) -> object:

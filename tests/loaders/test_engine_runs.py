@@ -129,7 +129,7 @@ def test_runs_of_one_log_are_updated_together(tmp_path: Path) -> None:
         folder.mkdir()
     write(log, "text_log", first, {})
     again = write(log, "text_log", second, {}, before=first)
-    assert again.lines[0] == "2 of 2 run(s) unchanged since the last time, not read again"
+    assert again.notes[0] == "2 of 2 run(s) unchanged since the last time, not read again"
     assert (
         counts(tidy.load(second))
         == counts(tidy.load(first))

@@ -34,7 +34,7 @@ def at(tidy: Tidy, metric: str) -> list[tuple[float, float]]:
 
 
 def said(tidy: Tidy, word: str) -> int:
-    return sum(sum(counts.values()) for reason, counts in tidy.said.items() if word in reason)
+    return sum(sum(counts.values()) for reason, counts in tidy.notes.items() if word in reason)
 
 
 def scan_of(logs: Sequence[RunLog], path: Path) -> list[Item]:
@@ -98,7 +98,7 @@ def test_every_logged_value_is_kept_or_counted() -> None:
 def test_a_value_that_is_logged_again_as_it_was_is_not_worth_a_word() -> None:
     tidy = tidy_run(log_of([*train([1, 2, 2, 3]), ("epoch", 3, 0.1), ("epoch", 3, 0.2)]), Rules())
     assert at(tidy, "loss") == [(1, 1), (2, 1), (3, 1)]
-    assert tidy.said == {}
+    assert tidy.notes == {}
 
 
 def test_a_metric_written_late_is_no_restart_of_the_others() -> None:
@@ -111,7 +111,7 @@ def test_a_metric_written_late_is_no_restart_of_the_others() -> None:
 def test_a_new_segment_that_logs_something_else_purges_nothing() -> None:
     rows = [("hp", 0, -1.0), *train([1, 2, 3]), ("hp", 0, -1.0), ("test", 3, 0.5)]
     tidy = tidy_run(log_of(rows, [0, 0, 0, 0, 1, 1]), Rules())
-    assert (len(at(tidy, "loss")), len(at(tidy, "test")), tidy.said) == (3, 1, {})
+    assert (len(at(tidy, "loss")), len(at(tidy, "test")), tidy.notes) == (3, 1, {})
 
 
 def test_nan_and_infinity_are_events_at_the_start_of_each_stretch() -> None:

@@ -171,10 +171,10 @@ def test_one_object_a_file_is_read_again_when_there_is_one_more(tmp_path: Path) 
         dump(tmp_path / "log" / f"metrics_epoch_{i}.json", epoch(i))
     write(tmp_path / "log", "json_lines", folders[0], {})
     same = write(tmp_path / "log", "json_lines", folders[1], {}, before=folders[0])
-    assert same.lines[0].startswith("1 of 1 run(s) unchanged")
+    assert same.notes[0].startswith("1 of 1 run(s) unchanged")
     dump(tmp_path / "log" / "metrics_epoch_3.json", epoch(3))
     more = write(tmp_path / "log", "json_lines", folders[2], {}, before=folders[1])
-    assert more.lines[0].startswith("0 of 1 run(s) unchanged") and more.curves.runs["last_step"].tolist() == [3]
+    assert more.notes[0].startswith("0 of 1 run(s) unchanged") and more.curves.runs["last_step"].tolist() == [3]
 
 
 def test_a_file_that_is_being_written_is_counted(tmp_path: Path) -> None:

@@ -208,6 +208,9 @@ def test_the_page_on_logs_lists_all_options_as_they_are_declared() -> None:
 
 
 def test_importing_the_registry_is_light() -> None:
+    light = "import sys, predictdyn.loaders as l; l.sources(); print({'numpy', 'pandas'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", light], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
     heavy = "{'jax', 'sklearn', 'scipy', 'pyarrow.parquet', 'matplotlib', 'joblib'}"
     code = "import sys, predictdyn.loaders as l; l.sources(); l.source('lm_eval').options"
     code += f"; print({heavy} & set(sys.modules))"

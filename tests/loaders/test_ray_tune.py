@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from predictdyn.loaders import detect, ray_tune
 from predictdyn.loaders.engine.runlog import RunLog
-from predictdyn.loaders.files.json_rows import CUT, WRONG_LINES
+from predictdyn.loaders.files.json_rows import CUT, WRONG_LINES, flat
 from predictdyn.loaders.ray_tune.source import NO_STEP, NOT_ONE
 
 CONFIG = {"lr": 0.001, "model": {"depth": 2}, "name": "adam"}
@@ -51,7 +51,7 @@ def trial(folder: Path, reports: list[dict[str, object]], params: bool = True) -
 def progress(folder: Path, reports: list[dict[str, object]]) -> Path:
     """The same reports as Ray's CSV logger writes them."""
     folder.mkdir(parents=True, exist_ok=True)
-    rows = [dict(ray_tune.flat(each)) for each in reports]
+    rows = [dict(flat(each)) for each in reports]
     with (folder / "progress.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, rows[0], extrasaction="ignore")
         writer.writeheader()

@@ -21,6 +21,7 @@ from predictdyn.loaders import tensorboard
 from predictdyn.loaders.engine.runlog import RunLog
 from predictdyn.loaders.tensorboard import event as tensorboard_event
 from predictdyn.loaders.tensorboard import file as tensorboard_file
+from predictdyn.loaders.tensorboard.source import MERGED
 
 NAME = "events.out.tfevents.1700000000.host"
 
@@ -101,7 +102,7 @@ def test_what_is_no_scalar_is_counted_and_settings_are_read(tmp_path: Path) -> N
     writer.close()
     logs = {item.run: tensorboard.read(item) for item in tensorboard.scan(tmp_path)}
     (log,) = logs.values()
-    assert dict(log.dropped) == {"text": 20, "histogram": 20, tensorboard.MERGED: 2}
+    assert dict(log.dropped) == {"text": 20, "histogram": 20, MERGED: 2}
     assert log.config == {"lr": 0.25, "name": "adam", "nesterov": True}
     assert log.metric.tolist() == [*["loss"] * 20, "group/a", "final"]
     assert log.step.tolist() == [*range(20), 3, 19]  # the final value has no step: it came when the run was at 19

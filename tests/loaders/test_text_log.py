@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 
 from predictdyn.loaders import text_log
 from predictdyn.loaders.engine.runlog import Item, RunLog
+from predictdyn.loaders.files.json_rows import CUT
 from predictdyn.loaders.text_log import rows as text_log_rows
+from predictdyn.loaders.text_log.source import NOTHING, UNMATCHED
 
 CODE = """import os
 # step 1: warm up with lr = 0.1, for 10 steps
@@ -193,7 +195,7 @@ def test_a_form_gives_exactly_its_numbers(name: str, tmp_path: Path) -> None:
 
 def test_source_code_alone_holds_nothing(tmp_path: Path) -> None:
     log = read(tmp_path, CODE)
-    assert not len(log.value) and log.dropped == {text_log.NOTHING: 1}
+    assert not len(log.value) and log.dropped == {NOTHING: 1}
     assert text_log.sniff(tmp_path) is None
     with pytest.raises(ValueError, match="no points found"):
         text_log.load(tmp_path)
@@ -232,7 +234,7 @@ def test_a_log_cut_anywhere_gives_its_whole_lines_and_no_half_number(tmp_path: P
         read_too = begun in lines[1:]
         full = len(before) + read_too
         assert rows(log) == (whole[: 3 * full] if full > 1 else [])
-        assert log.dropped.get(text_log.CUT, 0) == (not read_too and begun.startswith("step:") and begun != "step:")
+        assert log.dropped.get(CUT, 0) == (not read_too and begun.startswith("step:") and begun != "step:")
 
 
 def test_a_line_that_cannot_be_read_is_counted(tmp_path: Path) -> None:
@@ -259,7 +261,7 @@ def test_a_pattern_overrides_what_is_guessed(tmp_path: Path) -> None:
     pattern = r"<(?P<step>\d+)> of (?P<last_step>\d+): quality (?P<quality>\S+) \(x (?P<extra>\w+)\)"
     log = read(tmp_path, text, pattern=pattern)
     assert repr(rows(log)) == "[('quality', 7.0, 1234.0), ('extra', 7.0, nan), ('quality', 9.0, 5.0)]"
-    assert (log.planned, log.dropped) == (90, {text_log.UNMATCHED: 1})
+    assert (log.planned, log.dropped) == (90, {UNMATCHED: 1})
     for wrong in ("(", "(?P<loss>.)", "(?P<step>.)"):
         with pytest.raises(ValueError, match="pattern="):
             read(tmp_path, text, pattern=wrong)

@@ -60,7 +60,7 @@ def test_run_by_run_is_the_same_as_whole(tmp_path: Path, monkeypatch: pytest.Mon
         whole = loaders.load(tmp_path, "fake", many=5)
     same(tidy.load(tmp_path / "out"), whole)
     assert done.points == len(whole.points) == 5 * 79
-    assert list(done.lines) == [str(one.message) for one in caught]
+    assert list(done.notes) == [str(one.message) for one in caught]
 
 
 @pytest.mark.usefixtures("fake")
@@ -97,7 +97,7 @@ def test_what_a_table_says_while_it_is_scanned_is_told(tmp_path: Path, same: Sam
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             same(tidy.load(out), loaders.load(path, source, last_step=9))
-        assert [line for line in done.lines if word in line]
+        assert [line for line in done.notes if word in line]
 
 
 def test_only_runs_that_changed_are_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, same: Same) -> None:
@@ -127,7 +127,7 @@ def test_only_runs_that_changed_are_read_again(tmp_path: Path, monkeypatch: pyte
         (tmp_path / name).mkdir()
         done.clear()
         one = writing.write(folder, "fake", tmp_path / name, options, tmp_path / before if before else None)
-        return sorted(done), list(one.lines)
+        return sorted(done), list(one.notes)
 
     assert written("0", None)[0] == list("abcde")
     (folder / "a.txt").write_text("3 nan 2.5 1")  # grew

@@ -33,17 +33,17 @@ def on_one_clock(log: RunLog) -> tuple[RunLog, Tally]:
     >>> on_one_clock(log)[0].step.tolist()
     [50.0, 100.0, 100.0, 150.0, 200.0, 200.0]
     """
-    said = Tally()
+    notes = Tally()
     if len(log.step) < 2:
-        return log, said
+        return log, notes
     usable = np.isfinite(log.step)
     rows = _rows(log)
     if not usable.any() or (usable.all() and (log.step == log.step[0]).all()):
         again = any(len(each) >= ENOUGH and _differ(log.value[each]) for each in rows.values())
-        return (_counted(log, rows, said), said) if again else (log, said)
+        return (_counted(log, rows, notes), notes) if again else (log, notes)
     order = _order(log)
     slow = _slow(log, rows, order)
-    return (_placed(log, rows, slow, order, said), said) if slow else (log, said)
+    return (_placed(log, rows, slow, order, notes), notes) if slow else (log, notes)
 
 
 def _rows(log: RunLog) -> Rows:
@@ -63,13 +63,13 @@ def _order(log: RunLog) -> np.ndarray:
     return np.argsort(log.wall, kind="stable") if known.all() else np.arange(len(log.step))
 
 
-def _counted(log: RunLog, rows: Rows, said: Tally) -> RunLog:
+def _counted(log: RunLog, rows: Rows, notes: Tally) -> RunLog:
     order = _order(log)
     times = np.empty(len(order))
     rank = np.argsort(order)
     for name, each in rows.items():
         times[each[np.argsort(rank[each])]] = np.arange(1, len(each) + 1)
-        said.add(UNMOVED, len(each), name)
+        notes.add(UNMOVED, len(each), name)
     step = np.empty(len(order))
     step[order] = np.maximum.accumulate(times[order])
     return log.only(order)._replace(step=step[order])
@@ -103,11 +103,11 @@ def _in_proportion(own: np.ndarray, reached: np.ndarray) -> bool:
     return bool(slope >= SLOWER and abs(start) <= 1.5 * slope and np.std(misfit) <= 0.1 * np.std(reached))
 
 
-def _placed(log: RunLog, rows: Rows, slow: Mapping[str, np.ndarray], order: np.ndarray, said: Tally) -> RunLog:
+def _placed(log: RunLog, rows: Rows, slow: Mapping[str, np.ndarray], order: np.ndarray, notes: Tally) -> RunLog:
     step, metric = log.step.copy(), log.metric.copy()
     for name, reached in slow.items():
         step[rows[name]] = reached
-        said.add(OTHER_CLOCK, len(reached), name)
+        notes.add(OTHER_CLOCK, len(reached), name)
     # Rows of a table are neighbours with one step in which no metric stands twice.
     line = np.cumsum(np.append(False, (np.diff(log.step) != 0) | (np.diff(log.segment) != 0)))
     target = dict(zip(line[np.concatenate([rows[name] for name in slow])],
@@ -116,5 +116,5 @@ def _placed(log: RunLog, rows: Rows, slow: Mapping[str, np.ndarray], order: np.n
     for row in beside:
         step[row] = target[line[row]]
         metric[row] = f"{EVAL}/{log.metric[row]}"
-        said.add(OTHER_CLOCK, 1, metric[row])
+        notes.add(OTHER_CLOCK, 1, metric[row])
     return log._replace(step=step, metric=metric).only(order)

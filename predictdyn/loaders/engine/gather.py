@@ -16,7 +16,7 @@ from predictdyn.loaders.engine.companions import beside, metrics_beside, read_ru
 from predictdyn.loaders.engine.facts import fitted_or_guessed, log_metrics
 from predictdyn.loaders.engine.lengths import Length
 from predictdyn.loaders.engine.merge import Conflict, Rules, Tidy, matches, tidy_runs
-from predictdyn.loaders.engine.notes import Said, flat, lines_of, some
+from predictdyn.loaders.engine.notes import Notes, flat, lines_of, some
 from predictdyn.loaders.engine.plans import planned_runs
 from predictdyn.loaders.engine.remarks import fingerprints, remarks
 from predictdyn.loaders.engine.runlog import Item, RunLog
@@ -42,16 +42,16 @@ class Head(NamedTuple):
     names: Sequence[str]
     events: Sequence[tuple[float, str]]
     config: Mapping[str, object]
-    said: Said
+    notes: Notes
 
 
 class Tables(NamedTuple):
-    """All of `Curves` but its points, and ``lines`` that say what was read, merged, dropped and assumed."""
+    """All of `Curves` but its points, and ``notes`` that say what was read, merged, dropped and assumed."""
 
     runs: pd.DataFrame
     metrics: Mapping[str, Metric]
     events: pd.DataFrame
-    lines: Sequence[str]
+    notes: Sequence[str]
 
 
 def gathered(path: Path | str, source: Source, options: Mapping[str, object]) -> Curves:
@@ -95,7 +95,7 @@ def gathered(path: Path | str, source: Source, options: Mapping[str, object]) ->
         heads.append(head_of(tidy))
         parts.append(tidy.points.assign(run=tidy.run))
     tables = tables_of(Path(path), heads, chosen)
-    for line in tables.lines:
+    for line in tables.notes:
         warnings.warn(line, UserWarning, stacklevel=3)
     points = pd.concat([part for part in parts if len(part)], ignore_index=True)
     try:
@@ -153,7 +153,7 @@ def head_of(tidy: Tidy) -> Head:
     last = float(points["step"].max()) if len(points) else 0.0
     length = Length(tidy.planned, last, tidy.stopped, tidy.study, tidy.pace, tuple(ranges))
     prints = fingerprints(points.assign(run=tidy.run))
-    return Head(tidy.run, len(points), length, ranges, prints, tidy.names, tidy.events, tidy.config, tidy.said)
+    return Head(tidy.run, len(points), length, ranges, prints, tidy.names, tidy.events, tidy.config, tidy.notes)
 
 
 def tables_of(path: Path, heads: Sequence[Head], chosen: Mapping[str, object]) -> Tables:
@@ -166,7 +166,7 @@ def tables_of(path: Path, heads: Sequence[Head], chosen: Mapping[str, object]) -
     if not full:
         raise ValueError(
             f"{path}: no points found"
-            + "".join(f"; {line}" for line in lines_of({head.run: head.said for head in heads})[:1])
+            + "".join(f"; {line}" for line in lines_of({head.run: head.notes for head in heads})[:1])
         )
     folder, log = (path, None) if path.is_dir() else (path.parent, path)
     stated = metrics_beside(folder, chosen["metrics_file"], log=log)  # type: ignore[arg-type]
@@ -187,7 +187,7 @@ def tables_of(path: Path, heads: Sequence[Head], chosen: Mapping[str, object]) -
     passed = walk(path).passed.items() if path.is_dir() else ()
     lines = [
         *(f"{len(places)} {what}: {some([str(place) for place in places])}" for what, places in passed),
-        *lines_of({head.run: head.said for head in heads}),
+        *lines_of({head.run: head.notes for head in heads}),
         *([f"{len(empty)} run(s) without points left out: {some(empty)}"] if empty else []),
     ]
     stated_families = chosen["family"] is not None or (table is not None and "family" in table)
@@ -230,8 +230,8 @@ def _tidied(item: Item, read: Callable[..., RunLog], own: Mapping[str, Any], rul
         raise
     except ValueError as error:
         points = pd.DataFrame({name: np.empty(0) for name in ("metric", "step", "value", "stderr")})
-        said = flat({f"run(s) left out: {error}": 1})
-        return [Tidy(item.run, points, [], [], {}, None, said, item=item.run)]
+        notes = flat({f"run(s) left out: {error}": 1})
+        return [Tidy(item.run, points, [], [], {}, None, notes, item=item.run)]
 
 
 def _metrics(heads: Sequence[Head], stated: Mapping[str, Metric]) -> tuple[dict[str, Metric], list[str]]:

@@ -27,7 +27,7 @@ from predictdyn.loaders.engine.notes import (
     SAME_CLOCK,
     THINNED,
     UNORDERED,
-    Said,
+    Notes,
     Tally,
     flat,
     some,
@@ -55,7 +55,7 @@ class Rules(NamedTuple):
 class Tidy(NamedTuple):
     """One run: its ``points`` (metric, step, value, stderr; sorted, unique, finite), and all that is not a point.
 
-    ``names`` are all metrics that it logged, chosen or not; ``said`` counts what was merged or dropped, by reason and
+    ``names`` are all metrics that it logged, chosen or not; ``notes`` counts what was merged or dropped, by reason and
     metric; ``stopped`` and ``study`` are those of `RunLog`, ``pace`` is how many steps an epoch has, where that was
     logged, and ``item`` is what the source called the log that the run is in.
     """
@@ -66,7 +66,7 @@ class Tidy(NamedTuple):
     events: Sequence[tuple[float, str]]
     config: Mapping[str, object]
     planned: float | None
-    said: Said
+    notes: Notes
     stopped: str = ""
     study: str = ""
     pace: float | None = None
@@ -81,10 +81,10 @@ def matches(name: str, patterns: Iterable[str]) -> bool:
 def tidy_runs(log: RunLog, rules: Rules) -> list[Tidy]:
     """The runs of one log, on one clock each: more than one where the log begins again, see `begin.beginnings`."""
     log, nameless = _named(log)
-    log, said = on_one_clock(log)
-    said.add(NO_NAME, nameless)
+    log, notes = on_one_clock(log)
+    notes.add(NO_NAME, nameless)
     pieces = _pieces(log, rules)
-    said.add(BEGUN_AGAIN, len(pieces) - 1)
+    notes.add(BEGUN_AGAIN, len(pieces) - 1)
     rules = rules._replace(merge="no") if log.strict and rules.merge == "auto" else rules
     found = []
     for number, piece in enumerate(pieces, 1):
@@ -93,7 +93,7 @@ def tidy_runs(log: RunLog, rules: Rules) -> list[Tidy]:
         piece = piece if number == len(pieces) else piece._replace(events=(), stopped="")
         piece = piece if number == 1 else piece._replace(dropped={})
         tidy = tidy_run(piece, rules)._replace(item=log.run)
-        found.append(tidy if number > 1 else tidy._replace(said=said.plus(tidy.said)))
+        found.append(tidy if number > 1 else tidy._replace(notes=notes.plus(tidy.notes)))
     return found
 
 
@@ -147,33 +147,33 @@ def tidy_run(log: RunLog, rules: Rules) -> Tidy:
     >>> tidy.points["value"].tolist(), tidy.events
     ([3.0, 2.0], [(2.0, 'restart'), (3.0, 'loss is NaN')])
     """
-    said = Tally(flat(log.dropped))
+    notes = Tally(flat(log.dropped))
     step, value = np.asarray(log.step, dtype=float), np.asarray(log.value, dtype=float)
     curves = _usable(log)
     for name, count in _without_step(log, step).items():
-        said.add(NO_STEP, count, name)
-    standing, restarts = _standing(log._replace(step=step, value=value), curves, rules, said)
+        notes.add(NO_STEP, count, name)
+    standing, restarts = _standing(log._replace(step=step, value=value), curves, rules, notes)
     kept: Lines = {name: (step[rows], value[rows]) for name, rows in standing.items()}
     events = [(float(at), what) for at, what in log.events if np.isfinite(at)]
-    said.add(NO_STEP_EVENT, len(log.events) - len(events))
+    notes.add(NO_STEP_EVENT, len(log.events) - len(events))
     events += [(at, "restart") for at in restarts]
     planned, pace = log.planned, _pace(kept)
     names = list(kept)
     if rules.clock != "step":
-        kept, events, planned = _on_clock(kept, events, planned, rules.clock, said)
+        kept, events, planned = _on_clock(kept, events, planned, rules.clock, notes)
     columns = []
     for name in _chosen(kept, rules):
         at, number = kept[name]
         finite = np.isfinite(number)
         if not finite.all():
             events += [(float(at[row]), f"{name} is {_word(number[row])}") for row in np.flatnonzero(_starts(~finite))]
-            said.add(NOT_FINITE, int((~finite).sum()), name)
+            notes.add(NOT_FINITE, int((~finite).sum()), name)
             at, number = at[finite], number[finite]
         errors = kept.get(f"{name}_stderr")
         stderr = np.full(len(at), np.nan) if errors is None else _at_steps(at, *errors)
         if rules.thin is not None:
             thinned = _extremes(at, number, rules.thin)
-            said.add(THINNED, len(at) - len(thinned), name)
+            notes.add(THINNED, len(at) - len(thinned), name)
             at, number, stderr = at[thinned], number[thinned], stderr[thinned]
         columns.append((name, at, number, stderr))
     points = pd.DataFrame(
@@ -185,7 +185,7 @@ def tidy_run(log: RunLog, rules: Rules) -> Tidy:
             },
         }
     )
-    return Tidy(log.run, points, names, sorted(events), dict(log.config), planned, said, log.stopped, log.study, pace)
+    return Tidy(log.run, points, names, sorted(events), dict(log.config), planned, notes, log.stopped, log.study, pace)
 
 
 def _pace(kept: Lines) -> float | None:
@@ -220,7 +220,7 @@ def _chosen(kept: Mapping[str, object], rules: Rules) -> list[str]:
 
 
 def _standing(
-    log: RunLog, curves: Mapping[str, np.ndarray], rules: Rules, said: Tally
+    log: RunLog, curves: Mapping[str, np.ndarray], rules: Rules, notes: Tally
 ) -> tuple[dict[str, np.ndarray], list[float]]:
     """The rows of each metric that stand, and the steps of the restarts.
 
@@ -250,13 +250,13 @@ def _standing(
                 "counts)"
             )
         for name, rows in curves.items():
-            said.add(UNORDERED, int((np.diff(step[rows]) < 0).sum()), name)
+            notes.add(UNORDERED, int((np.diff(step[rows]) < 0).sum()), name)
         return ordered, []
     for name, (replaced, abandoned) in counts.items():
         if not is_clock(name):
-            said.add(REPLACED if restarts else REPEATED, replaced, name)
-            said.add(ABANDONED, abandoned, name)
-    said.add(RESTARTS, len(restarts))
+            notes.add(REPLACED if restarts else REPEATED, replaced, name)
+            notes.add(ABANDONED, abandoned, name)
+    notes.add(RESTARTS, len(restarts))
     return merged, restarts
 
 
@@ -328,7 +328,7 @@ def _on_clock(
     events: Sequence[tuple[float, str]],
     planned: float | None,
     clock: str,
-    said: Tally,
+    notes: Tally,
 ) -> tuple[Lines, list[tuple[float, str]], float | None]:
     """Curves over a logged metric: by linear interpolation in steps; of points at one place the last one counts."""
     if clock not in kept:
@@ -340,10 +340,10 @@ def _on_clock(
     moved = {}
     for name, (step, value) in kept.items():
         inside = (step >= at[0]) & (step <= at[-1])
-        said.add(NO_CLOCK, int((~inside).sum()), name)
+        notes.add(NO_CLOCK, int((~inside).sum()), name)
         place = np.interp(step[inside], at, reading)
         final = np.diff(np.append(place, np.inf)) > 0
-        said.add(SAME_CLOCK, int((~final).sum()), name)
+        notes.add(SAME_CLOCK, int((~final).sum()), name)
         moved[name] = (place[final], value[inside][final])
     happened = [(float(np.interp(step, at, reading)), what) for step, what in events]
     # The pace so far carries to the planned end.

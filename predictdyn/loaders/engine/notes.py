@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 # Reason -> metric ("" where none is meant) -> count. In a reason, {metrics} stands for the names of the metrics.
-Said = Mapping[str, Mapping[str, int]]
+Notes = Mapping[str, Mapping[str, int]]
 MOST = 30  # lines
 
 # Reasons, as they are said. Those that speak of a loss say how to keep the values.
@@ -42,13 +42,13 @@ UNORDERED = "value(s) of {metrics} not in the order of their steps, sorted (no v
 class Tally(defaultdict[str, Counter[str]]):
     """Counts of what happened, by reason and metric."""
 
-    def __init__(self, said: Said | None = None) -> None:
-        super().__init__(Counter, {reason: Counter(counts) for reason, counts in (said or {}).items()})
+    def __init__(self, notes: Notes | None = None) -> None:
+        super().__init__(Counter, {reason: Counter(counts) for reason, counts in (notes or {}).items()})
 
-    def plus(self, said: Said) -> Tally:
+    def plus(self, notes: Notes) -> Tally:
         """These counts and others together."""
         both = Tally(self)
-        for reason, counts in said.items():
+        for reason, counts in notes.items():
             both[reason].update(counts)
         return both
 
@@ -77,16 +77,16 @@ def some(names: Sequence[str], most: int = 4) -> str:
     return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
-def lines_of(said: Mapping[str, Said]) -> list[str]:
+def lines_of(notes: Mapping[str, Notes]) -> list[str]:
     """What was counted in runs, one line a reason (at most `MOST`: a thousand runs may fail for a thousand reasons).
 
     >>> lines_of({"a": {"point(s) of {metrics} lost": {"loss": 2}}, "b": {"point(s) of {metrics} lost": {"acc": 1}}})
     ['3 point(s) of acc, loss lost, in a, b']
     """
     lines = []
-    for reason in sorted({reason for counts in said.values() for reason in counts}):
-        by_run = {run: sum(counts[reason].values()) for run, counts in said.items() if reason in counts}
-        metrics = sorted({metric for run in by_run for metric in said[run][reason]})
+    for reason in sorted({reason for counts in notes.values() for reason in counts}):
+        by_run = {run: sum(counts[reason].values()) for run, counts in notes.items() if reason in counts}
+        metrics = sorted({metric for run in by_run for metric in notes[run][reason]})
         words = reason.replace("{metrics}", some(metrics, 6))
         if count := sum(by_run.values()):
             lines.append(f"{count:,} {words}, in {some([run for run in by_run if by_run[run]])}")

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from predictdyn.curves import Curves
 from predictdyn.loaders.engine.options import SHARED, Option, checked
-from predictdyn.loaders.engine.runlog import Item, RunLog
+
+if TYPE_CHECKING:
+    from predictdyn.curves import Curves
+    from predictdyn.loaders.engine.runlog import Item, RunLog
 
 
 @dataclass(frozen=True)

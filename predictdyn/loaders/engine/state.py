@@ -17,6 +17,7 @@ from predictdyn.secrets import hidden, without
 
 NAME = ".state.json"
 HEAD = 4096  # bytes of which the hash is kept
+FORM = 2  # of this file: one of another form is as good as none
 
 
 Marks = list[list[object]]  # of each file of a run: name, size, time of the last change, hash of its first bytes
@@ -34,9 +35,15 @@ class State(NamedTuple):
 
 
 def made_by(source: str, path: Path, options: Mapping[str, object]) -> dict[str, object]:
-    """All that decides, beside the files, what a folder holds, as it comes back from JSON."""
+    """All that decides, beside the files, what a folder holds and how it says so, as it comes back from JSON."""
     chosen = {name: value for name, value in options.items() if name != "workers"}
-    said = {"version": __version__, "source": source, "path": hidden(str(path.absolute())), "options": chosen}
+    said = {
+        "form": FORM,
+        "version": __version__,
+        "source": source,
+        "path": hidden(str(path.absolute())),
+        "options": chosen,
+    }
     plain: dict[str, object] = without(json.loads(json.dumps(said, default=str)))
     return plain
 

@@ -36,13 +36,13 @@ WIDE = 8  # bytes of a cell in memory, at least
 class Table(NamedTuple):
     """The cells of one file (CSV: text, as written; parquet: as stored) and the line of each row in it.
 
-    ``said`` counts what was left out or named, by the words for it.
+    ``notes`` counts what was left out or named, by the words for it.
     """
 
     path: Path
     cells: pd.DataFrame
     line: np.ndarray  # (rows,) the line in a text file, the row in a parquet file
-    said: Mapping[str, int] = {}
+    notes: Mapping[str, int] = {}
 
     def where(self, row: int) -> str:
         """Words for the place of a row (counted from 0)."""
@@ -78,13 +78,13 @@ def read_table(path: Path, keep: Collection[str] = ()) -> Table:
 
     Blanks around names are taken off. Not read are lines that repeat the header, columns without name and cells, and
     those that only count rows (`is_index`) and are not in ``keep``; other columns without a name get one by their
-    place. A repeat of a header, an index and a name by place are counted in ``said``.
+    place. A repeat of a header, an index and a name by place are counted in ``notes``.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     _ = Path(folder, "a.csv").write_text(", step,loss\\n0,10,2.5\\n, step,loss\\n1,20,2.25\\n")
     ...     read = read_table(Path(folder, "a.csv"))
-    >>> list(read.cells), list(read.said.values()), read.line.tolist()
+    >>> list(read.cells), list(read.notes.values()), read.line.tolist()
     (['step', 'loss'], [1, 1], [2, 4])
     """
     if path.suffix.lower() == ".parquet":
@@ -140,22 +140,22 @@ def _without_index(table: Table, names: Sequence[str], keep: Collection[str]) ->
     asked = [i for i, name in enumerate(names) if NAMELESS.fullmatch(name) or name in INDEX]
     if not asked:
         return table
-    said = Counter(table.said)
+    notes = Counter(table.notes)
     drop, called = set(), list(names)
     for i in asked:
         called[i] = names[i] or f"column {i + 1}"
         column = table.cells.iloc[:, i]
         if called[i] not in keep and is_index(names[i], column):
-            said[COUNTED] += 1
+            notes[COUNTED] += 1
             drop.add(i)
         elif not names[i] and numbers(column).blank.all():
             drop.add(i)
         elif not names[i]:
-            said[NAMED] += 1
+            notes[NAMED] += 1
     if (double := twice(called)) is not None:
         raise ValueError(f"{table.path}: a column without a name stands beside one that is called {double!r}; name it")
     cells = table.cells.set_axis(called, axis=1).iloc[:, [i for i in range(len(names)) if i not in drop]]
-    return table._replace(cells=cells, said=+said)
+    return table._replace(cells=cells, notes=+notes)
 
 
 def _schema(path: Path) -> list[str]:
@@ -232,8 +232,8 @@ def _read_csv(path: Path) -> Table:
         cells[i] = column
     if sign == ";":
         _refuse_decimal_commas(path, cells, places)
-    said = {AGAIN: again} if again else {}
-    return Table(path, pd.DataFrame(cells.T, columns=names, dtype=object), np.array(places, dtype=int), said)
+    notes = {AGAIN: again} if again else {}
+    return Table(path, pd.DataFrame(cells.T, columns=names, dtype=object), np.array(places, dtype=int), notes)
 
 
 def _refuse_decimal_commas(path: Path, cells: np.ndarray, line: Sequence[int]) -> None:

@@ -71,11 +71,11 @@ def read_lines(path: Path, step: str | None, *, strict: bool = False) -> Table:
 
 def _read(path: Path, strict: bool) -> Table:
     raw = read_bytes(path).removeprefix(b"\xef\xbb\xbf")
-    said: Counter[str] = Counter()
+    notes: Counter[str] = Counter()
     if may_be_document(raw[:HEAD]) and (document := records_in(raw)) is not None:
         records = [(number, dict(flat(record))) for number, record in enumerate(document, 1)]
     else:
-        records = list(_records(path, raw.split(b"\n"), strict, said))
+        records = list(_records(path, raw.split(b"\n"), strict, notes))
     if not records:
         raise ValueError(f"{path}: empty, expected one JSON object a line")
     cells: dict[str, list[object]] = {}
@@ -84,10 +84,10 @@ def _read(path: Path, strict: bool) -> Table:
             cells.setdefault(name.strip(), [None] * len(records))[i] = cell
     columns = {name: pd.Series(column, dtype=object) for name, column in cells.items()}
     line_numbers = np.array([number for number, _ in records], dtype=int)
-    return Table(path, pd.DataFrame(columns, index=pd.RangeIndex(len(records))), line_numbers, dict(said))
+    return Table(path, pd.DataFrame(columns, index=pd.RangeIndex(len(records))), line_numbers, dict(notes))
 
 
-def _records(path: Path, lines: Sequence[bytes], strict: bool, said: Counter[str]):  # type: ignore[no-untyped-def]
+def _records(path: Path, lines: Sequence[bytes], strict: bool, notes: Counter[str]):  # type: ignore[no-untyped-def]
     """The line number and the flat object of each line; what is no object is counted, or, if strict, an error."""
     full = [number for number, line in enumerate(lines, 1) if line.strip(b" \t\r\0")]
     for number in full:
@@ -96,14 +96,14 @@ def _records(path: Path, lines: Sequence[bytes], strict: bool, said: Counter[str
         if record is not None:
             yield number, record
         elif number == full[-1] and number != full[0] and _is_cut(line):
-            said[CUT] += 1
+            notes[CUT] += 1
         elif strict or number == full[0] == full[-1]:
             raise ValueError(
                 f"{place(path, number)}: {_fault(line)}, expected one JSON object a line such as "
                 f'{{"step": 1, "loss": 2.5}}, the line begins with {line[:40].decode("utf-8", errors="replace")!r}'
             )
         else:
-            said[WRONG_LINES] += 1
+            notes[WRONG_LINES] += 1
 
 
 def _fault(line: bytes) -> str:
@@ -139,6 +139,6 @@ def _with_steps(table: Table, step: str | None) -> Table:
         return table  # what is missing is said, with what was found, when columns are chosen
     without = table.cells[name].isna().to_numpy()
     if without.any() and not without.all():
-        said = {**table.said, UNREAD: table.said.get(UNREAD, 0) + int(without.sum())}
-        return Table(table.path, table.cells[~without].reset_index(drop=True), table.line[~without], said)
+        notes = {**table.notes, UNREAD: table.notes.get(UNREAD, 0) + int(without.sum())}
+        return Table(table.path, table.cells[~without].reset_index(drop=True), table.line[~without], notes)
     return table

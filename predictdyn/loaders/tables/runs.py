@@ -356,7 +356,7 @@ def note(columns: Columns, noted: Noted) -> None:
         for run, count in zip(names, np.bincount(codes[rows], minlength=len(names)), strict=True):
             if count:
                 noted.dropped.setdefault(str(run), Counter())[reason] += int(count)
-    for reason, count in columns.table.said.items():
+    for reason, count in columns.table.notes.items():
         noted.dropped.setdefault(str(names[0]), Counter())[reason] += count
 
 
