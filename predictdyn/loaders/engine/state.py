@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow.parquet as pq
 
 from predictdyn import __version__
@@ -113,4 +114,4 @@ def about(tidy: Tidy, key: str, now: Marks) -> dict[str, Any]:
 
 def _plain(value: object) -> object:
     """Numbers of NumPy as numbers, anything else that JSON does not know as text."""
-    return value.item() if hasattr(value, "item") else str(value)
+    return value.item() if isinstance(value, np.generic) else str(value)
