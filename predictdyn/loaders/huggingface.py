@@ -279,7 +279,8 @@ def _finite(cell: object) -> float | None:
 
 SOURCE = Source(
     "huggingface",
-    "`trainer_state.json` of the Hugging Face Trainer, in checkpoint folders or beside them",
+    "`trainer_state.json`, in checkpoint folders or beside them, merged over resumes; also cut short, under "
+    "another name, or only its `log_history`",
     sniff,
     load,
     scan,

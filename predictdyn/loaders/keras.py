@@ -153,7 +153,7 @@ def _number(cell: object) -> float | None:
 
 SOURCE = Source(
     "keras",
-    "CSVLogger of Keras, and the history that `fit` returns, as JSON",
+    "CSVLogger, and the history that `fit` returns, as JSON",
     sniff,
     load,
     scan,

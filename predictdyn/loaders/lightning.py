@@ -83,7 +83,7 @@ def _name(folder: Path, root: Path) -> str:
 
 SOURCE = Source(
     "lightning",
-    "`metrics.csv` of PyTorch Lightning, with `hparams.yaml`",
+    "`version_0/metrics.csv` with `hparams.yaml`",
     sniff,
     load,
     scan,

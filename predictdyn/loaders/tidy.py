@@ -229,7 +229,7 @@ def _refuse(bad: np.ndarray, table: Table, rule: str, name: str = "") -> None:
 
 SOURCE = Source(
     "tidy",
-    "the tidy folder",
+    "the tidy folder, see below",
     sniff,
     load,
     load_options=(RUNS_FILE, METRICS_FILE, EVENTS_FILE),

@@ -175,7 +175,7 @@ def _lines(file: Path, dropped: Counter[str]) -> list[Row]:
 
 SOURCE = Source(
     "wandb_export",
-    "the history of a run, or the chart of a metric over many runs, saved by W&B as CSV or JSON lines",
+    "the history of a run, or the chart of a metric over many runs, saved as CSV or JSON lines",
     sniff,
     load,
     scan,

@@ -102,7 +102,8 @@ def read(item: Item) -> RunLog:
 
 SOURCE = Source(
     "wide",
-    "CSV, TSV or parquet, one row a step and one column a metric",
+    "CSV, TSV or parquet, one row a step and one column a metric; one file a metric; settings in `args.yaml` "
+    "and the like beside",
     sniff,
     load,
     scan,

@@ -102,7 +102,8 @@ def _found(path: Path) -> tuple[list[Path], list[Snapshots]]:
 
 SOURCE = Source(
     "json_lines",
-    "one JSON object a step, one list of them, or one object a file",
+    "one JSON object a step, whatever the ending (`.jsonl`, `.json`, `.log.json`, `.log`), or one list of "
+    "them; one object a file, with its step in the name or in it; rounds of gradient boosting",
     sniff,
     load,
     scan,

@@ -80,7 +80,7 @@ def _found(path: Path) -> Stores[StoredRun]:
 
 SOURCE = Source(
     "mlflow",
-    "`mlflow.db`, `mlruns/`, or a server",
+    "`mlflow.db`, `mlruns/`, nested runs; a server by `http://...`",
     sniff,
     load,
     scan,

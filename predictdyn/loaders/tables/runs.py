@@ -350,7 +350,7 @@ def note(columns: Columns, noted: Noted) -> None:
         noted.studies.update(dict.fromkeys(map(str, names), columns.study))
     for name, cells in columns.settings.items():
         for run, value in cells.groupby(columns.run).first().dropna().items():
-            noted.configs.setdefault(str(run), {})[name] = value.item() if hasattr(value, "item") else value
+            noted.configs.setdefault(str(run), {})[name] = value.item() if isinstance(value, np.generic) else value
     wrong = [column.wrong for column in columns.metrics.values() if column.wrong.any()]
     for reason, rows in ((UNREAD, ~np.isfinite(columns.step)), *((NO_NUMBER, rows) for rows in wrong)):
         for run, count in zip(names, np.bincount(codes[rows], minlength=len(names)), strict=True):

@@ -171,7 +171,9 @@ def _columns(part: EventFolder) -> _Columns:
 
 SOURCE = Source(
     "tensorboard",
-    "event files: scalars, and tensors that are scalars",
+    "event files: scalars and tensors that are scalars; `hparams.yaml` beside. A folder of them is a run; "
+    "folders of phases (`train/`, `validation/`), of `add_scalars` and of `add_hparams` are parts of the run "
+    "above them, which is said, and name its metrics (`loss/train`, `train/epoch_loss`)",
     sniff,
     load,
     scan,

@@ -238,7 +238,8 @@ def _log(
 
 SOURCE = Source(
     "text_log",
-    "printed lines, progress bars, tables, and results of evaluations",
+    "printed lines: `step 100/1000 | loss: 2.3`, `[10] train-rmse:0.5`, progress bars, tables, JSON objects "
+    "in lines, results of evaluations; a file a phase",
     sniff,
     load,
     scan,

@@ -92,7 +92,7 @@ def read(item: Item) -> RunLog:
 
 SOURCE = Source(
     "wandb",
-    "`run-*.wandb` files, or runs of a server",
+    "`run-*.wandb` files, synced or not; runs of a server by `wandb://entity/project`",
     sniff,
     load,
     scan,
