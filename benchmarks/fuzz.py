@@ -36,7 +36,7 @@ from fuzz_samples import BINARY, Sample, build, load_quietly, quiet_tools, tests
 from predictdyn import loaders
 from predictdyn.curves import Curves
 from predictdyn.loaders import tidy
-from predictdyn.loaders._merge import Conflict
+from predictdyn.loaders.engine.merge import Conflict
 
 LIMIT = 20.0  # seconds of the processor after which a load hangs
 ASLEEP = 5 * LIMIT  # seconds by the clock: other work may slow a load down, but not by so much

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from predictdyn.loaders import tensorboard
-from predictdyn.loaders._runlog import RunLog
+from predictdyn.loaders.engine.runlog import RunLog
 
 
 def events(folder: Path, points: int, metrics: int) -> None:

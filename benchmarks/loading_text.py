@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from predictdyn.loaders import text_log
-from predictdyn.loaders._runlog import Item
+from predictdyn.loaders.engine.runlog import Item
 
 HEADER = "| what | MB | values | read, s | CPU s | CPU s per 100 MB | with rules, s |\n" + "| --- " * 7 + "|"
 

@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from predictdyn.loaders import wandb
-from predictdyn.loaders._leveldb_log import log_of
-from predictdyn.loaders._runlog import RunLog
+from predictdyn.loaders.engine.runlog import RunLog
+from predictdyn.loaders.wandb.leveldb_log import log_of
 
 
 def history(folder: Path, values: np.ndarray) -> None:

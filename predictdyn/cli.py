@@ -53,20 +53,20 @@ def load(
     """Read any log at PATH into a tidy folder, and say on stderr what was found, merged and dropped."""
     from predictdyn import loaders
     from predictdyn.backtest.writing import folder_again, new_folder, recovered
-    from predictdyn.loaders._write import write
+    from predictdyn.loaders.writing import write
 
     if len(words) > 2 or (len(words) == 2 and source is not None):
         raise ValueError(f"load takes a PATH, or a SOURCE and a PATH, got {' '.join(words)}")
     path = Path(words[-1])
     name, found = _source(path, words[0] if len(words) == 2 and words[0] != "auto" else source)
     options = cli_words.options(settings)
-    if workers != 1 and loaders.shared(name):
+    if workers != 1 and loaders.source(name).by_run:
         options["workers"] = str(workers)
     recovered(out)
     before = out if update and out.exists() else None
     with folder_again(out) if before else new_folder(out) as folder:
         done = write(path, name, folder, options, before)
-    notes([*found, *done.lines])
+    notes([*found, *done.notes])
     say(f"{summary(done.curves, done.points)} -> {out}")
 
 
@@ -422,9 +422,9 @@ def _source(path: Path, source: str | None) -> tuple[str, list[str]]:
     from predictdyn import loaders
 
     if source is not None:
-        loaders.module(source)
+        loaders.source(source)
         return source, []
-    found = loaders.found(path)
+    found = loaders.detect(path)
     line = f"{path}: {found.words} (--source {found.source})"
     return found.source, [line] if found.source != "tidy" else []
 

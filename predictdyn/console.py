@@ -61,7 +61,7 @@ def option_names() -> set[str]:
     """What loaders take beside a path, of all sources, and ``source`` itself; imports them all."""
     from predictdyn import loaders
 
-    return {"source", *(name for source in loaders.sources() for name in loaders.options_of(source))}
+    return {"source", *(option.name for name in loaders.sources() for option in loaders.source(name).options)}
 
 
 @contextmanager

@@ -11,7 +11,8 @@ import pytest
 
 from predictdyn import cli_words
 from predictdyn.backtest.folder import provenance
-from predictdyn.loaders import _state, tidy
+from predictdyn.loaders import tidy
+from predictdyn.loaders.engine import state
 
 PLANTED = {
     "api_key": "PLANTED1aa",
@@ -138,8 +139,8 @@ def test_the_echo_of_a_command_and_the_state_have_none(monkeypatch, small):
     assert "PLANTED" not in text and "jane.doe" not in text and about["seconds"] == {"mean_change": 1.0}
     assert about["plan"]["model"] == "…/models/m1" and about["plan"]["test"] == ["a*"]
     options = {"token": "PLANTED6", "family": "lr"}
-    made = _state.made_by("mlflow", data, options)
-    assert "PLANTED" not in json.dumps(made) and made == _state.made_by("mlflow", data, options)
+    made = state.made_by("mlflow", data, options)
+    assert "PLANTED" not in json.dumps(made) and made == state.made_by("mlflow", data, options)
     assert made["options"]["family"] == "lr"
 
 

@@ -26,7 +26,7 @@ def _bare(call: ast.Call) -> bool:
     method = isinstance(call.func, ast.Attribute)
     name = call.func.attr if isinstance(call.func, ast.Attribute) else call.func.id
     if name in ("read_text", "write_text"):
-        # A function of this name (loaders._tables.read_text) knows its encoding itself.
+        # A function of this name (loaders.files.contents.read_text) knows its encoding itself.
         return method
     if name not in ("open", "fdopen", "NamedTemporaryFile", "TemporaryFile"):
         return False

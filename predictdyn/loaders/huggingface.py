@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from predictdyn.curves import Curves
-from predictdyn.loaders._folders import beginning, files_named
-from predictdyn.loaders._gather import gathered
-from predictdyn.loaders._json_rows import flat, json_number
-from predictdyn.loaders._runlog import Item, RunLog
-from predictdyn.loaders._tables import read_bytes, read_text
+from predictdyn.loaders.engine.gather import gathered
+from predictdyn.loaders.engine.runlog import Item, RunLog
+from predictdyn.loaders.engine.source import Source
+from predictdyn.loaders.files.contents import read_bytes, read_text
+from predictdyn.loaders.files.folders import beginning, files_named
+from predictdyn.loaders.files.json_rows import flat, json_number
 
 STATE = "trainer_state.json"
 CHECKPOINT = re.compile(r"checkpoint-(\d+)$")
@@ -52,7 +53,7 @@ def load(path: Path | str, **options: object) -> Curves:
     back to a checkpoint and on from there), the branch that was written last (by the time of the file, then by step) is
     a new start of the run, and the rules of restarts apply. ``max_steps`` is the planned length; what was known before
     the run (batch size, epochs, config.json and training_args.json beside) is its configuration. Results that stand
-    beside (all_results.json) are not: they are known only at the end. Options are those of `_gather.gathered`.
+    beside (all_results.json) are not: they are known only at the end. Options are those of `gather.gathered`.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -62,7 +63,7 @@ def load(path: Path | str, **options: object) -> Curves:
     >>> curves.points[["metric", "step", "value"]].values.tolist(), curves.runs["last_step"].tolist()
     ([['eval_loss', 10, 2.25], ['loss', 5, 2.5]], [20])
     """
-    return gathered(path, scan, read, options)
+    return gathered(path, SOURCE, options)
 
 
 def scan(path: Path) -> list[Item]:
@@ -132,7 +133,7 @@ def read(item: Item) -> RunLog:
     return log._replace(stopped="early stopping" if states[-1][1].stopped else "")
 
 
-def looks(path: Path) -> str | None:
+def sniff(path: Path) -> str | None:
     """How many runs of the Trainer are here, in words, or None."""
     if path.is_file():
         if path.name == STATE or _is_state(path):
@@ -274,3 +275,14 @@ def _scalar(cell: object) -> bool:
 def _finite(cell: object) -> float | None:
     found = json_number(cell)
     return found if found is not None and 0 <= found < float("inf") else None
+
+
+SOURCE = Source(
+    "huggingface",
+    "`trainer_state.json`, in checkpoint folders or beside them, merged over resumes; also cut short, under "
+    "another name, or only its `log_history`",
+    sniff,
+    load,
+    scan,
+    read,
+)

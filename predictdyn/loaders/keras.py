@@ -11,15 +11,16 @@ from typing import Any
 import numpy as np
 
 from predictdyn.curves import Curves
-from predictdyn.loaders._csv_rows import csv_names, csv_rows
-from predictdyn.loaders._folders import beginning, files_named, first_line
-from predictdyn.loaders._gather import gathered
-from predictdyn.loaders._lengths import length_of
-from predictdyn.loaders._logger_csv import NO_NUMBER, need_clock, run_of
-from predictdyn.loaders._rows import number_of
-from predictdyn.loaders._runlog import Item, RunLog
-from predictdyn.loaders._table_clock import counts
-from predictdyn.loaders._tables import read_bytes, read_text
+from predictdyn.loaders.engine.gather import gathered
+from predictdyn.loaders.engine.lengths import length_of
+from predictdyn.loaders.engine.rows import number_of
+from predictdyn.loaders.engine.runlog import Item, RunLog
+from predictdyn.loaders.engine.source import Source
+from predictdyn.loaders.files.contents import read_bytes, read_text
+from predictdyn.loaders.files.csv_rows import csv_names, csv_rows
+from predictdyn.loaders.files.folders import beginning, files_named, first_line
+from predictdyn.loaders.tables.clock import counts
+from predictdyn.loaders.tables.logger_csv import NO_NUMBER, need_clock, run_of
 
 ASKED = 1 << 20  # a JSON file larger than this is no history
 
@@ -28,7 +29,7 @@ def load(path: Path | str, **options: object) -> Curves:
     """Read a CSVLogger's CSV, a history (``{"history": {...}}`` or ``{"loss": [...], ...}``), or all of a folder.
 
     The clock is the epoch as Keras counts it, from 0. A history that knows its epochs (``"epoch": [...]``) has these,
-    and ``"params": {"epochs": n}`` states the planned length, n - 1. Options are those of `_gather.gathered`.
+    and ``"params": {"epochs": n}`` states the planned length, n - 1. Options are those of `gather.gathered`.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -38,7 +39,7 @@ def load(path: Path | str, **options: object) -> Curves:
     >>> curves.points[["metric", "step", "value"]].values.tolist()[:2], curves.runs["last_step"].tolist()
     ([['loss', 0, 2.5], ['loss', 1, 2.25]], [9])
     """
-    return gathered(path, scan, read, options)
+    return gathered(path, SOURCE, options)
 
 
 def scan(path: Path) -> list[Item]:
@@ -70,7 +71,7 @@ def read(item: Item) -> RunLog:
     return run_of(item.run, csv_rows(raw), "epoch", {}, None)
 
 
-def looks(path: Path) -> str | None:
+def sniff(path: Path) -> str | None:
     """How many logs of Keras are here, in words, or None."""
     if path.is_file() and not (_is_csv(path) or _is_history(path)):
         return None
@@ -150,3 +151,13 @@ def _number(cell: object) -> float | None:
     if isinstance(cell, bool) or not isinstance(cell, int | float | str):
         return None
     return number_of(cell)
+
+
+SOURCE = Source(
+    "keras",
+    "CSVLogger, and the history that `fit` returns, as JSON",
+    sniff,
+    load,
+    scan,
+    read,
+)

@@ -7,14 +7,15 @@ from collections import Counter
 from pathlib import Path
 
 from predictdyn.curves import Curves
-from predictdyn.loaders._csv_rows import csv_rows
-from predictdyn.loaders._folders import files_named, first_line, is_file
-from predictdyn.loaders._gather import gathered
-from predictdyn.loaders._lengths import length_of
-from predictdyn.loaders._logger_csv import need_clock, run_of
-from predictdyn.loaders._runlog import Item, RunLog
-from predictdyn.loaders._settings_beside import SETTINGS, UNREAD, tool_settings
-from predictdyn.loaders._tables import read_bytes
+from predictdyn.loaders.engine.gather import gathered
+from predictdyn.loaders.engine.lengths import length_of
+from predictdyn.loaders.engine.runlog import Item, RunLog
+from predictdyn.loaders.engine.source import Source
+from predictdyn.loaders.files.contents import read_bytes
+from predictdyn.loaders.files.csv_rows import csv_rows
+from predictdyn.loaders.files.folders import files_named, first_line, is_file
+from predictdyn.loaders.files.settings_beside import SETTINGS, UNREAD, tool_settings
+from predictdyn.loaders.tables.logger_csv import need_clock, run_of
 
 METRICS = "metrics.csv"
 LENGTHS = ("max_steps", "total_steps", "num_training_steps")
@@ -25,7 +26,7 @@ def load(path: Path | str, **options: object) -> Curves:
 
     The clock is the global step, and the column epoch is kept as a metric. hparams.yaml is read as far as it is plain
     (``name: value``, nested by indentation); its max_steps, at any depth, is the planned length. Options are those of
-    `_gather.gathered`.
+    `gather.gathered`.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -37,7 +38,7 @@ def load(path: Path | str, **options: object) -> Curves:
     >>> curves.points[["metric", "step", "value"]].values.tolist(), curves.runs["last_step"].tolist()
     ([['train_loss', 9, 2.5], ['val_loss', 19, 2.25]], [40])
     """
-    return gathered(path, scan, read, options)
+    return gathered(path, SOURCE, options)
 
 
 def scan(path: Path) -> list[Item]:
@@ -60,7 +61,7 @@ def read(item: Item) -> RunLog:
     return log._replace(dropped=+Counter({**log.dropped, UNREAD: passed}))
 
 
-def looks(path: Path) -> str | None:
+def sniff(path: Path) -> str | None:
     """How many runs of Lightning are here, in words, or None."""
     if path.is_file() and not (path.name == METRICS and _is_log(path)):
         return None
@@ -79,3 +80,13 @@ def _is_log(file: Path) -> bool:
 
 def _name(folder: Path, root: Path) -> str:
     return folder.relative_to(root).as_posix() if root in folder.parents else folder.resolve().name
+
+
+SOURCE = Source(
+    "lightning",
+    "`version_0/metrics.csv` with `hparams.yaml`",
+    sniff,
+    load,
+    scan,
+    read,
+)

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from predictdyn.curves import Curves
-from predictdyn.loaders._facts import is_clock
-from predictdyn.loaders._gather import gathered
-from predictdyn.loaders._logs import log_files, run_names
-from predictdyn.loaders._runlog import Item, RunLog
-from predictdyn.loaders._said import some
-from predictdyn.loaders._table_clock import STEP_NAMES, named
-from predictdyn.loaders._table_places import Part
-from predictdyn.loaders._table_runs import (
+from predictdyn.loaders.engine.facts import is_clock
+from predictdyn.loaders.engine.gather import gathered
+from predictdyn.loaders.engine.notes import some
+from predictdyn.loaders.engine.options import Option
+from predictdyn.loaders.engine.runlog import Item, RunLog
+from predictdyn.loaders.engine.source import Source
+from predictdyn.loaders.engine.words import listed
+from predictdyn.loaders.files.logs import log_files, run_names
+from predictdyn.loaders.files.tables import TABLES, Table, is_table, numbers, read_table, text
+from predictdyn.loaders.json_lines.lines import ENDINGS, read_lines
+from predictdyn.loaders.tables.clock import STEP_NAMES, named
+from predictdyn.loaders.tables.kinds import COMPANIONS, METRIC_NAMES, PARTS, VALUE_NAMES, is_long, names_in
+from predictdyn.loaders.tables.options import RUN, SHARED_WITH_TABLES, STEP
+from predictdyn.loaders.tables.places import Part
+from predictdyn.loaders.tables.runs import (
     RUN_NAMES,
     Choices,
     Columns,
@@ -33,29 +39,15 @@ from predictdyn.loaders._table_runs import (
     read_item,
     readable,
 )
-from predictdyn.loaders._tables import TABLES, Table, header, is_table, numbers, open_binary, read_table, text
-from predictdyn.loaders._words import listed
-from predictdyn.loaders.json_lines import ENDINGS, read_lines
-from predictdyn.loaders.wide import COMPANIONS
 
-VALUE_NAMES = ("value", "metric_value", "metricvalue", "metric.value")
-METRIC_NAMES = ("metric", "metric_name", "metricname", "metric.name", "tag", "key")
-PARTS = (
-    "suite",
-    "benchmark",
-    "dataset",
-    "task",
-    "subset",
-    "split",
-    "metric.context",
-    "runcontext",
-)  # of the name of a metric, in front of it
 ERROR_NAMES = ("stderr", "value_stderr", "standard_error")
 ASIDE = (*COMPANIONS, "metrics.csv")  # no points, even where the columns look like it
 ASKED = 20  # files of a folder whose first lines are looked at
+METRIC = Option("metric", "the columns that name the metric")
+VALUE = Option("value", "the column with the values")
 
 
-def looks(path: Path) -> str | None:
+def sniff(path: Path) -> str | None:
     """How many tables there are with a column each for step, metric and value, in words, or None."""
     try:
         files = log_files(path, (*TABLES, *ENDINGS), ASIDE)
@@ -66,18 +58,8 @@ def looks(path: Path) -> str | None:
     return f"long tables, one row a value: {long}{more}" if long else None
 
 
-def is_long(names: Iterable[str]) -> bool:
-    """Whether columns of these names make a long table.
-
-    >>> is_long(["model", "task", "step", "value"]), is_long(["step", "value"])
-    (True, False)
-    """
-    lower = {name.lower() for name in names}
-    return all(lower & set(known) for known in (VALUE_NAMES, (*METRIC_NAMES, *PARTS), STEP_NAMES))
-
-
 def load(path: Path | str, **options: object) -> Curves:
-    """Read one file, or all such files of a folder. Options are those of `_gather.gathered`, and of `scan`:
+    """Read one file, or all such files of a folder. Options are those of `gather.gathered`, and of `scan`:
 
     * ``run``: the columns that name the run, joined with /. By itself: run, run_name, name, model, ..., else all
       columns of text that are nothing else and not the same throughout (a UserWarning names them), else the file name.
@@ -98,7 +80,7 @@ def load(path: Path | str, **options: object) -> Curves:
     >>> curves.points[["run", "metric", "step", "value"]].values.tolist()
     [['70m', 'sciq acc', 1000, 0.5], ['70m', 'sciq acc', 2000, 0.55]]
     """
-    return gathered(path, scan, read, options)
+    return gathered(path, SOURCE, options)
 
 
 def scan(
@@ -111,7 +93,7 @@ def scan(
     family: str | None = None,
     covariates: str | Sequence[str] | None = None,
     last_step: str | float | None = None,
-    merge: object = None,
+    merge: str = "auto",
 ) -> list[Item]:
     """The runs of all tables, each with its log. Raises ValueError, one line with file and line, for a faulty table."""
     choices = Choices(run, step, None, family, covariates, last_step, merge)
@@ -137,18 +119,6 @@ def scan(
 def read(item: Item) -> RunLog:
     """The log of a run as `scan` found it."""
     return read_item(item)
-
-
-def names_in(file: Path) -> list[str]:
-    """The columns of a table, or the keys of the first line of JSON; none where it cannot be read."""
-    try:
-        if is_table(file):
-            return header(file)
-        with open_binary(file) as opened:
-            record = json.loads(opened.readline(1 << 20))
-    except (ValueError, OSError, EOFError, RecursionError):
-        return []
-    return list(record) if isinstance(record, dict) else []
 
 
 def _tables(path: Path, metric: str | Sequence[str] | None, value: str | None, step: str | None) -> list[Table | Item]:
@@ -238,3 +208,14 @@ def _values(table: Table, columns: Columns, metric: list[str], value: str) -> Lo
         numbers_here = (columns.step[row], cells.value[row], table.line[row], np.full(len(row), place))
         parts.append((columns.run[row], metrics, *numbers_here))
     return Logged(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+SOURCE = Source(
+    "long",
+    "CSV, parquet or JSON lines, one row a value",
+    sniff,
+    load,
+    scan,
+    read,
+    scan_options=(RUN, METRIC, STEP, VALUE, *SHARED_WITH_TABLES),
+)

@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from predictdyn.curves import Curves
-from predictdyn.loaders._folders import beginning
-from predictdyn.loaders._gather import gathered
-from predictdyn.loaders._json_rows import CUT, flat, json_number
-from predictdyn.loaders._logs import log_files, run_names
-from predictdyn.loaders._runlog import Item, RunLog
-from predictdyn.loaders._tables import read_bytes
+from predictdyn.loaders.engine.gather import gathered
+from predictdyn.loaders.engine.runlog import Item, RunLog
+from predictdyn.loaders.engine.source import Source
+from predictdyn.loaders.files.contents import read_bytes
+from predictdyn.loaders.files.folders import beginning
+from predictdyn.loaders.files.json_rows import CUT, flat, json_number
+from predictdyn.loaders.files.logs import log_files, run_names
 
 ENDINGS = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
 # The first that a file has is its clock; those of OLMo first, then Composer's and LLM-foundry's, which count batches.
@@ -36,7 +37,7 @@ def load(path: Path | str, **options: object) -> Curves:
     Nested objects are flattened with ``/``. The clock is ``step``, else what else `CLOCKS` knows; text, lists, true,
     false and null are no metrics. A first line without a step is the configuration, if it has one under ``config``. Any
     other line without a step, or that is no JSON object, is dropped and counted. Options are those of
-    `_gather.gathered`.
+    `gather.gathered`.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -46,7 +47,7 @@ def load(path: Path | str, **options: object) -> Curves:
     >>> log.step.tolist(), log.value.tolist(), log.dropped
     ([1.0, 2.0], [11.25, nan], {'last line(s) cut short, dropped': 1})
     """
-    return gathered(path, scan, read, options)
+    return gathered(path, SOURCE, options)
 
 
 def scan(path: Path) -> list[Item]:
@@ -93,7 +94,7 @@ def read(item: Item) -> RunLog:
     return RunLog(item.run, *columns, config, _planned(config), dropped=dict(dropped))
 
 
-def looks(path: Path) -> str | None:
+def sniff(path: Path) -> str | None:
     """How many such files are here, in words, or None."""
     if path.is_file() and not (path.name.lower().endswith(ENDINGS) and _is_log(path)):
         return None
@@ -131,3 +132,13 @@ def _planned(config: Mapping[str, object]) -> float | None:
         if name == "max_duration" and isinstance(cell, str) and (batches := re.fullmatch(r"(\d+)ba", cell)):
             return float(batches[1])
     return None
+
+
+SOURCE = Source(
+    "olmo",
+    "JSON lines of OLMo, LLM-foundry and Composer",
+    sniff,
+    load,
+    scan,
+    read,
+)

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from predictdyn.curves import Curves
-from predictdyn.loaders._csv_rows import csv_rows
-from predictdyn.loaders._folders import files_named, first_line, run_names
-from predictdyn.loaders._gather import gathered
-from predictdyn.loaders._json_rows import flat, json_rows
-from predictdyn.loaders._rows import number_of, run_log
-from predictdyn.loaders._runlog import Item, RunLog
-from predictdyn.loaders._tables import read_bytes
+from predictdyn.loaders.engine.gather import gathered
+from predictdyn.loaders.engine.rows import number_of, run_log
+from predictdyn.loaders.engine.runlog import Item, RunLog
+from predictdyn.loaders.engine.source import Source
+from predictdyn.loaders.files.contents import read_bytes
+from predictdyn.loaders.files.csv_rows import csv_rows
+from predictdyn.loaders.files.folders import files_named, first_line, run_names
+from predictdyn.loaders.files.json_rows import flat, json_rows
 
 CLOCKS = ("time/total_timesteps", "time/total timesteps", "total_timesteps")  # newest versions first
 LOGS = ("progress.csv", "progress.json")  # the same rows, if both are there
@@ -45,9 +46,9 @@ class Episode(NamedTuple):
 def load(path: Path | str, **options: object) -> Curves:
     """Runs of Stable-Baselines3 become curves: folders as `scan` finds them, each run as `read` says.
 
-    Options are those of `_gather.gathered`. Raises ValueError, one line, where there is no run with points.
+    Options are those of `gather.gathered`. Raises ValueError, one line, where there is no run with points.
     """
-    return gathered(path, scan, read, options)
+    return gathered(path, SOURCE, options)
 
 
 def scan(path: Path) -> list[Item]:
@@ -91,7 +92,7 @@ def read(item: Item) -> RunLog:
     return run_log(item.run, metric, step, value, wall=wall, segment=segment, config=config, dropped=+counts)
 
 
-def looks(path: Path) -> str | None:
+def sniff(path: Path) -> str | None:
     """What of Stable-Baselines3 is here, in words, or None."""
     try:
         return f"Stable-Baselines3: {len(scan(path))} runs"
@@ -145,3 +146,13 @@ def _is_progress(file: Path) -> bool:
 
 def _is_monitor(file: Path) -> bool:
     return file.name.endswith(MONITOR) and first_line(file).startswith(b'#{"t_start"')
+
+
+SOURCE = Source(
+    "stable_baselines3",
+    "`progress.csv`, `progress.json`, `monitor.csv`",
+    sniff,
+    load,
+    scan,
+    read,
+)

@@ -14,17 +14,27 @@ import numpy as np
 import pandas as pd
 
 from predictdyn.curves import KEY, Curves
-from predictdyn.loaders._companions import beside, metrics_beside, read_events, read_metrics, read_runs, unique_runs
-from predictdyn.loaders._facts import log_metrics
-from predictdyn.loaders._points import curves_at, fitted_to
-from predictdyn.loaders._tables import TABLES, Table, header, is_table, numbers, read_table, text
+from predictdyn.loaders.engine.companions import (
+    beside,
+    metrics_beside,
+    read_events,
+    read_metrics,
+    read_runs,
+    unique_runs,
+)
+from predictdyn.loaders.engine.facts import log_metrics
+from predictdyn.loaders.engine.options import METRICS_FILE, RUNS_FILE, Option
+from predictdyn.loaders.engine.points import curves_at, fitted_to
+from predictdyn.loaders.engine.source import Source
+from predictdyn.loaders.files.tables import TABLES, Table, header, is_table, numbers, read_table, text
 
 NEEDED = [*KEY, "value"]
 POINTS = tuple(f"points{ending}" for ending in TABLES)
+EVENTS_FILE = Option("events_file", "the table of events, where it is elsewhere")
 METRIC_COLUMNS = ["metric", "kind", "lower", "upper", "better", "chance"]
 
 
-def looks(path: Path) -> str | None:
+def sniff(path: Path) -> str | None:
     """The file of points of a folder, or a table that has the columns of one, in words, or None."""
     if path.is_dir():
         name = next((name for name in POINTS if (path / name).is_file()), None)
@@ -220,3 +230,12 @@ def _refuse(bad: np.ndarray, table: Table, rule: str, name: str = "") -> None:
         row = int(np.flatnonzero(bad)[0])
         cell = f", found {table.cells[name].iloc[row]!r}" if name else ""
         raise ValueError(f"{table.where(row)}: {rule}{cell}")
+
+
+SOURCE = Source(
+    "tidy",
+    "the tidy folder, see below",
+    sniff,
+    load,
+    load_options=(RUNS_FILE, METRICS_FILE, EVENTS_FILE),
+)

@@ -16,13 +16,15 @@ from pathlib import Path
 import numpy as np
 
 from predictdyn.curves import Curves
-from predictdyn.loaders._folders import first_line
-from predictdyn.loaders._gather import gathered
-from predictdyn.loaders._logs import log_files, run_names
-from predictdyn.loaders._runlog import Item, RunLog
-from predictdyn.loaders._tables import Table, numbers, read_bytes, read_table
-from predictdyn.loaders._wandb_values import OWN, STEP, WALL, Row, logged, row_of, run_log_of
-from predictdyn.loaders.json_lines import ENDINGS
+from predictdyn.loaders.engine.gather import gathered
+from predictdyn.loaders.engine.runlog import Item, RunLog
+from predictdyn.loaders.engine.source import Source
+from predictdyn.loaders.files.contents import read_bytes
+from predictdyn.loaders.files.folders import first_line
+from predictdyn.loaders.files.logs import log_files, run_names
+from predictdyn.loaders.files.tables import Table, numbers, read_table
+from predictdyn.loaders.json_lines.lines import ENDINGS
+from predictdyn.loaders.wandb.values import OWN, STEP, WALL, Row, logged, row_of, run_log_of
 
 TABLES = (".csv", ".csv.gz")
 CLOCKS = ("_runtime", WALL)  # one of them is in every history
@@ -35,8 +37,8 @@ AVERAGED = "value(s) that W&B has averaged over several steps (kept)"
 
 
 def load(path: Path | str, **options: object) -> Curves:
-    """All runs of exports at a path; options and rules are those of `_gather.gathered`."""
-    return gathered(path, scan, read, options)
+    """All runs of exports at a path; options and rules are those of `gather.gathered`."""
+    return gathered(path, SOURCE, options)
 
 
 def scan(path: Path) -> list[Item]:
@@ -58,7 +60,7 @@ def scan(path: Path) -> list[Item]:
     return sorted([*items, *(Item(run, tuple(dict.fromkeys(files)), run) for run, files in charts.items())])
 
 
-def looks(path: Path) -> str | None:
+def sniff(path: Path) -> str | None:
     """What a path holds, in words; None if no table there is an export of W&B."""
     try:
         items = scan(path)
@@ -169,3 +171,13 @@ def _lines(file: Path, dropped: Counter[str]) -> list[Row]:
         except (ValueError, RecursionError):
             dropped[WHERE_CUT if i == len(lines) - 1 else NO_ROW] += 1
     return rows
+
+
+SOURCE = Source(
+    "wandb_export",
+    "the history of a run, or the chart of a metric over many runs, saved as CSV or JSON lines",
+    sniff,
+    load,
+    scan,
+    read,
+)

@@ -7,22 +7,22 @@ from functools import partial
 from pathlib import Path
 
 from predictdyn.curves import Curves
-from predictdyn.loaders._gather import gathered
-from predictdyn.loaders._logs import log_files
-from predictdyn.loaders._runlog import Item, RunLog
-from predictdyn.loaders._table_clock import counts
-from predictdyn.loaders._table_runs import Choices, items_of, read_item, readable
-from predictdyn.loaders._tables import TABLES, header, is_table, read_table
+from predictdyn.loaders.engine.gather import gathered
+from predictdyn.loaders.engine.runlog import Item, RunLog
+from predictdyn.loaders.engine.source import Source
+from predictdyn.loaders.files.logs import log_files
+from predictdyn.loaders.files.tables import TABLES, header, is_table, read_table
+from predictdyn.loaders.tables.clock import counts
+from predictdyn.loaders.tables.kinds import COMPANIONS, is_long
+from predictdyn.loaders.tables.options import TABLE_OPTIONS
+from predictdyn.loaders.tables.runs import Choices, items_of, read_item, readable
+from predictdyn.loaders.tidy import NEEDED
 
-COMPANIONS = ("runs.csv", "runs.parquet", "events.csv")
 ASKED = 20  # files of a folder whose first lines are looked at
 
 
-def looks(path: Path) -> str | None:
+def sniff(path: Path) -> str | None:
     """How many tables there are with a column for the step, in words, or None; a single table need not have one."""
-    from predictdyn.loaders.long import is_long
-    from predictdyn.loaders.tidy import NEEDED
-
     try:
         files = _logs(path)
         columns = [{name.lower() for name in header(file)} for file in files[:ASKED]] if is_table(files[0]) else []
@@ -54,11 +54,11 @@ def _describes(file: Path) -> bool:
 def load(path: Path | str, **options: object) -> Curves:
     """Read one file, or all such files of a folder (each a run of its own, unless a column says which run it is).
 
-    Options are those of `_gather.gathered`, and of `scan`:
+    Options are those of `gather.gathered`, and of `scan`:
 
     * ``run``: the columns that name the run, joined with /. By itself: run, run_name, name, model, ..., else the file
       name is the run (with its folders in front where two files share it).
-    * ``step``: the column of the clock; by itself as `_table_clock.clock_of` finds it.
+    * ``step``: the column of the clock; by itself as `tables.clock.clock_of` finds it.
     * ``files``: "metrics" or "runs", where a file holds one column and its name could be that of either.
     * ``family``, ``covariates``, ``last_step`` name columns, too, which must be constant within every run.
 
@@ -74,7 +74,7 @@ def load(path: Path | str, **options: object) -> Curves:
     >>> curves.points[["metric", "step", "value"]].values.tolist()
     [['loss', 1, 3.5], ['loss', 2, 3.25], ['val_loss', 2, 3.75]]
     """
-    return gathered(path, scan, read, options)
+    return gathered(path, SOURCE, options)
 
 
 def scan(
@@ -86,7 +86,7 @@ def scan(
     family: str | None = None,
     covariates: str | Sequence[str] | None = None,
     last_step: str | float | None = None,
-    merge: object = None,
+    merge: str = "auto",
 ) -> list[Item]:
     """The runs of all tables, each with its log. Raises ValueError, one line with file and line, for a faulty table."""
     found = _logs(path)
@@ -98,3 +98,15 @@ def scan(
 def read(item: Item) -> RunLog:
     """The log of a run as `scan` found it."""
     return read_item(item)
+
+
+SOURCE = Source(
+    "wide",
+    "CSV, TSV or parquet, one row a step and one column a metric; one file a metric; settings in `args.yaml` "
+    "and the like beside",
+    sniff,
+    load,
+    scan,
+    read,
+    scan_options=TABLE_OPTIONS,
+)

@@ -12,7 +12,7 @@ import pytest
 
 from predictdyn.curves import Curves
 from predictdyn.loaders import text_log
-from predictdyn.loaders._runlog import Item, RunLog
+from predictdyn.loaders.engine.runlog import Item, RunLog
 
 
 def sample_tidy(folder: Path) -> Path:

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from predictdyn.loaders import _bytes
-from predictdyn.loaders._bytes import open_binary, read_bytes, read_text, split_lines
-from predictdyn.loaders._folders import SPECIAL, UNREADABLE, files_named, first_line, is_file, walk
-from predictdyn.loaders._sqlite import is_sqlite, stores
-from predictdyn.loaders._tables import header, read_table
+from predictdyn.loaders.files import contents
+from predictdyn.loaders.files.contents import open_binary, read_bytes, read_text, split_lines
+from predictdyn.loaders.files.folders import SPECIAL, UNREADABLE, files_named, first_line, is_file, walk
+from predictdyn.loaders.files.sqlite import is_sqlite, stores
+from predictdyn.loaders.files.tables import header, read_table
 
 TABLE = b"step,loss\n1,2.5\n2,2.25\n"
 READERS: list[Callable[[Path], object]] = [read_bytes, read_text, read_table, lambda path: open_binary(path).read()]
@@ -74,18 +74,18 @@ def test_a_packed_file_without_the_ending_says_so(tmp_path: Path) -> None:
 def test_a_bomb_is_refused_before_it_fills_the_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reader: Callable[[Path], object]
 ) -> None:
-    monkeypatch.setattr(_bytes, "LARGEST", 4 << 20)
+    monkeypatch.setattr(contents, "LARGEST", 4 << 20)
     with gzip.open(tmp_path / "bomb.csv.gz", "wb") as file:
         for _ in range(64):
             file.write(bytes(1 << 20))
     size = (tmp_path / "bomb.csv.gz").stat().st_size
-    assert _bytes.RATIO * size < 64 << 20
+    assert contents.RATIO * size < 64 << 20
     message = refusal(reader, tmp_path / "bomb.csv.gz")
-    assert f"{_bytes.RATIO * size >> 20} MiB" in message and f"{size:,} bytes" in message and "unpack it" in message
+    assert f"{contents.RATIO * size >> 20} MiB" in message and f"{size:,} bytes" in message and "unpack it" in message
 
 
 def test_what_packs_as_logs_do_is_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_bytes, "LARGEST", 1000)
+    monkeypatch.setattr(contents, "LARGEST", 1000)
     rows = "".join(f"{step},{1 / (step + 1)!r},0.001\n" for step in range(5000))
     with gzip.open(tmp_path / "log.csv.gz", "wt") as file:
         file.write(f"step,loss,lr\n{rows}")

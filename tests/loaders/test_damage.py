@@ -18,11 +18,12 @@ import pytest
 
 from predictdyn.backtest.folder import MANY_FILES, file_hashes
 from predictdyn.curves import Curves
-from predictdyn.loaders import _mlflow_parts, _write, load, tidy
-from predictdyn.loaders._lengths import Length, planned_by
-from predictdyn.loaders._merge import Rules, tidy_runs
-from predictdyn.loaders._runlog import RunLog
-from predictdyn.loaders._text_log_rows import rows_of
+from predictdyn.loaders import load, tidy, writing
+from predictdyn.loaders.engine.lengths import Length, planned_by
+from predictdyn.loaders.engine.merge import Rules, tidy_runs
+from predictdyn.loaders.engine.runlog import RunLog
+from predictdyn.loaders.mlflow import parts as mlflow_parts
+from predictdyn.loaders.text_log.rows import rows_of
 
 Samples = dict[str, Callable[[Path], Path]]
 # A folder of these holds a file or more a run, and tools write to it while it is read.
@@ -63,8 +64,8 @@ def test_one_bad_file_does_not_fail_the_folder(samples: Samples, tmp_path: Path,
 
 def test_mlflow_runs_of_a_copied_store_get_names() -> None:
     """mlflow.db beside its backup: nothing but the file tells their runs apart, and all are read."""
-    twice = [_mlflow_parts.StoredRun("a1", "mlp", "one", (Path(name),)) for name in ("mlflow.db", "backup.db")]
-    assert _mlflow_parts.names(twice) == ["mlp-a1", "mlp-a1"]
+    twice = [mlflow_parts.StoredRun("a1", "mlp", "one", (Path(name),)) for name in ("mlflow.db", "backup.db")]
+    assert mlflow_parts.names(twice) == ["mlp-a1", "mlp-a1"]
 
 
 def test_optuna_studies_beside_their_copy_are_all_read(samples: Samples, tmp_path: Path) -> None:
@@ -302,7 +303,7 @@ def test_parquet_below_a_folder_whose_name_is_no_text(tmp_path: Path, same: Call
     tidy.save(curves, folder / "tidy")
     same(curves, quietly(folder / "tidy")[0])
     (folder / "out").mkdir()
-    done = _write.write(folder / "log.parquet", "wide", folder / "out", {})
+    done = writing.write(folder / "log.parquet", "wide", folder / "out", {})
     assert done.points == 2
     same(curves, quietly(folder / "out")[0])
     many = [f"caf\udce9{i}" for i in range(MANY_FILES)]

@@ -11,8 +11,8 @@ import pytest
 
 from predictdyn.curves import Curves
 from predictdyn.loaders import load
-from predictdyn.loaders._clocks import on_one_clock
-from predictdyn.loaders._runlog import RunLog
+from predictdyn.loaders.engine.clocks import on_one_clock
+from predictdyn.loaders.engine.runlog import RunLog
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 

@@ -11,8 +11,8 @@ import pytest
 
 from predictdyn.curves import Curves
 from predictdyn.loaders import load, tidy
-from predictdyn.loaders._lengths import Length, last_steps, planned_by
-from predictdyn.loaders._write import write
+from predictdyn.loaders.engine.lengths import Length, last_steps, planned_by
+from predictdyn.loaders.writing import write
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -129,7 +129,7 @@ def test_runs_of_one_log_are_updated_together(tmp_path: Path) -> None:
         folder.mkdir()
     write(log, "text_log", first, {})
     again = write(log, "text_log", second, {}, before=first)
-    assert again.lines[0] == "2 of 2 run(s) unchanged since the last time, not read again"
+    assert again.notes[0] == "2 of 2 run(s) unchanged since the last time, not read again"
     assert (
         counts(tidy.load(second))
         == counts(tidy.load(first))

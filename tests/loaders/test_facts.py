@@ -9,9 +9,9 @@ from typing import get_args
 import pytest
 
 from predictdyn.curves import Kind, Metric
-from predictdyn.loaders._companions import read_metrics
-from predictdyn.loaders._facts import fitted, is_clock, log_metric, log_metrics, looks_like_outcome, plain_name
-from predictdyn.loaders._log_metrics import (
+from predictdyn.loaders.engine.companions import read_metrics
+from predictdyn.loaders.engine.facts import fitted, is_clock, log_metric, log_metrics, looks_like_outcome, plain_name
+from predictdyn.loaders.engine.log_metrics import (
     AROUND,
     BEHIND,
     CLOCKS,
@@ -22,7 +22,7 @@ from predictdyn.loaders._log_metrics import (
     TABLE,
     Family,
 )
-from predictdyn.loaders._metric_page import documented
+from predictdyn.loaders.engine.metric_page import documented
 
 # Names that tools write, each with kind and range.
 NAMES = {

@@ -12,9 +12,11 @@ import pytest
 from joblib import parallel_config
 
 from predictdyn.curves import Curves
-from predictdyn.loaders._gather import gathered, tidied
-from predictdyn.loaders._merge import Rules, Tidy, tidy_run
-from predictdyn.loaders._runlog import Item, RunLog
+from predictdyn.loaders.engine.gather import gathered, tidied
+from predictdyn.loaders.engine.merge import Rules, Tidy, tidy_run
+from predictdyn.loaders.engine.options import Option
+from predictdyn.loaders.engine.runlog import Item, RunLog
+from predictdyn.loaders.engine.source import Source
 
 Row = tuple[str, float, float]
 
@@ -32,7 +34,7 @@ def at(tidy: Tidy, metric: str) -> list[tuple[float, float]]:
 
 
 def said(tidy: Tidy, word: str) -> int:
-    return sum(sum(counts.values()) for reason, counts in tidy.said.items() if word in reason)
+    return sum(sum(counts.values()) for reason, counts in tidy.notes.items() if word in reason)
 
 
 def scan_of(logs: Sequence[RunLog], path: Path) -> list[Item]:
@@ -43,10 +45,18 @@ def read_of(logs: Sequence[RunLog], item: Item) -> RunLog:
     return logs[int(item.key)]
 
 
+def fake(scan: Callable[..., list[Item]], read: Callable[..., RunLog], *own: Option) -> Source:
+    """A source; options of its own go to both functions: ``glob`` to scan, ``scale`` to read."""
+    names = {option.name: (option,) for option in own}
+    return Source(
+        "fake", "", lambda path: None, lambda path, **_: None, scan, read, names.get("glob", ()), names.get("scale", ())
+    )
+
+
 def gather(logs: Sequence[RunLog], folder: Path, **options: object) -> tuple[Curves, list[str]]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        curves = gathered(folder, partial(scan_of, logs), partial(read_of, logs), options)
+        curves = gathered(folder, fake(partial(scan_of, logs), partial(read_of, logs)), options)
     return curves, [str(one.message) for one in caught]
 
 
@@ -88,7 +98,7 @@ def test_every_logged_value_is_kept_or_counted() -> None:
 def test_a_value_that_is_logged_again_as_it_was_is_not_worth_a_word() -> None:
     tidy = tidy_run(log_of([*train([1, 2, 2, 3]), ("epoch", 3, 0.1), ("epoch", 3, 0.2)]), Rules())
     assert at(tidy, "loss") == [(1, 1), (2, 1), (3, 1)]
-    assert tidy.said == {}
+    assert tidy.notes == {}
 
 
 def test_a_metric_written_late_is_no_restart_of_the_others() -> None:
@@ -101,7 +111,7 @@ def test_a_metric_written_late_is_no_restart_of_the_others() -> None:
 def test_a_new_segment_that_logs_something_else_purges_nothing() -> None:
     rows = [("hp", 0, -1.0), *train([1, 2, 3]), ("hp", 0, -1.0), ("test", 3, 0.5)]
     tidy = tidy_run(log_of(rows, [0, 0, 0, 0, 1, 1]), Rules())
-    assert (len(at(tidy, "loss")), len(at(tidy, "test")), tidy.said) == (3, 1, {})
+    assert (len(at(tidy, "loss")), len(at(tidy, "test")), tidy.notes) == (3, 1, {})
 
 
 def test_nan_and_infinity_are_events_at_the_start_of_each_stretch() -> None:
@@ -238,7 +248,7 @@ def test_runs_that_cannot_be_read_or_are_empty_are_left_out_and_said(tmp_path: P
 
     items = [Item(run, (tmp_path,)) for run in ("good", "good", "empty", "bad")]
     with pytest.warns(UserWarning) as caught:
-        curves = gathered(tmp_path, lambda path: items, read, {})
+        curves = gathered(tmp_path, fake(lambda path: items, read), {})
     assert list(curves.runs.index) == ["good", "good~2"]
     assert [str(one.message) for one in caught] == [
         "1 run(s) left out: bad.log: not a log, in bad",
@@ -246,7 +256,7 @@ def test_runs_that_cannot_be_read_or_are_empty_are_left_out_and_said(tmp_path: P
         "2 run(s) without points left out: bad, empty",
     ]
     with pytest.raises(ValueError, match=r"no points found; 1 run\(s\) left out: bad.log: not a log"):
-        gathered(tmp_path, lambda path: items[3:], read, {})
+        gathered(tmp_path, fake(lambda path: items[3:], read), {})
 
 
 def test_settings_and_events_of_any_kind_are_no_traceback(tmp_path: Path) -> None:
@@ -277,7 +287,8 @@ def test_workers_change_nothing(tmp_path: Path, same: Callable[[Curves, Curves],
 def test_runs_are_read_when_they_are_asked_for(tmp_path: Path) -> None:
     logs, done = [log_of(train([1]), run=run) for run in "cab"], []
     read = lambda item: (done.append(item.run), read_of(logs, item))[1]  # noqa: E731
-    runs = tidied(tmp_path, partial(scan_of, logs), read, {})
+    source = fake(partial(scan_of, logs), read)
+    runs = tidied(tmp_path, source, source.checked({}))
     assert (next(runs).run, done) == ("a", ["a"])
 
 
@@ -288,10 +299,11 @@ def test_own_options_go_to_scan_and_read_and_others_are_refused(tmp_path: Path) 
     def read(item: Item, *, scale: float = 1.0) -> RunLog:
         return log_of([("loss", 1, scale)], planned=1.0)
 
-    curves = gathered(tmp_path, scan, read, {"glob": "b", "scale": 3.0})
+    source = fake(scan, read, Option("glob", "", "*"), Option("scale", "", 1.0))
+    curves = gathered(tmp_path, source, {"glob": "b", "scale": 3.0})
     assert curves.points[["run", "value"]].to_numpy().tolist() == [["b", 3.0]]
-    with pytest.raises(ValueError, match="no option 'colour'; there are glob, scale, metrics, exclude"):
-        gathered(tmp_path, scan, read, {"colour": 1})
+    with pytest.raises(ValueError, match="source fake has no option 'colour'; it has glob, scale, metrics, exclude"):
+        gathered(tmp_path, source, {"colour": 1})
     for option, value in (("thin", "3"), ("workers", 0), ("last_step", "long"), ("metrics", "los?,x*")):
         with pytest.raises(ValueError, match=option):
-            gathered(tmp_path, scan, read, {option: value})
+            gathered(tmp_path, source, {option: value})

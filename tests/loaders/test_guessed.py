@@ -10,7 +10,7 @@ import pytest
 
 from predictdyn import loaders
 from predictdyn.loaders import tidy
-from predictdyn.loaders._write import write
+from predictdyn.loaders.writing import write
 
 
 def table(folder: Path) -> Path:

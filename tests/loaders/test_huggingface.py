@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from predictdyn import loaders
 from predictdyn.loaders import huggingface
-from predictdyn.loaders._runlog import Item, RunLog
+from predictdyn.loaders.engine.runlog import Item, RunLog
 
 FIELDS = {
     "best_global_step": None, "best_metric": None, "epoch": 1.0, "eval_steps": 500, "is_local_process_zero": True,
@@ -101,10 +101,10 @@ def test_runs_are_named_by_their_folders(tmp_path: Path) -> None:
     for path in (tmp_path / "a" / "x", tmp_path / "a" / "x" / "checkpoint-5"):
         assert [item.run for item in huggingface.scan(path)] == ["x"]
         assert [item.run for item in huggingface.scan(next(path.rglob("*.json")))] == ["x"]
-    assert huggingface.looks(tmp_path) == "Hugging Face Trainer: 2 runs, 2 trainer_state.json"
+    assert huggingface.sniff(tmp_path) == "Hugging Face Trainer: 2 runs, 2 trainer_state.json"
     assert (
-        huggingface.looks(tmp_path / "b" / "trainer_state.json")
-        and huggingface.looks(tmp_path / ".cache" / "x") is None
+        huggingface.sniff(tmp_path / "b" / "trainer_state.json")
+        and huggingface.sniff(tmp_path / ".cache" / "x") is None
     )
 
 
@@ -199,7 +199,7 @@ def test_a_cut_state_alone_is_found_and_read_under_any_name(tmp_path: Path) -> N
             file.parent.mkdir(parents=True)
             file.write_text(text)
             for path in (file, file.parent):
-                assert loaders.detect(path) == "huggingface"
+                assert loaders.detect(path).source == "huggingface"
                 log = only(path)
                 assert losses(log) == [(5, 2.5, 0), (10, 2.25, 0)] and log.dropped == {huggingface.CUT: 1}
                 assert log.run == ("trainer_state" if name == "trainer_state.json" else "copy_of_run7")
@@ -217,7 +217,7 @@ def test_a_log_history_by_itself_is_a_run(tmp_path: Path) -> None:
     for run in ("a", "b"):
         (tmp_path / f"{run}.json").write_text(json.dumps(rows))
     (tmp_path / "tokens.json").write_text('[{"id": 5, "text": "x"}]')
-    assert loaders.detect(tmp_path) == loaders.detect(tmp_path / "a.json") == "huggingface"
+    assert loaders.detect(tmp_path).source == loaders.detect(tmp_path / "a.json").source == "huggingface"
     assert [item.run for item in huggingface.scan(tmp_path)] == ["a", "b"]
     assert losses(only(tmp_path / "a.json")) == [(5, 2.5, 0), (10, 2.25, 0)]
     (tmp_path / "a.json").write_text(json.dumps(rows)[:-9])

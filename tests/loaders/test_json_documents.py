@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from predictdyn.curves import Curves
-from predictdyn.loaders import detect, found, load
-from predictdyn.loaders._write import write
+from predictdyn.loaders import detect, load
+from predictdyn.loaders.writing import write
 
 Content = dict[str, object]
 
@@ -35,7 +35,7 @@ def test_what_xgboost_and_lightgbm_record_of_an_evaluation(tmp_path: Path, inden
         valid: {"logloss": [0.875, 0.625, 0.5], "auc": [0.5, 0.625, 0.75]},
     }
     dump(tmp_path / "evals_result.json", series, **({"indent": indent} if indent else {}))
-    assert detect(tmp_path) == detect(tmp_path / "evals_result.json") == "json_lines"
+    assert detect(tmp_path).source == detect(tmp_path / "evals_result.json").source == "json_lines"
     curves = load(tmp_path, last_step=2)
     assert points(curves) == {
         ("evals_result", f"{data}/{name}"): list(enumerate(values))
@@ -111,7 +111,7 @@ def test_an_object_an_epoch_is_a_row_of_one_run(tmp_path: Path) -> None:
     for i in range(12):
         dump(tmp_path / f"metrics_epoch_{i}.json", epoch(i), indent=2)
     dump(tmp_path / "metrics.json", {"best_epoch": 11, "test_accuracy": 0.75})
-    assert found(tmp_path).words == "JSON objects, one a file: 12 files, 1 series"
+    assert detect(tmp_path).words == "JSON objects, one a file: 12 files, 1 series"
     curves = load(tmp_path, last_step=11)
     assert points(curves)["metrics", "validation_loss"] == [(i, 2 - i / 32) for i in range(12)]
     assert points(curves)["metrics", "training_accuracy"] == [(i, 0.5 + i / 32) for i in range(12)]
@@ -171,10 +171,10 @@ def test_one_object_a_file_is_read_again_when_there_is_one_more(tmp_path: Path) 
         dump(tmp_path / "log" / f"metrics_epoch_{i}.json", epoch(i))
     write(tmp_path / "log", "json_lines", folders[0], {})
     same = write(tmp_path / "log", "json_lines", folders[1], {}, before=folders[0])
-    assert same.lines[0].startswith("1 of 1 run(s) unchanged")
+    assert same.notes[0].startswith("1 of 1 run(s) unchanged")
     dump(tmp_path / "log" / "metrics_epoch_3.json", epoch(3))
     more = write(tmp_path / "log", "json_lines", folders[2], {}, before=folders[1])
-    assert more.lines[0].startswith("0 of 1 run(s) unchanged") and more.curves.runs["last_step"].tolist() == [3]
+    assert more.notes[0].startswith("0 of 1 run(s) unchanged") and more.curves.runs["last_step"].tolist() == [3]
 
 
 def test_a_file_that_is_being_written_is_counted(tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from predictdyn.loaders import keras
-from predictdyn.loaders._json_rows import CUT
-from predictdyn.loaders._logger_csv import NO_NUMBER
-from predictdyn.loaders._runlog import Item, RunLog
+from predictdyn.loaders.engine.runlog import Item, RunLog
+from predictdyn.loaders.files.json_rows import CUT
+from predictdyn.loaders.tables.logger_csv import NO_NUMBER
 
 Samples = dict[str, Callable[[Path], Path]]
 
@@ -37,7 +37,7 @@ def test_a_csv_is_read_exactly(samples: Samples, tmp_path: Path) -> None:
     assert rows(log)[:2] == [("loss", 0, 4.928363800048828), ("mae", 0, 1.9123618602752686)]
     assert rows(log)[-1] == ("mae", 4, 1.792293119430542)
     file.write_bytes(file.read_bytes().replace(b",", b";"))
-    assert rows(of(file)) == rows(log) and keras.looks(tmp_path) == "Keras: 1 log by epoch"
+    assert rows(of(file)) == rows(log) and keras.sniff(tmp_path) == "Keras: 1 log by epoch"
     file.write_bytes(file.read_bytes()[:-3])
     assert len(of(file).value) == len(log.value) - 2 and of(file).dropped == {CUT: 1}
 
@@ -50,7 +50,7 @@ def test_histories_are_read_in_all_their_shapes(tmp_path: Path) -> None:
         file.write_text(json.dumps(content))
         log = of(file)
         assert repr(rows(log)[:4]) == repr([(name, float(step), value) for name, step, value in expected])
-        assert log.dropped == {NO_NUMBER: 1} and keras.looks(file)
+        assert log.dropped == {NO_NUMBER: 1} and keras.sniff(file)
         assert (log.planned, log.config.get("epochs")) == ((9, 10) if "params" in content else (None, None))
     file.write_text(json.dumps({"history": {"loss": [2, 1]}, "epoch": [5, 6]}))
     assert rows(of(file)) == [("loss", 5, 2), ("loss", 6, 1)]
@@ -61,7 +61,7 @@ def test_only_what_is_of_keras_is_seen_in_a_folder(samples: Samples, tmp_path: P
               "e.json": '{"words": ["a"]}', "f.json": "{}", "g.csv": "", "h.json": '{"loss": ["a"]}'}  # fmt: skip
     for name, text in others.items():
         (tmp_path / name).write_text(text)
-        assert keras.looks(tmp_path / name) is None
+        assert keras.sniff(tmp_path / name) is None
     with pytest.raises(ValueError, match="no history of Keras"):
         keras.scan(tmp_path)
     for name in ("x", "y"):

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from predictdyn.loaders import lightning
-from predictdyn.loaders._json_rows import CUT
-from predictdyn.loaders._runlog import Item, RunLog
-from predictdyn.loaders._settings_beside import settings as settings_of
+from predictdyn.loaders.engine.runlog import Item, RunLog
+from predictdyn.loaders.files.json_rows import CUT
+from predictdyn.loaders.files.settings_beside import settings as settings_of
 
 Samples = dict[str, Callable[[Path], Path]]
 
@@ -42,9 +42,9 @@ def test_versions_are_runs_and_other_tables_are_not(samples: Samples, tmp_path: 
     (tmp_path / "c" / "metrics.csv").write_text("step,loss\n1,2\n")
     assert [item.run for item in lightning.scan(tmp_path)] == ["a/version_0", "b/version_0"]
     assert [item.run for item in lightning.scan(tmp_path / "a" / "version_0")] == ["version_0"]
-    assert lightning.looks(tmp_path) == "Lightning's CSVLogger: 2 runs"
-    assert lightning.looks(tmp_path / "a" / "version_0" / "metrics.csv") == "Lightning's CSVLogger: 1 run"
-    assert lightning.looks(tmp_path / "c") is None and lightning.looks(tmp_path / "metrics.csv") is None
+    assert lightning.sniff(tmp_path) == "Lightning's CSVLogger: 2 runs"
+    assert lightning.sniff(tmp_path / "a" / "version_0" / "metrics.csv") == "Lightning's CSVLogger: 1 run"
+    assert lightning.sniff(tmp_path / "c") is None and lightning.sniff(tmp_path / "metrics.csv") is None
     with pytest.raises(ValueError, match=r"no metrics\.csv"):
         lightning.scan(tmp_path / "c")
 

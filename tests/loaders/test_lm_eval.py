@@ -11,7 +11,7 @@ import pytest
 
 from predictdyn.curves import Curves
 from predictdyn.loaders import lm_eval
-from predictdyn.loaders._names import families_of
+from predictdyn.loaders.engine.names import families_of
 
 
 def write(file: Path, results: dict[str, object] | None = None, arguments: object = None, **more: object) -> None:
@@ -256,7 +256,7 @@ def test_a_damaged_file_among_good_ones_is_left_out_and_said(tmp_path: Path) -> 
     ):
         curves = lm_eval.load(tmp_path)
     assert curves.points[["step", "value"]].to_numpy().tolist() == [[0, 0.5], [10, 0.6]]
-    assert lm_eval.looks(tmp_path / "m_step20.json")  # its name and beginning are those of a result
+    assert lm_eval.sniff(tmp_path / "m_step20.json")  # its name and beginning are those of a result
 
 
 @pytest.mark.parametrize("name", ["groups", "group_subtasks"])

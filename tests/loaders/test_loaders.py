@@ -6,8 +6,8 @@ import inspect
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -15,8 +15,11 @@ import pytest
 
 from predictdyn import loaders
 from predictdyn.curves import KEY, Curves
-from predictdyn.loaders._write import write
+from predictdyn.loaders import detection
+from predictdyn.loaders.engine.option_page import documented
+from predictdyn.loaders.engine.options import SHARED
 from predictdyn.loaders.tidy import save
+from predictdyn.loaders.writing import write
 
 Samples = dict[str, Callable[[Path], Path]]
 
@@ -28,7 +31,6 @@ def source(request: pytest.FixtureRequest) -> str:
 
 # What a loader says of a sample (no plan, a restart) is tested where its rule is.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
-CONTRACT = {"load": ["path"], "looks": ["path"], "scan": ["path"], "read": ["item"]}
 
 
 @pytest.fixture
@@ -57,7 +59,7 @@ def test_save_and_load_is_exact(curves: Curves, same: Callable[[Curves, Curves],
 
 
 def test_the_source_is_detected(source: str, samples: Samples, tmp_path: Path) -> None:
-    found = loaders.found(samples[source](tmp_path))
+    found = loaders.detect(samples[source](tmp_path))
     assert found.source == source
     assert found.words and "\n" not in found.words
 
@@ -66,27 +68,51 @@ def test_a_source_sees_nothing_in_the_samples_of_others(source: str, samples: Sa
     """The general ones may: they are asked when no other sees anything."""
     for name in samples if source not in loaders.GENERAL else ():
         (tmp_path / name).mkdir()
-        assert (loaders.module(source).looks(samples[name](tmp_path / name)) is None) == (name != source)
+        assert (loaders.source(source).sniff(samples[name](tmp_path / name)) is None) == (name != source)
 
 
-def test_a_source_has_the_functions_of_the_contract(source: str) -> None:
-    """load and looks; with scan also read, and then load takes no options but those that it hands on."""
-    one = loaders.module(source)
-    names = [name for name in CONTRACT if hasattr(one, name)]
-    assert names in (["load", "looks"], list(CONTRACT))
-    for name in names:
-        parameters = inspect.signature(getattr(one, name)).parameters.values()
-        assert [p.name for p in parameters if p.kind == p.POSITIONAL_OR_KEYWORD] == CONTRACT[name]
-    if loaders.shared(source):
-        assert one.load.__kwdefaults__ is None
-        assert {"metrics", "thin", "clock", "last_step"} <= set(loaders.options_of(source))
+def test_a_source_is_a_value_and_declares_what_its_functions_take(source: str) -> None:
+    """load, sniff, scan and read of a module are those of its source; they take what is declared, and no more."""
+    one = loaders.source(source)
+    module = import_module(f"predictdyn.loaders.{source}")
+    assert one.name == source and one.reads and "\n" not in one.reads
+    assert (one.load, one.sniff) == (module.load, module.sniff)
+    declared = {"sniff": (), "scan": one.scan_options, "read": one.read_options, "load": one.load_options}
+    for name, options in declared.items():
+        function = getattr(one, name)
+        if function is None:
+            assert not one.by_run and not options
+            continue
+        assert function is getattr(module, name)
+        parameters = list(inspect.signature(function).parameters.values())
+        assert [p.name for p in parameters[:1]] == ["item" if name == "read" else "path"]
+        if name == "load" and one.by_run:
+            assert [p.kind for p in parameters[1:]] == [inspect.Parameter.VAR_KEYWORD] and options == SHARED
+        else:
+            assert {p.name: p.default for p in parameters[1:]} == {option.name: option.default for option in options}
+    assert one.by_run == (one.read is not None)
+
+
+def test_what_is_declared_is_what_is_taken(source: str) -> None:
+    for option in loaders.source(source).options:
+        assert option.checked(None) == option.default and option.checked(option.default) == option.default
+        assert option.says and "\n" not in option.says
+        for word in (*option.allowed, *option.same):
+            assert option.checked(word.upper()) in option.allowed
+        if option.allowed:
+            with pytest.raises(ValueError, match=f"{option.name} must be .*{option.allowed[-1]}, found 'x'"):
+                option.checked("x")
+        if option.least is not None:
+            assert option.checked(str(option.least)) == option.least
+            with pytest.raises(ValueError, match=f"{option.name} must be a whole number >= {option.least}, found '-1'"):
+                option.checked("-1")
 
 
 def test_items_are_unique_and_a_log_says_its_run(source: str, samples: Samples, tmp_path: Path) -> None:
-    if not loaders.shared(source):
+    one = loaders.source(source)
+    if one.scan is None or one.read is None:
         pytest.skip("loads whole")
-    one = loaders.module(source)
-    items = one.scan(samples[source](tmp_path))
+    items = list(one.scan(samples[source](tmp_path)))
     assert items
     assert len({item.run for item in items}) == len(items)
     for item in items:
@@ -106,10 +132,10 @@ def test_written_run_by_run_is_loaded_whole(
 
 
 def test_what_several_sources_see_must_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loaders, "sources", lambda: ["tidy", "wide", "x", "y"])
-    monkeypatch.setattr(
-        loaders, "module", lambda name: SimpleNamespace(looks=lambda path: name * (name in "xy") or None)
-    )
+    seen = lambda name: lambda path: name * (name in "xy") or None  # noqa: E731
+    made = {name: loaders.Source(name, "", seen(name), lambda path: None) for name in ("tidy", "wide", "x", "y")}
+    monkeypatch.setattr(detection, "SOURCES", dict.fromkeys(made, ""))
+    monkeypatch.setattr(detection, "source", made.get)
     with pytest.raises(
         ValueError, match=r"more than one source sees something: x \(x\); y \(y\); name one with --source"
     ):
@@ -167,19 +193,27 @@ def test_a_table_of_points_alone_is_tidy(same: Callable[[Curves, Curves], None],
     frame = pd.DataFrame({"run": ["a"], "metric": ["loss"], "step": [1], "value": [2.0]})
     frame.to_csv(tmp_path / "a.csv.gz", index=False)
     frame.to_parquet(tmp_path / "a.parquet")
-    assert [loaders.detect(tmp_path / name) for name in ("a.csv.gz", "a.parquet")] == ["tidy", "tidy"]
+    assert [loaders.detect(tmp_path / name).source for name in ("a.csv.gz", "a.parquet")] == ["tidy", "tidy"]
     same(loaders.load(tmp_path / "a.csv.gz"), loaders.load(tmp_path / "a.parquet"))
 
 
-def test_the_page_on_logs_names_the_source_and_its_options(source: str) -> None:
+def test_the_page_on_logs_says_what_a_source_reads(source: str) -> None:
     page = (Path(__file__).parents[2] / "docs" / "logs.md").read_text()
-    assert page.count(f"\n| `{source}` |") == 1
-    assert [option for option in loaders.options_of(source) if f"`{option}`" not in page] == []
+    reads = loaders.source(source).reads.replace("|", r"\|")  # a sign of the table
+    assert page.count(f"\n| `{source}` | {reads} | ") == 1
+
+
+def test_the_page_on_logs_lists_all_options_as_they_are_declared() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "logs.md").read_text()
+    assert documented([loaders.source(name) for name in loaders.sources()]) in page
 
 
 def test_importing_the_registry_is_light() -> None:
-    heavy = "{'jax', 'sklearn', 'scipy', 'pyarrow.parquet', 'matplotlib'}"
-    code = "import sys, predictdyn.loaders as l; l.sources(); l.options_of('lm_eval')"
+    light = "import sys, predictdyn.loaders as l; l.sources(); print({'numpy', 'pandas'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", light], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+    heavy = "{'jax', 'sklearn', 'scipy', 'pyarrow.parquet', 'matplotlib', 'joblib'}"
+    code = "import sys, predictdyn.loaders as l; l.sources(); l.source('lm_eval').options"
     code += f"; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
@@ -189,4 +223,4 @@ def test_general_sources_are_chosen_in_order_and_the_others_named(tmp_path: Path
     (tmp_path / "a.csv").write_text("step,loss\n1,2\n")
     (tmp_path / "b.jsonl").write_text('{"step": 1, "loss": 2}\n')
     words = "JSON lines: 1 file; also here, but not read: wide (tables of a training log: 1)"
-    assert loaders.found(tmp_path) == ("json_lines", words)
+    assert loaders.detect(tmp_path) == ("json_lines", words)

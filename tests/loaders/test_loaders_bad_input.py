@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from predictdyn.loaders import load
-from predictdyn.loaders._merge import Conflict
+from predictdyn.loaders.engine.merge import Conflict
 
 POINTS = "run,metric,step,value\n"
 RESULT = json.dumps({"results": {"piqa": {"acc": 0.5}}})

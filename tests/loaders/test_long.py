@@ -51,7 +51,7 @@ def left(tmp_path: Path) -> Path:
 
 def rows(path: Path, **options: object) -> list[list[object]]:
     """Points of a path that is known for what it is."""
-    assert loaders.detect(path) == "long"
+    assert loaders.detect(path).source == "long"
     return load(path, **options).points[["run", "metric", "step", "value"]].to_numpy().tolist()
 
 
@@ -114,13 +114,13 @@ def test_without_any_the_file_is_the_run_and_a_folder_holds_many(tmp_path: Path)
     assert curves.runs.to_dict("index") == {name: {"family": "mlp", "last_step": 100} for name in ("a", "b")}
     assert len(curves.points) == 4
     words = "long tables, one row a value: 2; also here, but not read: wide (tables of a training log: 1)"
-    assert loaders.found(tmp_path) == ("long", words)
+    assert loaders.detect(tmp_path) == ("long", words)
 
 
 def test_a_log_with_a_score_and_a_task_is_not_long(tmp_path: Path) -> None:
     (tmp_path / "log.csv").write_text("step,task,score,loss\n1,a,2,3\n")
-    assert loaders.detect(tmp_path / "log.csv") == "wide"
-    assert long.looks(tmp_path / "none.csv") is None
+    assert loaders.detect(tmp_path / "log.csv").source == "wide"
+    assert long.sniff(tmp_path / "none.csv") is None
 
 
 @pytest.mark.parametrize(

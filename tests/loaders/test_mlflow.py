@@ -17,11 +17,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from predictdyn.loaders import _mlflow_server, mlflow
-from predictdyn.loaders._mlflow_files import CUT, flat_yaml
-from predictdyn.loaders._mlflow_parts import DELETED
-from predictdyn.loaders._rows import WRONG
-from predictdyn.loaders._runlog import RunLog
+from predictdyn.loaders import mlflow
+from predictdyn.loaders.engine.rows import WRONG
+from predictdyn.loaders.engine.runlog import RunLog
+from predictdyn.loaders.mlflow import server as mlflow_server
+from predictdyn.loaders.mlflow.files import CUT, flat_yaml
+from predictdyn.loaders.mlflow.parts import DELETED
 
 pytest.importorskip("mlflow", reason="the stores are written by MLflow itself: pip install mlflow-skinny sqlalchemy")
 pytest.importorskip("alembic")
@@ -145,14 +146,14 @@ def test_names_and_deleted_runs(stores: dict[str, tuple[Path, Any]], kind: str) 
     assert [found[run].dropped for run in gone] == [{DELETED: 1}]
     assert [len(found[run].value) for run in gone] == [0]
     kinds = {"mlflow.db": "SQLite", "mlruns": "files"}
-    assert mlflow.looks(path) == f"MLflow: 6 runs in 2 experiments ({kinds[kind]})"
+    assert mlflow.sniff(path) == f"MLflow: 6 runs in 2 experiments ({kinds[kind]})"
     assert client.get_run(gone[0]).info.lifecycle_stage == "deleted"
 
 
 def test_a_folder_with_both_counts_no_run_twice(stores: dict[str, tuple[Path, Any]], tmp_path: Path) -> None:
     path = stores["mlruns"][0]
     assert len(mlflow.scan(path.parent)) == 12
-    assert mlflow.looks(path.parent) == "MLflow: 12 runs in 2 experiments (SQLite and files)"
+    assert mlflow.sniff(path.parent) == "MLflow: 12 runs in 2 experiments (SQLite and files)"
     shutil.copytree(path, tmp_path / "mlruns")
     shutil.copy(stores["mlflow.db"][0], tmp_path)
     with sqlite3.connect(tmp_path / "mlflow.db") as database:
@@ -219,16 +220,16 @@ def test_reading_while_a_writer_writes(stores: dict[str, tuple[Path, Any]], tmp_
 def test_a_writer_that_does_not_let_go_is_said(
     stores: dict[str, tuple[Path, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from predictdyn.loaders import _sqlite
+    from predictdyn.loaders.files import sqlite
 
     path = Path(shutil.copy(stores["mlflow.db"][0], tmp_path))
-    monkeypatch.setattr(_sqlite.reading.__wrapped__, "__defaults__", (0.05,))
+    monkeypatch.setattr(sqlite.reading.__wrapped__, "__defaults__", (0.05,))
     writer = sqlite3.connect(path, isolation_level=None)
     try:
         writer.execute("BEGIN EXCLUSIVE")
         with pytest.raises(ValueError, match=r"mlflow.db: cannot be read as SQLite \(database is locked\)"):
             mlflow.scan(path)
-        assert mlflow.looks(path) is None
+        assert mlflow.sniff(path) is None
     finally:
         writer.close()
 
@@ -301,7 +302,7 @@ def test_garbage_in_text_files_ends_in_one_line(
 
 def quiet(path: Path) -> None:
     """Looks, scans and reads; all that may be raised is a ValueError of one line."""
-    mlflow.looks(path)
+    mlflow.sniff(path)
     try:
         for item in mlflow.scan(path):
             mlflow.read(item)
@@ -323,9 +324,9 @@ def test_a_server_says_what_its_store_says(
 ) -> None:
     """The client of the store stands for that of a server: it answers the same questions."""
     path, client = stores["mlruns"]
-    monkeypatch.setattr(_mlflow_server, "client", lambda uri: client)
+    monkeypatch.setattr(mlflow_server, "client", lambda uri: client)
     address = Path("http://localhost:5000")
-    assert mlflow.looks(address) == "MLflow: a tracking server"
+    assert mlflow.sniff(address) == "MLflow: a tracking server"
     asked, direct = logs(address), logs(path)
     assert set(asked) == {run for run, log in direct.items() if not log.dropped}
     for run, log in asked.items():
@@ -358,7 +359,7 @@ class Fake:
 
 def test_pages_and_failures_of_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = Fake()
-    monkeypatch.setattr(_mlflow_server, "client", lambda uri: fake)
+    monkeypatch.setattr(mlflow_server, "client", lambda uri: fake)
     assert [item.run for item in mlflow.scan(Path("https://host/x"))] == [f"r{i}" for i in range(2500)]
     assert fake.pages == 4
     fake.error = RuntimeError("no\nway")
@@ -377,7 +378,7 @@ def test_without_the_client_a_server_is_one_clear_line(monkeypatch: pytest.Monke
 )
 def test_what_is_no_store_is_said(tmp_path: Path, make: Callable[[Path], Path]) -> None:
     path = make(tmp_path)
-    assert mlflow.looks(path) is None
+    assert mlflow.sniff(path) is None
     with pytest.raises(ValueError, match="no run of MLflow here"):
         mlflow.scan(path)
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from predictdyn.loaders import olmo
-from predictdyn.loaders._runlog import Item, RunLog
+from predictdyn.loaders.engine.runlog import Item, RunLog
 
 OLMO = [
     {"config": {"max_steps": 100, "model": {"d_model": 64}}},
@@ -61,9 +61,9 @@ def test_both_are_read_exactly(tmp_path: Path) -> None:
 
 def test_only_such_names_are_seen(tmp_path: Path) -> None:
     write(tmp_path / "other.jsonl", [{"step": 1, "loss": 2.5}])
-    assert olmo.looks(tmp_path) is None and olmo.looks(tmp_path / "other.jsonl") is None
+    assert olmo.sniff(tmp_path) is None and olmo.sniff(tmp_path / "other.jsonl") is None
     write(tmp_path / "run.jsonl", FOUNDRY)
-    assert olmo.looks(tmp_path) == "JSON lines of OLMo, LLM-foundry or Composer: 1 run"
+    assert olmo.sniff(tmp_path) == "JSON lines of OLMo, LLM-foundry or Composer: 1 run"
     assert [item.run for item in olmo.scan(tmp_path)] == ["run"]
 
 

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from predictdyn.loaders import optuna
-from predictdyn.loaders._optuna_journal import CUT, DAMAGED
-from predictdyn.loaders._optuna_trials import NO_STEP
-from predictdyn.loaders._runlog import RunLog
+from predictdyn.loaders.engine.runlog import RunLog
+from predictdyn.loaders.optuna.journal import CUT, DAMAGED
+from predictdyn.loaders.optuna.trials import NO_STEP
 
 real = pytest.importorskip("optuna", reason="the studies are written by Optuna itself: pip install optuna")
 # Names of objectives are called experimental; what SQLAlchemy warns of is not ours.
@@ -91,11 +91,11 @@ def test_every_trial_is_what_optuna_says(stores: dict[str, tuple[Path, Any]], ki
     lost = {run: log.dropped for run, log in found.items() if log.dropped}
     assert lost == {"one/trial-0": {NO_STEP: 1}, "one/trial-4": {NO_STEP: 1}, "two/trial-0": {NO_STEP: 2}}
     words = {"optuna.db": "SQLite", "journal.log": "journal"}
-    assert optuna.looks(path) == f"Optuna: 6 trials ({words[kind]})"
+    assert optuna.sniff(path) == f"Optuna: 6 trials ({words[kind]})"
 
 
 def test_a_folder_has_the_trials_of_both(stores: dict[str, tuple[Path, Any]]) -> None:
-    assert optuna.looks(stores["optuna.db"][0].parent) == "Optuna: 12 trials (SQLite and journal)"
+    assert optuna.sniff(stores["optuna.db"][0].parent) == "Optuna: 12 trials (SQLite and journal)"
 
 
 def test_a_journal_cut_anywhere(stores: dict[str, tuple[Path, Any]], tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_damaged_stores_end_in_one_line(stores: dict[str, tuple[Path, Any]], dat
         damaged = path.parent / "damaged" / name
         damaged.parent.mkdir(exist_ok=True)
         damaged.write_bytes(raw[: data.draw(st.integers(0, len(raw)))])
-        optuna.looks(damaged)
+        optuna.sniff(damaged)
         try:
             logs(damaged)
         except ValueError as error:
@@ -162,7 +162,7 @@ def test_damaged_stores_end_in_one_line(stores: dict[str, tuple[Path, Any]], dat
 @pytest.mark.parametrize("make", [lambda p: p / "none", lambda p: p, lambda p: text(p / "x.log")])
 def test_what_is_no_study_is_said(tmp_path: Path, make: Callable[[Path], Path]) -> None:
     path = make(tmp_path)
-    assert optuna.looks(path) is None
+    assert optuna.sniff(path) is None
     with pytest.raises(ValueError, match="no trial of Optuna here"):
         optuna.scan(path)
 

@@ -18,9 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from predictdyn.loaders import detect, ray_tune
-from predictdyn.loaders._json_rows import CUT, WRONG_LINES
-from predictdyn.loaders._runlog import RunLog
-from predictdyn.loaders.ray_tune import NO_STEP, NOT_ONE
+from predictdyn.loaders.engine.runlog import RunLog
+from predictdyn.loaders.files.json_rows import CUT, WRONG_LINES, flat
+from predictdyn.loaders.ray_tune.source import NO_STEP, NOT_ONE
 
 CONFIG = {"lr": 0.001, "model": {"depth": 2}, "name": "adam"}
 VALUES = [0.1 + 0.2, 5e-324, -0.0, 1 / 3]
@@ -51,7 +51,7 @@ def trial(folder: Path, reports: list[dict[str, object]], params: bool = True) -
 def progress(folder: Path, reports: list[dict[str, object]]) -> Path:
     """The same reports as Ray's CSV logger writes them."""
     folder.mkdir(parents=True, exist_ok=True)
-    rows = [dict(ray_tune.flat(each)) for each in reports]
+    rows = [dict(flat(each)) for each in reports]
     with (folder / "progress.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, rows[0], extrasaction="ignore")
         writer.writeheader()
@@ -84,7 +84,7 @@ def test_every_value_is_what_was_reported(tmp_path: Path, write: Callable[..., P
 
 def test_settings_come_from_the_reports_where_params_are_missing_or_cut(tmp_path: Path) -> None:
     expected = {"lr": 0.001, "model/depth": 2, "name": "adam"}
-    assert detect(trial(tmp_path / "alone" / "t", REPORTS, params=False).parent) == "ray_tune"
+    assert detect(trial(tmp_path / "alone" / "t", REPORTS, params=False).parent).source == "ray_tune"
     folder = trial(tmp_path / "t", REPORTS)
     assert log(folder).config == expected
     (folder / "params.json").write_text('{"lr": 0.0')
@@ -120,7 +120,7 @@ def test_names_of_trials(tmp_path: Path) -> None:
         progress(trial(tmp_path / name, REPORTS), REPORTS)
     trial(tmp_path / ".hidden" / "t_2", REPORTS)
     assert sorted(item.run for item in ray_tune.scan(tmp_path)) == ["exp1/t_0", "exp2/t_0", "t_1"]
-    assert ray_tune.looks(tmp_path) == "Ray Tune: 3 trials"
+    assert ray_tune.sniff(tmp_path) == "Ray Tune: 3 trials"
     assert [item.run for item in ray_tune.scan(tmp_path / "exp1" / "t_0" / "result.json")] == ["t_0"]
 
 
@@ -167,7 +167,7 @@ def test_garbage_ends_in_one_line(tmp_path_factory: pytest.TempPathFactory, raw:
         old.unlink()
     valid = b'{"training_iteration": 1, "loss": 2}\n' if name == "result.json" else b"training_iteration,loss\n1,2\n"
     (folder / name).write_bytes(valid + raw if front else raw)
-    ray_tune.looks(folder)
+    ray_tune.sniff(folder)
     try:
         found = log(folder)
     except ValueError as error:
@@ -179,7 +179,7 @@ def test_garbage_ends_in_one_line(tmp_path_factory: pytest.TempPathFactory, raw:
 @pytest.mark.parametrize("make", [lambda p: p / "none", lambda p: p, lambda p: other(p)])
 def test_what_is_no_trial_is_said(tmp_path: Path, make: Callable[[Path], Path]) -> None:
     path = make(tmp_path)
-    assert ray_tune.looks(path) is None
+    assert ray_tune.sniff(path) is None
     with pytest.raises(ValueError, match="no trial of Ray Tune here"):
         ray_tune.scan(path)
 

@@ -16,10 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from predictdyn.loaders import detect, stable_baselines3
-from predictdyn.loaders._csv_rows import WRONG_LINES
-from predictdyn.loaders._json_rows import CUT
-from predictdyn.loaders._rows import WRONG
-from predictdyn.loaders._runlog import RunLog
+from predictdyn.loaders.engine.rows import WRONG
+from predictdyn.loaders.engine.runlog import RunLog
+from predictdyn.loaders.files.csv_rows import WRONG_LINES
+from predictdyn.loaders.files.json_rows import CUT
 from predictdyn.loaders.stable_baselines3 import NO_EPISODE, NO_STEP
 
 DUMPS: list[dict[str, float]] = [
@@ -67,7 +67,7 @@ def test_every_value_is_what_was_logged(tmp_path: Path, write: Callable[..., Pat
     found = log(write(tmp_path / "PPO_1"))
     assert sorted(rows(found)) == sorted(expected(DUMPS))
     assert found.dropped == {} and found.run == "PPO_1"
-    assert detect(tmp_path) == "stable_baselines3", "an object a line is no result of an evaluation"
+    assert detect(tmp_path).source == "stable_baselines3", "an object a line is no result of an evaluation"
 
 
 def test_both_forms_are_one_run_and_not_counted_twice(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_folder_of_runs(tmp_path: Path) -> None:
     (json_log(tmp_path / "A2C") / "monitor.csv").write_text(MONITOR)
     items = {item.run: item for item in stable_baselines3.scan(tmp_path)}
     assert set(items) == {"PPO/seed_1", "DQN/seed_1", "A2C"}
-    assert stable_baselines3.looks(tmp_path) == "Stable-Baselines3: 3 runs"
+    assert stable_baselines3.sniff(tmp_path) == "Stable-Baselines3: 3 runs"
     both = stable_baselines3.read(items["A2C"])
     assert both.config == {"env_id": "CartPole-v1"}
     assert len(both.value) == len(expected(DUMPS)) + 4
@@ -145,7 +145,7 @@ def test_garbage_ends_in_one_line(tmp_path_factory: pytest.TempPathFactory, raw:
         "monitor.csv": b'#{"t_start": 1}\nr,l,t\n2,1,1\n',
     }
     (folder / name).write_bytes(raw)
-    assert stable_baselines3.looks(folder) is None or raw
+    assert stable_baselines3.sniff(folder) is None or raw
     (folder / name).write_bytes(valid[name] + raw)
     assert {"a", "monitor/r"} & set(log(folder).metric)
 
@@ -153,7 +153,7 @@ def test_garbage_ends_in_one_line(tmp_path_factory: pytest.TempPathFactory, raw:
 @pytest.mark.parametrize("make", [lambda p: p / "none", lambda p: p, lambda p: other(p)])
 def test_what_is_no_run_is_said(tmp_path: Path, make: Callable[[Path], Path]) -> None:
     path = make(tmp_path)
-    assert stable_baselines3.looks(path) is None
+    assert stable_baselines3.sniff(path) is None
     with pytest.raises(ValueError, match="no run of Stable-Baselines3 here"):
         stable_baselines3.scan(path)
 

@@ -12,11 +12,22 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from predictdyn.loaders._companions import read_metrics, read_runs
-from predictdyn.loaders._csv_rows import AGAIN, WRONG_LINES, csv_names, csv_rows
-from predictdyn.loaders._json_rows import DEEPEST, flat, json_rows
-from predictdyn.loaders._json_rows import WRONG_LINES as WRONG_JSON
-from predictdyn.loaders._tables import COUNTED, NAMED, Table, finite, header, is_index, is_table, read_table, stem, text
+from predictdyn.loaders.engine.companions import read_metrics, read_runs
+from predictdyn.loaders.files.csv_rows import AGAIN, WRONG_LINES, csv_names, csv_rows
+from predictdyn.loaders.files.json_rows import DEEPEST, flat, json_rows
+from predictdyn.loaders.files.json_rows import WRONG_LINES as WRONG_JSON
+from predictdyn.loaders.files.tables import (
+    COUNTED,
+    NAMED,
+    Table,
+    finite,
+    header,
+    is_index,
+    is_table,
+    read_table,
+    stem,
+    text,
+)
 
 
 def table(folder: Path, content: str | bytes, name: str = "a.csv") -> Table:
@@ -40,7 +51,7 @@ def test_blanks_around_names_and_numbers_are_padding(tmp_path: Path) -> None:
     padded = "".join(f"{name:>20}," for name in ("epoch", "loss"))[:-1]
     read = table(tmp_path, f"{padded}\n{'1':>20},{'2.5':>20}\n{'2':>20},{'2.25':>20}\n")
     assert list(read.cells) == ["epoch", "loss"] == header(tmp_path / "a.csv")
-    assert finite(read, "loss").tolist() == [2.5, 2.25] and read.said == {}
+    assert finite(read, "loss").tolist() == [2.5, 2.25] and read.notes == {}
     assert csv_names((tmp_path / "a.csv").read_bytes()) == ["epoch", "loss"]
     assert [row["epoch"].strip() for row in csv_rows((tmp_path / "a.csv").read_bytes()).rows] == ["1", "2"]  # type: ignore[attr-defined]
 
@@ -77,14 +88,14 @@ def test_a_header_in_the_midst_is_no_row(tmp_path: Path) -> None:
     content = "epoch,loss,time\n0,4.5,00:17\n1,3.5,00:18\n epoch,loss , time\n0,2.5,00:17\n\ufeffepoch,loss,time\n"
     read = table(tmp_path, content)
     assert read.cells["loss"].tolist() == ["4.5", "3.5", "2.5"] and read.line.tolist() == [2, 3, 5]
-    assert read.said == {AGAIN: 2} and read.where(2).endswith("line 5")
+    assert read.notes == {AGAIN: 2} and read.where(2).endswith("line 5")
     rows, dropped = csv_rows(content.encode())
     assert [row["loss"] for row in rows] == ["4.5", "3.5", "2.5"] and dropped == Counter({AGAIN: 2})
 
 
 def test_a_row_of_numbers_like_its_header_is_a_row(tmp_path: Path) -> None:
     read = table(tmp_path, "0,1\n0,1\n0,1\n")
-    assert len(read.cells) == 2 and read.said == {}
+    assert len(read.cells) == 2 and read.notes == {}
 
 
 def test_a_row_with_one_other_cell_is_no_header(tmp_path: Path) -> None:
@@ -99,7 +110,7 @@ def test_a_row_with_one_other_cell_is_no_header(tmp_path: Path) -> None:
 def test_a_column_that_counts_rows_is_no_metric(tmp_path: Path, name: str, counts: list[int]) -> None:
     content = f"{name},step,loss\n" + "".join(f"{i},{10 * j},2.5\n" for j, i in enumerate(counts))
     read = table(tmp_path, content)
-    assert list(read.cells) == ["step", "loss"] and read.said == {COUNTED: 1}
+    assert list(read.cells) == ["step", "loss"] and read.notes == {COUNTED: 1}
 
 
 def test_an_index_that_is_asked_for_stays(tmp_path: Path) -> None:
@@ -111,7 +122,7 @@ def test_an_index_that_is_asked_for_stays(tmp_path: Path) -> None:
 
 def test_a_column_without_a_name_that_holds_something_else_is_called_by_its_place(tmp_path: Path) -> None:
     read = table(tmp_path, "step,,loss,\n1,0.5,2.5,\n2,0.25,2.25,\n")
-    assert list(read.cells) == ["step", "column 2", "loss"] and read.said == {NAMED: 1}  # the last is a comma too many
+    assert list(read.cells) == ["step", "column 2", "loss"] and read.notes == {NAMED: 1}  # the last is a comma too many
     assert header(tmp_path / "a.csv") == ["step", "loss"]
     assert "'column 2'" in refusal(tmp_path, "step,,column 2\n1,.5,2\n")
 

@@ -17,8 +17,11 @@ from tensorboardX.proto.tensor_pb2 import TensorProto
 from tensorboardX.proto.tensor_shape_pb2 import TensorShapeProto
 from tensorboardX.record_writer import RecordWriter
 
-from predictdyn.loaders import _tensorboard_event, _tensorboard_file, tensorboard
-from predictdyn.loaders._runlog import RunLog
+from predictdyn.loaders import tensorboard
+from predictdyn.loaders.engine.runlog import RunLog
+from predictdyn.loaders.tensorboard import event as tensorboard_event
+from predictdyn.loaders.tensorboard import file as tensorboard_file
+from predictdyn.loaders.tensorboard.source import MERGED
 
 NAME = "events.out.tfevents.1700000000.host"
 
@@ -99,7 +102,7 @@ def test_what_is_no_scalar_is_counted_and_settings_are_read(tmp_path: Path) -> N
     writer.close()
     logs = {item.run: tensorboard.read(item) for item in tensorboard.scan(tmp_path)}
     (log,) = logs.values()
-    assert dict(log.dropped) == {"text": 20, "histogram": 20, tensorboard.MERGED: 2}
+    assert dict(log.dropped) == {"text": 20, "histogram": 20, MERGED: 2}
     assert log.config == {"lr": 0.25, "name": "adam", "nesterov": True}
     assert log.metric.tolist() == [*["loss"] * 20, "group/a", "final"]
     assert log.step.tolist() == [*range(20), 3, 19]  # the final value has no step: it came when the run was at 19
@@ -219,9 +222,9 @@ def test_alike_records_are_read_as_a_table(tmp_path: Path, monkeypatch: pytest.M
 
     def counted(*place: object) -> object:
         calls.append(place)
-        return _tensorboard_event.event(*place)
+        return tensorboard_event.event(*place)
 
-    monkeypatch.setattr(_tensorboard_file, "event", counted)
+    monkeypatch.setattr(tensorboard_file, "event", counted)
     events = [scalar(tag, 128 * i, i / 7, i) for i in range(1, 101) for tag in ("loss", "lr")]
     log = only(write(tmp_path / NAME, events))
     assert rows(log) == told(events)
@@ -232,10 +235,10 @@ def test_folders_are_runs(tmp_path: Path) -> None:
     for name in ("a/x", "b", ".hidden", "."):
         write(tmp_path / name / NAME, [scalar("loss", 1, 1.0)])
     assert [item.run for item in tensorboard.scan(tmp_path)] == [tmp_path.name, "a/x", "b"]
-    assert tensorboard.looks(tmp_path) == "TensorBoard: 3 event files in 3 runs"
-    assert tensorboard.looks(tmp_path / "b" / NAME) == "TensorBoard: 1 event file in 1 run"
+    assert tensorboard.sniff(tmp_path) == "TensorBoard: 3 event files in 3 runs"
+    assert tensorboard.sniff(tmp_path / "b" / NAME) == "TensorBoard: 1 event file in 1 run"
     (tmp_path / "log.csv").touch()
-    assert tensorboard.looks(tmp_path / "log.csv") is None and tensorboard.looks(tmp_path / "none") is None
+    assert tensorboard.sniff(tmp_path / "log.csv") is None and tensorboard.sniff(tmp_path / "none") is None
 
 
 def test_a_path_without_event_files_is_one_line(tmp_path: Path) -> None:

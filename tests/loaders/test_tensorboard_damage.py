@@ -15,7 +15,7 @@ from tensorboardX.proto.tensor_pb2 import TensorProto
 from tensorboardX.record_writer import masked_crc32c
 
 from predictdyn.loaders import tensorboard
-from predictdyn.loaders._tensorboard_file import CUT, DAMAGED, LOST, NO_EVENT, EventFile, read_events
+from predictdyn.loaders.tensorboard.file import CUT, DAMAGED, LOST, NO_EVENT, EventFile, read_events
 
 
 def event(step: int, **value: object) -> bytes:

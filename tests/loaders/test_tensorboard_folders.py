@@ -15,7 +15,8 @@ from tensorboardX.record_writer import RecordWriter
 
 from predictdyn import loaders
 from predictdyn.loaders import tensorboard
-from predictdyn.loaders._runlog import RunLog
+from predictdyn.loaders.engine.runlog import RunLog
+from predictdyn.loaders.tensorboard.source import FINAL, INSIDE, MERGED
 
 BEGAN = 1.7e9
 
@@ -54,11 +55,11 @@ def test_add_scalars_is_one_run(tmp_path: Path) -> None:
     for name, first, last in zip(names, (0.25, 4.5, 4.75, 0, 0), (0.44, 2.6, 2.85, 19, 38), strict=True):
         points = curve(log, name)
         assert len(points) == 20 and points[0] == (0, first) and points[-1] == (190, pytest.approx(last))
-    assert log.dropped == {tensorboard.MERGED: 4}
+    assert log.dropped == {MERGED: 4}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         curves = loaders.load(tmp_path, last_step=190)
-    assert f"4 {tensorboard.MERGED}, in exp1" in [str(one.message) for one in caught]
+    assert f"4 {MERGED}, in exp1" in [str(one.message) for one in caught]
     assert curves.runs.index.tolist() == ["exp1"] and len(curves.points) == 100
 
 
@@ -156,9 +157,8 @@ def test_every_folder_is_a_run_if_that_is_said(tmp_path: Path) -> None:
     write(tmp_path / "r" / "train", {"loss": [2, 1]})
     write(tmp_path / "r" / "val", {"loss": [2, 1]})
     assert list(logs(tmp_path, folders="runs")) == ["r/train", "r/val"]
-    assert loaders.options_of("tensorboard")["folders"] == "parts"
     with pytest.raises(ValueError, match="folders must be parts or runs, found 'no'"):
-        tensorboard.scan(tmp_path, folders="no")
+        tensorboard.load(tmp_path, folders="no")
 
 
 def test_settings_of_add_hparams_belong_to_the_run(tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_settings_of_add_hparams_belong_to_the_run(tmp_path: Path) -> None:
     assert [log.config["lr"] for log in found.values()] == [0.5, 0.25]
     assert curve(found["a"], "hparam/best") == [(90, 0.75)]
     assert curve(found["a"], "accuracy") == [(10 * i, i / 10) for i in range(10)]
-    assert found["a"].dropped == {tensorboard.MERGED: 1, tensorboard.FINAL: 1}
+    assert found["a"].dropped == {MERGED: 1, FINAL: 1}
 
 
 @pytest.mark.parametrize("folders", [["train"], ["train", "val"], ["loss/a", "loss/b"]])
@@ -188,7 +188,7 @@ def test_settings_belong_to_a_run_that_is_only_parts(tmp_path: Path, folders: li
     writer.close()
     (log,) = logs(tmp_path).values()
     assert log.config == {"lr": 0.5} and curve(log, "best") == [(1, 0.75)]
-    assert log.dropped == {tensorboard.MERGED: len(folders) + 1}
+    assert log.dropped == {MERGED: len(folders) + 1}
 
 
 def test_trials_that_one_writer_logged_stay_runs(tmp_path: Path) -> None:
@@ -210,7 +210,7 @@ def test_runs_below_a_run_are_said_and_of_its_family(tmp_path: Path) -> None:
     assert {run: log.config.get("family") for run, log in found.items()} == {
         "base_s1": "base", "base_s1/finetuned": "base", "other": None,
     }  # fmt: skip
-    assert found["base_s1"].dropped == {tensorboard.INSIDE: 1} and not found["other"].dropped
+    assert found["base_s1"].dropped == {INSIDE: 1} and not found["other"].dropped
 
 
 def test_parts_follow_each_other_by_time(tmp_path: Path) -> None:

@@ -12,8 +12,11 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from predictdyn.loaders import _text_log_rows, text_log
-from predictdyn.loaders._runlog import Item, RunLog
+from predictdyn.loaders import text_log
+from predictdyn.loaders.engine.runlog import Item, RunLog
+from predictdyn.loaders.files.json_rows import CUT
+from predictdyn.loaders.text_log import rows as text_log_rows
+from predictdyn.loaders.text_log.source import NOTHING, UNMATCHED
 
 CODE = """import os
 # step 1: warm up with lr = 0.1, for 10 steps
@@ -192,8 +195,8 @@ def test_a_form_gives_exactly_its_numbers(name: str, tmp_path: Path) -> None:
 
 def test_source_code_alone_holds_nothing(tmp_path: Path) -> None:
     log = read(tmp_path, CODE)
-    assert not len(log.value) and log.dropped == {text_log.NOTHING: 1}
-    assert text_log.looks(tmp_path) is None
+    assert not len(log.value) and log.dropped == {NOTHING: 1}
+    assert text_log.sniff(tmp_path) is None
     with pytest.raises(ValueError, match="no points found"):
         text_log.load(tmp_path)
 
@@ -214,7 +217,7 @@ def test_nan_and_infinity_are_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize("chunk", [16, 100, 1 << 22])
 def test_chunks_change_nothing(chunk: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = "".join(f"step {i}/500 | loss: {3 / i:.4f}\n" + f"note {i}\n" * (i % 3) for i in range(1, 200))
-    monkeypatch.setattr(_text_log_rows, "CHUNK", chunk)
+    monkeypatch.setattr(text_log_rows, "CHUNK", chunk)
     log = read(tmp_path, text)
     assert rows(log) == [("loss", i, float(f"{3 / i:.4f}")) for i in range(1, 200)]
 
@@ -231,7 +234,7 @@ def test_a_log_cut_anywhere_gives_its_whole_lines_and_no_half_number(tmp_path: P
         read_too = begun in lines[1:]
         full = len(before) + read_too
         assert rows(log) == (whole[: 3 * full] if full > 1 else [])
-        assert log.dropped.get(text_log.CUT, 0) == (not read_too and begun.startswith("step:") and begun != "step:")
+        assert log.dropped.get(CUT, 0) == (not read_too and begun.startswith("step:") and begun != "step:")
 
 
 def test_a_line_that_cannot_be_read_is_counted(tmp_path: Path) -> None:
@@ -258,7 +261,7 @@ def test_a_pattern_overrides_what_is_guessed(tmp_path: Path) -> None:
     pattern = r"<(?P<step>\d+)> of (?P<last_step>\d+): quality (?P<quality>\S+) \(x (?P<extra>\w+)\)"
     log = read(tmp_path, text, pattern=pattern)
     assert repr(rows(log)) == "[('quality', 7.0, 1234.0), ('extra', 7.0, nan), ('quality', 9.0, 5.0)]"
-    assert (log.planned, log.dropped) == (90, {text_log.UNMATCHED: 1})
+    assert (log.planned, log.dropped) == (90, {UNMATCHED: 1})
     for wrong in ("(", "(?P<loss>.)", "(?P<step>.)"):
         with pytest.raises(ValueError, match="pattern="):
             read(tmp_path, text, pattern=wrong)
@@ -274,7 +277,7 @@ def test_resumed_logs_are_merged_and_bytes_of_any_kind_are_read(tmp_path: Path) 
     assert curves.runs.index.tolist() == ["one", "two"]
     for _, points in curves.points.groupby("run"):
         assert points[["step", "value"]].to_numpy().tolist() == [[1, 3], [2, 2], [3, 1]]
-    assert text_log.looks(tmp_path) == "text log: 2 files, with loss"
+    assert text_log.sniff(tmp_path) == "text log: 2 files, with loss"
 
 
 def test_nothing_and_garbage(tmp_path: Path) -> None:
@@ -341,4 +344,4 @@ def test_all_logs_of_modded_nanogpt_agree_with_their_index(real_data: Path) -> N
     ("text", "scale", "value"), [("12.3", "e-3", 0.0123), ("1e3", "e-2", 10.0), ("2", "*1024", 2048.0)]
 )
 def test_units_are_rounded_once(text: str, scale: str, value: float) -> None:
-    assert _text_log_rows.number(text, scale) == value
+    assert text_log_rows.number(text, scale) == value

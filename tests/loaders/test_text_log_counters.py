@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from predictdyn.loaders import _text_log_rows, text_log
-from predictdyn.loaders._runlog import RunLog
+from predictdyn.loaders import text_log
+from predictdyn.loaders.engine.runlog import RunLog
+from predictdyn.loaders.text_log import rows as text_log_rows
+from predictdyn.loaders.text_log.source import nearest_form
 
 Curves = dict[str, list[tuple[float, float]]]
 Read = Callable[[str], RunLog]
@@ -228,7 +230,7 @@ def test_a_counter_gives_exactly_its_curves(name: str, tmp_path: Path, read: Rea
     assert curves(log) == expected
     assert log.planned == planned
     assert sum(log.dropped.values()) == left_out
-    assert text_log.looks(tmp_path) is not None
+    assert text_log.sniff(tmp_path) is not None
 
 
 @pytest.mark.parametrize("verbose", [1, 2])
@@ -254,16 +256,16 @@ def test_what_keras_prints_is_its_history(
 def test_ranks_in_brackets_are_no_steps(tmp_path: Path, read: Read) -> None:
     log = read("".join(f"[{rank}] loss: {i}.{rank}\n" for i in range(5) for rank in range(4)))
     assert not len(log.value) and sum(log.dropped.values()) == 21  # the file, and 20 lines
-    assert text_log.looks(tmp_path) is None
+    assert text_log.sniff(tmp_path) is None
 
 
 def test_a_file_of_json_lines_is_no_text_log(tmp_path: Path, read: Read, curves: Points) -> None:
     lines = "".join(json.dumps({"step": i, "loss": 1 / i}) + "\n" for i in (1, 2, 4))
     log = read(lines)
-    assert text_log.looks(tmp_path) is None and text_log.nearest_form(tmp_path) is None
+    assert text_log.sniff(tmp_path) is None and nearest_form(tmp_path) is None
     assert curves(log) == {"loss": [(1, 1), (2, 0.5), (4, 0.25)]}, "but it is read as one, if that is asked for"
     read("begin\n" + lines)
-    assert text_log.looks(tmp_path) == "text log: 1 file, with loss"
+    assert text_log.sniff(tmp_path) == "text log: 1 file, with loss"
 
 
 def test_json_that_is_cut_or_wrong_is_not_half_read(read: Read, curves: Points) -> None:
@@ -280,7 +282,7 @@ def test_json_that_is_cut_or_wrong_is_not_half_read(read: Read, curves: Points) 
 def test_lines_like_no_other_are_read_too(
     most: int, monkeypatch: pytest.MonkeyPatch, read: Read, curves: Points
 ) -> None:
-    monkeypatch.setattr(_text_log_rows, "MOST_ALONE", most)
+    monkeypatch.setattr(text_log_rows, "MOST_ALONE", most)
     words = ["ab", "cd", "ef", "gh"]
     text = "".join(f"step {i} file {word} loss {i}.5 in all\nnote {word}: {i}\n" for i, word in enumerate(words))
     log = read(text)

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from predictdyn.loaders import text_log
-from predictdyn.loaders._runlog import Item, RunLog
-from predictdyn.loaders._text_log_forms import _PHASE_NAME, _phases
-from predictdyn.loaders._text_log_names import name_before, phase_of, says_phase, split
+from predictdyn.loaders.engine.runlog import Item, RunLog
+from predictdyn.loaders.text_log.forms import _PHASE_NAME, _phases
+from predictdyn.loaders.text_log.names import name_before, phase_of, says_phase, split
+from predictdyn.loaders.text_log.source import nearest_form
 
 
 def read(tmp_path: Path, text: str, **options: str) -> RunLog:
@@ -118,8 +119,8 @@ def test_a_unit_of_the_number_before_is_no_part_of_a_name() -> None:
 def test_the_nearest_form_has_a_pattern_that_reads_it(line: str, like: str, metric: str, tmp_path: Path) -> None:
     lines = "".join(line.format(i=i) + "\nother words\n" for i in range(1, 6))
     read(tmp_path, lines)
-    assert text_log.looks(tmp_path) is None
-    said = text_log.nearest_form(tmp_path)
+    assert text_log.sniff(tmp_path) is None
+    said = nearest_form(tmp_path)
     assert said is not None and said.startswith(f"text file log.txt: lines like {like!r} recur; read them with ")
     _, source, _, option = shlex.split(said.partition("read them with ")[2])
     assert source == "text_log"
@@ -131,11 +132,11 @@ def test_the_nearest_form_has_a_pattern_that_reads_it(line: str, like: str, metr
 
 def test_where_nothing_counts_it_is_said_and_where_nothing_recurs_nothing_is(tmp_path: Path) -> None:
     read(tmp_path, "".join(f"loss: 0.{i}\n" for i in range(1, 6)))
-    said = text_log.nearest_form(tmp_path)
+    said = nearest_form(tmp_path)
     assert said == "text file log.txt: lines like 'loss: #' recur, but none of their numbers counts steps"
     read(tmp_path, "model: resnet\nlr: 0.1\n" * 5)
-    assert text_log.nearest_form(tmp_path) is None
-    assert text_log.nearest_form(tmp_path / "nowhere") is None
+    assert nearest_form(tmp_path) is None
+    assert nearest_form(tmp_path / "nowhere") is None
 
 
 def test_the_phase_before_a_number_is_that_of_all_the_text_before_it() -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from predictdyn.curves import Curves
-from predictdyn.loaders import found, load
-from predictdyn.loaders._write import write
+from predictdyn.loaders import detect, load
+from predictdyn.loaders.writing import write
 
 TRAIN = "".join(f"step {i}/100 loss: {4 - i / 50} acc: {i / 200}\n" for i in range(0, 101, 10))
 EVAL = "".join(f"step {i} loss: {5 - i / 50} acc: {i / 400}\n" for i in (50, 100))
@@ -35,7 +35,7 @@ def test_files_and_folders_of_phases_are_one_run(tmp_path: Path, train: str, eva
         file = tmp_path / "exp" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
-    assert found(tmp_path / "exp").words.startswith("text log: 2 files, with ")
+    assert detect(tmp_path / "exp").words.startswith("text log: 2 files, with ")
     curves = load(tmp_path / "exp")
     assert points(curves) == {
         ("exp", "train/loss"): [(i, 4 - i / 50) for i in range(0, 101, 10)],

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from predictdyn.loaders._runlog import RunLog
+from predictdyn.loaders.engine.runlog import RunLog
 
 Curves = dict[str, list[tuple[float, float]]]
 Read = Callable[[str], RunLog]

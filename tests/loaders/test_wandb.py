@@ -17,9 +17,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from predictdyn.loaders import _wandb_file, _wandb_server, wandb
-from predictdyn.loaders._leveldb_log import BLOCK, CUT, DAMAGED, log_of
-from predictdyn.loaders._runlog import RunLog
+from predictdyn.loaders import wandb
+from predictdyn.loaders.engine.runlog import RunLog
+from predictdyn.loaders.wandb import file as wandb_file
+from predictdyn.loaders.wandb import server as wandb_server
+from predictdyn.loaders.wandb.leveldb_log import BLOCK, CUT, DAMAGED, log_of
 
 SCRIPT = """
 import sys, wandb
@@ -99,7 +101,7 @@ def offline(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_what_wandb_writes_is_read_to_the_last_bit(offline: Path) -> None:
     (found,) = wandb.scan(offline)
     assert (found.run, found.key, len(found.files)) == ("alpha", "abc", 2)
-    assert wandb.looks(offline) == "W&B: 2 .wandb files"
+    assert wandb.sniff(offline) == "W&B: 2 .wandb files"
     log = wandb.read(found)
     expected = []
     for segment, first in enumerate((0, 3)):
@@ -175,7 +177,7 @@ def test_cut_at_every_byte_it_keeps_all_whole_records() -> None:
     records, raw = sample()
     ends = 7 + np.cumsum([7 + len(record) for record in records])
     for cut in range(len(raw) + 1):
-        file = _wandb_file.read_file(raw[:cut])
+        file = wandb_file.read_file(raw[:cut])
         assert [row.step for row in file.rows] == [*range(max(int((ends <= cut).sum()) - 1, 0))]
         assert file.dropped == ({} if cut <= 7 or cut in ends else {CUT: 1})
 
@@ -204,7 +206,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
         wandb.scan(tmp_path)
     with pytest.raises(ValueError, match="no such file or folder"):
         wandb.scan(tmp_path / "nowhere")
-    assert wandb.looks(tmp_path) is None
+    assert wandb.sniff(tmp_path) is None
     (tmp_path / "run-x.wandb").write_bytes(b"something else")
     (found,) = wandb.scan(tmp_path)
     assert found.run == "x"
@@ -218,7 +220,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
 @settings(max_examples=200, deadline=None)
 def test_any_bytes_as_a_record_raise_nothing(junk: bytes) -> None:
     good = history(1, {"loss": 0.5})
-    rows = _wandb_file.read_file(written([junk, good])).rows
+    rows = wandb_file.read_file(written([junk, good])).rows
     assert (rows[-1].step, rows[-1].names, rows[-1].values) == (1.0, ["loss"], [0.5])
 
 
@@ -229,7 +231,7 @@ def test_mutations_of_a_file_are_one_line_at_worst(data: st.DataObject) -> None:
     for _ in range(data.draw(st.integers(1, 4))):
         bad[data.draw(st.integers(0, len(bad) - 1))] = data.draw(st.integers(0, 255))
     try:
-        file = _wandb_file.read_file(bytes(bad))
+        file = wandb_file.read_file(bytes(bad))
     except ValueError as error:
         assert str(error).startswith("not a .wandb file") and "\n" not in str(error)
     else:
@@ -238,7 +240,7 @@ def test_mutations_of_a_file_are_one_line_at_worst(data: st.DataObject) -> None:
 
 def test_json_with_too_many_levels_is_counted() -> None:
     deep = field(2, field(1, field(2, b"a") + field(16, b'{"a":' * 100_000)))
-    assert _wandb_file.read_file(written([deep])).dropped == {_wandb_file.BAD_RECORD: 1}
+    assert wandb_file.read_file(written([deep])).dropped == {wandb_file.BAD_RECORD: 1}
 
 
 class Api:
@@ -268,10 +270,10 @@ class Api:
 
 
 def test_a_server_is_asked_for_all_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_wandb_server, "client", Api)
+    monkeypatch.setattr(wandb_server, "client", Api)
     found = wandb.scan(Path("wandb://me/speed"))
     assert [(one.run, one.key) for one in found] == [("same a", "me/speed/a"), ("same b", "me/speed/b")]
-    assert wandb.looks(Path("wandb://me/speed")) == "runs of a W&B server: me/speed"
+    assert wandb.sniff(Path("wandb://me/speed")) == "runs of a W&B server: me/speed"
     (one,) = wandb.scan(Path("wandb://me/speed/b"))
     log = wandb.read(one)
     assert cells(log) == [(0, 0.0, "loss", "2.0"), (0, 5.0, "eval/acc", "0.5"), (0, 5.0, "loss", "nan")]
@@ -320,7 +322,7 @@ def test_the_state_on_a_server_says_whether_it_was_stopped(
         def run(self, path: str) -> SimpleNamespace:
             return SimpleNamespace(**vars(super().run(path)) | {"state": state})
 
-    monkeypatch.setattr(_wandb_server, "client", One)
+    monkeypatch.setattr(wandb_server, "client", One)
     (one,) = wandb.scan(Path("wandb://me/speed/a"))
     assert wandb.read(one).stopped == stopped
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from predictdyn.loaders import wandb_export
-from predictdyn.loaders._runlog import RunLog
+from predictdyn.loaders.engine.runlog import RunLog
 
 LOSS = """"Step","red-fox-1 - loss","red-fox-1 - loss__MIN","red-fox-1 - loss__MAX","b - c - loss","b - c - loss__MIN","b - c - loss__MAX"
 "0","2.5","2.5","2.5","3","3","3"
@@ -37,7 +37,7 @@ def test_charts_of_several_metrics_are_put_together_by_run(tmp_path: Path) -> No
         ("loss", 0.0, "2.5"), ("loss", 10.0, "1.25"), ("loss", 20.0, "nan"), ("eval/acc", 10.0, "0.5"),
     ]  # fmt: skip
     assert logs["red-fox-1"].dropped == {wandb_export.AVERAGED: 1} and not logs["b - c"].dropped
-    assert wandb_export.looks(tmp_path) == "exports of W&B: 2 files, 2 runs"
+    assert wandb_export.sniff(tmp_path) == "exports of W&B: 2 files, 2 runs"
 
 
 def test_a_chart_that_has_changed_is_read_again(tmp_path: Path) -> None:
@@ -83,9 +83,9 @@ def test_other_tables_are_none_of_these(tmp_path: Path) -> None:
     (tmp_path / "log.jsonl").write_text('{"step": 1, "loss": 2}\n')
     (tmp_path / "bad.jsonl").write_text("[\n")
     (tmp_path / "one line.json").write_text("1" * 200_000)
-    assert wandb_export.looks(tmp_path / "one line.json") is None
+    assert wandb_export.sniff(tmp_path / "one line.json") is None
     (tmp_path / "bad.csv").write_text('"Step",\r"r - loss"')
-    assert wandb_export.looks(tmp_path) is None
+    assert wandb_export.sniff(tmp_path) is None
     with pytest.raises(ValueError, match="no export of W&B, neither a history"):
         wandb_export.scan(tmp_path)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -12,9 +13,11 @@ import pytest
 
 from predictdyn import loaders
 from predictdyn.curves import Curves
-from predictdyn.loaders import _write, tidy
-from predictdyn.loaders._gather import gathered
-from predictdyn.loaders._runlog import Item, RunLog
+from predictdyn.loaders import catalogue, tidy, writing
+from predictdyn.loaders.engine.gather import gathered
+from predictdyn.loaders.engine.options import Option
+from predictdyn.loaders.engine.runlog import Item, RunLog
+from predictdyn.loaders.engine.source import Source
 
 Same = Callable[[Curves, Curves], None]
 
@@ -33,26 +36,31 @@ def read(item: Item) -> RunLog:
     return RunLog(item.run, names, step, value, blank, blank * 0, {"lr": 0.1 * int(item.key)}, 39.0 + int(item.key))
 
 
+def plant(monkeypatch: pytest.MonkeyPatch, source: Source) -> None:
+    """A source of this test is in the table, in a module of its own."""
+    monkeypatch.setitem(sys.modules, "fake_source", SimpleNamespace(SOURCE=source))
+    monkeypatch.setitem(catalogue.SOURCES, source.name, "fake_source")
+
+
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> None:
     def load(path: Path, **options: object) -> Curves:
-        return gathered(path, scan, read, options)
+        return gathered(path, one, options)
 
-    known = loaders.module
-    one = SimpleNamespace(scan=scan, read=read, load=load)
-    monkeypatch.setattr(loaders, "module", lambda name: one if name == "fake" else known(name))
+    one = Source("fake", "", lambda path: None, load, scan, read, (Option("many", "how many runs", 3),))
+    plant(monkeypatch, one)
 
 
 @pytest.mark.usefixtures("fake")
 def test_run_by_run_is_the_same_as_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, same: Same) -> None:
-    monkeypatch.setattr(_write, "ROWS", 100)
+    monkeypatch.setattr(writing, "ROWS", 100)
     (tmp_path / "out").mkdir()
-    done = _write.write(tmp_path, "fake", tmp_path / "out", {"many": 5})
+    done = writing.write(tmp_path, "fake", tmp_path / "out", {"many": 5})
     with pytest.warns(UserWarning, match="NaN") as caught:
         whole = loaders.load(tmp_path, "fake", many=5)
     same(tidy.load(tmp_path / "out"), whole)
     assert done.points == len(whole.points) == 5 * 79
-    assert list(done.lines) == [str(one.message) for one in caught]
+    assert list(done.notes) == [str(one.message) for one in caught]
 
 
 @pytest.mark.usefixtures("fake")
@@ -60,17 +68,17 @@ def test_what_whole_loading_refuses_is_refused(tmp_path: Path) -> None:
     (tmp_path / "metrics.csv").write_text("metric,kind,lower,upper\nloss,loss,5,6\n")
     (tmp_path / "out").mkdir()
     with pytest.raises(ValueError, match=r"value of 'loss' must lie between 5\.0 and 6\.0") as one:
-        _write.write(tmp_path, "fake", tmp_path / "out", {})
+        writing.write(tmp_path, "fake", tmp_path / "out", {})
     assert str(tmp_path) in str(one.value)
     with pytest.raises(ValueError, match="source fake has no option 'colour'; it has many, metrics"):
-        _write.write(tmp_path, "fake", tmp_path / "out", {"colour": "red"})
+        writing.write(tmp_path, "fake", tmp_path / "out", {"colour": "red"})
 
 
 def test_a_source_that_loads_whole_is_written_too(tmp_path: Path, same: Same) -> None:
     for step in (1, 2):
         (tmp_path / f"a_step{step}.json").write_text(f'{{"results": {{"piqa": {{"acc": {step / 4}}}}}}}')
     (tmp_path / "out").mkdir()
-    done = _write.write(tmp_path, "lm_eval", tmp_path / "out", {})
+    done = writing.write(tmp_path, "lm_eval", tmp_path / "out", {})
     same(tidy.load(tmp_path / "out"), loaders.load(tmp_path, "lm_eval"))
     assert done.points == 2
 
@@ -85,11 +93,11 @@ def test_what_a_table_says_while_it_is_scanned_is_told(tmp_path: Path, same: Sam
     for source, path, word in (("json_lines", lines, "without a step"), ("wide", tmp_path, "index.csv")):
         out = tmp_path.parent / f"{tmp_path.name}-{source}"
         out.mkdir()
-        done = _write.write(path, source, out, {"last_step": 9})
+        done = writing.write(path, source, out, {"last_step": 9})
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             same(tidy.load(out), loaders.load(path, source, last_step=9))
-        assert [line for line in done.lines if word in line]
+        assert [line for line in done.notes if word in line]
 
 
 def test_only_runs_that_changed_are_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, same: Same) -> None:
@@ -108,17 +116,18 @@ def test_only_runs_that_changed_are_read_again(tmp_path: Path, monkeypatch: pyte
         return RunLog(item.run, names, np.arange(1.0, len(value) + 1), value, blank, blank * 0, {"lr": 0.1}, 9.0)
 
     def load(path: Path, **options: object) -> Curves:
-        return gathered(path, scan, read, options)
+        return gathered(path, fake, options)
 
-    monkeypatch.setattr(loaders, "module", lambda name: SimpleNamespace(scan=scan, read=read, load=load))
+    fake = Source("fake", "", lambda path: None, load, scan, read)
+    plant(monkeypatch, fake)
     for run in "abcde":
         (folder / f"{run}.txt").write_text("3 nan 2.5")
 
     def written(name: str, before: str | None, **options: object) -> tuple[list[str], list[str]]:
         (tmp_path / name).mkdir()
         done.clear()
-        one = _write.write(folder, "fake", tmp_path / name, options, tmp_path / before if before else None)
-        return sorted(done), list(one.lines)
+        one = writing.write(folder, "fake", tmp_path / name, options, tmp_path / before if before else None)
+        return sorted(done), list(one.notes)
 
     assert written("0", None)[0] == list("abcde")
     (folder / "a.txt").write_text("3 nan 2.5 1")  # grew

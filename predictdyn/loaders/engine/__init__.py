@@ -1,0 +1,1 @@
+"""What holds for every log, whoever wrote it: one file a rule."""

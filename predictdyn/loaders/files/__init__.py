@@ -1,0 +1,1 @@
+"""What lies on a disk as text, rows, cells and records: no file here knows what a run is."""
