@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     called = parser.parse_args()
     curves, globs = tidy.load(called.data), called.metrics.split(",")
-    curves = curves.of_metrics({name for name in curves.metrics if any(fnmatchcase(name, glob) for glob in globs)})
+    curves = curves.select(metrics={name for name in curves.metrics if any(fnmatchcase(name, glob) for glob in globs)})
     growing = dict(pair.split("@") for pair in called.growing.split(",") if pair)
     chosen = [run for run in curves.runs.index if fnmatchcase(run, called.runs) or run in growing]
     for run in chosen:

@@ -55,16 +55,16 @@ def questions(curves: Curves, names: list[str]) -> Iterator[Question]:
         start=known["start"].round(6), family=curves.runs["family"], last_step=curves.runs["last_step"]
     )
     for family, of_family in known.groupby("family"):
-        history = curves.of_runs(curves.runs.index[curves.runs["family"] != family])
+        history = curves.select(runs=curves.runs.index[curves.runs["family"] != family])
         for (name, start, last), some in of_family.groupby(["intervention", "start", "last_step"]):
             arm = dict(zip(some["baseline"], some.index, strict=True))
             asked = [
                 (run, metric, last)
                 for run in arm for metric in names
-                if (run, metric) in curves.by_key and (arm[run], metric) in curves.by_key
+                if (run, metric) in curves.series and (arm[run], metric) in curves.series
             ]  # fmt: skip
             target = pd.DataFrame(asked, columns=["run", "metric", "step"])
-            yield Question(name, start, arm, history, curves.of_runs(list(arm)).upto(start), target)
+            yield Question(name, start, arm, history, curves.select(runs=list(arm)).truncate(start), target)
 
 
 def rows_of(curves: Curves, names: list[str], base: Forecaster, *, seed: int) -> pd.DataFrame:
@@ -72,7 +72,7 @@ def rows_of(curves: Curves, names: list[str], base: Forecaster, *, seed: int) ->
     changed = arms(curves.runs).index
     rows = []
     for ask in questions(curves, names):
-        plain = ask.history.of_runs(ask.history.runs.index.difference(changed))
+        plain = ask.history.select(runs=ask.history.runs.index.difference(changed))
         without = base.fit(plain, seed=seed).forecast(ask.seen, ask.target, seed=seed)
         planned = Intervention(ask.name, ask.start * float(ask.target["step"].iloc[0]))
         found = intervened(without, ask.history, ask.seen, planned, seed=seed)
@@ -109,7 +109,7 @@ def _scored(curves: Curves, ask: Question, without: Forecast, found: Intervened,
     for i, (run, metric) in enumerate(zip(ask.target["run"], ask.target["metric"], strict=True)):
         task, rng = of_metric[metric], np.random.default_rng(seed_for(seed, run, metric, ask.name))
         arm = ask.arm[run]
-        ends = [curves.by_key[one, metric] for one in (arm, run)]
+        ends = [curves.series[one, metric] for one in (arm, run)]
         if np.isnan(found.latent[i]).any() or any(end.step[-1] < ask.target["step"].iloc[i] for end in ends):
             continue
         truth, left = (float(task.scale.latent(end.value[-1:])[0]) for end in ends)

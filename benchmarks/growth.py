@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--commands", default="forecast,backtest")
     parser.add_argument("--out", type=Path)
     called = parser.parse_args()
-    curves = tidy.load(ROOT / "datasets" / "digits" / "data").of_metrics([*METRICS, *BESIDE])
+    curves = tidy.load(ROOT / "datasets" / "digits" / "data").select(metrics=[*METRICS, *BESIDE])
     rows = []
     print("| runs | command | wall, s | CPU, s | GB |\n| ---: | --- | ---: | ---: | ---: |", flush=True)
     with tempfile.TemporaryDirectory() as folder:
@@ -67,7 +67,7 @@ def resampled(curves: Curves, n: int, rng: np.random.Generator) -> Curves:
     names = rng.choice(curves.runs.index.to_numpy(), n)
     frames = []
     for metric in (*METRICS, *BESIDE):
-        known = {run: curve for (run, name), curve in curves.by_key.items() if name == metric}
+        known = {run: curve for (run, name), curve in curves.series.items() if name == metric}
         scale = scale_for(curves.metrics[metric], np.concatenate([curve.value for curve in known.values()]))
         apart = float(np.std([scale.latent(curve.value)[-1] for curve in known.values()]))
         for i, run in enumerate(names):

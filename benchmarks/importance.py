@@ -33,11 +33,11 @@ SHUFFLES = 4
 
 def errors(curves: Curves, one: Regressed, metric: str, share: float, table: pd.DataFrame) -> pd.DataFrame:
     """Absolute latent errors of every finished run: columns run, family, `whole`, and one a group left to chance."""
-    nothing, final = curves.of_runs([]), curves.runs["last_step"]
+    nothing, final = curves.select(runs=[]), curves.runs["last_step"]
     target = pd.DataFrame({"run": curves.runs.index, "metric": metric, "step": final.to_numpy()})
     task = tasks(nothing, curves, target)[0]
     ended = {run: line for run, line in task.seen.items() if len(line.share) and line.share[-1] > 0.98}
-    begun = {run: line.upto(share) for run, line in ended.items()}
+    begun = {run: line.truncate(share) for run, line in ended.items()}
     runs = [run for run, line in begun.items() if len(line.share)]
     if len(runs) < FEWEST_RUNS:
         return pd.DataFrame()
@@ -78,12 +78,12 @@ def main() -> None:
     if not isinstance(one, Regressed):
         parser.error(f"{called.forecaster} is no regression on features")
     curves = loaders.load(called.data)
-    curves = curves.of_runs([run for run in curves.runs.index if fnmatch(run, called.runs)])
+    curves = curves.select(runs=[run for run in curves.runs.index if fnmatch(run, called.runs)])
     globs = called.metrics.split(",")
     metrics = [name for name, metric in curves.metrics.items() if metric.kind in OUTCOMES]
     metrics = [name for name in metrics if any(fnmatch(name, glob) for glob in globs)]
     for cutoff in map(float, called.cutoffs.split(",")):
-        scales, encoder = features.scales_for(curves.upto(cutoff)), encoder_for(curves.runs)
+        scales, encoder = features.scales_for(curves.truncate(cutoff)), encoder_for(curves.runs)
         table = features.table(curves, cutoff, scales=scales, encoder=encoder)
         rows = pd.concat([errors(curves, one, metric, cutoff, table) for metric in metrics])
         found = {kind: importance(of_kind) for kind, of_kind in rows.groupby("kind", sort=False)}

@@ -54,9 +54,9 @@ def main() -> None:
         runs=tuple(word for word in called.runs.split(",") if word), seed=called.seed,
     )  # fmt: skip
     curves = loaders.load(called.data, None)
-    curves = curves.of_runs(matching_runs(curves, plan.runs)) if plan.runs else curves
+    curves = curves.select(runs=matching_runs(curves, plan.runs)) if plan.runs else curves
     beside = {name for name, metric in curves.metrics.items() if metric.kind in ("signal", "schedule")}
-    curves = curves.of_metrics({*plan.metrics, *beside})
+    curves = curves.select(metrics={*plan.metrics, *beside})
     rows = []
     for group in groups(curves, plan):
         seed = seed_for(plan.seed, group.name, called.forecaster)
@@ -84,13 +84,13 @@ def _scored(curves: Curves, history: History, fold: Fold, forecasts: dict[str, F
     rows = []
     for run, target in fold.target.reset_index(drop=True).groupby("run"):
         place = dict(zip(target["metric"], target.index, strict=True))
-        if len(place) < len(names) or any((run, name) not in fold.seen.by_key for name in names):
+        if len(place) < len(names) or any((run, name) not in fold.seen.series for name in names):
             continue
         index = [place[name] for name in names]
         truth = fold.truth[index]
         if not np.isfinite(truth).all():
             continue
-        last = np.array([fold.seen.by_key[str(run), name].value[-1] for name in names])
+        last = np.array([fold.seen.series[str(run), name].value[-1] for name in names])
         for which, forecast in forecasts.items():
             draws = forecast.draws[index]
             one = ((truth - last) / span)[None], ((draws - last[:, None]) / span[:, None])[None]
@@ -106,7 +106,7 @@ def _scored(curves: Curves, history: History, fold: Fold, forecasts: dict[str, F
 
 def _ends(history: Curves, name: str) -> float:
     """The median of the last values of the history's runs."""
-    return float(np.median([curve.value[-1] for (_, metric), curve in history.by_key.items() if metric == name]))
+    return float(np.median([curve.value[-1] for (_, metric), curve in history.series.items() if metric == name]))
 
 
 def _brier(

@@ -81,7 +81,7 @@ def scored(what: str, way: str, step: int, size: str, truth: float, draws: np.nd
 def of_shares(curves: Curves, seed: int) -> Iterator[dict[str, object]]:
     """Rows of the last memorized share: no forecaster sees recall or precision, of whichever run."""
     plan = Plan(cutoffs=tuple(step / LAST_STEP for step in STEPS), max_folds=len(curves.runs), seed=seed)
-    for group in groups(curves.of_metrics([SHARE]), plan):
+    for group in groups(curves.select(metrics=[SHARE]), plan):
         for name in FORECASTERS:
             fitted = fit(name, group.history, seed=seed_for(seed, group.name, name))
             for fold in folds(group.curves, group, plan):

@@ -71,7 +71,9 @@ def plans(curves: Curves, cutoffs: tuple[float, ...]) -> Iterator[tuple[str, Pla
 def rows_of(curves: Curves, plan: Plan, ways: dict[str, Forecaster]) -> Iterator[pd.DataFrame]:
     """Scores of every forecaster, and of the equal mixture of the two, on all folds of a plan."""
     if plan.runs:
-        curves = curves.of_runs([glob_name for glob_name in curves.runs.index if glob.escape(glob_name) in plan.runs])
+        curves = curves.select(
+            runs=[glob_name for glob_name in curves.runs.index if glob.escape(glob_name) in plan.runs]
+        )
     for group in groups(curves, plan):
         fitted: dict[str, Fitted] = {
             name: way.fit(group.history, seed=seed_for(plan.seed, group.name, name)) for name, way in ways.items()
@@ -146,7 +148,7 @@ def main() -> None:
     for name in called.names:
         curves = curves_of(name)
         names = [metric for metric in curves.metrics if curves.metrics[metric].kind in OUTCOMES]
-        curves = curves.of_metrics(names)
+        curves = curves.select(metrics=names)
         parts = []
         for split, plan in plans(curves, CUTOFFS[name]):
             parts += [one.assign(split=split) for one in rows_of(curves, plan, ways)]

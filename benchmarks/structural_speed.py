@@ -73,7 +73,7 @@ def problem_of(made: Simulated) -> Problem:
     points.insert(0, "run", np.repeat(runs, POINTS))
     curves = curves_from(points, pd.DataFrame({"run": runs, "last_step": STEPS}), {METRIC.name: METRIC})
     target = pd.DataFrame({"run": runs, "metric": METRIC.name, "step": STEPS})
-    problem = Problem(History(curves.of_runs([])), curves, target, 0)
+    problem = Problem(History(curves.select(runs=[])), curves, target, 0)
     assert len(problem.panels) == 1  # latent curves are made before the clock starts
     return problem
 

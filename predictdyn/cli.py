@@ -93,7 +93,7 @@ def fit(
     if not len(done):
         raise ValueError(f"{data}: no run has reached its planned last_step, so there is nothing to learn from")
     with spinner(f"fitting {name} on {len(done)} finished runs", quiet=quiet), new_folder(out) as folder:
-        save(fit_model(one, curves.of_runs(done), seed=seed), folder)
+        save(fit_model(one, curves.select(runs=done), seed=seed), folder)
     say(f"{name}, fitted on {len(done)} finished runs -> {out}")
 
 
@@ -342,7 +342,7 @@ def _backtest(
             seed=plan.seed, plan=plan_json, data=data, warnings=[*warned, *warnings], seconds=seconds,
         )  # fmt: skip
 
-    curves = curves.of_runs(matching_runs(curves, plan.runs)) if plan.runs else curves
+    curves = curves.select(runs=matching_runs(curves, plan.runs)) if plan.runs else curves
     # A plan that does not fit the data is told before any work, and any bar, begins.
     groups(curves, plan)
     curves = _needed(curves, plan.metrics)
@@ -435,4 +435,4 @@ def _needed(curves: Curves, metrics: tuple[str, ...]) -> Curves:
 
     asked = set(target_metrics(curves, metrics))
     beside = {name for name, metric in curves.metrics.items() if metric.kind in ("signal", "schedule")}
-    return curves.of_metrics(asked | beside)
+    return curves.select(metrics=asked | beside)

@@ -135,7 +135,7 @@ def _ranks_alike(curves: Curves, column: str) -> str | None:
 
     number, end = curves.runs[column].astype(float).to_dict(), curves.runs["last_step"].astype(float).to_dict()
     pairs: dict[str, list[tuple[float, float]]] = {}
-    for (run, name), curve in curves.by_key.items():
+    for (run, name), curve in curves.series.items():
         if curves.metrics[name].kind in OUTCOMES and curve.step[-1] >= ENDED * end[run] and np.isfinite(number[run]):
             pairs.setdefault(name, []).append((number[run], curve.value[-1]))
     for name, found in pairs.items():

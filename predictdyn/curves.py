@@ -72,7 +72,7 @@ class Curves:
     events: pd.DataFrame = field(default_factory=no_events)
 
     @cached_property
-    def by_key(self) -> dict[tuple[str, str], Curve]:
+    def series(self) -> dict[tuple[str, str], Curve]:
         """Every (run, metric) that has points, as a `Curve` of arrays."""
         if self.points.empty:
             return {}
@@ -93,22 +93,29 @@ class Curves:
         count = np.diff(np.r_[self._starts, len(self.points)])
         return np.repeat(of_name(self.points[column].iloc[self._starts]).to_numpy(), count)
 
-    def of_runs(self, names: pd.Index | list[str] | set[str]) -> Curves:
-        """The curves of some runs only."""
-        keep = set(names)
-        return Curves(
-            self.points[self._of_points("run", lambda run: run.isin(keep))],
-            self.runs[self.runs.index.isin(keep)],
-            self.metrics,
-            self.events[self.events["run"].isin(keep)],
-        )
+    def select(
+        self,
+        *,
+        runs: pd.Index | list[str] | set[str] | None = None,
+        metrics: list[str] | set[str] | tuple[str, ...] | None = None,
+    ) -> Curves:
+        """The curves of some runs, of some metrics, or both; runs without points and their events stay where runs do.
 
-    def of_metrics(self, names: list[str] | set[str]) -> Curves:
-        """The curves of some metrics only (runs and events stay)."""
-        keep = set(names)
-        metrics = {name: metric for name, metric in self.metrics.items() if name in keep}
-        points = self.points[self._of_points("metric", lambda metric: metric.isin(keep))]
-        return Curves(points, self.runs, metrics, self.events)
+        >>> points = pd.DataFrame({"run": ["a", "b"], "metric": "loss", "step": 1, "value": [2.0, 1.0]})
+        >>> curves_from(points).select(runs=["a"]).runs.index.tolist()
+        ['a']
+        """
+        points, table, known, events = self.points, self.runs, self.metrics, self.events
+        keep = np.ones(len(points), dtype=bool)
+        if runs is not None:
+            names = set(runs)
+            keep &= self._of_points("run", lambda run: run.isin(names))
+            table, events = table[table.index.isin(names)], events[events["run"].isin(names)]
+        if metrics is not None:
+            some = set(metrics)
+            keep &= self._of_points("metric", lambda metric: metric.isin(some))
+            known = {name: metric for name, metric in known.items() if name in some}
+        return Curves(points[keep], table, known, events)
 
     def where(self, visible: np.ndarray) -> Curves:
         """The points for which ``visible`` is true, and all of schedules known ahead: a plan is not the future."""
@@ -116,17 +123,17 @@ class Curves:
         keep = visible | self._of_points("metric", lambda metric: metric.isin(planned)) if planned else visible
         return Curves(self.points[keep], self.runs, self.metrics, self.events)
 
-    def limit(self, share: float) -> pd.Series:
-        """The last step of each run that is seen once it has done ``share`` of its plan."""
+    def limit(self, progress: float) -> pd.Series:
+        """The last step of each run that is seen once it has done ``progress`` of its plan."""
         # One part in a billion of slack: 0.1 * 30 must still see step 3.
-        return self.runs["last_step"].astype(float) * share * (1 + 1e-9)
+        return self.runs["last_step"].astype(float) * progress * (1 + 1e-9)
 
-    def upto(self, share: float) -> Curves:
-        """What is visible once each run has done ``share`` of its planned steps (the cutoff itself is seen).
+    def truncate(self, progress: float) -> Curves:
+        """What is visible once each run has done ``progress`` of its planned steps (the cutoff itself is seen).
 
         Later points and later events are gone; schedules that are known ahead are kept whole.
         """
-        limit = self.limit(share)
+        limit = self.limit(progress)
         visible = self.points["step"].to_numpy() <= self._of_points("run", lambda run: run.map(limit).astype(float))
         cut = self.where(visible)
         past = self.events["step"].to_numpy(dtype=float) <= self.events["run"].map(limit).to_numpy(dtype=float)

@@ -50,7 +50,7 @@ def metric_scales(history: History, metrics: list[str], origin: float) -> np.nda
     for name in metrics:
         curves = [one for one in past.get(name, []) if one.progress[-1] >= ENDED]
         # The scale of values is their own here: a score is in the metric's units.
-        values = [history.curves.by_key[one.run, name].value for one in curves]
+        values = [history.curves.series[one.run, name].value for one in curves]
         change = [v[-1] - one._replace(latent=v).at(np.array(origin)) for v, one in zip(values, curves, strict=True)]
         low, high = np.quantile(change, (0.25, 0.75)) if change else (0.0, 0.0)
         found.append(float(high - low) or (float(np.std(change)) if change else 0.0) or 1.0)
@@ -96,7 +96,7 @@ def _curves(history: History) -> dict[str, list[LatentCurve]]:
 def _origins(observed: Curves) -> dict[str, float]:
     """The last progress that is seen of each run, schedules aside."""
     last: dict[str, float] = {}
-    for (run, name), curve in observed.by_key.items():
+    for (run, name), curve in observed.series.items():
         if observed.metrics[name].kind != "schedule":
             last[run] = max(last.get(run, 0.0), float(curve.step[-1]))
     plan = observed.runs["last_step"].astype(float).to_dict()

@@ -148,7 +148,7 @@ class History:
 
     def without(self, runs: Collection[str]) -> History:
         """The history that a replay of some of its runs may learn from: all others."""
-        return History(self.curves.of_runs(self.curves.runs.index.difference(list(runs))), whole=self)
+        return History(self.curves.select(runs=self.curves.runs.index.difference(list(runs))), whole=self)
 
 
 @dataclass(frozen=True)
@@ -266,7 +266,7 @@ _SHARED = ("panels", "metrics", "scales", "scales_key", "progress", "_computed",
 
 def _by_metric(curves: Curves) -> dict[str, dict[str, Curve]]:
     grouped: dict[str, dict[str, Curve]] = {}
-    for (run, metric), curve in curves.by_key.items():
+    for (run, metric), curve in curves.series.items():
         grouped.setdefault(metric, {})[run] = curve
     return grouped
 

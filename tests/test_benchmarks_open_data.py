@@ -103,7 +103,7 @@ def test_gemstones_state_chance_and_no_standard_error_of_one_subject(made):
 
 def test_what_stays_memorized_is_what_both_checkpoints_have(made):
     curves = made("pythia_memorization")
-    share, recall, precision = (curves.by_key["12b", name].value for name in ("memorized_share", "recall", "precision"))
+    share, recall, precision = (curves.series["12b", name].value for name in ("memorized_share", "recall", "precision"))
     # Two roads to the sequences that are memorized now and at the end.
     assert_allclose(precision * share[:-1], recall * share[-1], rtol=1e-4)
     assert_allclose([share[0], recall[0], precision[0]], [0.0084144, 0.77255 / 1.54564, 0.77255 / 0.84144], rtol=1e-5)

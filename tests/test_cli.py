@@ -148,7 +148,7 @@ def test_only_the_named_runs_take_part(call, small, data, tmp_path):
     assert status == 0, err
     rows = pd.read_parquet(tmp_path / "part" / "forecasts.parquet")
     assert set(rows["run"]) == {"f0-s0", "f0-s1", "f1-s0", "f1-s1"} and set(rows["fold"]) == {"f0", "f1"}
-    alone = small.of_runs(set(rows["run"]))
+    alone = small.select(runs=set(rows["run"]))
     (tmp_path / "alone").mkdir()
     tidy.save(alone, tmp_path / "alone")
     assert call("backtest", tmp_path / "alone", "--out", tmp_path / "same", *words[2:])[0] == 0
@@ -159,9 +159,9 @@ def test_load_fit_forecast_report(call, small, data, tmp_path):
     status, printed, _ = call("load", "tidy", data, "--out", tmp_path / "tidy")
     assert status == 0 and "8 runs, 7 metrics" in printed
     assert call("fit", tmp_path / "tidy", "--forecaster", "last_value", "--out", tmp_path / "model", "--quiet")[0] == 0
-    growing = small.of_runs(["f1-s0"]).upto(0.3)
+    growing = small.select(runs=["f1-s0"]).truncate(0.3)
     (tmp_path / "live").mkdir()
-    tidy.save(growing.of_metrics({"loss", "accuracy", "gap"}), tmp_path / "live")
+    tidy.save(growing.select(metrics={"loss", "accuracy", "gap"}), tmp_path / "live")
     words = ("--model", tmp_path / "model", "--out", tmp_path / "page", "--quiet")
     status, printed, err = call("forecast", tmp_path / "live", *words)
     assert status == 0, err
@@ -250,7 +250,7 @@ def changed(small, tmp_path_factory):
     curves = curves_from(pd.concat([small.points, points]), pd.concat([plain, arms]), small.metrics)
     folder = tmp_path_factory.mktemp("data") / "changed"
     folder.mkdir()
-    tidy.save(curves.of_metrics({"gap", "accuracy", "rate"}), folder)
+    tidy.save(curves.select(metrics={"gap", "accuracy", "rate"}), folder)
     return folder
 
 

@@ -76,24 +76,24 @@ def test_events_are_checked():
 
 
 def test_a_cut_sees_the_cutoff_itself_and_the_whole_schedule(small):
-    cut = small.upto(0.1)
+    cut = small.truncate(0.1)
     last = cut.points.groupby("metric")["step"].max()
     whole = small.points.groupby("metric")["step"].max()
     assert (last.drop("rate") <= 100).all() and last["rate"] == whole["rate"] == 1000
-    exact = curves_from(pd.DataFrame({"run": "a", "metric": "m", "step": [1, 3, 30], "value": 1.0})).upto(0.1)
+    exact = curves_from(pd.DataFrame({"run": "a", "metric": "m", "step": [1, 3, 30], "value": 1.0})).truncate(0.1)
     assert exact.points["step"].tolist() == [1, 3]
 
 
 def test_a_cut_hides_later_events():
     events = pd.DataFrame({"run": ["a", "a"], "step": [1, 2], "what": ["spike", "diverged"]})
-    assert curves_from(points(), events=events).upto(0.5).events["what"].tolist() == ["spike"]
+    assert curves_from(points(), events=events).truncate(0.5).events["what"].tolist() == ["spike"]
 
 
 def test_arrays_by_key_are_the_rows(small):
-    curve = small.by_key[("f1-s0", "loss")]
+    curve = small.series[("f1-s0", "loss")]
     rows = small.points[(small.points["run"] == "f1-s0") & (small.points["metric"] == "loss")]
     np.testing.assert_array_equal(curve.value, rows["value"])
-    assert len(small.by_key) == 8 * 7
+    assert len(small.series) == 8 * 7
 
 
 def test_cuts_are_what_names_row_by_row_say():
@@ -107,14 +107,16 @@ def test_cuts_are_what_names_row_by_row_say():
     pd.testing.assert_frame_equal(
         curves.points[["run", "metric", "step"]], expected.astype({"run": str, "metric": str})
     )
-    of_runs, of_metrics = curves.of_runs(["r1", "r5"]).points, curves.of_metrics(["m2", "m0"]).points
+    of_runs, of_metrics = curves.select(runs=["r1", "r5"]).points, curves.select(metrics=["m2", "m0"]).points
     assert of_runs.equals(curves.points[curves.points["run"].isin(["r1", "r5"])])
     assert of_metrics.equals(curves.points[curves.points["metric"].isin(["m0", "m2"])])
     limit = curves.points["run"].map(curves.limit(0.5))
     seen = curves.points[(curves.points["step"] <= limit) | (curves.points["metric"] == "m1")]
-    assert curves.upto(0.5).points.equals(seen)
-    assert curves.upto(0.5).upto(0.5).points.equals(seen)
+    assert curves.truncate(0.5).points.equals(seen)
+    assert curves.truncate(0.5).truncate(0.5).points.equals(seen)
     by_key = {key: own["step"].tolist() for key, own in curves.points.groupby(["run", "metric"])}
-    assert {key: curve.step.tolist() for key, curve in curves.by_key.items()} == by_key
-    nothing = curves.of_runs([])
-    assert not len(nothing.points) and not nothing.by_key and not len(nothing.upto(0.5).of_metrics(["m0"]).points)
+    assert {key: curve.step.tolist() for key, curve in curves.series.items()} == by_key
+    nothing = curves.select(runs=[])
+    assert (
+        not len(nothing.points) and not nothing.series and not len(nothing.truncate(0.5).select(metrics=["m0"]).points)
+    )

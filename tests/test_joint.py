@@ -44,8 +44,8 @@ def forecast(runs, names=tuple(METRICS), steps=(100.0,)):
 def split():
     curves = related(60)
     test = ["r000", "r001"]
-    history = History(curves.of_runs([run for run in curves.runs.index if run not in test]))
-    return history, curves.of_runs(test).upto(0.25)
+    history = History(curves.select(runs=[run for run in curves.runs.index if run not in test]))
+    return history, curves.select(runs=test).truncate(0.25)
 
 
 def rank_correlation(draws):
@@ -80,21 +80,21 @@ def test_steps_of_a_metric_are_paths(split):
 
 @pytest.mark.parametrize("families", [0, 3])
 def test_few_families_leave_metrics_independent(families):
-    history = History(related(3, seeds=20).of_runs([f"r{i:03}" for i in range(60)] if families else []))
-    seen = related(1).upto(0.25)
+    history = History(related(3, seeds=20).select(runs=[f"r{i:03}" for i in range(60)] if families else []))
+    seen = related(1).truncate(0.25)
     found = couple(forecast(["r000"]), history, seen, seed=0)
     assert np.abs(rank_correlation(found.draws) - np.eye(4)).max() < 0.15
 
 
 def test_runs_that_stopped_early_tell_nothing(split):
     history, seen = split
-    found = couple(forecast(["r000"]), History(history.curves.upto(0.6)), seen, seed=0)
+    found = couple(forecast(["r000"]), History(history.curves.truncate(0.6)), seen, seed=0)
     assert np.abs(rank_correlation(found.draws)[0, 1]) < 0.15
 
 
 def test_scales_are_the_spread_of_what_happens_after_the_origin(split):
     history = split[0].curves
-    last = {name: [history.by_key[run, name].value for run in history.runs.index] for name in ("up", "alone")}
+    last = {name: [history.series[run, name].value for run in history.runs.index] for name in ("up", "alone")}
     want = [np.subtract(*np.quantile([v[-1] - v[2] for v in last[name]], (0.75, 0.25))) for name in ("up", "alone")]
     np.testing.assert_allclose(metric_scales(split[0], ["up", "alone"], 0.25), want)
-    assert metric_scales(History(history.of_runs([])), ["up"], 0.25).tolist() == [1.0]
+    assert metric_scales(History(history.select(runs=[])), ["up"], 0.25).tolist() == [1.0]

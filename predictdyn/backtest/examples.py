@@ -46,7 +46,7 @@ def path_targets(curves: Curves, chosen: pd.DataFrame) -> pd.DataFrame:
     """Steps from the cutoff to the planned end for each example, even in the logarithm: run, metric, step, cutoff."""
     frames = []
     for run, metric, cutoff in chosen.itertuples(index=False):
-        curve = curves.by_key[(run, metric)]
+        curve = curves.series[(run, metric)]
         end = float(curves.runs.loc[run, "last_step"])
         if np.isnan(cutoff):
             rows = curves.points[(curves.points["run"] == run) & (curves.points["metric"] == metric)]

@@ -32,7 +32,7 @@ class Group:
         """Runs that may be learnt from: no run held out, none over the compute budget; under a split, what is seen."""
         if self.plan.split == "seen":
             return self.curves.where(self.curves.points["seen"].to_numpy())
-        return self.curves.of_runs(self._others())
+        return self.curves.select(runs=self._others())
 
     def teaches(self) -> bool:
         """Whether the history holds anything: without one every forecast rests on the run's own beginning alone."""
@@ -119,7 +119,7 @@ def _no_history(curves: Curves, plan: Plan, empty: list[Group], total: int) -> s
 
 def folds(curves: Curves, group: Group, plan: Plan) -> Iterator[Fold]:
     """The replays of one group: one per cutoff, or one under a fixed split."""
-    whole = curves.of_runs(group.test)
+    whole = curves.select(runs=group.test)
     names = target_metrics(curves, plan.metrics)
     if plan.split == "seen":
         visible = whole.points["seen"].to_numpy()
@@ -130,7 +130,7 @@ def folds(curves: Curves, group: Group, plan: Plan) -> Iterator[Fold]:
         yield _fold(group.name, np.nan, seen, hidden)
         return
     for cutoff in plan.cutoffs:
-        seen = whole.upto(cutoff)
+        seen = whole.truncate(cutoff)
         limit = whole.limit(cutoff)
         points = whole.points[whole.points["metric"].isin(names)]
         if plan.targets == "final":

@@ -80,19 +80,19 @@ def split_live(
             "set last_step in runs.csv, or hide the end with --cutoff or --upto"
         )
     known = set(chosen) | _kin(curves.runs, [run for run in chosen if run in finished])
-    history = curves.of_runs([run for run in finished if run not in known])
-    begun = curves.of_runs(chosen)
+    history = curves.select(runs=[run for run in finished if run not in known])
+    begun = curves.select(runs=chosen)
     if cutoff is not None:
-        begun = begun.upto(cutoff)
+        begun = begun.truncate(cutoff)
     if upto is not None:
         begun = begun.where(begun.points["step"].to_numpy(float) <= upto)
     names = target_metrics(curves, metrics)
-    pairs = [(run, name) for run, name in curves.of_runs(chosen).by_key if name in set(names)]
+    pairs = [(run, name) for run, name in curves.select(runs=chosen).series if name in set(names)]
     end = curves.runs["last_step"].to_dict()
     target = pd.DataFrame(
         [(run, name, end[run] if at is None else at) for run, name in pairs], columns=["run", "metric", "step"]
     )
-    now = {key: curve.step[-1] for key, curve in begun.by_key.items()}
+    now = {key: curve.step[-1] for key, curve in begun.series.items()}
     ahead = [step > now.get((run, name), -1.0) for run, name, step in target.itertuples(index=False)]
     target = target[np.array(ahead, dtype=bool)].reset_index(drop=True)
     if target.empty:
@@ -133,7 +133,7 @@ def without(fitted: Fitted, curves: Curves, ask: LiveSplit) -> tuple[Fitted, lis
     }
     if not known and not cut:
         return fitted, []
-    rest = history.of_runs(history.runs.index.difference(known))
+    rest = history.select(runs=history.runs.index.difference(known))
     again = fit(fitted.model, Curves(rest.points, rest.runs, {**rest.metrics, **cut}, rest.events), seed=fitted.seed)
     if not known:
         return again, []
@@ -163,11 +163,11 @@ def _tell_tales(history: Curves, curves: Curves, ask: LiveSplit) -> set[str]:
 
 def _parted(history: Curves, seen: Curves, runs: pd.DataFrame, name: str) -> bool:
     """Whether every run in question that is kin to a run of the history has another value somewhere as far as seen."""
-    own = {metric: curve for (run, metric), curve in history.by_key.items() if run == name}
+    own = {metric: curve for (run, metric), curve in history.series.items() if run == name}
     for run in _kin(runs, {name}) & set(seen.runs.index):
         other = False
         for metric, curve in own.items():
-            one = seen.by_key.get((run, metric))
+            one = seen.series.get((run, metric))
             if one is not None:
                 _, here, there = np.intersect1d(curve.step, one.step, return_indices=True)
                 other |= bool((curve.value[here] != one.value[there]).any())
@@ -179,11 +179,11 @@ def _parted(history: Curves, seen: Curves, runs: pd.DataFrame, name: str) -> boo
 def _equal(history: Curves, seen: Curves) -> set[str]:
     """Runs of a history of which a curve equals one that is seen wherever both are logged (`ALIKE` values at least)."""
     begun: dict[str, list[pd.Series]] = {}
-    for (_, metric), curve in seen.by_key.items():
+    for (_, metric), curve in seen.series.items():
         if seen.metrics[metric].kind != "schedule" and len(np.unique(curve.value)) >= ALIKE:
             begun.setdefault(metric, []).append(pd.Series(curve.value, index=curve.step))
     found = set()
-    for (run, metric), curve in history.by_key.items():
+    for (run, metric), curve in history.series.items():
         for one in begun.get(metric, []):
             at = np.isin(curve.step, one.index)
             value = one.reindex(curve.step[at]).to_numpy()
@@ -200,7 +200,7 @@ def forecast_live(
 
     With ``events``, their probabilities as well.
     """
-    now = {key: float(curve.step[-1]) for key, curve in ask.seen.by_key.items()}
+    now = {key: float(curve.step[-1]) for key, curve in ask.seen.series.items()}
     plan = ask.seen.runs["last_step"].astype(float).to_dict()
     share = [
         now.get((run, metric), 0.0) / plan[run]

@@ -59,7 +59,7 @@ def _never_worse(curves: Curves) -> list[str]:
     """Metrics with a direction that never move against it, in at least three runs of ten or more points."""
     worse: dict[str, bool] = {}
     count: dict[str, int] = {}
-    for (_, name), curve in curves.by_key.items():
+    for (_, name), curve in curves.series.items():
         metric = curves.metrics[name]
         if metric.kind in ("schedule", "signal") or metric.better not in ("higher", "lower") or len(curve.value) < 10:
             continue

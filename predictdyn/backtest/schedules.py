@@ -41,7 +41,7 @@ def settled(curves: Curves) -> tuple[Curves, list[str]]:
 
 def _why_not(curves: Curves, name: str) -> str | None:
     """Why a metric is not known ahead, "" where that cannot matter, since it never moves; None where it is known."""
-    of_run = {run: curve for (run, metric), curve in curves.by_key.items() if metric == name}
+    of_run = {run: curve for (run, metric), curve in curves.series.items() if metric == name}
     if not any(_moves(curve.value) for curve in of_run.values()):
         return ""
     borne_out: set[str] = set()
@@ -108,7 +108,7 @@ def _moves(value: np.ndarray) -> bool:
 def _copies(curves: Curves, a: str, b: str) -> bool:
     """Whether nothing but schedules tells two runs apart: one run that is logged twice bears nothing out."""
     for name, metric in curves.metrics.items():
-        one, other = (curves.by_key.get((run, name)) for run in (a, b))
+        one, other = (curves.series.get((run, name)) for run in (a, b))
         if metric.kind != "schedule" and one is not None and other is not None:
             _, left, right = np.intersect1d(one.step, other.step, return_indices=True)
             if len(left) and not np.array_equal(one.value[left], other.value[right]):

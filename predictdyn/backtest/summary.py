@@ -18,7 +18,7 @@ def resolved(rows: pd.DataFrame, family: pd.Series, baselines: Sequence[str]) ->
     """Rows with a truth, and what every summary needs of them.
 
     Adds ``family``; ``fell_back``; ``coverage_50 ... coverage_95`` (0 or 1); ``interval_90`` (Winkler); ``ae``,
-    ``relative_error``, ``sle`` (squared log error) of the median; and ``relative_crps``: the CRPS over a unit of the
+    ``relative_error``, ``sle`` (squared log error) of the median; and ``scaled_crps``: the CRPS over a unit of the
     metric, so that metrics can be averaged. The unit is the median over baselines of the metric's mean CRPS; one row
     counts at most ``MOST_UNITS``, so that a single absurd forecast cannot hide all others.
     """
@@ -40,7 +40,7 @@ def resolved(rows: pd.DataFrame, family: pd.Series, baselines: Sequence[str]) ->
     unit = reference.groupby(["metric", "forecaster"])["crps"].mean().groupby("metric").median()
     # A metric that every baseline gets exactly right has no unit; its scores stay as they are (zero or not).
     relative = table["crps"] / table["metric"].map(unit).where(lambda one: one > 0, 1.0)
-    table["relative_crps"] = relative.clip(upper=MOST_UNITS)
+    table["scaled_crps"] = relative.clip(upper=MOST_UNITS)
     return table
 
 
@@ -95,12 +95,12 @@ def verdicts(table: pd.DataFrame, forecasters: Sequence[str], baselines: Sequenc
     lots = Lots()
     for (kind, cutoff), rows in _numbered(table).groupby(["kind", "cutoff"], sort=False, dropna=False):
         of = _by_forecaster(rows)
-        best = _best(of, baselines, "relative_crps")
+        best = _best(of, baselines, "scaled_crps")
         for name in forecasters:
             if name not in of:
                 continue
             own = of[name]
-            gain = _skill(own, of[best], "relative_crps", lots, seed=seed, resamples=2000)
+            gain = _skill(own, of[best], "scaled_crps", lots, seed=seed, resamples=2000)
             found.append(
                 {
                     "forecaster": name,
@@ -110,7 +110,7 @@ def verdicts(table: pd.DataFrame, forecasters: Sequence[str], baselines: Sequenc
                     "n_families": gain.n_families,
                     "n_runs": gain.n_runs,
                     "n": len(own),
-                    "relative_crps": _macro(own, "relative_crps"),
+                    "scaled_crps": _macro(own, "scaled_crps"),
                     "skill": gain.skill,
                     "skill_lo": gain.low,
                     "skill_hi": gain.high,
@@ -127,18 +127,18 @@ def leaderboard(
 ) -> pd.DataFrame:
     """One row per forecaster, best first (``leaderboard.csv``); every kind at every cutoff weighs the same."""
     # Rows of one run are first averaged within kind and cutoff, else 57 subjects of one exam outvote all else.
-    numbers = ["relative_crps", "crps", *(f"coverage_{level}" for level in COVERAGE), "fell_back"]
+    numbers = ["scaled_crps", "crps", *(f"coverage_{level}" for level in COVERAGE), "fell_back"]
     keys = ["forecaster", "kind", "cutoff", "family", "run"]
     table = _numbered(table)
     of = _by_forecaster(table.groupby(keys, sort=False, dropna=False)[numbers].mean().reset_index())
     count, fell_back = table["forecaster"].value_counts(), table.groupby("forecaster")["fell_back"].mean()
-    best = _best(of, baselines, "relative_crps")
+    best = _best(of, baselines, "scaled_crps")
     found, lots = [], Lots()
     for name in forecasters:
         if name not in of:
             continue
         own = of[name]
-        gain = _skill(own, of[best], "relative_crps", lots, seed=seed, resamples=2000)
+        gain = _skill(own, of[best], "scaled_crps", lots, seed=seed, resamples=2000)
         found.append(
             {
                 "forecaster": name,
@@ -146,7 +146,7 @@ def leaderboard(
                 "n_families": own["family"].nunique(),
                 "n_runs": own["run"].nunique(),
                 "n": int(count[name]),
-                "relative_crps": _macro(own, "relative_crps"),
+                "scaled_crps": _macro(own, "scaled_crps"),
                 "skill": gain.skill,
                 "skill_lo": gain.low,
                 "skill_hi": gain.high,
@@ -154,7 +154,7 @@ def leaderboard(
                 "fallback_share": fell_back[name],
             }
         )
-    return pd.DataFrame(found).sort_values("relative_crps", kind="stable", ignore_index=True)
+    return pd.DataFrame(found).sort_values("scaled_crps", kind="stable", ignore_index=True)
 
 
 def _numbered(table: pd.DataFrame) -> pd.DataFrame:

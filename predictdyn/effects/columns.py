@@ -68,7 +68,7 @@ def _last(line: LatentCurve | None, share: float) -> float:
 
 def _left(curves: Curves, run: str, schedule: str, start: float, end: float) -> float:
     """The share of a planned schedule's sum that lies between the start and the end."""
-    curve = curves.by_key.get((run, schedule))
+    curve = curves.series.get((run, schedule))
     if curve is None or len(curve.step) < 2:
         return np.nan
     share = curve.step / float(curves.runs["last_step"][run])

@@ -110,7 +110,7 @@ def check(history: Curves, seen: Curves, planned: Intervention) -> Curves:
         end = int(seen.runs["last_step"][early[0]])
         raise ValueError(f"run {early[0]!r} ends at step {end}, before the intervention at {planned.step:g}")
     own = known.index[known["baseline"].isin(seen.runs.index)]
-    return history.of_runs(history.runs.index.difference(own))
+    return history.select(runs=history.runs.index.difference(own))
 
 
 def _plan(history: Curves) -> Encoder:

@@ -114,7 +114,7 @@ def fit(history: Curves, *, seed: int, metrics: Sequence[str] | None = None) -> 
     rng = np.random.default_rng(seed)
     if len(history.runs) > MOST_RUNS:
         chosen = rng.choice(len(history.runs), MOST_RUNS, replace=False)
-        history = history.of_runs(history.runs.index[np.sort(chosen)])
+        history = history.select(runs=history.runs.index[np.sort(chosen)])
     scales = {}
     for name in names:
         points = seen(history, name, 1.0)

@@ -31,7 +31,7 @@ def schedule(curves: Curves, metric: str, share: float, scale: Scale, *, whole: 
     found = np.full((len(curves.runs), 6), np.nan)
     last_step, limit = curves.runs["last_step"].to_numpy(dtype=float), curves.limit(share).to_numpy()
     for row, run in enumerate(curves.runs.index):
-        curve = curves.by_key.get((run, metric))
+        curve = curves.series.get((run, metric))
         keep = slice(0) if curve is None else slice(None) if whole else curve.step <= limit[row]
         if curve is None or not len(curve.step[keep]):
             continue

@@ -52,7 +52,7 @@ def seen(curves: Curves, metric: str, share: float) -> Seen:
 
     The last column is always there, so that a table without points still has one.
     """
-    found = [curves.by_key.get((run, metric), NO_CURVE) for run in curves.runs.index]
+    found = [curves.series.get((run, metric), NO_CURVE) for run in curves.runs.index]
     n = len(found)
     row = np.repeat(np.arange(n), [len(curve.step) for curve in found])
     step, value = (np.concatenate([NOTHING, *(curve[i] for curve in found)]).astype(float) for i in (0, 1))

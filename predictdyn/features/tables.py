@@ -26,7 +26,7 @@ def scales_for(*tables: Curves) -> dict[str, Scale]:
     metrics = {name: metric for curves in tables for name, metric in curves.metrics.items()}
     values: dict[str, list[np.ndarray]] = {name: [] for name in metrics}
     for curves in tables:
-        for (_, name), curve in curves.by_key.items():
+        for (_, name), curve in curves.series.items():
             values[name].append(curve.value)
     return {name: scale_for(metric, np.concatenate([np.zeros(0), *values[name]])) for name, metric in metrics.items()}
 

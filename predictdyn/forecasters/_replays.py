@@ -59,7 +59,7 @@ class Replays:
         whole = _as_logged(curves)
         rows: dict[float, list[Resolved]] = {}
         for origin in origins:
-            seen = whole.upto(origin)
+            seen = whole.truncate(origin)
             target, truth = self._asked(whole, origin, self.rows_per_kind, seed)
             if len(target):
                 problem = Problem(History(seen), seen, target, seed)
@@ -84,7 +84,7 @@ class Replays:
             context, hidden = history.once(("parted", *test), partial(_parted, history, test))
             target, truth = self._asked(hidden, origin, self.rows_per_kind // max(len(folds), 1), seed)
             if len(target) and len(context.curves.runs):
-                problem = Problem(context, hidden.upto(origin), target, seed, seed)
+                problem = Problem(context, hidden.truncate(origin), target, seed, seed)
                 rows += self._resolved(problem, truth, hidden)
         found: Replayed = {}
         for kind in sorted({row.kind for row in rows}):
@@ -133,7 +133,7 @@ class Replays:
         limit = hidden.limit(origin).to_dict()
         rows = [
             (run, name, curve.step[-1], curve.value[-1], hidden.metrics[name].kind)
-            for (run, name), curve in hidden.by_key.items()
+            for (run, name), curve in hidden.series.items()
             if name in chosen and curve.step[-1] > limit[run]
         ]
         ranked: dict[str, list[tuple[bytes, int]]] = {}
@@ -152,7 +152,7 @@ def _worth_asking(weight: np.ndarray) -> np.ndarray:
 
 def _parted(history: History, test: pd.Index) -> tuple[History, Curves]:
     """The history without some runs, and these runs."""
-    return history.without(test), history.curves.of_runs(test)
+    return history.without(test), history.curves.select(runs=test)
 
 
 def _spread(rows: list[Resolved], weight: np.ndarray, prior: float, towards: float) -> float:
@@ -167,7 +167,7 @@ def _needed(rows: list[Resolved], weight: np.ndarray) -> tuple[list[float], list
 
 def _sample(curves: Curves, most: int, seed: int) -> set[str]:
     """Outcome metrics to replay, by lot, at most so many of each kind; all metrics where no kind is known."""
-    logged = {name for _, name in curves.by_key}
+    logged = {name for _, name in curves.series}
     names = [name for name in curves.metrics if name in logged and curves.metrics[name].kind != "schedule"]
     outcomes = [name for name in names if curves.metrics[name].kind in OUTCOMES] or names
     chosen: dict[str, list[str]] = {}

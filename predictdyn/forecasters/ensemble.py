@@ -120,7 +120,7 @@ class Ensemble:
         known = len(problem.history.curves.points) > 0
         source = problem.history.curves if known else problem.observed
         alone = not _finished(source)
-        begun = {key: float(curve.step[-1]) for key, curve in problem.observed.by_key.items()}
+        begun = {key: float(curve.step[-1]) for key, curve in problem.observed.series.items()}
         target = problem.target
         now = np.array([begun.get(key, 0.0) for key in zip(target["run"], target["metric"], strict=True)])
         whole = target["step"] if alone else target["run"].map(problem.observed.runs["last_step"])

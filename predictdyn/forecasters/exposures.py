@@ -142,8 +142,8 @@ def _points(curves: Curves, group: ExposureGroup, runs: list[str]) -> ExposurePo
     found: list[np.ndarray] = [np.zeros((4, 0))]
     for r, run in enumerate(runs):
         for m, name in enumerate(group.names):
-            if (run, name) in curves.by_key:
-                curve = curves.by_key[run, name]
+            if (run, name) in curves.series:
+                curve = curves.series[run, name]
                 late = curve.step > np.exp(EARLIEST) * end[run]
                 when = np.log(curve.step[late] / end[run])
                 share = (curve.value[late] - group.lower) / (group.upper - group.lower)

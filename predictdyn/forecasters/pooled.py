@@ -89,7 +89,7 @@ class Pooled:
         """Sample the scales of every outcome that at least two runs log at least four times."""
         curves = history.curves
         skip = ("schedule",) if self.signals else ("schedule", "signal")
-        problem = Problem(history, curves.of_runs([]), pd.DataFrame(columns=["run", "metric", "step"]), 0, fit_seed)
+        problem = Problem(history, curves.select(runs=[]), pd.DataFrame(columns=["run", "metric", "step"]), 0, fit_seed)
         for name in history.by_metric:
             if curves.metrics[name].kind not in skip:
                 self._scales(problem, problem.panel(name))

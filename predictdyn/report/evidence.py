@@ -33,7 +33,7 @@ def ranking(results: Results) -> Section:
                     "main" if row["forecaster"] == results.headline else "",
                 ),
                 Cell(percent(row["skill"]), percents(row["skill_lo"], row["skill_hi"])),
-                Cell(value(row["relative_crps"], 0.1)),
+                Cell(value(row["scaled_crps"], 0.1)),
                 *(Cell(percent(row[f"coverage_{level}"])) for level in (50, 80, 90, 95)),
                 Cell(percent(row["fallback_share"])),
                 Cell(f"{row['n_runs']:,.0f}", count(row["n_families"], "family", "families")),

@@ -29,7 +29,7 @@ BACKTEST_FILES = FORECAST_FILES | {
     "forecasts.parquet": [*_ROWS, "pit"],
     "scores.csv": ["forecaster", "kind", "metric", "cutoff", "n_runs", "n", "crps", "ae", "coverage_90", *_SKILL,
                    "fallback_share"],
-    "leaderboard.csv": ["forecaster", "baseline", "n_families", "n_runs", "n", "relative_crps", *_SKILL, *_COVERAGE,
+    "leaderboard.csv": ["forecaster", "baseline", "n_families", "n_runs", "n", "scaled_crps", *_SKILL, *_COVERAGE,
                         "fallback_share"],
     "verdicts.csv": ["forecaster", "kind", "cutoff", "best_baseline", "n_families", "n_runs", "n", *_SKILL,
                      "coverage_90", "verdict"],

@@ -54,12 +54,12 @@ def test_final_targets_are_the_values_at_the_last_step(small):
     assert set(fold.target["metric"]) == {"accuracy", "gap", "noisy_accuracy", "memorized", "loss"}
     assert (fold.target["step"] == 1000).all()
     for (_, row), truth in zip(fold.target.iterrows(), fold.truth, strict=True):
-        assert truth == small.by_key[(row["run"], row["metric"])].value[-1]
+        assert truth == small.series[(row["run"], row["metric"])].value[-1]
 
 
 def test_hidden_targets_are_all_points_after_the_cutoff(small):
     _, (fold,) = only(small, Plan(cutoffs=(0.5,), targets="hidden", test=("f0-s0",), metrics=("loss",)))
-    steps = small.by_key[("f0-s0", "loss")].step
+    steps = small.series[("f0-s0", "loss")].step
     assert fold.target["step"].tolist() == steps[steps > 500].tolist()
 
 
@@ -136,7 +136,7 @@ def test_a_fold_without_history_is_refused_with_what_to_type(small, one_family, 
 def test_a_single_run_is_no_backtest(small):
     for plan in (Plan(), Plan(hold_out="run"), Plan(test=("*",))):
         with pytest.raises(ValueError, match=r"there is one run only; .* predictdyn forecast --cutoff"):
-            groups(small.of_runs(["f0-s0"]), plan)
+            groups(small.select(runs=["f0-s0"]), plan)
 
 
 def test_signals_are_targets_only_where_no_outcome_is_known(small):

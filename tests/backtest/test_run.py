@@ -38,7 +38,7 @@ class Leaky:
     def latent(self, problem):
         plain, target = LAST.latent(problem), problem.target
         ends = [
-            self.whole.by_key[(run, metric)].value[-1]
+            self.whole.series[(run, metric)].value[-1]
             for run, metric in zip(target["run"], target["metric"], strict=True)
         ]
         return plain._replace(draws=plain.draws + np.array(ends)[:, None])

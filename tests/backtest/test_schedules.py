@@ -66,16 +66,16 @@ CUT = {
 def test_a_function_of_the_plan_is_known_ahead(rates):
     curves, lines = settled(suite(rates))
     assert lines == [] and curves.metrics["lr"].known_ahead
-    seen = curves.upto(0.3)
-    assert len(seen.by_key["a0", "lr"].step) == len(rates["a0"]) > len(seen.by_key["a0", "loss"].step)
+    seen = curves.truncate(0.3)
+    assert len(seen.series["a0", "lr"].step) == len(rates["a0"]) > len(seen.series["a0", "loss"].step)
 
 
 @pytest.mark.parametrize(("rates", "why"), CUT.values(), ids=list(CUT))
 def test_a_rate_that_may_have_reacted_is_cut_and_said(rates, why):
     curves, lines = settled(suite(rates))
     assert len(lines) == 1 and why in lines[0] and "state its kind, schedule, in metrics.csv" in lines[0]
-    seen = curves.upto(0.3)
-    assert len(seen.by_key["a0", "lr"].step) == len(seen.by_key["a0", "loss"].step) == 15
+    seen = curves.truncate(0.3)
+    assert len(seen.series["a0", "lr"].step) == len(seen.series["a0", "loss"].step) == 15
 
 
 def test_settings_tell_plans_apart_but_seeds_do_not():
@@ -94,7 +94,7 @@ def test_a_constant_rate_is_not_worth_a_word_and_a_declared_one_stays_whole():
     flat, lines = settled(suite({"a0": np.full(50, 0.1), "a1": np.full(50, 0.1)}))
     assert lines == [] and not flat.metrics["lr"].known_ahead
     declared, lines = settled(suite({"a0": dropped(400), "a1": dropped(600)}, GUESSED._replace(guessed=False)))
-    assert lines == [] and len(declared.upto(0.3).by_key["a0", "lr"].step) == 50
+    assert lines == [] and len(declared.truncate(0.3).series["a0", "lr"].step) == 50
 
 
 def reactive(*, lr: Metric = GUESSED, tampered: str = "") -> Curves:
@@ -113,9 +113,9 @@ def reactive(*, lr: Metric = GUESSED, tampered: str = "") -> Curves:
 
 
 def draws(curves: Curves, name: str) -> np.ndarray:
-    history = curves.of_runs(set(curves.runs.index) - {"r04", "r05"})
+    history = curves.select(runs=set(curves.runs.index) - {"r04", "r05"})
     target = pd.DataFrame([("r04", "outcome", 1000)], columns=["run", "metric", "step"])
-    return fit(name, history, seed=0).forecast(curves.of_runs(["r04"]).upto(0.3), target, seed=0).draws
+    return fit(name, history, seed=0).forecast(curves.select(runs=["r04"]).truncate(0.3), target, seed=0).draws
 
 
 @pytest.mark.parametrize("name", ["last_value", "nearest_run", "quantile_regression", "extra_trees"])

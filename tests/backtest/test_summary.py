@@ -49,11 +49,11 @@ def test_skill_is_against_the_best_baseline_of_the_cell(table):
 
 def test_the_leaderboard_is_in_order_and_weighs_kinds_alike(table):
     board = summary.leaderboard(table, NAMES, BASELINES, seed=0)
-    assert board["relative_crps"].is_monotonic_increasing and set(board["forecaster"]) == set(NAMES)
+    assert board["scaled_crps"].is_monotonic_increasing and set(board["forecaster"]) == set(NAMES)
     own = table[table["forecaster"] == "mean_change"]
-    by_run = own.groupby(["family", "run", "kind", "cutoff"])["relative_crps"].mean().groupby(["family", "run"]).mean()
+    by_run = own.groupby(["family", "run", "kind", "cutoff"])["scaled_crps"].mean().groupby(["family", "run"]).mean()
     expected = by_run.groupby("family").mean().mean()
-    assert board.set_index("forecaster").loc["mean_change", "relative_crps"] == pytest.approx(expected)
+    assert board.set_index("forecaster").loc["mean_change", "scaled_crps"] == pytest.approx(expected)
 
 
 def test_verdicts_know_too_few_runs(table):
@@ -66,4 +66,4 @@ def test_one_absurd_row_counts_no_more_than_its_cap(rows, small):
     absurd = rows.copy()
     absurd.loc[absurd["forecaster"] == "curve_fit", "crps"] = 1e9
     table = summary.resolved(absurd, small.runs["family"], BASELINES)
-    assert table["relative_crps"].max() == summary.MOST_UNITS
+    assert table["scaled_crps"].max() == summary.MOST_UNITS

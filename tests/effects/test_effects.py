@@ -52,8 +52,8 @@ def held_out(curves: Curves, family: str = "f0") -> tuple[Curves, Curves, pd.Dat
     plain = curves.runs["intervention"] == "none"
     asked = [(run, name, 1000) for run in curves.runs.index[mine & plain] for name in ("skill", "gap")]
     target = pd.DataFrame(asked, columns=["run", "metric", "step"])
-    history = curves.of_runs(curves.runs.index[~mine])
-    return history, curves.of_runs(curves.runs.index[mine & plain]).upto(START / 1000), target
+    history = curves.select(runs=curves.runs.index[~mine])
+    return history, curves.select(runs=curves.runs.index[mine & plain]).truncate(START / 1000), target
 
 
 def answered(history: Curves, seen: Curves, target: pd.DataFrame, planned: Intervention | None = None):
@@ -62,7 +62,7 @@ def answered(history: Curves, seen: Curves, target: pd.DataFrame, planned: Inter
 
 
 def final(curves: Curves, run: str, metric: str) -> float:
-    return float(curves.by_key[run, metric].value[-1])
+    return float(curves.series[run, metric].value[-1])
 
 
 def test_an_effect_that_depends_on_the_level_is_recovered():
@@ -109,7 +109,7 @@ def test_no_effect_has_an_interval_that_holds_zero():
 def test_the_mean_effect_counts_families_alike():
     curves = simulated()
     gone = [run for run in curves.runs.index if run.startswith("f3-s1")]
-    history, seen, target = held_out(curves.of_runs(curves.runs.index.difference(gone)))
+    history, seen, target = held_out(curves.select(runs=curves.runs.index.difference(gone)))
     found, _ = answered(history, seen, target)
     change = {
         run: final(history, run, "skill") - final(history, base, "skill")
@@ -125,7 +125,7 @@ def test_without_pairs_it_is_predicted_not_causal():
     history, seen, target = held_out(curves)
     # Of even families only the baseline runs are kept, of odd ones only the arms.
     odd = history.runs["family"].str[1:].astype(int) % 2 == 1
-    lone = history.of_runs(history.runs.index[odd == (history.runs["intervention"] == "cut")])
+    lone = history.select(runs=history.runs.index[odd == (history.runs["intervention"] == "cut")])
     found, _ = answered(lone, seen, target)
     skill = np.flatnonzero(target["metric"] == "skill")
     for row in skill:
@@ -190,7 +190,7 @@ def test_columns_know_nothing_after_the_last_point_seen():
 def test_arms_of_a_run_in_question_are_not_used():
     curves = simulated()
     history, seen, target = held_out(curves)
-    leaking = curves.of_runs(curves.runs.index.difference(seen.runs.index))
+    leaking = curves.select(runs=curves.runs.index.difference(seen.runs.index))
     found, plain = answered(history, seen, target)
     asked = intervened(plain, leaking, seen, Intervention("cut", START), seed=0)
     assert_array_equal(found.effect, asked.effect)
@@ -227,7 +227,7 @@ def test_a_plan_that_cannot_be_forecast(planned, words):
 def test_an_effect_that_nothing_shows_is_refused():
     curves = simulated(4)
     history, seen, target = held_out(curves)
-    few = history.of_runs([run for run in history.runs.index if run.startswith("f1") or not run.endswith("-cut")])
+    few = history.select(runs=[run for run in history.runs.index if run.startswith("f1") or not run.endswith("-cut")])
     with pytest.raises(ValueError, match="the effect of 'cut' is not known: it takes 4 finished runs with it"):
         answered(few, seen, target)
 
@@ -235,7 +235,7 @@ def test_an_effect_that_nothing_shows_is_refused():
 def test_a_run_that_is_an_arm_is_refused():
     curves = simulated(4)
     history, _, target = held_out(curves)
-    arm = curves.of_runs(["f0-s0-cut"]).upto(0.5)
+    arm = curves.select(runs=["f0-s0-cut"]).truncate(0.5)
     with pytest.raises(ValueError, match="'f0-s0-cut' has an intervention of its own"):
         answered(history, arm, target[:1].assign(run="f0-s0-cut"))
 

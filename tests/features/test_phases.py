@@ -103,7 +103,7 @@ def test_features_of_phases(known):
 
 def test_phases_see_nothing_after_the_share(known):
     curves, _, found = known
-    assert_frame_equal(found.features(curves.upto(0.5), 0.5), found.features(curves, 0.5))
+    assert_frame_equal(found.features(curves.truncate(0.5), 0.5), found.features(curves, 0.5))
 
 
 def test_a_missing_signal_is_passed_over_and_none_is_unknown(known):
@@ -131,7 +131,7 @@ def test_a_run_that_diverged_leaves_the_states_where_they_are(known):
     wild = (points["run"] == "r00") & (points["step"] > 30)
     points.loc[wild, "value"] = 1e30
     other = phases.fit(replace(curves, points=points), seed=0)
-    rest = curves.of_runs(list(curves.runs.index[1:]))
+    rest = curves.select(runs=list(curves.runs.index[1:]))
     assert adjusted_rand_score(other.states(rest)["state"], found.states(rest)["state"]) > 0.95
 
 

@@ -43,7 +43,7 @@ def test_what_comes_after_the_share_changes_nothing(small, learnt, share):
     for keywords in (learnt, {}):
         whole = table(small, share, **keywords)
         assert_frame_equal(whole, table(tampered(small, share), share, **keywords))
-        assert_frame_equal(whole, table(small.upto(share), share, **keywords))
+        assert_frame_equal(whole, table(small.truncate(share), share, **keywords))
 
 
 def test_the_check_on_tampering_can_fail(small, learnt):
@@ -54,7 +54,7 @@ def test_the_check_on_tampering_can_fail(small, learnt):
 @pytest.mark.parametrize("share", SHARES)
 def test_a_run_does_not_depend_on_the_others(small, learnt, share):
     whole = table(small, share, **learnt)
-    some = small.of_runs(list(small.runs.index[[1, 4]]))
+    some = small.select(runs=list(small.runs.index[[1, 4]]))
     alone = table(some, share, **learnt)
     assert list(alone.index) == list(some.runs.index) and list(alone) == list(whole)
     # Other padding may add the same numbers in another order.
@@ -78,7 +78,7 @@ def test_the_same_call_gives_the_same_table_of_finite_floats(small, learnt):
 
 
 def test_columns_follow_from_metrics_alone(small, learnt):
-    begun = small.upto(0.001)
+    begun = small.truncate(0.001)
     assert list(table(begun, 0.001, **learnt)) == list(table(small, 0.9, **learnt))
     assert {name.split(":")[0] for name in table(small, 0.5, metrics=["loss", "gap"])} == {"loss", "gap", "plan"}
 

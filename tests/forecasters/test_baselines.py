@@ -19,7 +19,7 @@ def three_runs():
 def median(name, curves=None, upto=0.5):
     curves = curves or three_runs()
     target = pd.DataFrame({"run": ["c"], "metric": ["m"], "step": [100]})
-    history, seen = curves.of_runs(["a", "b"]), curves.of_runs(["c"]).upto(upto)
+    history, seen = curves.select(runs=["a", "b"]), curves.select(runs=["c"]).truncate(upto)
     return float(np.median(fit(name, history, seed=0).forecast(seen, target, seed=0).draws[0]))
 
 
@@ -53,8 +53,8 @@ def test_pow3_finds_a_power_law():
     rows = [pd.DataFrame({"run": r, "metric": "m", "step": step, "value": 1 + 3 * step**-0.4}) for r in "abc"]
     curves = curves_from(pd.concat(rows), None, {"m": Metric("m", "signal")})
     target = pd.DataFrame({"run": ["c"], "metric": ["m"], "step": [1000]})
-    seen = curves.of_runs(["c"]).upto(0.1)
-    draws = fit("pow3", curves.of_runs(["a", "b"]), seed=0).forecast(seen, target, seed=0).draws
+    seen = curves.select(runs=["c"]).truncate(0.1)
+    draws = fit("pow3", curves.select(runs=["a", "b"]), seed=0).forecast(seen, target, seed=0).draws
     assert_allclose(np.median(draws), 1 + 3 * 1000**-0.4, atol=0.02)
 
 
@@ -67,7 +67,7 @@ def test_nearest_run_takes_the_tail_of_the_twin():
     )
     found = curves_from(many, None, curves.metrics)
     target = pd.DataFrame({"run": ["c"], "metric": ["m"], "step": [100]})
-    history, seen = found.of_runs(["a", "b", "b0", "b1"]), found.of_runs(["c"]).upto(0.5)
+    history, seen = found.select(runs=["a", "b", "b0", "b1"]), found.select(runs=["c"]).truncate(0.5)
     draws = fit("nearest_run", history, seed=0).forecast(seen, target, seed=0).draws
     assert 0.5 < np.median(draws) < 2.0
 
@@ -84,6 +84,6 @@ def test_the_spread_is_that_of_past_errors():
         )
     curves = curves_from(pd.concat(frames), None, {"m": Metric("m", "signal")})
     target = pd.DataFrame({"run": ["r0"], "metric": ["m"], "step": [100]})
-    history = curves.of_runs(curves.runs.index.difference(["r0"]))
-    draws = fit("last_value", history, seed=0).forecast(curves.of_runs(["r0"]).upto(0.5), target, seed=0).draws
+    history = curves.select(runs=curves.runs.index.difference(["r0"]))
+    draws = fit("last_value", history, seed=0).forecast(curves.select(runs=["r0"]).truncate(0.5), target, seed=0).draws
     assert 0.8 < draws.std() < 1.3, "errors have unit variance"

@@ -23,7 +23,7 @@ def asked(curves: Curves, runs: list[str], metrics: tuple[str, ...] = ("accuracy
 def split(small):
     """History, and the whole curves of the runs in question."""
     test = [run for run in small.runs.index if run.startswith("f2")]
-    return small.of_runs([run for run in small.runs.index if run not in test]), small.of_runs(test)
+    return small.select(runs=[run for run in small.runs.index if run not in test]), small.select(runs=test)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def fitted(split):
 
 
 def answer(fitted, split, name, seed=5):
-    return fitted(name).forecast(split[1].upto(CUTOFF), asked(split[1], list(split[1].runs.index)), seed=seed)
+    return fitted(name).forecast(split[1].truncate(CUTOFF), asked(split[1], list(split[1].runs.index)), seed=seed)
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -56,14 +56,14 @@ def test_saved_and_loaded_is_the_same(name, fitted, split, tmp_path):
     save(fitted(name), tmp_path)
     assert not list(tmp_path.rglob("*.pkl")) and not list(tmp_path.rglob("*.joblib"))
     loaded = load(tmp_path)
-    again = loaded.forecast(split[1].upto(CUTOFF), asked(split[1], list(split[1].runs.index)), seed=5)
+    again = loaded.forecast(split[1].truncate(CUTOFF), asked(split[1], list(split[1].runs.index)), seed=5)
     assert loaded.model == forecaster(name)
     assert np.array_equal(again.draws, answer(fitted, split, name).draws)
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_rows_do_not_depend_on_what_else_is_asked(name, fitted, split):
-    one = fitted(name).forecast(split[1].upto(CUTOFF), asked(split[1], ["f2-s1"], ("loss",)), seed=5)
+    one = fitted(name).forecast(split[1].truncate(CUTOFF), asked(split[1], ["f2-s1"], ("loss",)), seed=5)
     assert np.array_equal(one.draws[0], answer(fitted, split, name).draws[4])
 
 
@@ -84,7 +84,7 @@ def test_odd_curves_without_history_get_a_sane_answer(name, values):
     points = pd.DataFrame({"run": "only", "metric": "m", "step": step, "value": values})
     runs = pd.DataFrame({"run": ["only"], "last_step": [10**9]})
     curves = curves_from(points, runs, {"m": Metric("m", "loss", 0.0)})
-    nothing = curves.of_runs([])
+    nothing = curves.select(runs=[])
     found = fit(name, nothing, seed=0).forecast(curves, asked(curves, ["only"], ("m",)), seed=0)
     assert np.isfinite(found.draws).all() and (found.draws > 0).all() and found.draws.std() > 0
 
@@ -107,8 +107,10 @@ def test_values_at_the_bounds_and_tiny_scales(name):
     ]
     metrics = {"full": Metric("full", "capability", 0.0, 1.0), "tiny": Metric("tiny", "signal")}
     curves = curves_from(pd.concat(frames), None, metrics)
-    seen = curves.of_runs(["c"]).upto(0.5)
-    found = fit(name, curves.of_runs(["a", "b"]), seed=0).forecast(seen, asked(curves, ["c"], ("full", "tiny")), seed=0)
+    seen = curves.select(runs=["c"]).truncate(0.5)
+    found = fit(name, curves.select(runs=["a", "b"]), seed=0).forecast(
+        seen, asked(curves, ["c"], ("full", "tiny")), seed=0
+    )
     assert found.draws[0].max() <= 1 and np.median(found.draws[0]) > 0.9
     assert 0 < np.abs(found.draws[1]).max() < 1e-9
 

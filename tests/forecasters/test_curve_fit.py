@@ -142,12 +142,12 @@ def power_laws(n: int, seed: int):
 def test_intervals_hold_what_they_claim():
     history, fresh = power_laws(40, 1), power_laws(60, 2)
     target = pd.DataFrame({"run": fresh.runs.index, "metric": "m", "step": 10000})
-    truths = np.array([fresh.by_key[run, "m"].value[-1] for run in target["run"]])
-    found = fit(CURVE_FIT, history).forecast(fresh.upto(0.25), target)
+    truths = np.array([fresh.series[run, "m"].value[-1] for run in target["run"]])
+    found = fit(CURVE_FIT, history).forecast(fresh.truncate(0.25), target)
     low, high = np.quantile(found.draws, [0.05, 0.95], axis=1)
     assert (found.status == "ok").all()
     assert 0.8 <= ((low < truths) & (truths < high)).mean() <= 0.98
-    last = fit("last_value", history).forecast(fresh.upto(0.25), target)
+    last = fit("last_value", history).forecast(fresh.truncate(0.25), target)
     assert (
         np.abs(np.median(found.draws, axis=1) - truths).mean()
         < 0.5 * np.abs(np.median(last.draws, axis=1) - truths).mean()

@@ -41,7 +41,7 @@ def at(*steps: int, metric: str = "m") -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def fitted():
     curves = rising()
-    return fit(CHEAP, curves.of_runs(RUNS[1:])), curves.of_runs(["r00"])
+    return fit(CHEAP, curves.select(runs=RUNS[1:])), curves.select(runs=["r00"])
 
 
 def weights(one: Fitted, origin: float, metric: str, kind: str = "capability") -> np.ndarray:
@@ -56,7 +56,7 @@ def given(settings: Ensemble, curves: Curves, row: list[float]) -> Fitted:
 
 def test_weights_stand_by_origin_kind_and_metric(fitted):
     one, run = fitted
-    one.forecast(run.upto(0.1), at(100), seed=0)
+    one.forecast(run.truncate(0.1), at(100), seed=0)
     found = one.past.learnt["auto/weights/0.1/0"]
     assert set(found) == {f"capability/{name}" for name in (WHOLE_KIND, "m", "still")}
     for *weight, factor in found.values():
@@ -67,22 +67,22 @@ def test_weights_stand_by_origin_kind_and_metric(fitted):
 def test_weights_are_learnt_for_the_nearest_origin_when_it_is_asked_for(fitted):
     run, history = fitted[1], fitted[0].history
     one = fit(CHEAP, history)
-    early = one.forecast(run.upto(0.15), at(100), seed=0)
+    early = one.forecast(run.truncate(0.15), at(100), seed=0)
     assert set(one.past.learnt) == {"auto/weights/0.1/0"}
-    one.forecast(run.upto(0.5), at(100), seed=0)
+    one.forecast(run.truncate(0.5), at(100), seed=0)
     assert set(one.past.learnt) == {"auto/weights/0.1/0", "auto/weights/0.5/0"}
     both = fit(CHEAP, history)
-    both.forecast(run.upto(0.5), at(80, 100), seed=0)
+    both.forecast(run.truncate(0.5), at(80, 100), seed=0)
     assert set(both.past.learnt) == {"auto/weights/0.5/0"}, "wherever the targets lie"
-    both.forecast(run.upto(0.1), at(40, 100), seed=0)
+    both.forecast(run.truncate(0.1), at(40, 100), seed=0)
     for key, arrays in one.past.learnt.items():
         for name, array in arrays.items():
             np.testing.assert_array_equal(array, both.past.learnt[key][name], "it depends on what was asked before")
-    assert np.array_equal(both.forecast(run.upto(0.15), at(100), seed=0).draws, early.draws)
+    assert np.array_equal(both.forecast(run.truncate(0.15), at(100), seed=0).draws, early.draws)
 
 
 def test_draws_are_joint_by_what_the_history_says(fitted):
-    seen, target = fitted[1].upto(0.2), pd.concat([at(60, 100), at(100, metric="still")])
+    seen, target = fitted[1].truncate(0.2), pd.concat([at(60, 100), at(100, metric="still")])
     found = fitted[0].forecast(seen, target, seed=4)
     assert found.joint
     np.testing.assert_array_equal(couple(found, fitted[0].past, seen, seed=4).draws, found.draws)
@@ -93,7 +93,7 @@ def test_draws_are_joint_by_what_the_history_says(fitted):
 def test_the_right_member_is_found(fitted):
     one, run = fitted
     for origin in (0.1, 0.5):
-        one.forecast(run.upto(origin), at(100), seed=0)
+        one.forecast(run.truncate(origin), at(100), seed=0)
         last, mean_change, chance, _ = weights(one, origin, "m")
         # Eleven rows stand against a prior of twenty for the weights of the kind.
         assert mean_change > 0.6 and last < 0.3 and chance < 0.15
@@ -102,23 +102,23 @@ def test_the_right_member_is_found(fitted):
 
 def test_the_forecast_is_sharp_and_holds_the_truth(fitted):
     one, run = fitted
-    draws = one.forecast(run.upto(0.1), at(100), seed=0).draws[0]
-    truth = run.by_key[("r00", "m")].value[-1]
+    draws = one.forecast(run.truncate(0.1), at(100), seed=0).draws[0]
+    truth = run.series[("r00", "m")].value[-1]
     low, high = np.quantile(draws, [0.025, 0.975])
     assert low < truth < high and np.quantile(draws, 0.75) - np.quantile(draws, 0.25) < 0.3
 
 
 def test_draws_of_one_run_are_paths(fitted):
     one, run = fitted
-    near, far = one.forecast(run.upto(0.1), at(80, 100), seed=0).draws
+    near, far = one.forecast(run.truncate(0.1), at(80, 100), seed=0).draws
     assert stats.spearmanr(near, far).statistic > 0.9
-    other = one.forecast(run.upto(0.1), at(100), seed=1).draws[0]
+    other = one.forecast(run.truncate(0.1), at(100), seed=1).draws[0]
     assert abs(stats.spearmanr(near, other).statistic) < 0.15
 
 
 def test_a_member_that_fell_back_is_left_out():
     curves = rising(2)
-    one, seen = curves.of_runs(["r01"]), curves.of_runs(["r00"]).upto(0.5)
+    one, seen = curves.select(runs=["r01"]), curves.select(runs=["r00"]).truncate(0.5)
     # Regressions have no answer with one finished run.
     some = dataclasses.replace(CHEAP, members=("last_value", "extra_trees"), prior_weights=(1.0, 1.0))
     found = given(some, one, [0.1, 0.9, 1.0]).forecast(seen, at(100), seed=0)
@@ -135,7 +135,7 @@ def test_a_member_that_fell_back_is_left_out():
 
 def test_without_history_it_learns_from_what_is_seen():
     curves = rising(1)
-    found = fit(CHEAP, curves.of_runs([])).forecast(curves.upto(0.5), at(100), seed=0)
+    found = fit(CHEAP, curves.select(runs=[])).forecast(curves.truncate(0.5), at(100), seed=0)
     assert found.status[0] == "ok" and np.isfinite(found.draws).all()
 
 
@@ -146,7 +146,7 @@ def test_where_no_run_has_ended_members_that_need_one_get_no_weight():
     assert several.leaning(without_history=True).tolist() == [0.5, 0.5, 0, 0, 0]
     assert several.leaning(without_history=False).tolist() == [0.2] * 5
     curves = rising()
-    alone = several.replays(without_history=True).within(curves.upto(0.5), several.own_origins, 0)
+    alone = several.replays(without_history=True).within(curves.truncate(0.5), several.own_origins, 0)
     assert set(alone) == set(several.own_origins)
     for found in alone.values():
         assert np.abs(found[f"capability/{WHOLE_KIND}"][2:5]).max() < 1e-9
@@ -159,9 +159,9 @@ def test_larger_runs_take_weights_from_the_largest_left_out():
     curves = rising()
     size = 10.0 ** np.arange(len(RUNS))
     runs = curves.runs.assign(params=size[::-1])
-    one = fit(CHEAP, Curves(curves.points, runs, curves.metrics).of_runs(RUNS[1:]))
-    seen = Curves(curves.points, runs, curves.metrics).of_runs(["r00"])
-    one.forecast(seen.upto(0.1), at(100), seed=0)
+    one = fit(CHEAP, Curves(curves.points, runs, curves.metrics).select(runs=RUNS[1:]))
+    seen = Curves(curves.points, runs, curves.metrics).select(runs=["r00"])
+    one.forecast(seen.truncate(0.1), at(100), seed=0)
     assert set(one.past.learnt) == {"auto/weights/0.1+/0"}
     folds = rolling(one.history.runs)
     assert folds[0] == ["r01", "r02"] and folds[-1] == RUNS[1:7], "the largest first, up to half of them"
@@ -169,9 +169,9 @@ def test_larger_runs_take_weights_from_the_largest_left_out():
 
 
 def test_saved_once_and_loaded_it_is_the_same(fitted, tmp_path):
-    run = fitted[1].of_metrics(["m"])
-    one = fit(AUTO, fitted[0].history.of_metrics(["m"]))
-    seen = run.upto(0.1)
+    run = fitted[1].select(metrics=["m"])
+    one = fit(AUTO, fitted[0].history.select(metrics=["m"]))
+    seen = run.truncate(0.1)
     draws = one.forecast(seen, at(100), seed=0).draws
     save(one, tmp_path)
     assert [file.parent for file in tmp_path.rglob("history_points.parquet")] == [tmp_path], "one history for all"

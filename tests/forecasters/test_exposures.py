@@ -47,28 +47,28 @@ def fitted():
 
 def test_what_is_met_often_tells_early_of_what_is_met_seldom_late(fitted):
     new = curves({"slow": -2.0, "fast": 1.5}, seed=8)
-    quick = new.by_key["fast", "found_100"].value[SHARE <= 0.3]
-    rare = [new.by_key[run, "found_20"].value[SHARE <= 0.3] for run in ("slow", "fast")]
+    quick = new.series["fast", "found_100"].value[SHARE <= 0.3]
+    rare = [new.series[run, "found_20"].value[SHARE <= 0.3] for run in ("slow", "fast")]
     assert quick[-1] > 0.9, "the strings that are met often have come out"
-    found = fitted.forecast(new.upto(0.3), asked(["slow", "fast"]), seed=1)
+    found = fitted.forecast(new.truncate(0.3), asked(["slow", "fast"]), seed=1)
     slow, fast = np.median(found.draws[1]), np.median(found.draws[4])
     assert (found.status == "ok").all() and fast > slow + 0.5
     # Without the metric that is ahead, the forecast of the other knows less.
-    alone = new.of_metrics(["found_20"])
+    alone = new.select(metrics=["found_20"])
     assert rare[1][-1] < 0.5
-    blind = fitted.forecast(alone.upto(0.2), asked(["fast"]), seed=1).draws[1]
-    both = fitted.forecast(new.upto(0.2), asked(["fast"]), seed=1).draws[1]
+    blind = fitted.forecast(alone.truncate(0.2), asked(["fast"]), seed=1).draws[1]
+    both = fitted.forecast(new.truncate(0.2), asked(["fast"]), seed=1).draws[1]
     assert both.std() < 0.8 * blind.std()
 
 
 def test_it_beats_the_baselines_where_exposures_are_all_there_is():
     whole = drawn(24)
     test = set(whole.runs.index[:4])
-    history, new = whole.of_runs(set(whole.runs.index) - test), whole.of_runs(test)
+    history, new = whole.select(runs=set(whole.runs.index) - test), whole.select(runs=test)
     target = asked(sorted(test), ["found_20"])
-    truth = np.array([new.by_key[run, name].value[-1] for run, name, _ in target.itertuples(index=False)])
+    truth = np.array([new.series[run, name].value[-1] for run, name, _ in target.itertuples(index=False)])
     score = {
-        name: crps(truth, fit(name, history).forecast(new.upto(0.3), target, seed=1).draws).mean()
+        name: crps(truth, fit(name, history).forecast(new.truncate(0.3), target, seed=1).draws).mean()
         for name in ("exposures", "last_value", "mean_change", "mean_outcome", "nearest_run")
     }
     assert score["exposures"] < 0.6 * min(value for name, value in score.items() if name != "exposures")
@@ -76,8 +76,8 @@ def test_it_beats_the_baselines_where_exposures_are_all_there_is():
 
 def test_nothing_that_came_out_is_information(fitted):
     none = curves({"none": -12.0})
-    assert all((none.by_key["none", name].value == 0).all() for name in NAMES)
-    seen = fitted.forecast(none.upto(0.6), asked(["none"]), seed=1)
+    assert all((none.series["none", name].value == 0).all() for name in NAMES)
+    seen = fitted.forecast(none.truncate(0.6), asked(["none"]), seed=1)
     blank = Curves(none.points.iloc[:0], none.runs, none.metrics)
     unseen = fitted.forecast(blank, asked(["none"]), seed=1)
     assert (unseen.status == "ok").all() and unseen.draws[2].mean() > seen.draws[2].mean() + 0.2
@@ -85,15 +85,15 @@ def test_nothing_that_came_out_is_information(fitted):
 
 
 def test_draws_are_counts_of_strings(fitted):
-    some = fitted.forecast(drawn(4, 5).upto(0.3), asked(["r00", "r01"]), seed=1).draws * STRINGS
+    some = fitted.forecast(drawn(4, 5).truncate(0.3), asked(["r00", "r01"]), seed=1).draws * STRINGS
     assert np.abs(some - some.round()).max() < 1e-6 and len(np.unique(some.round())) > 10
 
 
 def test_a_run_that_the_history_has_is_not_counted_twice():
     whole = drawn(8)
-    once = fit("exposures", whole.of_runs(set(whole.runs.index) - {"r00"}))
+    once = fit("exposures", whole.select(runs=set(whole.runs.index) - {"r00"}))
     both = fit("exposures", whole)
-    seen = whole.of_runs(["r00"]).upto(0.3)
+    seen = whole.select(runs=["r00"]).truncate(0.3)
     # How metrics go together, and so the order of draws, is learnt of all runs.
     draws = [np.sort(one.forecast(seen, asked(["r00"]), seed=1).draws) for one in (once, both)]
     assert np.abs(draws[0] - draws[1]).max() < 1e-9
@@ -101,12 +101,12 @@ def test_a_run_that_the_history_has_is_not_counted_twice():
 
 def test_it_gives_up_in_words(fitted):
     new = drawn(2, 5)
-    late = fitted.forecast(new.upto(0.3), asked(["r00"], ["found_late"]), seed=1)
+    late = fitted.forecast(new.truncate(0.3), asked(["r00"], ["found_late"]), seed=1)
     assert late.status.tolist() == ["no group of repetitions: last value"]
     plain = drawn(24)
     plain = Curves(plain.points.assign(stderr=np.nan), plain.runs, plain.metrics)
     for history in (plain, drawn(2)):
-        few = fit("exposures", history).forecast(new.upto(0.3), asked(["r00"]), seed=1)
+        few = fit("exposures", history).forecast(new.truncate(0.3), asked(["r00"]), seed=1)
         assert set(few.status) == {"too few finished runs with counts: last value"}
 
 

@@ -36,7 +36,7 @@ def asked(metrics: dict[str, Metric], runs: int, points: int):
     runs_table = pd.DataFrame({"run": [f"r{i}" for i in range(runs)], "last_step": 1000})
     curves = curves_from(pd.concat(frames), runs_table, metrics)
     target = pd.DataFrame([("r0", name, 1000.0) for name in metrics], columns=["run", "metric", "step"])
-    return curves, curves.of_runs([f"r{i}" for i in range(1, runs)]), curves.of_runs(["r0"]), target
+    return curves, curves.select(runs=[f"r{i}" for i in range(1, runs)]), curves.select(runs=["r0"]), target
 
 
 @pytest.mark.parametrize("kinds", SOME_KINDS)

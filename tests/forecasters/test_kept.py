@@ -19,9 +19,9 @@ NAMES = ("mean_change", "curve_ensemble", "pooled")
 @pytest.fixture(scope="module")
 def kept(small, tmp_path_factory):
     """Fitted models on disk, each with its own forecast."""
-    history = small.of_runs([run for run in small.runs.index if not run.startswith("f2")])
-    history = history.of_metrics({"accuracy", "noisy_accuracy", "gap"})
-    seen = small.of_runs(["f2-s0"]).upto(0.4).of_metrics({"accuracy", "noisy_accuracy", "gap"})
+    history = small.select(runs=[run for run in small.runs.index if not run.startswith("f2")])
+    history = history.select(metrics={"accuracy", "noisy_accuracy", "gap"})
+    seen = small.select(runs=["f2-s0"]).truncate(0.4).select(metrics={"accuracy", "noisy_accuracy", "gap"})
     target = pd.DataFrame({"run": "f2-s0", "metric": ["accuracy", "gap"], "step": 1000})
     made = {}
     for name in NAMES:

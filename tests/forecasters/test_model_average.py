@@ -40,7 +40,7 @@ def asked(*steps: float, run: str = "r", metric: str = "m") -> pd.DataFrame:
 
 def without_history(curves: Curves, target: pd.DataFrame, one: ModelAverage = STRUCTURAL, seed: int = 0) -> Forecast:
     """A forecast without history."""
-    return fit(one, curves.of_runs([])).forecast(curves, target, seed=seed)
+    return fit(one, curves.select(runs=[])).forecast(curves, target, seed=seed)
 
 
 # Best-so-far logs
@@ -122,15 +122,15 @@ def test_no_run_moves_another_that_is_asked_with_it():
 def test_neither_other_runs_nor_other_steps_nor_other_metrics_move_a_bit():
     many = steep(9, 7)
     doubled = pd.concat([many.points, many.points.assign(metric="k", value=2 - many.points["value"])])
-    curves = curves_from(doubled, None, {"m": FREE, "k": Metric("k", "signal")}).upto(0.3)
+    curves = curves_from(doubled, None, {"m": FREE, "k": Metric("k", "signal")}).truncate(0.3)
     steps = np.linspace(400, 1000, 23)
     parts = [asked(*steps, run=run, metric=metric) for metric in ("m", "k") for run in many.runs.index]
     everything = pd.concat(parts, ignore_index=True)
-    nothing = History(curves.of_runs([]))
+    nothing = History(curves.select(runs=[]))
     among = STRUCTURAL.latent(Problem(nothing, curves, everything, 0)).draws
     for run, metric in (("7-00", "k"), ("7-05", "m")):
         place = (everything["run"] == run) & (everything["metric"] == metric) & (everything["step"] == 1000)
-        only = curves.of_runs([run])
+        only = curves.select(runs=[run])
         one = STRUCTURAL.latent(Problem(nothing, only, asked(1000, run=run, metric=metric), 0)).draws
         assert np.array_equal(among[place.to_numpy()], one)
 
@@ -138,7 +138,7 @@ def test_neither_other_runs_nor_other_steps_nor_other_metrics_move_a_bit():
 def test_a_target_that_was_changed_in_place_is_answered_anew():
     step = np.arange(10, 151, 10)
     curves = run_of(step, np.log(step), last_step=1500)
-    fitted, target = fit(STRUCTURAL, curves.of_runs([])), asked(300)
+    fitted, target = fit(STRUCTURAL, curves.select(runs=[])), asked(300)
     near = np.median(fitted.forecast(curves, target, seed=0).draws)
     target["step"] = [1500.0]
     assert np.median(fitted.forecast(curves, target, seed=0).draws) > near + 1
@@ -203,14 +203,14 @@ def steep(n: int, seed: int) -> Curves:
 
 def test_runs_of_one_form_make_the_forecast_of_another_better():
     history, fresh = steep(24, 1), steep(12, 2)
-    seen = fresh.upto(0.1)
+    seen = fresh.truncate(0.1)
     target = pd.concat([asked(1000, run=run) for run in fresh.runs.index], ignore_index=True)
-    truth = np.array([fresh.by_key[run, "m"].value[-1] for run in target["run"]])
+    truth = np.array([fresh.series[run, "m"].value[-1] for run in target["run"]])
 
     def draws(one: ModelAverage, past: Curves) -> np.ndarray:
         return fit(one, past).forecast(seen, target, seed=0).draws
 
-    taught, untaught = draws(ONE, history), draws(ONE, history.of_runs([]))
+    taught, untaught = draws(ONE, history), draws(ONE, history.select(runs=[]))
     deaf = draws(dataclasses.replace(ONE, worth=1e9), history)
     assert crps(truth, taught).mean() < 0.9 * crps(truth, untaught).mean()
     levels = [0.05, 0.25, 0.5, 0.75, 0.95]
@@ -245,8 +245,8 @@ def test_the_learned_prior_is_the_maximum_of_what_it_says():
 
 def test_a_replay_shares_what_each_curve_says():
     history, fresh = steep(6, 1), steep(1, 2)
-    part = history.of_runs(list(history.runs.index[:5]))
-    seen, target = fresh.upto(0.1), asked(1000, run="2-00")
+    part = history.select(runs=list(history.runs.index[:5]))
+    seen, target = fresh.truncate(0.1), asked(1000, run="2-00")
     whole = History(history)
     plain, shared = (ONE.latent(Problem(History(part), seen, target, 0, whole=one)).draws for one in (None, whole))
     assert np.array_equal(plain, shared)
@@ -326,9 +326,9 @@ def test_any_curve_gets_draws_in_range_with_a_spread_or_a_status(made):
 @pytest.mark.parametrize("run", ["pythia-70m", "pythia-160m"])
 def test_small_pythias_may_fall_from_their_peak(real_data, run):
     name = "lambada_openai acc"
-    whole = lm_eval.load(real_data / "pythia_evals").of_metrics({name}).of_runs([run])
-    seen = whole.upto(63000 / 143000)
-    last, truth = seen.by_key[run, name].value[-1], whole.by_key[run, name].value[-1]
+    whole = lm_eval.load(real_data / "pythia_evals").select(metrics={name}).select(runs=[run])
+    seen = whole.truncate(63000 / 143000)
+    last, truth = seen.series[run, name].value[-1], whole.series[run, name].value[-1]
     assert truth < last - 0.04, "it falls"
     found = without_history(seen, asked(143000, run=run, metric=name))
     assert found.status[0] == "ok" and (found.draws[0] < last).mean() > 0.2

@@ -46,7 +46,7 @@ def split(curves: Curves) -> tuple[Curves, Curves, pd.DataFrame]:
     """All families but the last, the last, and its final values."""
     new = set(curves.runs.index[curves.runs["family"] == "f3"])
     target = pd.DataFrame([(run, metric, 1000) for run in sorted(new) for metric in ("acc", "loss")], columns=KEY)
-    return curves.of_runs(set(curves.runs.index) - new), curves.of_runs(new), target
+    return curves.select(runs=set(curves.runs.index) - new), curves.select(runs=new), target
 
 
 @pytest.fixture(scope="module")
@@ -58,14 +58,14 @@ def fitted():
 
 def final(curves: Curves, target: pd.DataFrame) -> np.ndarray:
     keys = zip(target["run"], target["metric"], strict=True)
-    return np.array([curves.by_key[key].value[-1] for key in keys])
+    return np.array([curves.series[key].value[-1] for key in keys])
 
 
 def test_chains_meet_and_the_forecast_is_close(fitted):
     assert len(fitted.past.learnt) == 2 and all(bool(found["converged"]) for found in fitted.past.learnt.values())
     _, new, target = split(made())
     for share, near in ((0.1, 0.15), (0.6, 0.08)):
-        found = fitted.forecast(new.upto(share), target, seed=1)
+        found = fitted.forecast(new.truncate(share), target, seed=1)
         assert (found.status == "ok").all() and found.draws.shape == (4, 1000)
         truth = final(new, target)
         low, high = np.quantile(found.draws, [0.01, 0.99], axis=1)
@@ -76,24 +76,26 @@ def test_chains_meet_and_the_forecast_is_close(fitted):
 def test_nothing_after_the_cutoff_matters(fitted):
     _, new, target = split(made())
     tampered = new.points.assign(value=np.where(new.points["step"] > 100, 0.9, new.points["value"]))
-    before = fitted.forecast(new.upto(0.1), target, seed=1)
-    after = fitted.forecast(Curves(tampered, new.runs, new.metrics).upto(0.1), target, seed=1)
+    before = fitted.forecast(new.truncate(0.1), target, seed=1)
+    after = fitted.forecast(Curves(tampered, new.runs, new.metrics).truncate(0.1), target, seed=1)
     assert (before.draws == after.draws).all()
     seen = new.points.assign(value=np.where(new.points["step"] == 100, 0.9, new.points["value"]))
-    assert (before.draws != fitted.forecast(Curves(seen, new.runs, new.metrics).upto(0.1), target, seed=1).draws).any()
+    assert (
+        before.draws != fitted.forecast(Curves(seen, new.runs, new.metrics).truncate(0.1), target, seed=1).draws
+    ).any()
 
 
 def test_rows_do_not_move_each_other(fitted):
     _, new, target = split(made())
-    whole = fitted.forecast(new.upto(0.3), target, seed=1)
+    whole = fitted.forecast(new.truncate(0.3), target, seed=1)
     for i in range(len(target)):
-        alone = fitted.forecast(new.upto(0.3), target.iloc[[i]], seed=1)
+        alone = fitted.forecast(new.truncate(0.3), target.iloc[[i]], seed=1)
         assert (alone.draws[0] == whole.draws[i]).all()
-    assert (fitted.forecast(new.upto(0.3), target, seed=2).draws != whole.draws).all()
+    assert (fitted.forecast(new.truncate(0.3), target, seed=2).draws != whole.draws).all()
 
 
 def test_other_metrics_do_not_move_what_is_learnt(fitted):
-    history = split(made())[0].of_metrics(["acc"])
+    history = split(made())[0].select(metrics=["acc"])
     alone = fit(POOLED, history)
     POOLED.prepare(alone.past, alone.seed)
     (key,) = alone.past.learnt
@@ -108,16 +110,16 @@ def test_saved_and_loaded_is_the_same(fitted, tmp_path):
     # Whoever asks of one of its runs must see the columns that say which runs share steps.
     pd.testing.assert_frame_equal(again.history.runs, fitted.history.runs)
     for share in (0.0005, 0.3):
-        one, two = (who.forecast(new.upto(share), target, seed=3) for who in (fitted, again))
+        one, two = (who.forecast(new.truncate(share), target, seed=3) for who in (fitted, again))
         assert (one.draws == two.draws).all() and (one.status == two.status).all()
 
 
 def test_a_run_of_the_history_is_counted_once():
-    whole = made().of_metrics(["acc"])
-    cut = whole.upto(0.3)
+    whole = made().select(metrics=["acc"])
+    cut = whole.truncate(0.3)
     fitted = fit(POOLED, cut)
     target = pd.DataFrame([("f1-0", "acc", 1000)], columns=KEY)
-    seen, nothing = cut, cut.of_runs(set(cut.runs.index) - {"f1-0"})
+    seen, nothing = cut, cut.select(runs=set(cut.runs.index) - {"f1-0"})
     nothing = Curves(nothing.points, cut.runs, cut.metrics)
     # Seen twice, or only in the history: the same points, once.
     assert (fitted.forecast(seen, target, seed=0).draws == fitted.forecast(nothing, target, seed=0).draws).all()
@@ -128,7 +130,7 @@ def test_a_run_that_was_never_seen_gets_the_population(fitted):
     nothing = Curves(new.points.iloc[:0], new.runs, new.metrics)
     found = fitted.forecast(nothing, target, seed=0)
     assert (found.status == "ok").all()
-    informed = fitted.forecast(new.upto(0.6), target, seed=0)
+    informed = fitted.forecast(new.truncate(0.6), target, seed=0)
     assert (found.draws.std(1) > informed.draws.std(1)).all()
 
 
@@ -143,8 +145,8 @@ def test_degenerate_curves_get_finite_draws(scale):
     curves = curves_from(points, metrics={"short": Metric("short", "loss"), "flat": Metric("flat", "bias")})
     names = ["flat", "short", "grad"]
     target = pd.DataFrame([("r0", m, step) for m in names for step in (60, 75)], columns=KEY)
-    seen = curves.of_runs({"r0"}).upto(0.5)
-    for history in (curves.of_runs({"r1", "r2"}), curves.of_runs(set())):
+    seen = curves.select(runs={"r0"}).truncate(0.5)
+    for history in (curves.select(runs={"r1", "r2"}), curves.select(runs=set())):
         found = fit(POOLED, history).forecast(seen, target, seed=0)
         assert np.isfinite(found.draws).all() and (found.draws.std(1) > 0).all()
         words = "fewer than 3 points and no finished run: spread as large as the values"
@@ -154,13 +156,13 @@ def test_degenerate_curves_get_finite_draws(scale):
 def test_a_large_history_is_conditioned_on_in_part_and_the_own_family_whole():
     """With room for all nothing changes; with room for three of eight runs twins of the run in question still count."""
     curves = made()
-    twin, target = curves.of_runs({"f3-1"}), pd.DataFrame([("f3-1", "acc", 1000)], columns=KEY)
-    history = curves.of_runs(set(curves.runs.index) - {"f3-1"})
+    twin, target = curves.select(runs={"f3-1"}), pd.DataFrame([("f3-1", "acc", 1000)], columns=KEY)
+    history = curves.select(runs=set(curves.runs.index) - {"f3-1"})
     learnt: dict[str, dict[str, np.ndarray]] = {}
 
     def draws(most: int, past: Curves) -> np.ndarray:
         few = Fitted(Pooled(sampler="importance", conditioning_runs=most), History(past, learnt))
-        found = few.forecast(twin.upto(0.01), target, seed=0).draws
+        found = few.forecast(twin.truncate(0.01), target, seed=0).draws
         learnt.update(few.past.learnt)
         return found
 
@@ -177,18 +179,18 @@ def test_a_large_history_is_conditioned_on_in_part_and_the_own_family_whole():
 
 
 def test_reasons_of_a_fallback():
-    curves = made(1).of_metrics(["acc"])
+    curves = made(1).select(metrics=["acc"])
     target = pd.DataFrame([("f0-0", "acc", 1000)], columns=KEY)
-    empty = fit(POOLED, curves.of_runs(set()))
+    empty = fit(POOLED, curves.select(runs=set()))
     nothing = Curves(curves.points.iloc[:0], curves.runs, curves.metrics)
     assert empty.forecast(nothing, target, seed=0).status[0] == "nothing to learn from"
-    status = empty.forecast(curves.upto(0.001), target, seed=0).status[0]
+    status = empty.forecast(curves.truncate(0.001), target, seed=0).status[0]
     assert status.startswith("fewer than 3 points and no finished run")
     fitted = fit(POOLED, curves)
     POOLED.prepare(fitted.past, fitted.seed)
     for key, found in fitted.past.learnt.items():
         fitted.past.learnt[key] = SampledScales.of(found)._replace(converged=False).arrays()
-    assert fitted.forecast(curves.upto(0.5), target, seed=0).status[0] == "not converged"
+    assert fitted.forecast(curves.truncate(0.5), target, seed=0).status[0] == "not converged"
 
 
 def test_importing_it_does_not_import_jax():

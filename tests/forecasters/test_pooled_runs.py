@@ -40,7 +40,7 @@ def made(sizes: int = 6, seed: int = 0) -> Curves:
 
 def split(curves: Curves, family: str) -> tuple[Curves, Curves]:
     test = curves.runs.index[curves.runs["family"] == family]
-    return curves.of_runs(set(curves.runs.index) - set(test)), curves.of_runs(set(test))
+    return curves.select(runs=set(curves.runs.index) - set(test)), curves.select(runs=set(test))
 
 
 def asked(curves: Curves, metrics=(*NAMES, "loss"), steps=(1000,)) -> pd.DataFrame:
@@ -49,11 +49,11 @@ def asked(curves: Curves, metrics=(*NAMES, "loss"), steps=(1000,)) -> pd.DataFra
 
 
 def truth(curves: Curves, target: pd.DataFrame) -> np.ndarray:
-    return np.array([curves.by_key[run, metric].value[-1] for run, metric, _ in target.itertuples(index=False)])
+    return np.array([curves.series[run, metric].value[-1] for run, metric, _ in target.itertuples(index=False)])
 
 
 def forecast(name: str, history: Curves, new: Curves, target: pd.DataFrame, share: float = 0.1, seed: int = 1):
-    return fit(name, history).forecast(new.upto(share), target, seed=seed)
+    return fit(name, history).forecast(new.truncate(share), target, seed=seed)
 
 
 @pytest.mark.parametrize("family", ["f2", "f5"], ids=["inside", "largest"])
@@ -112,15 +112,17 @@ def test_draws_are_paths(name):
 def test_a_run_that_the_history_has_is_left_out_of_it():
     """What a finished run became is not known of it, but for the scales of effects, which all runs give together."""
     curves = made()
-    seen, target = curves.of_runs(["f3-0"]), asked(curves.of_runs(["f3-0"]), metrics=("a",))
+    seen, target = curves.select(runs=["f3-0"]), asked(curves.select(runs=["f3-0"]), metrics=("a",))
     late = (curves.points["run"] == "f3-0") & (curves.points["step"] > 100)
     other = Curves(curves.points.assign(value=curves.points["value"].mask(late, 0.9)), curves.runs, curves.metrics)
     for name in BOTH:
         first = fit(name, curves)
-        draws = first.forecast(seen.upto(0.1), target, seed=1).draws
+        draws = first.forecast(seen.truncate(0.1), target, seed=1).draws
         second = fit(name, other)
         second.past.learnt.update(first.past.learnt)
-        assert np.allclose(np.sort(draws), np.sort(second.forecast(seen.upto(0.1), target, seed=1).draws), atol=1e-9)
+        assert np.allclose(
+            np.sort(draws), np.sort(second.forecast(seen.truncate(0.1), target, seed=1).draws), atol=1e-9
+        )
 
 
 @pytest.mark.parametrize("name", BOTH)
@@ -130,10 +132,10 @@ def test_what_is_learnt_follows_from_finished_runs_alone(name):
     learnt = []
     for run, seed in (("f3-0", 1), ("f3-1", 2)):
         fitted = fit(name, history)
-        some = new.of_runs([run])
+        some = new.select(runs=[run])
         low = some.points["value"].mask(some.points["metric"] == "loss", 1e-3 if seed == 2 else 2.0)
         fitted.forecast(
-            Curves(some.points.assign(value=low), some.runs, some.metrics).upto(0.1), asked(some), seed=seed
+            Curves(some.points.assign(value=low), some.runs, some.metrics).truncate(0.1), asked(some), seed=seed
         )
         learnt.append(fitted.past.learnt)
     assert learnt[0] and learnt[0].keys() == learnt[1].keys()
@@ -145,10 +147,10 @@ def test_a_replay_takes_scales_from_all_runs(name):
     curves = made()
     history, new = split(curves, "f3")
     target, whole = asked(new), History(curves)
-    first = Problem(History(history), new.upto(0.1), target, 0, whole=whole)
+    first = Problem(History(history), new.truncate(0.1), target, 0, whole=whole)
     answer = forecaster(name).latent(first)
     assert whole.learnt and not first.history.learnt
-    second = Problem(History(history), new.upto(0.1), target, 0, whole=whole)
+    second = Problem(History(history), new.truncate(0.1), target, 0, whole=whole)
     keys = set(whole.learnt)
     assert np.array_equal(forecaster(name).latent(second).draws, answer.draws) and set(whole.learnt) == keys
 
@@ -164,13 +166,13 @@ def test_early_it_is_less_sure_than_late(name):
 @pytest.mark.parametrize("name", BOTH)
 def test_it_gives_up_with_a_word(name):
     curves = made()
-    new = curves.of_runs({"f3-0"})
+    new = curves.select(runs={"f3-0"})
     target = asked(new, metrics=("a",))
-    for history in (curves.of_runs([]), curves.of_runs(["f0-0", "f0-1"]), curves.of_runs(["f0-0", "f1-0"])):
+    for history in (curves.select(runs=[]), curves.select(runs=["f0-0", "f0-1"]), curves.select(runs=["f0-0", "f1-0"])):
         found = forecast(name, history, new, target)
         assert found.status[0] == "too few finished runs: last value"
-        assert abs(np.median(found.draws) - new.upto(0.1).by_key["f3-0", "a"].value[-1]) < 0.02
-    unfinished = split(curves, "f3")[0].upto(0.5)
+        assert abs(np.median(found.draws) - new.truncate(0.1).series["f3-0", "a"].value[-1]) < 0.02
+    unfinished = split(curves, "f3")[0].truncate(0.5)
     assert forecast(name, unfinished, new, target).status[0] == "too few finished runs: last value"
 
 
@@ -194,7 +196,7 @@ def test_a_run_that_has_not_begun_does_not_stop_its_twin(name):
 
 @pytest.mark.parametrize("name", BOTH)
 def test_without_covariates_and_with_one_metric_it_still_answers(name):
-    curves = made().of_metrics(["a"])
+    curves = made().select(metrics=["a"])
     bare = Curves(curves.points, curves.runs[["family", "last_step"]], {"a": METRICS["a"]})
     history, new = split(bare, "f3")
     found = forecast(name, history, new, asked(new, metrics=("a",)), share=0.5)
@@ -211,7 +213,7 @@ def test_more_runs_than_it_conditions_on(name):
     few = type(way)(conditioning_runs=4, learning_runs=4)
     history, new = split(made(), "f3")
     target = asked(new)
-    found = fit(few, history).forecast(new.upto(0.1), target, seed=1)
+    found = fit(few, history).forecast(new.truncate(0.1), target, seed=1)
     assert (found.status == "ok").all() and np.isfinite(found.draws).all()
     assert not np.array_equal(found.draws, forecast(name, history, new, target).draws)
 
@@ -264,6 +266,6 @@ def test_metrics_that_tell_runs_apart_are_taken_apart():
     metrics = {f"m{i}": Metric(f"m{i}", "capability", 0.0, 1.0) for i in range(20)}
     curves = curves_from(pd.DataFrame(rows, columns=["run", "metric", "step", "value"]), None, metrics)
     target = pd.DataFrame([("r0", "m3", 1000)], columns=KEY)
-    clear, faint = metric_groups(Problem(History(curves), curves.of_runs(["r0"]).upto(0.1), target, 0))
+    clear, faint = metric_groups(Problem(History(curves), curves.select(runs=["r0"]).truncate(0.1), target, 0))
     assert set(clear.metrics) == {f"m{i}" for i in range(9)}
     assert len(faint.metrics) == 11 and not clear.smooth

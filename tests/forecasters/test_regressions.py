@@ -41,7 +41,7 @@ def suite(n=60, seed=0):
 def split():
     curves = suite()
     runs = list(curves.runs.index)
-    return curves.of_runs(runs[10:]), curves.of_runs(runs[:10])
+    return curves.select(runs=runs[10:]), curves.select(runs=runs[:10])
 
 
 def final(curves, metrics=("planned", "signalled"), steps=(1000,)):
@@ -58,7 +58,7 @@ def truth(curves, target):
 def test_what_decides_the_end_is_found(one, split):
     history, test = split
     target = final(test)
-    seen = test.upto(0.1)
+    seen = test.truncate(0.1)
     found = fit(one, history, seed=0).forecast(seen, target, seed=0)
     assert (found.status == "ok").all()
     plain = fit("mean_change", history, seed=0).forecast(seen, target, seed=0)
@@ -74,9 +74,9 @@ def test_what_decides_the_end_is_found(one, split):
 def test_targets_on_the_way_are_answered_alike_whatever_else_is_asked(split):
     history, test = split
     one = fit(RIDGE, history, seed=0)
-    seen = test.upto(0.1)
+    seen = test.truncate(0.1)
     both = one.forecast(seen, final(test, ("planned",), (300, 1000)), seed=0)
-    alone = one.forecast(seen, final(test.of_runs(["r03"]), ("planned",), (300,)), seed=0)
+    alone = one.forecast(seen, final(test.select(runs=["r03"]), ("planned",), (300,)), seed=0)
     # But for the last digits: sums over one row and over ten are not taken in the same order.
     np.testing.assert_allclose(both.draws[6], alone.draws[0], rtol=1e-9)
     middle = np.median(both.draws, axis=1).reshape(-1, 2)
@@ -89,26 +89,26 @@ def test_what_was_not_seen_moves_nothing(split):
     points = test.points.copy()
     late = points["step"] > 100
     points.loc[late, "value"] += 100.0
-    tampered = curves_from(points, test.runs.reset_index(), dict(test.metrics)).upto(0.1)
+    tampered = curves_from(points, test.runs.reset_index(), dict(test.metrics)).truncate(0.1)
     target = final(test)
     assert np.array_equal(
-        one.forecast(test.upto(0.1), target, seed=0).draws, one.forecast(tampered, target, seed=0).draws
+        one.forecast(test.truncate(0.1), target, seed=0).draws, one.forecast(tampered, target, seed=0).draws
     )
 
 
 @pytest.mark.parametrize("keep", [19, 3])
 def test_too_few_runs_say_so(keep, split):
     history, test = split
-    few = history.of_runs(list(history.runs.index)[:keep])
-    found = fit(RIDGE, few, seed=0).forecast(test.upto(0.1), final(test), seed=0)
+    few = history.select(runs=list(history.runs.index)[:keep])
+    found = fit(RIDGE, few, seed=0).forecast(test.truncate(0.1), final(test), seed=0)
     assert set(found.status) == {"fewer than 20 finished runs: last value"}
-    last = fit("last_value", few, seed=0).forecast(test.upto(0.1), final(test), seed=0)
+    last = fit("last_value", few, seed=0).forecast(test.truncate(0.1), final(test), seed=0)
     assert np.array_equal(found.draws, last.draws)
 
 
 def test_runs_without_a_signal_or_a_plan_are_answered(split):
     history, test = split
-    bare = test.of_metrics(["planned", "signalled"]).upto(0.1)
+    bare = test.select(metrics=["planned", "signalled"]).truncate(0.1)
     without = dataclasses.replace(bare, runs=bare.runs.drop(columns="rate"))
     found = fit("extra_trees", history, seed=0).forecast(without, final(test), seed=0)
     assert (found.status == "ok").all() and np.isfinite(found.draws).all()

@@ -36,8 +36,8 @@ def said(name: str, known: Curves, curves: Curves, ask: LiveSplit, folder) -> tu
 
 @pytest.mark.parametrize("name", [name for name in names() if name not in SLOW])
 def test_a_model_does_not_know_how_the_run_in_question_ended(name, small, tmp_path):
-    curves = small.of_metrics(METRICS)
-    ask = split_live(curves.of_runs(["f2-s0"]), runs=("f2-s0",), cutoff=CUTOFF)
+    curves = small.select(metrics=METRICS)
+    ask = split_live(curves.select(runs=["f2-s0"]), runs=("f2-s0",), cutoff=CUTOFF)
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     one, words = said(name, curves, curves, ask, tmp_path / "a")
@@ -51,7 +51,7 @@ def test_a_model_does_not_know_how_the_run_in_question_ended(name, small, tmp_pa
 def test_the_slow_ones_learn_again_from_what_is_left(name, small):
     # What they learn is a function of the history and the seed (test_contract); so it is the history that counts.
     learnt = {"weights": {"of all runs": np.ones(1)}}
-    ask = split_live(small.of_runs(["f2-s0"]), runs=("f2-s0",), cutoff=CUTOFF)
+    ask = split_live(small.select(runs=["f2-s0"]), runs=("f2-s0",), cutoff=CUTOFF)
     again, _ = without(Fitted(forecaster(name), History(small, learnt), 7), small, ask)
     assert set(again.history.runs.index) == set(small.runs.index) - {"f2-s0"}
     assert set(again.history.points["run"]) == set(again.history.runs.index)
@@ -62,7 +62,7 @@ def arms(curves: Curves) -> Curves:
     """Every first seed with an arm that leaves it at the end of what is seen and later."""
     bases = [run for run in curves.runs.index if run.endswith("s0")]
     names = {run: f"{run}-arm" for run in bases}
-    more = curves.of_runs(bases)
+    more = curves.select(runs=bases)
     points = pd.concat([curves.points, more.points.assign(run=more.points["run"].map(names))])
     runs = pd.concat([curves.runs.assign(baseline=curves.runs.index), more.runs.assign(baseline=bases).rename(names)])
     return curves_from(points, runs, dict(curves.metrics))
@@ -76,18 +76,18 @@ def stripped(known: Curves, curves: Curves, run: str, **cut: float) -> set[str]:
 
 
 def test_arms_and_baselines_are_forgotten_with_the_run(small):
-    known = arms(small.of_metrics(METRICS))
+    known = arms(small.select(metrics=METRICS))
     assert stripped(known, known, "f2-s0") == {"f2-s0", "f2-s0-arm"}
     assert stripped(known, known, "f2-s0-arm") == {"f2-s0", "f2-s0-arm"}
     # The data at hand may know less than the model: the run alone, without the column.
-    alone = small.of_metrics(METRICS).of_runs(["f2-s0"]).upto(CUTOFF)
+    alone = small.select(metrics=METRICS).select(runs=["f2-s0"]).truncate(CUTOFF)
     assert stripped(known, alone, "f2-s0", upto=300) == {"f2-s0", "f2-s0-arm"}
 
 
 def test_a_run_that_goes_on_may_learn_from_the_run_it_left(small):
-    known = arms(small.of_metrics(METRICS))
-    rest = known.of_runs(set(known.runs.index) - {"f2-s0-arm"})
-    live = known.of_runs(["f2-s0", "f2-s0-arm"])
+    known = arms(small.select(metrics=METRICS))
+    rest = known.select(runs=set(known.runs.index) - {"f2-s0-arm"})
+    live = known.select(runs=["f2-s0", "f2-s0-arm"])
     cut = live.points[(live.points["run"] == "f2-s0") | (live.points["step"] <= 300)]
     same = curves_from(cut, live.runs, dict(live.metrics))
     # As long as it has not left it, the run that it left tells how it goes on.
@@ -98,13 +98,13 @@ def test_a_run_that_goes_on_may_learn_from_the_run_it_left(small):
 
 
 def test_the_same_run_under_another_name_is_forgotten_too(small):
-    known = renamed(small.of_metrics(METRICS), {"f2-s0": "sweep/f2-s0"})
-    assert stripped(known, small.of_metrics(METRICS), "f2-s0") == {"sweep/f2-s0"}
+    known = renamed(small.select(metrics=METRICS), {"f2-s0": "sweep/f2-s0"})
+    assert stripped(known, small.select(metrics=METRICS), "f2-s0") == {"sweep/f2-s0"}
 
 
 def test_a_model_of_other_runs_is_left_as_it_is(small):
-    curves = small.of_metrics(METRICS)
-    fitted = fit("mean_change", curves.of_runs(["f0-s0", "f0-s1"]), seed=0)
+    curves = small.select(metrics=METRICS)
+    fitted = fit("mean_change", curves.select(runs=["f0-s0", "f0-s1"]), seed=0)
     ask = split_live(curves, runs=("f2-s0",), cutoff=CUTOFF)
     same, words = without(fitted, curves, ask)
     assert same is fitted and words == []

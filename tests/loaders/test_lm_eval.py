@@ -205,7 +205,7 @@ def test_pythia_evals_knows_its_runs(evals: Curves) -> None:
 
 def test_pythia_evals_one_value_by_hand(evals: Curves, data: Path) -> None:
     row = json.loads((data / "pythia_evals/zero-shot/pythia-410m/410m_step1000.json").read_text())["results"]["piqa"]
-    curve = evals.by_key["pythia-410m", "piqa acc"]
+    curve = evals.series["pythia-410m", "piqa acc"]
     at = curve.step.tolist().index(1000)
     assert (curve.value[at], curve.stderr[at]) == (row["acc"], row["acc_stderr"])
 

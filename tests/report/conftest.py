@@ -177,7 +177,7 @@ def _summaries(folder: Path, rows: pd.DataFrame, rng: np.random.Generator) -> No
                     dict(zip(cell, key, strict=True))
                     | {"forecaster": forecaster, "baseline": forecaster in BASELINES, "best_baseline": means.idxmin()}
                     | {"n_families": own["family"].nunique(), "n_runs": own["run"].nunique(), "n": len(own)}
-                    | {"relative_crps": own["crps"].mean() / means.median(), "verdict": word, "p_value": 0.5}
+                    | {"scaled_crps": own["crps"].mean() / means.median(), "verdict": word, "p_value": 0.5}
                     | {"skill": skill, "skill_lo": low, "skill_hi": high, **own[averaged].mean()}
                     | {"rmsle": np.nan, "interval_90": np.nan, "relative_error": np.nan}
                     | {"width_90": (own["q0.95"] - own["q0.05"]).mean()}
@@ -185,7 +185,7 @@ def _summaries(folder: Path, rows: pd.DataFrame, rng: np.random.Generator) -> No
                 )
         result = pd.DataFrame(made)
         if table == "leaderboard":
-            result = result.sort_values("relative_crps")
+            result = result.sort_values("scaled_crps")
         result.to_csv(folder / f"{table}.csv", index=False)
 
 
