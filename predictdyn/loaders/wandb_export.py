@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
-from functools import lru_cache
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -42,45 +42,66 @@ def load(path: Path | str, **options: object) -> Curves:
 
 
 def scan(path: Path) -> list[Item]:
-    """The runs of all exports at a path; charts of one run are together."""
+    """The runs of all exports at a path; charts of one run are together, and are read at once, each chart once."""
+    histories, charts = _exports(path)
+    root = path if path.is_dir() else path.parent
+    items = [Item(run, (file,)) for run, file in zip(run_names(root, histories), histories, strict=True)]
+    tables: dict[Path, Table] = {}
+    for run, files in charts.items():
+        item = Item(run, tuple(files), run)
+        try:
+            tables.update({file: read_table(file) for file in files if file not in tables})
+            items.append(item._replace(log=_of_charts(item, [tables[file] for file in files])))
+        except ValueError:
+            items.append(item)  # `read` will say why
+    return sorted(items, key=lambda item: item[:3])
+
+
+def sniff(path: Path) -> str | None:
+    """What a path holds, in words; None if no table there is an export of W&B."""
+    try:
+        histories, charts = _exports(path)
+    except ValueError:
+        return None
+    files = {*histories, *(file for of_run in charts.values() for file in of_run)}
+    runs = len(histories) + len(charts)
+    return f"exports of W&B: {len(files)} file{'s'[: len(files) > 1]}, {runs} run{'s'[: runs > 1]}"
+
+
+def read(item: Item) -> RunLog:
+    """All of a run that is in its files."""
+    if item.log is not None:
+        return item.log
+    if item.key:
+        return _of_charts(item, [read_table(file) for file in item.files])
+    dropped: Counter[str] = Counter()
+    if item.files[0].name.lower().endswith(ENDINGS):
+        rows = _lines(item.files[0], dropped)
+    else:
+        rows = _history_rows(read_table(item.files[0]), dropped)
+    return run_log_of(item.run, [rows], {}, [], dropped)
+
+
+def _exports(path: Path) -> tuple[list[Path], dict[str, list[Path]]]:
+    """The histories at a path, and of each run that is in charts the files of these; ValueError if there is none."""
     histories, charts = [], dict[str, list[Path]]()
     for file in log_files(path, (*TABLES, *ENDINGS)):
         names = _columns(file)
         if _is_history(names):
             histories.append(file)
-        for run, _ in _charted(names):
+        for run in dict.fromkeys(run for run, _ in _charted(names)):
             charts.setdefault(run, []).append(file)
     if not histories and not charts:
         raise ValueError(
             f"{path}: no export of W&B, neither a history (columns {STEP} and {' or '.join(CLOCKS)}) nor a chart "
             f"(columns 'run{BETWEEN}metric' with {LOW} and {HIGH})"
         )
-    root = path if path.is_dir() else path.parent
-    items = [Item(run, (file,)) for run, file in zip(run_names(root, histories), histories, strict=True)]
-    return sorted([*items, *(Item(run, tuple(dict.fromkeys(files)), run) for run, files in charts.items())])
+    return histories, charts
 
 
-def sniff(path: Path) -> str | None:
-    """What a path holds, in words; None if no table there is an export of W&B."""
-    try:
-        items = scan(path)
-    except ValueError:
-        return None
-    files = {file for item in items for file in item.files}
-    return f"exports of W&B: {len(files)} file{'s'[: len(files) > 1]}, {len(items)} run{'s'[: len(items) > 1]}"
-
-
-def read(item: Item) -> RunLog:
-    """All of a run that is in its files."""
+def _of_charts(item: Item, tables: Sequence[Table]) -> RunLog:
     dropped: Counter[str] = Counter()
-    if item.key:
-        rows = [
-            row for file in item.files for row in _chart_rows(_chart(file, file.stat().st_mtime_ns), item.key, dropped)
-        ]
-    elif item.files[0].name.lower().endswith(ENDINGS):
-        rows = _lines(item.files[0], dropped)
-    else:
-        rows = _history_rows(read_table(item.files[0]), dropped)
+    rows = [row for table in tables for row in _chart_rows(table, item.key, dropped)]
     return run_log_of(item.run, [rows], {}, [], dropped)
 
 
@@ -113,12 +134,6 @@ def _charted(names: list[str]) -> list[tuple[str, str]]:
     known = set(names)
     both = [name for name in names if {name + LOW, name + HIGH} <= known]
     return [(run, metric) for run, between, metric in (name.rpartition(BETWEEN) for name in both) if between]
-
-
-@lru_cache(maxsize=64)
-def _chart(file: Path, _changed: int) -> Table:
-    """A chart, kept: every run in it asks for it. It is read again when the file has changed."""
-    return read_table(file)
 
 
 def _history_rows(table: Table, dropped: Counter[str]) -> list[Row]:
