@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
@@ -163,6 +163,18 @@ class Problem:
     target: pd.DataFrame
     seed: int
     fit_seed: int = 0
+    larger: Problem | None = field(default=None, repr=False)  # of which this has some rows
+
+    def rows(self, which: np.ndarray) -> Problem:
+        """The same problem for some rows of its target, by place; what was computed of the curves is shared."""
+        if len(which) == len(self.target):
+            return self
+        return replace(self, target=self.target.iloc[which].reset_index(drop=True), larger=self)
+
+    @property
+    def root(self) -> Problem:
+        """The problem of which this has some rows: what does not depend on the target is kept there."""
+        return self if self.larger is None else self.larger.root
 
     @property
     def whole(self) -> History | None:
@@ -190,7 +202,10 @@ class Problem:
     def panel(self, name: str) -> Panel:
         """The panel of a metric, whether it is asked for or not."""
         if name not in self._panels:
-            self._panels[name] = self._panel(name)
+            if self.larger is None:
+                self._panels[name] = self._panel(name)
+            else:
+                self._panels[name] = self.larger.panel(name)._replace(queries=self._queries(name))
         return self._panels[name]
 
     @cached_property
@@ -201,7 +216,7 @@ class Problem:
     @cached_property
     def scales(self) -> dict[str, Scale]:
         """The latent scale of every metric."""
-        return {name: self.panel(name).scale for name in self.metrics}
+        return {name: self.panel(name).scale for name in self.metrics} if self.larger is None else self.larger.scales
 
     @cached_property
     def scales_key(self) -> tuple[tuple[float, float], ...]:
@@ -254,10 +269,12 @@ class Problem:
         context = self.history.latent(name, scale)
         blank = {run: LatentCurve(run, family, NOTHING, NOTHING, NOTHING) for run, (family, _) in plan.items()}
         observed = blank | _on_scale(begun, plan, scale)
-        queries = [Query(run, rows, self.progress[rows]) for run, rows in self._rows.get(name, {}).items()]
         chance = None if metric.chance is None else float(scale.latent(np.array(metric.chance)))
         scale = scale.below([line.latent for line in (*context.values(), *observed.values())])
-        return Panel(name, scale, chance, context, observed, queries)
+        return Panel(name, scale, chance, context, observed, self._queries(name))
+
+    def _queries(self, name: str) -> list[Query]:
+        return [Query(run, rows, self.progress[rows]) for run, rows in self._rows.get(name, {}).items()]
 
 
 # What of a problem does not depend on its seeds.

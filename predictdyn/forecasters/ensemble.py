@@ -58,24 +58,27 @@ class Ensemble:
         metrics = [problem.metrics[name] for name in problem.target["metric"]]
         k, n = len(self.members), len(problem.target)
         every = np.ones(k, dtype=bool)
-        weighty = np.zeros(k, dtype=bool)
-        for of_row, metric in zip(learnt, metrics, strict=True):
-            weighty |= self._weight(of_row, metric, every)[0] > 0
-        draws, good = np.zeros((k, n, DRAWS)), np.zeros((k, n), dtype=bool)
-        why = np.full(n, "ok", dtype=object)
+        weights = np.array([self._weight(*both, every)[0] for both in zip(learnt, metrics, strict=True)]).reshape(n, k)
+        answers: list[dict[int, np.ndarray]] = [{} for _ in range(n)]  # sorted draws (s,) by member
+        good, why = np.zeros((n, k), dtype=bool), np.full(n, "", dtype=object)
         # Members without weight are asked only where those with some have no answer of their own.
-        for asked in (weighty, ~weighty):
-            for i in np.flatnonzero(asked & ~good.any(axis=0).all()).tolist():
-                answer = self._member(i).latent(self._for_member(problem, i))
-                draws[i], good[i] = np.sort(answer.draws, axis=1), answer.status == "ok"
-                why = answer.status if i == 0 else why
-        status = np.where(good.any(axis=0), "ok", why).astype(object)
+        for asked in (weights > 0, weights == 0):
+            missing = ~good.any(axis=1)
+            for i in range(k):
+                rows = np.flatnonzero(asked[:, i] & missing)
+                if len(rows):
+                    answer = self._member(i).latent(self._for_member(problem.rows(rows), i))
+                    good[rows, i] = answer.status == "ok"
+                    why[rows] = np.where(why[rows] == "", answer.status, why[rows])
+                    for row, draws in zip(rows.tolist(), np.sort(answer.draws, axis=1), strict=True):
+                        answers[row][i] = draws
         out = np.zeros((n, DRAWS))
-        for row, metric in enumerate(metrics):
-            if good[:, row].any():
-                weight, factor = self._weight(learnt[row], metric, good[:, row])
-                out[row] = widened(np.sort(mixed(weight, draws[:, row])), problem.panel(metric.name).scale, factor)
-        return Latent(out, status)
+        for row in np.flatnonzero(good.any(axis=1)).tolist():
+            weight, factor = self._weight(learnt[row], metrics[row], good[row])
+            some = np.flatnonzero(weight).tolist()
+            draws = np.sort(mixed(weight[some], np.stack([answers[row][i] for i in some])))
+            out[row] = widened(draws, problem.panel(metrics[row].name).scale, factor)
+        return Latent(out, np.where(good.any(axis=1), "ok", why).astype(object))
 
     def prepare(self, history: History, fit_seed: int) -> None:
         """Learn the weights of some origins from a history, so that they are saved with it; others when asked for."""

@@ -137,7 +137,7 @@ class FeatureRegression:
         self, problem: Problem, panel: Panel, origin: float, runs: list[str], found: Learnt
     ) -> tuple[np.ndarray, np.ndarray]:
         """Columns (m, k) of runs in question, in units, and what the size of their errors may depend on (m, q)."""
-        table = problem.once(("features", origin), lambda: _table(problem, problem.observed, origin))
+        table = problem.root.once(("features", origin), lambda: _table(problem, problem.observed, origin))
         x = table.reindex(index=runs, columns=found.columns).to_numpy(dtype=float)
         return found.units.apply(x), _sizes(table, panel.metric, runs)
 
