@@ -117,31 +117,3 @@ def reweighted(
     for _ in range(steps):
         current = weight * rule(residual_of(current), weight)
     return current
-
-
-def common_noise(residual: np.ndarray, stderr: np.ndarray, df: np.ndarray) -> np.ndarray:
-    r"""The sd c (n,) of a noise common to all points, beside their known standard errors (n, t), from residuals (n, t).
-
-    .. math:: \sum_i \frac{r_i^2}{c^2 + \mathrm{se}_i^2} = \mathrm{df}
-
-    by bisection (Paule and Mandel 1982, doi:10.6028/jres.087.022); zero where the standard errors explain all. Points
-    whose standard error is not finite are left out.
-    """
-    seen = np.isfinite(stderr) & np.isfinite(residual)
-    r2, se2 = np.where(seen, residual, 0.0) ** 2, np.where(seen, stderr, 1.0) ** 2
-    low, high = np.zeros(len(r2)), (r2.sum(1) / np.maximum(df, 1e-9)) + 1e-300
-    for _ in range(60):
-        middle = (low + high) / 2
-        more = (r2 / np.maximum(middle[:, None] + se2, 1e-300)).sum(1) > df
-        low, high = np.where(more, middle, low), np.where(more, high, middle)
-    return np.sqrt(np.where((r2 / np.maximum(se2, 1e-300)).sum(1) > df, high, 0.0))
-
-
-def precision(stderr: np.ndarray, common: np.ndarray) -> np.ndarray:
-    """Precisions (n, t) of points with standard errors (n, t) and a common sd (n,); zero where an error is not finite.
-
-    >>> precision(np.array([[0.3, 0.0, np.nan]]), np.array([0.4])).round(6).tolist()
-    [[4.0, 6.25, 0.0]]
-    """
-    seen = np.isfinite(stderr)
-    return np.where(seen, 1 / np.maximum(np.where(seen, stderr, 1.0) ** 2 + common[:, None] ** 2, 1e-300), 0.0)

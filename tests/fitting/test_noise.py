@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from predictdyn.fitting.mixtures import mean_sd
-from predictdyn.fitting.noise import common_noise, huber, precision, reweighted, student, whiten, whitening
+from predictdyn.fitting.noise import huber, reweighted, student, whiten, whitening
 from predictdyn.fitting.quadrature import posterior, predict
 from predictdyn.forms import BY_NAME
 
@@ -62,25 +62,3 @@ def test_weights_of_a_perfect_fit_are_one():
         assert np.isfinite(found).all() and np.ptp(found) == 0
     spike = np.array([[0.0, 0, 0, 0, 0, 1.0]])
     assert student(spike, np.ones((1, 6)))[0, -1] < 1e-3
-
-
-def test_common_noise_is_what_the_errors_do_not_explain():
-    rng = np.random.default_rng(2)
-    stderr = rng.uniform(0.05, 0.3, (3, 4000))
-    residual = np.sqrt(stderr**2 + np.array([0.0, 0.1, 0.4])[:, None] ** 2) * rng.standard_normal((3, 4000))
-    found = common_noise(residual, stderr, np.full(3, 4000.0))
-    assert_allclose(found, [0, 0.1, 0.4], atol=0.03)
-    w = precision(stderr, found)
-    assert_allclose((w[1:] * residual[1:] ** 2).sum(1), 4000, rtol=1e-6)
-    gap = np.where(np.arange(4000) % 2, np.nan, stderr)
-    assert_allclose(common_noise(residual, gap, np.full(3, 2000.0))[1:], [0.1, 0.4], atol=0.03)
-
-
-def test_known_errors_make_precise_points_count():
-    rng = np.random.default_rng(3)
-    stderr = np.where(np.arange(40) < 20, 0.3, 0.01)[None]
-    z = 1 + 0.5 * X**-0.6 + stderr * rng.standard_normal((30, 40))
-    truth, at = 1 + 0.5 * 3.0**-0.6, np.array([3.0])
-    w = precision(np.tile(stderr, (30, 1)), np.full(30, 0.005))
-    off = [np.abs(mean_sd(predict(posterior(POW3, X, z, one), POW3, at))[0] - truth).mean() for one in (w, None)]
-    assert off[0] < 0.7 * off[1]

@@ -10,7 +10,6 @@ from scipy.special import gammaln
 from predictdyn.fitting.mixtures import Mixture, mean_sd, quantiles
 from predictdyn.fitting.noise import CORRELATIONS
 from predictdyn.fitting.quadrature import Weak, forecast, posterior, predict
-from predictdyn.fitting.refinement import refined
 from predictdyn.forms import BY_NAME, Form
 
 POW3, POW4 = BY_NAME["pow3"], BY_NAME["pow4"]
@@ -186,25 +185,6 @@ def test_quantiles_are_those_of_the_mixture():
             u = (got[i, s][:, None] - mixture.location[i, s]) / np.sqrt(mixture.square[i, s])
             assert_allclose(stats.t.cdf(u, mixture.df[i]) @ mixture.weight[i], levels, atol=0.02)
     assert (np.diff(got, axis=-1) > 0).all() and (sd > 0).all()
-
-
-def test_a_local_grid_is_a_very_fine_one():
-    form, z = POW4, curves(3, noise=0.01)
-    fine, local = posterior(form, X, z, nodes=form.nodes(30)), refined(form, X, z)
-    assert local.nodes.shape == (3, *local.weight.shape[1:], len(form.shape))
-    at = np.array([2.0, 10.0])
-    (mean, sd), (fine_mean, fine_sd) = (mean_sd(predict(one, form, at)) for one in (local, fine))
-    assert (np.abs(mean - fine_mean) < 0.07 * fine_sd).all()
-    assert_allclose(sd, fine_sd, rtol=0.06)
-    assert_allclose(local.log_evidence, fine.log_evidence, atol=0.05)
-
-
-def test_a_local_grid_finds_what_falls_between_coarse_nodes():
-    z = curves(4, noise=1e-3, shift=0)
-    local, fine = refined(POW3, X, z), posterior(POW3, X, z, nodes=POW3.nodes(400))
-    assert_allclose(local.log_evidence, fine.log_evidence, atol=0.1)
-    coarse = posterior(POW3, X, z)
-    assert np.abs(coarse.log_evidence - fine.log_evidence).max() > 1, "the control: the coarse grid misses it"
 
 
 def test_neighbours_that_err_alike_widen_the_forecast():
