@@ -10,6 +10,7 @@ import numpy as np
 
 from predictdyn.fitting.change_gp import PlannedRuns
 from predictdyn.forecast import DRAWS, seed_for
+from predictdyn.forecasters._fence import fenced
 from predictdyn.forecasters._plans import PlanView, in_turn, plan_view, plans_apart, spread_over
 from predictdyn.forecasters._spread import moments_of, smallest_spread
 from predictdyn.problem import NOTHING, History, LatentCurve, Panel, Problem
@@ -21,7 +22,6 @@ FEWEST_APART = 8
 FEWEST_FAMILIES = 2
 FEWEST_RUNS = 3  # finished, of a metric
 TAILS = (2.0, 5.0)
-FENCE = 3.0  # interquartile ranges above the typical peak from which a curve has diverged
 TOO_FEW = "too few finished runs: last value"
 
 
@@ -156,26 +156,14 @@ def _finished_curves(history: History, name: str, scale: Scale, left_out: str = 
 
     def make() -> FinishedCurves:
         known = {run: one for run, one in curves.items() if len(one.progress) and run != without}
-        fenced = _fenced(known, scale)
-        moments = moments_of(np.concatenate([NOTHING, *(one.latent for one in fenced.values())]))
+        tame = fenced(known, scale)
+        moments = moments_of(np.concatenate([NOTHING, *(one.latent for one in tame.values())]))
         least = smallest_spread(moments, bounded=scale.bounded)
-        reach = np.array([one.reaches_to for one in fenced.values()])
-        family = np.array([one.family for one in fenced.values()], dtype=object)
-        return FinishedCurves(name, scale.bounded, least, fenced, reach, family)
+        reach = np.array([one.reaches_to for one in tame.values()])
+        family = np.array([one.family for one in tame.values()], dtype=object)
+        return FinishedCurves(name, scale.bounded, least, tame, reach, family)
 
     return history.once(("finished curves", name, scale.floor, scale.unit, without), make)
-
-
-def _fenced(curves: dict[str, LatentCurve], scale: Scale) -> dict[str, LatentCurve]:
-    """Finished curves beside a lower bound alone that diverged count as having risen to a fence, not without end.
-
-    To a Gaussian process a loss of 1e36 at the end of one run is a reason to think all of them capable of it.
-    """
-    if scale.lower is None or scale.upper is not None or len(curves) < FEWEST_RUNS:
-        return curves
-    low, high = np.quantile(np.concatenate([one.latent for one in curves.values()]), [0.25, 0.75])
-    fence = float(np.median([one.latent.max() for one in curves.values()]) + FENCE * (high - low))
-    return {run: one._replace(latent=np.minimum(one.latent, fence)) for run, one in curves.items()}
 
 
 def finished_runs(history: History, metrics: tuple[FinishedCurves, ...], left_out: str = "") -> FinishedRuns:

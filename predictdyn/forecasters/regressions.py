@@ -15,6 +15,7 @@ from predictdyn.covariates import encoder_for
 from predictdyn.curves import Curves
 from predictdyn.fitting.crossfit import ConformalPrediction, Examples, Make, Regressor, errors, learnt, left_out
 from predictdyn.forecast import DRAWS, Latent, seed_for
+from predictdyn.forecasters._fence import fenced
 from predictdyn.forecasters._fitted import no_answer
 from predictdyn.forecasters._places import alike
 from predictdyn.forecasters._spread import smallest_spread, spread_of
@@ -99,11 +100,8 @@ class FeatureRegression:
         return history.once(key, lambda: self._learn(problem, history, panel, origin))
 
     def _learn(self, problem: Problem, history: History, panel: Panel, origin: float) -> Learnt | None:
-        curves = [
-            curve
-            for curve in history.latent(panel.metric, panel.scale).values()
-            if len(curve.truncate(origin).progress)
-        ]
+        known = {run: one for run, one in history.latent(panel.metric, panel.scale).items() if len(one.progress)}
+        curves = [curve for curve in fenced(known, panel.scale).values() if len(curve.truncate(origin).progress)]
         ends = [curve for curve in curves if curve.reaches(1.0)]
         if len(ends) < FEWEST_RUNS or len({curve.family for curve in ends}) < FEWEST_FAMILIES:
             return None
