@@ -65,7 +65,9 @@ def _thinned(draws: np.ndarray) -> np.ndarray:
     return draws[:, ((np.arange(THINNED) + 0.5) * s / THINNED).astype(int)] if s > THINNED else draws
 
 
-def stack(rows: Sequence[Resolved], prior_weights: np.ndarray, *, prior: float) -> np.ndarray:
+def stack(
+    rows: Sequence[Resolved], prior_weights: np.ndarray, *, prior: float, families: int | None = None
+) -> np.ndarray:
     r"""Weights (k,) on the simplex that minimise the mean CRPS of the mixture, pulled towards ``prior_weights`` (k,).
 
     :math:`\mathrm{CRPS}(w) = \sum_i w_i E|X_i - y| - \frac12 \sum_{i,j} w_i w_j E|X_i - X_j|`, convex since
@@ -73,7 +75,7 @@ def stack(rows: Sequence[Resolved], prior_weights: np.ndarray, *, prior: float) 
     :math:`\frac{\mathrm{prior}}{f} \lVert w - \mathrm{prior\_weights} \rVert^2` for f families, which count alike.
     Members that never had an answer of their own get none.
 
-    From `MANY_FAMILIES` on the member that is best by itself takes all if it has `MOST` of the weight, unless the
+    From `MANY_FAMILIES` on (``families``: so many there are to learn from, else those of the rows) the member that is best by itself takes all if it has `MOST` of the weight, unless the
     mixture is better than it by `SURELY` standard errors over families: what a mixture gains by weights that were
     fitted to the same rows is luck in part, while it is always wider than its members, and a member that is right by
     itself knows how wrong it is.
@@ -109,7 +111,10 @@ def stack(rows: Sequence[Resolved], prior_weights: np.ndarray, *, prior: float) 
     own = errors - np.diagonal(distances, axis1=1, axis2=2) / 2
     main = int(np.argmin(np.where(answered, weights @ own, np.inf)))
     mixture = errors @ weight - np.einsum("i,nij,j->n", weight, distances, weight) / 2
-    return weight if weight[main] < MOST or _is_sure(own[:, main] - mixture, family) else np.eye(k)[main]
+    few = (families or len(set(family))) < MANY_FAMILIES
+    if few or weight[main] < MOST or _is_sure(own[:, main] - mixture, family):
+        return weight
+    return np.eye(k)[main]
 
 
 def _distances(draws: np.ndarray) -> np.ndarray:
@@ -127,10 +132,8 @@ def _distances(draws: np.ndarray) -> np.ndarray:
 
 
 def _is_sure(gain: np.ndarray, family: Sequence[str]) -> bool:
-    """Whether gains (n,) have a mean over families that is surely above none; of few families it is taken to be."""
+    """Whether gains (n,) have a mean over families that is surely above none."""
     names, code, count = np.unique(family, return_inverse=True, return_counts=True)
-    if len(names) < MANY_FAMILIES:
-        return True
     of_family = np.bincount(code, weights=gain) / count
     return bool(of_family.mean() > SURELY * of_family.std(ddof=1) / np.sqrt(len(names)))
 

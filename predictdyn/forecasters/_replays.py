@@ -89,21 +89,25 @@ class Replays:
         found: Replayed = {}
         for kind in sorted({row.kind for row in rows}):
             mine = [row for row in rows if row.kind == kind]
-            found |= self._of_kind(kind, mine, self._stacked(mine), 1.0)
+            n = history.curves.runs["family"].nunique()
+            found |= self._of_kind(kind, mine, self._stacked(mine, n), 1.0, n)
         return found
 
-    def _of_kind(self, kind: str, rows: list[Resolved], weight: np.ndarray, towards: float) -> Replayed:
+    def _of_kind(
+        self, kind: str, rows: list[Resolved], weight: np.ndarray, towards: float, families: int | None = None
+    ) -> Replayed:
         """Weights and factor of a kind, and of each of its metrics."""
         factor = _spread(rows, weight, self.spread_prior, towards)
         found = {f"{kind}/{WHOLE_KIND}": self._whole(weight, factor)}
         for metric in sorted({row.metric for row in rows}):
             mine = [row for row in rows if row.metric == metric]
-            own = _worth_asking(stack(mine, weight, prior=self.metric_prior))
+            own = _worth_asking(stack(mine, weight, prior=self.metric_prior, families=families))
             found[f"{kind}/{metric}"] = self._whole(own, _spread(mine, own, CALMER * self.metric_prior, factor))
         return found
 
-    def _stacked(self, rows: list[Resolved]) -> np.ndarray:
-        return _worth_asking(stack(rows, self.prior_weights[self.prior_weights > 0], prior=self.prior))
+    def _stacked(self, rows: list[Resolved], families: int | None = None) -> np.ndarray:
+        towards = self.prior_weights[self.prior_weights > 0]
+        return _worth_asking(stack(rows, towards, prior=self.prior, families=families))
 
     def _whole(self, weight: np.ndarray, factor: float) -> np.ndarray:
         """Weights of all members (k,), and the factor."""

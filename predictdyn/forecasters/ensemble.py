@@ -47,7 +47,7 @@ class Ensemble:
     own_origins: tuple[float, ...] = (0.2, 0.4, 0.6, 0.85)
     inner_folds: int = 4
     metrics_per_kind: int = 2
-    rows_per_kind: int = 40
+    rows_per_kind: int = 60
     prior: float = 8.0
     metric_prior: float = 20.0
     spread_prior: float = 2.0
