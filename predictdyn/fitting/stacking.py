@@ -75,10 +75,10 @@ def stack(
     :math:`\frac{\mathrm{prior}}{f} \lVert w - \mathrm{prior\_weights} \rVert^2` for f families, which count alike.
     Members that never had an answer of their own get none.
 
-    From `MANY_FAMILIES` on (``families``: so many there are to learn from, else those of the rows) the member that is best by itself takes all if it has `MOST` of the weight, unless the
-    mixture is better than it by `SURELY` standard errors over families: what a mixture gains by weights that were
-    fitted to the same rows is luck in part, while it is always wider than its members, and a member that is right by
-    itself knows how wrong it is.
+    From `MANY_FAMILIES` on (``families``: so many there are to learn from, else those of the rows) the member that is
+    best by itself takes all if it has `MOST` of the weight, unless the mixture is better than it by `SURELY` standard
+    errors over families: what a mixture gains by weights that were fitted to the same rows is luck in part, while it is
+    always wider than its members, and a member that is right by itself knows how wrong it is.
     """
     from scipy.optimize import minimize
 

@@ -129,18 +129,22 @@ def _words(error: object) -> str:
 
 
 def write_learnt(learnt: Mapping[str, Mapping[str, np.ndarray]], folder: Path) -> None:
-    """What was learnt of a history, arrays by key and name, as npz, and the keys as JSON."""
+    """What was learnt of a history, arrays by key and name, as npz, and the keys as JSON; no file where nothing was."""
+    if not learnt:
+        return
     names = [[key, name] for key in sorted(learnt) for name in sorted(learnt[key])]
     arrays: dict[str, Any] = {f"a{i}": learnt[key][name] for i, (key, name) in enumerate(names)}
     np.savez_compressed(folder / LEARNT, **arrays)
-    (folder / LEARNT_NAMES).write_text(json.dumps(names, indent=1), encoding="utf-8")
+    (folder / LEARNT_NAMES).write_text(json.dumps({"arrays": names}, indent=1), encoding="utf-8")
 
 
 def read_learnt(folder: Path) -> dict[str, dict[str, np.ndarray]]:
     """Back from `write_learnt`; ValueError, one line with the file, where it cannot be read."""
     file = folder / LEARNT
+    if not file.exists():
+        return {}
     try:
-        names = json.loads((folder / LEARNT_NAMES).read_text(encoding="utf-8"))
+        names = json.loads((folder / LEARNT_NAMES).read_text(encoding="utf-8"))["arrays"]
         found: dict[str, dict[str, np.ndarray]] = {}
         with np.load(file, allow_pickle=False) as arrays:
             for i, (key, name) in enumerate(names):

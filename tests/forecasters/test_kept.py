@@ -132,10 +132,10 @@ def test_another_name_or_another_hash_is_noticed(kept):
     about = json.loads(content)
     for change, said in (
         ({"forecaster": "last_value"}, "is not as it was written"),
-        ({"format": 1}, "format is 1, this version reads format 2"),
+        ({"format": 1}, "format is 1, this version reads format 3"),
         ({"format": True}, "format is True"),
-        ({"forecaster": 5}, "expected forecaster (text) and files"),
-        ({"files": {}}, "expected forecaster (text) and files"),
+        ({"forecaster": 5}, "expected forecaster (text), seed"),
+        ({"files": {}}, "expected forecaster (text), seed"),
         ({"files": {**about["files"], "history_runs.parquet": "0"}}, "is not as it was written"),
     ):
         file.write_text(json.dumps({**about, **change}), encoding="utf-8")
@@ -197,11 +197,14 @@ def test_what_is_wrong_with_metrics_is_said(small, tmp_path, change, said):
     assert said in str(caught.value)
 
 
-def test_whole_files_that_a_forecaster_does_not_know_are_one_line(tmp_path, small):
-    save(fit("mean_change", small, seed=0), tmp_path)
-    (tmp_path / "pooled.json").write_text("{}", encoding="utf-8")
-    np.savez(tmp_path / "pooled.npz", run=np.zeros(1))
-    _kept.write_about("pooled", tmp_path)
-    with pytest.raises(ValueError, match="pooled cannot read it") as caught:
-        load(tmp_path)
-    assert "fit the model again" in str(caught.value)
+def test_arrays_that_are_not_those_that_were_learnt_are_one_line(tmp_path, small):
+    one = fit("mean_change", small, seed=0)
+    one.past.learn("something", lambda: {"number": np.ones(2)})
+    save(one, tmp_path)
+    assert load(tmp_path).past.learnt["something"]["number"].tolist() == [1.0, 1.0]
+    for arrays in ({"other": np.ones(2)}, {"a0": np.array([np.nan])}):
+        np.savez(tmp_path / _history.LEARNT, **arrays)
+        _kept.write_about("mean_change", 0, tmp_path)
+        with pytest.raises(ValueError, match=r"learnt\.npz") as caught:
+            load(tmp_path)
+        assert "\n" not in str(caught.value)

@@ -248,9 +248,9 @@ def test_a_replay_shares_what_each_curve_says():
     part = history.select(runs=list(history.runs.index[:5]))
     seen, target = fresh.truncate(0.1), asked(1000, run="2-00")
     whole = History(history)
-    plain, shared = (ONE.latent(Problem(History(part), seen, target, 0, whole=one)).draws for one in (None, whole))
+    plain, shared = (ONE.latent(Problem(History(part, whole=one), seen, target, 0)).draws for one in (None, whole))
     assert np.array_equal(plain, shared)
-    again = ONE.latent(Problem(History(part), seen, target, 0, whole=whole)).draws
+    again = ONE.latent(Problem(History(part, whole=whole), seen, target, 0)).draws
     assert np.array_equal(plain, again)
 
 

@@ -147,10 +147,10 @@ def test_a_replay_takes_scales_from_all_runs(name):
     curves = made()
     history, new = split(curves, "f3")
     target, whole = asked(new), History(curves)
-    first = Problem(History(history), new.truncate(0.1), target, 0, whole=whole)
+    first = Problem(History(history, whole=whole), new.truncate(0.1), target, 0)
     answer = forecaster(name).latent(first)
     assert whole.learnt and not first.history.learnt
-    second = Problem(History(history), new.truncate(0.1), target, 0, whole=whole)
+    second = Problem(History(history, whole=whole), new.truncate(0.1), target, 0)
     keys = set(whole.learnt)
     assert np.array_equal(forecaster(name).latent(second).draws, answer.draws) and set(whole.learnt) == keys
 
