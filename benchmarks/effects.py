@@ -23,28 +23,28 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from predictdyn.lines import tasks
 
 from predictdyn.backtest.compare import macro_mean, skill
 from predictdyn.backtest.plan import target_metrics
 from predictdyn.curves import Curves
 from predictdyn.effects import Intervened, Intervention, intervened
 from predictdyn.effects.pairs import arms
-from predictdyn.forecast import Forecast, Forecaster, seed_for
-from predictdyn.forecasters import forecaster
+from predictdyn.forecast import Forecast, Model, seed_for
+from predictdyn.forecasters import fit, forecaster
 from predictdyn.loaders import tidy
+from predictdyn.problem import History, Problem
 from predictdyn.registry import bundled
 from predictdyn.scores import crps
 
 
 class Question(NamedTuple):
-    """Arms of one family with one intervention from one start, and what may be learnt from and seen."""
+    """Arms of one family with one intervention from one start, and what may be learnt from and observed."""
 
     name: str
     start: float
     arm: dict[str, str]  # of each baseline run
     history: Curves
-    seen: Curves
+    observed: Curves
     target: pd.DataFrame
 
 
@@ -67,15 +67,15 @@ def questions(curves: Curves, names: list[str]) -> Iterator[Question]:
             yield Question(name, start, arm, history, curves.select(runs=list(arm)).truncate(start), target)
 
 
-def rows_of(curves: Curves, names: list[str], base: Forecaster, *, seed: int) -> pd.DataFrame:
+def rows_of(curves: Curves, names: list[str], base: Model, *, seed: int) -> pd.DataFrame:
     """One row for each arm and final outcome: CRPS with, without and with the mean effect; what was held."""
     changed = arms(curves.runs).index
     rows = []
     for ask in questions(curves, names):
         plain = ask.history.select(runs=ask.history.runs.index.difference(changed))
-        without = base.fit(plain, seed=seed).forecast(ask.seen, ask.target, seed=seed)
+        without = fit(base, plain, seed=seed).forecast(ask.observed, ask.target, seed=seed)
         planned = Intervention(ask.name, ask.start * float(ask.target["step"].iloc[0]))
-        found = intervened(without, ask.history, ask.seen, planned, seed=seed)
+        found = intervened(without, ask.history, ask.observed, planned, seed=seed)
         rows.append(_scored(curves, ask, without, found, seed=seed))
     return pd.concat(rows, ignore_index=True)
 
@@ -102,26 +102,27 @@ def table(rows: pd.DataFrame, by: list[str], *, seed: int) -> list[str]:
 
 
 def _scored(curves: Curves, ask: Question, without: Forecast, found: Intervened, *, seed: int) -> pd.DataFrame:
-    of_metric = {task.metric: task for task in tasks(ask.history, ask.seen, ask.target)}
+    problem = Problem(History(ask.history), ask.observed, ask.target, seed)
+    of_metric = {panel.metric: panel for panel in problem.panels}
     known = arms(ask.history.runs).query("intervention == @ask.name")
     home = ask.history.runs["family"]
     rows = []
     for i, (run, metric) in enumerate(zip(ask.target["run"], ask.target["metric"], strict=True)):
-        task, rng = of_metric[metric], np.random.default_rng(seed_for(seed, run, metric, ask.name))
+        panel, rng = of_metric[metric], np.random.default_rng(seed_for(seed, run, metric, ask.name))
         arm = ask.arm[run]
         ends = [curves.series[one, metric] for one in (arm, run)]
         if np.isnan(found.latent[i]).any() or any(end.step[-1] < ask.target["step"].iloc[i] for end in ends):
             continue
-        truth, left = (float(task.scale.latent(end.value[-1:])[0]) for end in ends)
+        truth, left = (float(panel.scale.latent(end.value[-1:])[0]) for end in ends)
         shown = [
-            (task.past[one].latent[-1] - task.past[other].latent[-1], home[one])
-            for one, other in known["baseline"].items() if one in task.past and other in task.past
+            (panel.context[one].latent[-1] - panel.context[other].latent[-1], home[one])
+            for one, other in known["baseline"].items() if one in panel.context and other in panel.context
         ]  # fmt: skip
         every = pd.DataFrame(shown, columns=["difference", "family"])
         chance = 1 / every.groupby("family")["family"].transform("size").to_numpy()
-        latent = task.scale.latent(without.draws[i])
+        latent = panel.scale.latent(without.draws[i])
         mean = rng.choice(every["difference"].to_numpy(), size=len(latent), p=chance / chance.sum())
-        with_it = task.scale.latent(found.forecast.draws[i])
+        with_it = panel.scale.latent(found.forecast.draws[i])
         score = crps(np.full(3, truth), np.stack([with_it, latent, latent + mean]))
         alone = crps(np.full(2, truth - left), np.stack([found.latent[i], mean]))
         low, high = np.quantile(found.latent[i], [0.05, 0.95])

@@ -11,7 +11,6 @@ made without looking at the test. Prints a Markdown table; --out keeps the error
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -28,7 +27,7 @@ import pandas as pd
 from predictdyn.backtest.plan import Plan
 from predictdyn.backtest.run import run
 from predictdyn.curves import Curves
-from predictdyn.forecast import Forecaster
+from predictdyn.forecast import Model
 from predictdyn.forecasters import forecaster
 from predictdyn.loaders import tidy
 
@@ -87,10 +86,10 @@ def by_classics(split: Split) -> pd.DataFrame:
     return _labelled(rows, split)
 
 
-def by_forecasters(split: Split, forecasters: Sequence[Forecaster], *, workers: int, seed: int) -> pd.DataFrame:
+def by_forecasters(split: Split, forecasters: Sequence[Model], *, workers: int, seed: int) -> pd.DataFrame:
     """The error, the share of points inside the 90 % interval and the share that fell back, of every curve."""
     plan = Plan(split="seen", targets="hidden", seed=seed)
-    done = run(split.curves, plan, forecasters, (), fallback=forecaster("last_value"), workers=workers)
+    done = run(split.curves, plan, forecasters, (), workers=workers)
     shown = split.curves.points.groupby(["run", "metric"])["seen"].sum()
     n_curves = len(shown)
     rows = []
@@ -173,9 +172,6 @@ def _shares(words: str) -> list[float]:
 
 def main() -> None:
     """Measure and print."""
-    # As the command does: conditioning needs double precision; set before JAX is imported, and workers inherit it.
-    os.environ.setdefault("JAX_ENABLE_X64", "1")
-    os.environ.setdefault("JAX_PLATFORMS", "cpu")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--forecasters", default="auto", help="names with commas between; blank: classics alone")
     parser.add_argument("--data", type=Path, help="folder of tidy folders (default: made aside by open_data)")

@@ -2,10 +2,11 @@
 
 python benchmarks/importance.py DATA [--runs GLOB] [--metrics GLOB,...] [--cutoffs F,...] [--forecaster extra_trees]
 
-The columns are those of `forecasters._regressed`; families are dealt into five folds, and the regression fitted on four
-answers the fifth twice: as it is, and with the columns of one group (docs/features.md; `curve` is what the posterior of
-the curve alone says) exchanged between its runs at random. Importance is the share of the absolute error, on the latent
-scale, that the group then adds: 1 - error / error without it. A group that others can stand in for has little.
+The columns are those of `forecasters.regressions`; families are dealt into five folds, and the regression fitted on
+four answers the fifth twice: as it is, and with the columns of one group (docs/features.md) exchanged between its runs
+at random. Importance is the share of the absolute error, on the latent scale, that the group then adds: 1 - error /
+error without it. A group that others can stand in for has little. Finished runs teach as they looked at the cutoff, at
+no other origin.
 """
 
 from __future__ import annotations
@@ -22,29 +23,26 @@ from predictdyn.backtest.compare import Skill, skill
 from predictdyn.covariates import encoder_for
 from predictdyn.curves import OUTCOMES, Curves
 from predictdyn.forecasters import forecaster
-from predictdyn.forecasters._columns import units
-from predictdyn.forecasters._core import ends
-from predictdyn.forecasters._regressed import FEWEST_RUNS, Regressed, columns_for
-from predictdyn.lines import tasks
+from predictdyn.forecasters.regressions import FEWEST_RUNS, FeatureRegression, columns_for, robust_units
+from predictdyn.problem import History, Problem
 
 FOLDS = 5
 SHUFFLES = 4
 
 
-def errors(curves: Curves, one: Regressed, metric: str, share: float, table: pd.DataFrame) -> pd.DataFrame:
+def errors(curves: Curves, one: FeatureRegression, metric: str, progress: float, table: pd.DataFrame) -> pd.DataFrame:
     """Absolute latent errors of every finished run: columns run, family, `whole`, and one a group left to chance."""
     nothing, final = curves.select(runs=[]), curves.runs["last_step"]
     target = pd.DataFrame({"run": curves.runs.index, "metric": metric, "step": final.to_numpy()})
-    task = tasks(nothing, curves, target)[0]
-    ended = {run: line for run, line in task.seen.items() if len(line.share) and line.share[-1] > 0.98}
-    begun = {run: line.truncate(share) for run, line in ended.items()}
-    runs = [run for run, line in begun.items() if len(line.share)]
+    panel = Problem(History(nothing), curves, target, 0).panels[0]
+    ended = {run: curve for run, curve in panel.observed.items() if curve.reaches(1.0)}
+    begun = {run: curve.truncate(progress) for run, curve in ended.items()}
+    runs = [run for run, curve in begun.items() if len(curve.progress)]
     if len(runs) < FEWEST_RUNS:
         return pd.DataFrame()
     columns = columns_for(table, metric, own=one.own)
-    core = ends([begun[run] for run in runs], 1.0)
-    x = np.concatenate([table.loc[runs, columns].to_numpy(), core], axis=1)
-    group = np.array([features.group(column, curves.metrics) for column in columns] + ["curve"] * core.shape[1])
+    x = table.loc[runs, columns].to_numpy()
+    group = np.array([features.group(column, curves.metrics) for column in columns])
     change = np.array([ended[run].latent[-1] - begun[run].latent[-1] for run in runs])
     family = curves.runs.loc[runs, "family"].to_numpy()
     rng = np.random.default_rng(0)
@@ -52,7 +50,7 @@ def errors(curves: Curves, one: Regressed, metric: str, share: float, table: pd.
     found = pd.DataFrame({"run": runs, "family": family, "whole": 0.0} | dict.fromkeys(np.unique(group), 0.0))
     for fold in range(FOLDS):
         test = np.isin(family, names[fold::FOLDS])
-        made = units(x[~test])
+        made = robust_units(x[~test])
         model = one.make(family[~test], 0)
         model.fit(made.apply(x[~test]), change[~test])
         found.loc[test, "whole"] = np.abs(model.predict(made.apply(x[test])) - change[test])
@@ -75,7 +73,7 @@ def main() -> None:
     parser.add_argument("--forecaster", default="extra_trees")
     called = parser.parse_args()
     one = forecaster(called.forecaster)
-    if not isinstance(one, Regressed):
+    if not isinstance(one, FeatureRegression):
         parser.error(f"{called.forecaster} is no regression on features")
     curves = loaders.load(called.data)
     curves = curves.select(runs=[run for run in curves.runs.index if fnmatch(run, called.runs)])

@@ -28,11 +28,11 @@ from scipy.stats import norm, rankdata
 
 from predictdyn.fitting.linear import probability_of
 from predictdyn.fitting.mixtures import mean_sd
-from predictdyn.fitting.quadrature import WEAK, predict
-from predictdyn.fitting.refinement import refined
+from predictdyn.fitting.quadrature import WEAK, posterior, predict
 from predictdyn.forms import BY_NAME, Form
 
 AT = np.array([2.0, 10.0])
+FINER = 24  # times as many nodes an axis as the form's own grid, so that a cell is small beside the posterior
 DATA = Path(__file__).parents[1] / "datasets" / "digits" / "data" / "points.parquet"
 
 
@@ -120,10 +120,10 @@ def real(n: int, t: int) -> tuple[np.ndarray, np.ndarray]:
 
 def by_quadrature(form: Form, x: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Means and sds (n, 2 + k) of the same."""
-    found = refined(form, x, z)
+    found = posterior(form, x, z, nodes=form.nodes(FINER))
     far, far_sd = mean_sd(predict(found, form, AT))
     u = probability_of(form, found.nodes)
-    mean = (found.weight[..., None] * u).sum(1)
+    mean = found.weight @ u
     sd = np.sqrt((found.weight[..., None] * (u - mean[:, None]) ** 2).sum(1))
     return np.concatenate([far, mean], 1), np.concatenate([far_sd, sd], 1)
 

@@ -24,16 +24,16 @@ from pathlib import Path
 import numpy as np
 import open_data
 import pandas as pd
-from predictdyn.lines import tasks
 
 from predictdyn import registry
 from predictdyn.backtest.folds import folds, groups
 from predictdyn.backtest.plan import Plan
 from predictdyn.curves import OUTCOMES, Curves
-from predictdyn.forecast import Fitted, Forecaster, seed_for
-from predictdyn.forecasters import forecaster
+from predictdyn.forecast import Model, seed_for
+from predictdyn.forecasters import fit, forecaster
 from predictdyn.forecasters.pooled import Pooled
 from predictdyn.loaders import load
+from predictdyn.problem import History, Problem
 
 BASELINES = ("last_value", "mean_change", "mean_outcome")
 MEMBERS = ("pooled_change", "pooled_curves")
@@ -68,15 +68,16 @@ def plans(curves: Curves, cutoffs: tuple[float, ...]) -> Iterator[tuple[str, Pla
         yield "next size", Plan(cutoffs=cutoffs, **names)
 
 
-def rows_of(curves: Curves, plan: Plan, ways: dict[str, Forecaster]) -> Iterator[pd.DataFrame]:
+def rows_of(curves: Curves, plan: Plan, ways: dict[str, Model]) -> Iterator[pd.DataFrame]:
     """Scores of every forecaster, and of the equal mixture of the two, on all folds of a plan."""
     if plan.runs:
         curves = curves.select(
             runs=[glob_name for glob_name in curves.runs.index if glob.escape(glob_name) in plan.runs]
         )
     for group in groups(curves, plan):
-        fitted: dict[str, Fitted] = {
-            name: way.fit(group.history, seed=seed_for(plan.seed, group.name, name)) for name, way in ways.items()
+        history = History(group.history)
+        fitted = {
+            name: fit(way, group.history, seed=seed_for(plan.seed, group.name, name)) for name, way in ways.items()
         }
         for fold in folds(curves, group, plan):
             draws, seconds, fell = {}, {}, {}
@@ -88,7 +89,8 @@ def rows_of(curves: Curves, plan: Plan, ways: dict[str, Forecaster]) -> Iterator
             draws["mixture"] = np.concatenate([draws[name] for name in MEMBERS], axis=1)
             seconds["mixture"] = sum(seconds[name] for name in MEMBERS)
             fell["mixture"] = np.all([fell[name] for name in MEMBERS], axis=0)
-            scale = {task.metric: task.scale for task in tasks(group.history, fold.seen, fold.target)}
+            problem = Problem(history, fold.seen, fold.target, plan.seed)
+            scale = {panel.metric: panel.scale for panel in problem.panels}
             for name, drawn in draws.items():
                 level = np.quantile(drawn, [*DECILES, 0.05, 0.95], axis=1).T
                 latent = np.array([scale[m].latent(row) for m, row in zip(fold.target["metric"], level, strict=True)])
@@ -140,7 +142,7 @@ def main() -> None:
         parser.error(f"no data set {unknown[0]!r}; known are {', '.join(CUTOFFS)}")
     if not Path(os.environ.get("PREDICTDYN_DATA", "")).is_dir() or not os.environ.get("PREDICTDYN_DATA"):
         parser.error("PREDICTDYN_DATA must name the folder of public data sets")
-    ways: dict[str, Forecaster] = {name: forecaster(name) for name in (*BASELINES, *MEMBERS)}
+    ways: dict[str, Model] = {name: forecaster(name) for name in (*BASELINES, *MEMBERS)}
     ways["pooled"] = Pooled(sampler="importance")
     ways = {name: way for name, way in ways.items() if name not in called.skip}
     shown = [name for name in ("pooled", *MEMBERS) if name in ways] + ["mixture"]

@@ -26,15 +26,14 @@ from nuts_agreement import model
 from scipy.optimize import curve_fit, least_squares
 
 from predictdyn.fitting.least_squares import Fit, fit
-from predictdyn.fitting.mixtures import mean_sd, quantiles
-from predictdyn.fitting.quadrature import forecast, predict
-from predictdyn.fitting.refinement import refined
+from predictdyn.fitting.quadrature import forecast
 from predictdyn.forms import BY_NAME
 from predictdyn.report.style import LIGHT, canvas, drawing
 
 POW4 = BY_NAME["pow4"]
 FAR, LEVELS = np.array([10.0]), (0.05, 0.95)
 GRIDS = ((16, 32), (24, 40), (64, 72))
+FINE = POW4.nodes(16)  # no cell is large beside the posterior of any curve: what more nodes could bring
 COLD = """
 import time; start = time.perf_counter()
 import numpy as np
@@ -181,7 +180,8 @@ def speeds(quick: bool) -> None:
     for shape in GRIDS[: 1 if quick else 3]:
         nodes = grid(*shape)
         rows[f"quadrature, {len(nodes):,} nodes"] = forecasting(made, nodes, 3 if len(nodes) < 2000 else 1)
-    rows["quadrature, refined"] = cost(lambda: refined(POW4, made.x, made.z[:some]), some)
+    few = made._replace(z=made.z[:some])
+    rows[f"quadrature, {len(FINE):,} nodes ({some} curves)"] = forecasting(few, FINE, 1)
     slow = nuts(made, quick)
     for name, took in {**rows, "NUTS, 4 chains x (500 + 500)": slow}.items():
         print(row(name, took, f"{took.wall / slow.wall:,.3g} x"))
@@ -213,9 +213,9 @@ def quality(quick: bool) -> None:
         nodes = grid(*shape)
         found = forecast(POW4, made.x, made.z, at=FAR, levels=LEVELS, nodes=nodes)
         print(scored(f"posterior, {len(nodes):,} nodes", found.mean[:, 0], made.truth, found.quantiles[:, 0]))
-    mixture = predict(refined(POW4, made.x, made.z[:some]), POW4, FAR)
-    name = f"posterior, refined ({some} curves)"
-    print(scored(name, mean_sd(mixture)[0][:, 0], made.truth[:some], quantiles(mixture, LEVELS)[:, 0]))
+    found = forecast(POW4, made.x, made.z[:some], at=FAR, levels=LEVELS, nodes=FINE)
+    name = f"posterior, {len(FINE):,} nodes ({some} curves)"
+    print(scored(name, found.mean[:, 0], made.truth[:some], found.quantiles[:, 0]))
     best = fit(POW4, made.x, made.z)
     # Its interval: the noise of the residuals carried through the slopes at the optimum.
     sd = np.array([slope_sd(best, made, i) for i in range(some)])
