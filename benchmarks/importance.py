@@ -80,6 +80,8 @@ def main() -> None:
     globs = called.metrics.split(",")
     metrics = [name for name, metric in curves.metrics.items() if metric.kind in OUTCOMES]
     metrics = [name for name in metrics if any(fnmatch(name, glob) for glob in globs)]
+    if not len(curves.runs) or not metrics:
+        parser.error(f"{called.data} has no outcome {called.metrics!r} of runs {called.runs!r}")
     for cutoff in map(float, called.cutoffs.split(",")):
         scales, encoder = features.scales_for(curves.truncate(cutoff)), encoder_for(curves.runs)
         table = features.table(curves, cutoff, scales=scales, encoder=encoder)

@@ -32,7 +32,7 @@ from predictdyn.fitting.quadrature import WEAK, posterior, predict
 from predictdyn.forms import BY_NAME, Form
 
 AT = np.array([2.0, 10.0])
-FINER = 24  # times as many nodes an axis as the form's own grid, so that a cell is small beside the posterior
+FINER = 24  # times as many nodes an axis as the form's own grid; 36 move means and sds by less than .2 % of a sd
 DATA = Path(__file__).parents[1] / "datasets" / "digits" / "data" / "points.parquet"
 
 

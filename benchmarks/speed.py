@@ -33,7 +33,7 @@ from predictdyn.report.style import LIGHT, canvas, drawing
 POW4 = BY_NAME["pow4"]
 FAR, LEVELS = np.array([10.0]), (0.05, 0.95)
 GRIDS = ((16, 32), (24, 40), (64, 72))
-FINE = POW4.nodes(16)  # no cell is large beside the posterior of any curve: what more nodes could bring
+FINE = POW4.nodes(16)  # what more nodes could bring: four times as many move means and sds by less than 2 % of a sd
 COLD = """
 import time; start = time.perf_counter()
 import numpy as np
