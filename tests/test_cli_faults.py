@@ -186,7 +186,10 @@ def running(data, tmp_path):
     """A backtest of many pieces on two workers, once it has kept one."""
     words = [sys.executable, "-m", "predictdyn", *map(str, words_of("backtest", data, tmp_path / "out"))]
     words += ["--forecasters", "pooled", "--workers", "2"]
+    # Where the tests run in the background, SIGINT is ignored; a command in a terminal hears it.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     command = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    signal.signal(signal.SIGINT, before)
     began = time.monotonic()
     while not list(tmp_path.glob(".out.resume/*.piece")):
         assert command.poll() is None and time.monotonic() - began < 120
