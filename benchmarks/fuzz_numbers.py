@@ -10,7 +10,7 @@ import numpy as np
 
 # Signs may be dashes between words (a-1): a number is taken with its sign and without.
 NUMBER = re.compile(
-    r"([+-]?(?:[0-9]+(?:,[0-9]{3})*\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)(\s{0,3}[A-Za-zµ%]*)(?:\s*/\s*([0-9.]+))?"
+    r"([+-]?(?:[0-9]+(?:,[0-9]{3})*\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)(\s{0,3}[A-Za-zµ%]*)(?:\s*/\s*([0-9][0-9,]*\.?[0-9]*|\.[0-9]+)(%?))?"
 )
 # What logs write behind numbers: parts of a second, minutes, hours, thousands, shares of a hundred.
 FACTORS = (1e-9, 1e-6, 1e-3, 60.0, 3600.0, 86400.0, 1e3, 1e6, 1e9, 1e12, 1e15, *(1024.0**k for k in range(1, 6)), 0.01)
@@ -58,15 +58,18 @@ def _unpacked(data: bytes) -> list[bytes]:
 
 def _in_text(text: str) -> np.ndarray:
     found: list[float] = []
-    for number, unit, whole in NUMBER.findall(text):
+    for number, unit, whole, percent in NUMBER.findall(text):
         plain = number.replace(",", "")
         for written in {plain, plain.lstrip("+-"), *re.split("[eE]", plain)[:1], *number.split(",")}:
             value = _float(written)
             found += [value, -value]
             if unit.strip():
                 found += [value * factor for factor in FACTORS]
-            if whole and _float(whole.strip(".")):
-                found.append(value / _float(whole.strip(".")))
+            # Right answers of so many, "30/1,234 (2%)", and half a per cent, "1/2%".
+            for of in {whole, whole.replace(",", "")} if whole else ():
+                if _float(of.strip(".,")):
+                    part = value / _float(of.strip(".,"))
+                    found += [part, part / 100] if percent else [part]
     return np.array(found, dtype=float)
 
 
