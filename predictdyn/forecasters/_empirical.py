@@ -11,6 +11,7 @@ import numpy as np
 
 from predictdyn.fitting.knots import Knots
 from predictdyn.forecast import DRAWS, Latent, seed_for
+from predictdyn.forecasters._places import rounded
 from predictdyn.forecasters._spread import (
     FEWEST_ERRORS,
     FEWEST_SEEN,
@@ -23,7 +24,7 @@ from predictdyn.problem import LatentCurve, Panel, Problem, Query, progress_at
 
 GRID = progress_at(np.linspace(0, 1, 33))
 MOST_ERRORS = 40  # two beyond a 5 % quantile; keeps the cost of a backtest linear in the number of runs
-FINENESS = 40  # origins whose logarithms, times this, round up to the same number are replayed alike
+FINENESS = 40  # of the origins at which finished runs are replayed
 OWN_TARGETS = 8  # last points of each curve that serve as pseudo-targets
 OWN_CURVES = 8
 MOST_REFERENCES = 4  # origins that are kept with the values of all runs there
@@ -171,7 +172,7 @@ def _described(panel: Panel, context: _Context, query: Query) -> _Asked:
     known = others.moments.joined(moments_of(curve.latent))
     least, words = unknown_spread(known.largest, panel.scale) if known.n < FEWEST_SEEN else (0.0, "ok")
     floor = smallest_spread(known, bounded=panel.scale.bounded)
-    begin = float(np.exp(np.ceil(FINENESS * np.log(origin) - 1e-6) / FINENESS)) if origin > 0 else 0.0
+    begin = rounded(origin, FINENESS)
     return _Asked(query, curve, origin, begin, others, curve.family in context.families, known, floor, least, words)
 
 

@@ -68,7 +68,7 @@ def unknown_spread(largest: float, scale: Scale) -> tuple[float, str]:
 
 
 def spread_of(history: History, panel: Panel) -> Moments:
-    """Moments of all finished values of a metric, once per history."""
+    """Moments of all finished values of a metric, once per history: that of the problem whose panel it is."""
     key = ("moments", panel.metric, panel.scale.floor, panel.scale.unit)
     values = panel.context.values()
     return history.once(key, lambda: moments_of(np.concatenate([np.zeros(0), *(one.latent for one in values)])))

@@ -14,7 +14,7 @@ from predictdyn.forecast import DRAWS, Latent, seed_for
 from predictdyn.forecasters._node_model import NodeModel
 from predictdyn.forecasters._node_prior import NodeShares, learned_prior
 from predictdyn.forecasters._series import FEWEST, Standardised, standardised, usable
-from predictdyn.forecasters._spread import Moments, moments_of, smallest_spread
+from predictdyn.forecasters._spread import moments_of, smallest_spread, spread_of
 from predictdyn.problem import LatentCurve, Panel, Problem, Query
 
 NODES = 256  # drawn of each form
@@ -82,13 +82,12 @@ class ModelAverage:
 
     def _asked(self, problem: Problem, panel: Panel, query: Query, curve: LatentCurve) -> _CurveAsked:
         """One run and metric with all that its draws depend on."""
-        history, context = problem.history, list(panel.context.values())
+        history = problem.history
         key = (panel.metric, panel.scale.floor, panel.scale.unit)
-        known: Moments = history.once(("context moments", *key), lambda: _moments(context))
         # Runs at about the same progress have the same prior.
         origin = float(np.exp(np.round(4 * np.log(curve.progress[-1])) / 4))
         prior = history.once(("node prior", self, *key, origin), lambda: self._prior(problem, panel, key, origin))
-        floor = smallest_spread(known.joined(moments_of(curve.latent)), bounded=panel.scale.bounded)
+        floor = smallest_spread(spread_of(history, panel).joined(moments_of(curve.latent)), bounded=panel.scale.bounded)
         # The first knot is the last step seen.
         knots = np.log(np.maximum(query.progress / curve.progress[-1], 1.0))
         return _CurveAsked(panel.metric, query, standardised(curve), np.append(0.0, knots), prior, floor)
@@ -120,10 +119,6 @@ class _CurveAsked(NamedTuple):
     knots: np.ndarray
     prior: np.ndarray | None
     floor: float
-
-
-def _moments(context: Sequence[LatentCurve]) -> Moments:
-    return moments_of(np.concatenate([np.zeros(0), *(curve.latent for curve in context)]))
 
 
 def _mixture(

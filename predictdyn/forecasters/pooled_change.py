@@ -24,6 +24,7 @@ from predictdyn.forecasters._multitask import (
     panel_curves,
     scatter,
 )
+from predictdyn.forecasters._places import rounded
 from predictdyn.problem import History, LatentCurve, Problem, log_progress, progress_at
 
 MOST_NUMBERS = 3e7  # metrics x runs^3: what a factorization may cost
@@ -31,7 +32,7 @@ MOST_LEARNING = 1.5e6  # the same, of each step when scales are learnt
 LAST = 4  # checkpoints of the line through the end of what was seen
 FARTHEST = 3.0  # sds from the history that a level or slope counts
 WAYS = (0.2, 0.5, 1.0)  # of the way from the origin to the end: where answers stand, and scales are learnt
-FINENESS = 50  # origins are alike when the logarithms of their progress, times this, round up to the same number
+FINENESS = 50  # of origins: finished runs are cut up to 2 % after the run in question
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ class _Ahead:
 
     def at(self, run: str, metric: str, progress: float) -> Outcome | None:
         """A run at a progress; between two places of the way their means and variances are interpolated."""
-        origin = rounded(self.origin(run))
+        origin = rounded(self.origin(run), FINENESS)
         way = _way(progress, origin)
         places = [0.0, *WAYS]
         if way in places or way > 1.0 or way < 0.0 or origin >= 1.0:
@@ -177,7 +178,8 @@ class _Ahead:
     def _posterior(self, run: str, progress: float) -> tuple[CutRuns, ChangePosterior] | None:
         """Finished runs, conditioned on once for all runs that stand about where this one does."""
         origins = tuple(
-            rounded(float(curve.progress[-1])) if len(curve.progress) else np.nan for curve in self._observed(run)
+            rounded(float(curve.progress[-1]), FINENESS) if len(curve.progress) else np.nan
+            for curve in self._observed(run)
         )
         left_out = self._left_out(run)
         key = ("posterior", left_out, progress, *np.nan_to_num(origins, nan=-1.0))
@@ -218,17 +220,6 @@ class _Ahead:
             return {"log_sd": change_gp.fitted(cut.changes, cut.runs, smooth=self.group.smooth)}
 
         return source.learn("\x1f".join(map(str, words)), make)["log_sd"]
-
-
-def rounded(origin: float) -> float:
-    """The progress at, or a little after, an origin, at which finished runs are cut.
-
-    >>> round(rounded(0.1), 4)
-    0.1003
-    """
-    if not origin > 0:
-        return origin
-    return min(float(np.exp(np.ceil(FINENESS * np.log(origin) - 1e-6) / FINENESS)), 1.0)
 
 
 def cut_runs(

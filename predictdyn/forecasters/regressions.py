@@ -77,7 +77,7 @@ class FeatureRegression:
             place = [found.place.get(run, -1) for run in runs]
             group, place = [q for q, at in zip(group, place, strict=True) if at >= 0], [at for at in place if at >= 0]
             point, sizes = found.left_out[place], found.sizes[place]
-        known = spread_of(history, panel)
+        known = spread_of(problem.history, panel)
         of_end: dict[float, ConformalPrediction | None] = {}
         for i, query in enumerate(group):
             rng = np.random.default_rng(seed_for(problem.seed, query.run, panel.metric))
