@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -78,21 +79,20 @@ class FeatureRegression:
             group, place = [q for q, at in zip(group, place, strict=True) if at >= 0], [at for at in place if at >= 0]
             point, sizes = found.left_out[place], found.sizes[place]
         known = spread_of(problem.history, panel)
-        of_end: dict[float, ConformalPrediction | None] = {}
+        of_progress: dict[float, ConformalPrediction] = {}
         for i, query in enumerate(group):
             rng = np.random.default_rng(seed_for(problem.seed, query.run, panel.metric))
             uniforms, tails, jitter = rng.random(DRAWS), rng.random(DRAWS), rng.standard_normal(DRAWS)
             curve = panel.observed[query.run]
             floor = smallest_spread(known, bounded=panel.scale.bounded)
             for row, progress in zip(query.rows, query.progress, strict=True):
-                if progress not in of_end:
-                    of_end[progress] = found.predicted(float(progress), point, sizes)
-                one = of_end[progress]
-                if one is not None:
-                    mine = one.without(curve.family) if problem.whole is not None else one
-                    answer.draws[row] = curve.latent[-1] + one.point[i] + one.size[i] * errors(mine, uniforms, tails)
-                    answer.draws[row] += floor * jitter
-                    answer.status[row] = "ok"
+                if progress not in of_progress:
+                    of_progress[progress] = found.predicted(float(progress), point, sizes)
+                one = of_progress[progress]
+                mine = one.without(curve.family) if problem.whole is not None else one
+                answer.draws[row] = curve.latent[-1] + one.point[i] + one.size[i] * errors(mine, uniforms, tails)
+                answer.draws[row] += floor * jitter
+                answer.status[row] = "ok"
 
     def _learnt(self, problem: Problem, history: History, panel: Panel, origin: float) -> Learnt | None:
         """What the finished runs teach at an origin, once for all questions."""
@@ -101,8 +101,7 @@ class FeatureRegression:
 
     def _learn(self, problem: Problem, history: History, panel: Panel, origin: float) -> Learnt | None:
         known = {run: one for run, one in history.latent(panel.metric, panel.scale).items() if len(one.progress)}
-        curves = [curve for curve in fenced(known, panel.scale).values() if len(curve.truncate(origin).progress)]
-        ends = [curve for curve in curves if curve.reaches(1.0)]
+        ends = [curve for curve in _begun(fenced(known, panel.scale).values(), origin) if curve.reaches(1.0)]
         if len(ends) < FEWEST_RUNS or len({curve.family for curve in ends}) < FEWEST_FAMILIES:
             return None
         table = feature_table(problem, history, origin)
@@ -122,7 +121,7 @@ class FeatureRegression:
 
         scaled = rows._replace(x=units.apply(rows.x))
         out = history.learn(
-            f"{self.name}/{panel.metric}/{origin:.6g}/{panel.scale.floor:.9g}/{problem.fit_seed}",
+            f"{self.name}/{panel.metric}/{origin:.6g}/{zlib.crc32(repr(problem.scales_key).encode())}/{problem.fit_seed}",
             lambda: {"left_out": left_out(self.make, scaled, every(), folds=self.folds, seed=seed)},
         )["left_out"]
         return Learnt(
@@ -164,7 +163,7 @@ class Learnt(NamedTuple):
         """The regression on all rows, fitted the first time it is asked for."""
         return self.history.once(("regressor", *self.key), self.make)
 
-    def predicted(self, progress: float, point: np.ndarray, sizes: np.ndarray) -> ConformalPrediction | None:
+    def predicted(self, progress: float, point: np.ndarray, sizes: np.ndarray) -> ConformalPrediction:
         """The change to a progress, of runs whose change to the end is forecast as ``point`` (m,).
 
         Before the end it is a line in the forecast of the end, by least squares over finished runs.
@@ -190,7 +189,7 @@ def _table(problem: Problem, curves: Curves, origin: float) -> pd.DataFrame:
     return features.table(curves, origin, scales=problem.scales, encoder=encoder)
 
 
-def _begun(curves: Sequence[LatentCurve], origin: float) -> list[LatentCurve]:
+def _begun(curves: Iterable[LatentCurve], origin: float) -> list[LatentCurve]:
     return [curve for curve in curves if len(curve.truncate(origin).progress)]
 
 
