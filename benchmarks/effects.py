@@ -27,13 +27,13 @@ import pandas as pd
 from predictdyn.backtest.compare import macro_mean, skill
 from predictdyn.backtest.plan import target_metrics
 from predictdyn.curves import Curves
+from predictdyn.datasets import bundled
 from predictdyn.effects import Intervened, Intervention, intervened
 from predictdyn.effects.pairs import arms
 from predictdyn.forecast import Forecast, Model, seed_for
 from predictdyn.forecasters import fit, forecaster
 from predictdyn.loaders import tidy
 from predictdyn.problem import History, Problem
-from predictdyn.registry import bundled
 from predictdyn.scores import crps
 
 

@@ -62,7 +62,7 @@ def main() -> None:
         seed = seed_for(plan.seed, group.name, called.forecaster)
         fitted = fit(called.forecaster, group.history, seed=seed)
         for fold in folds(curves, group, plan):
-            coupled = fitted.forecast(fold.seen, fold.target, seed=seed)
+            coupled = fitted.forecast(fold.observed, fold.target, seed=seed)
             rows += _scored(curves, fitted.past, fold, {"coupled": coupled, "independent": _loose(coupled, seed)})
     table = pd.DataFrame(rows)
     print("| seen | runs in families | score | independent | coupled | gain |\n| --- | --- | --- | ---: | ---: | --- |")
@@ -84,13 +84,13 @@ def _scored(curves: Curves, history: History, fold: Fold, forecasts: dict[str, F
     rows = []
     for run, target in fold.target.reset_index(drop=True).groupby("run"):
         place = dict(zip(target["metric"], target.index, strict=True))
-        if len(place) < len(names) or any((run, name) not in fold.seen.series for name in names):
+        if len(place) < len(names) or any((run, name) not in fold.observed.series for name in names):
             continue
         index = [place[name] for name in names]
         truth = fold.truth[index]
         if not np.isfinite(truth).all():
             continue
-        last = np.array([fold.seen.series[str(run), name].value[-1] for name in names])
+        last = np.array([fold.observed.series[str(run), name].value[-1] for name in names])
         for which, forecast in forecasts.items():
             draws = forecast.draws[index]
             one = ((truth - last) / span)[None], ((draws - last[:, None]) / span[:, None])[None]

@@ -85,7 +85,7 @@ def of_shares(curves: Curves, seed: int) -> Iterator[dict[str, object]]:
         for name in FORECASTERS:
             fitted = fit(name, group.history, seed=seed_for(seed, group.name, name))
             for fold in folds(group.curves, group, plan):
-                found = fitted.forecast(fold.seen, fold.target, seed=seed_for(seed, group.name, name))
+                found = fitted.forecast(fold.observed, fold.target, seed=seed_for(seed, group.name, name))
                 step = round(fold.cutoff * LAST_STEP)
                 for run, truth, draws in zip(fold.target["run"], fold.truth, found.draws, strict=True):
                     yield scored(SHARE, name, step, str(run), float(truth), draws)

@@ -25,7 +25,7 @@ import numpy as np
 import open_data
 import pandas as pd
 
-from predictdyn import registry
+from predictdyn import datasets
 from predictdyn.backtest.folds import folds, groups
 from predictdyn.backtest.plan import Plan
 from predictdyn.curves import OUTCOMES, Curves
@@ -52,7 +52,7 @@ def pinball(truth: np.ndarray, deciles: np.ndarray) -> np.ndarray:
 def curves_of(name: str) -> Curves:
     """The outcomes of one of the two data sets."""
     if name == "pythia":
-        return registry.load("pythia_evals")
+        return datasets.load("pythia_evals")
     with tempfile.TemporaryDirectory() as folder:
         open_data.make([name], Path(folder))
         return load(Path(folder) / name)
@@ -83,13 +83,13 @@ def rows_of(curves: Curves, plan: Plan, ways: dict[str, Model]) -> Iterator[pd.D
             draws, seconds, fell = {}, {}, {}
             for name, one in fitted.items():
                 began = time.perf_counter()
-                found = one.forecast(fold.seen, fold.target, seed=seed_for(plan.seed, group.name, name))
+                found = one.forecast(fold.observed, fold.target, seed=seed_for(plan.seed, group.name, name))
                 draws[name], seconds[name] = found.draws, time.perf_counter() - began
                 fell[name] = found.status != "ok"
             draws["mixture"] = np.concatenate([draws[name] for name in MEMBERS], axis=1)
             seconds["mixture"] = sum(seconds[name] for name in MEMBERS)
             fell["mixture"] = np.all([fell[name] for name in MEMBERS], axis=0)
-            problem = Problem(history, fold.seen, fold.target, plan.seed)
+            problem = Problem(history, fold.observed, fold.target, plan.seed)
             scale = {panel.metric: panel.scale for panel in problem.panels}
             for name, drawn in draws.items():
                 level = np.quantile(drawn, [*DECILES, 0.05, 0.95], axis=1).T

@@ -158,7 +158,7 @@ def forecast(
     ask = split_live(curves, runs=listed(runs), metrics=listed(metrics), upto=upto, cutoff=cutoff, at=step)
     asked = [parse(text, set(ask.target["metric"])) for text in events]
     for intervention in planned:
-        check(ask.history, ask.seen, intervention)
+        check(ask.history, ask.observed, intervention)
     with spinner(f"forecasting {ask.target['run'].nunique()} runs", quiet=quiet), new_folder(out) as folder:
         if model is None:
             name, fitted = one.name, fit_model(one, ask.history, seed=seed)
@@ -170,7 +170,7 @@ def forecast(
         for line in said:
             click.echo(line, err=True)
         forecast, rows = forecast_live(curves, ask, fitted, str(name), folder, events=asked, seed=seed)
-        effects = comparison(forecast, ask.history, ask.seen, planned, seed=seed) if planned else None
+        effects = comparison(forecast, ask.history, ask.observed, planned, seed=seed) if planned else None
         if effects is not None:
             effects.to_csv(folder / "effects.csv", index=False)
         plan = {
@@ -178,7 +178,8 @@ def forecast(
             "intervene": ", ".join(interventions), "model": None if model is None else str(model),
         }  # fmt: skip
         about = provenance(
-            curves, made="forecast", title=cli_words.title(data), command=cli_words.command(), headline=str(name),
+            curves, made="forecast", title=cli_words.title(data), command=cli_words.command(),
+            primary_forecaster=str(name),
             seed=seed, plan=plan, data=data, warnings=warned, seconds={},
         )  # fmt: skip
         write_json(about, folder / "provenance.json")
@@ -263,8 +264,8 @@ def demo(out: Path, seed: int, workers: int | None, quiet: bool) -> None:
     """The main job on real training runs that come with the package: load, backtest, publish. No network."""
     from predictdyn.backtest.plan import Plan
     from predictdyn.backtest.writing import check_new
+    from predictdyn.datasets import bundled
     from predictdyn.loaders import tidy
-    from predictdyn.registry import bundled
 
     check_new(out)
     data = bundled("digits")
@@ -334,11 +335,12 @@ def _backtest(
     from predictdyn.forecasters import BASELINES, forecaster
     from predictdyn.report import publish
 
-    headline = "auto" if "auto" in names else next((name for name in names if name not in BASELINES), names[0])
+    primary = "auto" if "auto" in names else next((name for name in names if name not in BASELINES), names[0])
 
     def about(plan_json: dict[str, Any], warnings: list[str], seconds: dict[str, float]) -> dict[str, Any]:
         return provenance(
-            curves, made="backtest", title=cli_words.title(data), command=cli_words.command(), headline=headline,
+            curves, made="backtest", title=cli_words.title(data), command=cli_words.command(),
+            primary_forecaster=primary,
             seed=plan.seed, plan=plan_json, data=data, warnings=[*warned, *warnings], seconds=seconds,
         )  # fmt: skip
 
@@ -350,10 +352,10 @@ def _backtest(
     with locked(out), pieces_kept(out) as resume, progress_bar as progress, aside(out) as folder:
         board = replay(
             curves, plan, [forecaster(name) for name in names], BASELINES, folder,
-            about=about, headline=headline, workers=workers, resume=resume, progress=progress,
+            about=about, primary_forecaster=primary, workers=workers, resume=resume, progress=progress,
         )  # fmt: skip
         publish(folder)
-    for line in _board(board, {*asked, headline}, out):
+    for line in _board(board, {*asked, primary}, out):
         say(line)
 
 
@@ -362,7 +364,7 @@ def _keep_compiled() -> None:
     import hashlib
     import platform
 
-    from predictdyn.registry.places import cache
+    from predictdyn.datasets.places import cache
 
     cpu = Path("/proc/cpuinfo")
     flags = (

@@ -20,11 +20,11 @@ def list_() -> None:
 
     One that is published at no address needs a copy in the folder that PREDICTDYN_DATA names, or a mirror.
     """
-    from predictdyn import registry
+    from predictdyn import datasets as public
 
     rows = [("name", "kinds", "size", "licence", "where")]
-    for one in map(registry.entry, registry.names()):
-        rows.append((one.name, ", ".join(one.kinds), _size(one.bytes), one.licence, registry.place(one)))
+    for one in map(public.entry, public.names()):
+        rows.append((one.name, ", ".join(one.kinds), _size(one.bytes), one.licence, public.place(one)))
     wide = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         say("  ".join(cell.ljust(width) for cell, width in zip(row, wide, strict=True)).rstrip())
@@ -41,17 +41,17 @@ def fetch(name: str, out: Path | None, mirror: str | None, quiet: bool) -> None:
     Files come from the cache, else from the folder that PREDICTDYN_DATA names, else from their public address. The
     cache is the user's, or the folder that PREDICTDYN_CACHE names.
     """
-    from predictdyn import registry
+    from predictdyn import datasets as public
     from predictdyn.backtest.writing import check_new, new_folder
     from predictdyn.loaders import tidy
 
-    one = registry.entry(name)
+    one = public.entry(name)
     if out is not None:
         check_new(out)
     with bar(f"fetching {name}", quiet=quiet, transient=True) as progress:
-        folder = registry.fetch(name, mirror=mirror, progress=progress)
+        folder = public.fetch(name, mirror=mirror, progress=progress)
     with said():
-        curves = registry.load(name)
+        curves = public.load(name)
     if out is not None:
         with new_folder(out) as aside:
             tidy.save(curves, aside)

@@ -131,7 +131,8 @@ def test_the_echo_of_a_command_and_the_state_have_none(monkeypatch, small):
     assert "PLANTED" not in said and "jane.doe" not in said and "--seed 4" in said and "https:/***@host" in said
     assert cli_words.title(Path("https://me:PLANTED1@host")) == "***@host"
     about = provenance(
-        small, made="backtest", title=cli_words.title(data), command=said, headline="mean_change", seed=1, data=data,
+        small, made="backtest", title=cli_words.title(data), command=said, primary_forecaster="mean_change",
+        seed=1, data=data,
         plan={"model": "/home/jane.doe/models/m1", "test": ["a*"], "token": "PLANTED4"}, seconds={"mean_change": 1.0},
         warnings=["read /home/jane.doe/a/b.csv from s3://k:PLANTED5@b"],
     )  # fmt: skip

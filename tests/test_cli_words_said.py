@@ -9,8 +9,8 @@ import pytest
 
 from predictdyn.console import HINT, printable, speaks_of_options
 from predictdyn.curves import Metric, curves_from
+from predictdyn.datasets import fetching
 from predictdyn.loaders import tidy
-from predictdyn.registry import fetching
 
 EVIL = "loss\x1b[2J\x1b]0;owned\x07"
 RUN = "run\r\u202eoff\x9b1m"

@@ -13,7 +13,7 @@ LAYERS = [
     {"joint"},
     {"loaders", "forecasters", "effects"},
     {"backtest"},
-    {"report", "registry", "console"},
+    {"report", "datasets", "console"},
     {"cli_datasets", "cli_words", "cli_faults"},
     {"cli"},
 ]

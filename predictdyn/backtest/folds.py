@@ -52,7 +52,7 @@ class Fold(NamedTuple):
 
     group: str
     cutoff: float  # NaN under a fixed split
-    seen: Curves
+    observed: Curves
     target: pd.DataFrame
     truth: np.ndarray
 
@@ -158,8 +158,8 @@ def _fold(group: str, cutoff: float, seen: Curves, hidden: pd.DataFrame) -> Fold
 
 def _check(fold: Fold, group: Group, limit: pd.Series) -> None:
     """The leakage rules that a fold itself can break; one that does is a bug, and the backtest must not go on."""
-    points = fold.seen.points
-    planned = {name for name, metric in fold.seen.metrics.items() if metric.known_ahead}
+    points = fold.observed.points
+    planned = {name for name, metric in fold.observed.metrics.items() if metric.known_ahead}
     late = points["step"].to_numpy(dtype=float) > points["run"].map(limit).to_numpy(dtype=float)
     if (late & ~points["metric"].isin(planned).to_numpy()).any():
         raise AssertionError(f"leak (L1): fold {fold.group} at {fold.cutoff} shows points after the cutoff")

@@ -28,7 +28,7 @@ class LiveSplit(NamedTuple):
     """What is known and what is asked: finished runs, the beginning of the others, targets, the share seen."""
 
     history: Curves
-    seen: Curves
+    observed: Curves
     target: pd.DataFrame
 
 
@@ -105,7 +105,7 @@ def larger(ask: LiveSplit) -> list[str]:
     return [
         f"{run} is {ratio:.1f} x the largest finished run ({column}): the forecast reaches beyond what has been seen, "
         "and its spread is learnt from the largest finished runs left out"
-        for run, (ratio, column) in largest(ask.history.runs, ask.seen.runs).items()
+        for run, (ratio, column) in largest(ask.history.runs, ask.observed.runs).items()
         if ratio > 1
     ]
 
@@ -152,13 +152,15 @@ def _tell_tales(history: Curves, curves: Curves, ask: LiveSplit) -> set[str]:
     baseline; and the same runs under another name (a folder was read from further up), by curves that are equal as far
     as they are seen.
     """
-    own = set(ask.seen.runs.index)
+    own = set(ask.observed.runs.index)
     kept = own & set(history.runs.index)
     replayed = kept | (own & set(ended(curves)))
     both = pd.concat([curves.runs, history.runs.loc[history.runs.index.difference(curves.runs.index)]])
     # A relative from which a run in question has parted within what is seen tells nothing of how it goes on.
-    parted = {name for name in _kin(both, own) if name in history.runs.index and _parted(history, ask.seen, both, name)}
-    return kept | ((_kin(both, replayed) | (_equal(history, ask.seen) - parted)) & set(history.runs.index))
+    parted = {
+        name for name in _kin(both, own) if name in history.runs.index and _parted(history, ask.observed, both, name)
+    }
+    return kept | ((_kin(both, replayed) | (_equal(history, ask.observed) - parted)) & set(history.runs.index))
 
 
 def _parted(history: Curves, seen: Curves, runs: pd.DataFrame, name: str) -> bool:
@@ -200,8 +202,8 @@ def forecast_live(
 
     With ``events``, their probabilities as well.
     """
-    now = {key: float(curve.step[-1]) for key, curve in ask.seen.series.items()}
-    plan = ask.seen.runs["last_step"].astype(float).to_dict()
+    now = {key: float(curve.step[-1]) for key, curve in ask.observed.series.items()}
+    plan = ask.observed.runs["last_step"].astype(float).to_dict()
     share = [
         now.get((run, metric), 0.0) / plan[run]
         for run, metric in zip(ask.target["run"], ask.target["metric"], strict=True)
@@ -216,7 +218,7 @@ def forecast_live(
         )
     way = pd.concat(frames, ignore_index=True)
     n = len(ask.target)
-    both = fitted.forecast(ask.seen, pd.concat([ask.target, way], ignore_index=True), seed=seed)
+    both = fitted.forecast(ask.observed, pd.concat([ask.target, way], ignore_index=True), seed=seed)
     asked = np.arange(len(both.target)) < n
     forecast = both.rows(asked)
     rows = rows_of(forecast, unknown, curves, forecaster=name, fold="live", cutoff=np.nan).assign(cutoff=share)
@@ -224,7 +226,7 @@ def forecast_live(
     share_of = dict(zip(zip(ask.target["run"], ask.target["metric"], strict=True), share, strict=True))
     path["cutoff"] = [share_of[key] for key in zip(path["run"], path["metric"], strict=True)]
     keys = set(zip(shown["run"], shown["metric"], strict=True))
-    points = ask.seen.points
+    points = ask.observed.points
     points = points[[key in keys for key in zip(points["run"], points["metric"], strict=True)]]
     examples = points[["run", "metric", "step", "value", "stderr"]].assign(
         kind=[curves.metrics[metric].kind for metric in points["metric"]],

@@ -26,7 +26,7 @@ def replay(
     folder: Path,
     *,
     about: Callable[[dict[str, Any], list[str], dict[str, float]], dict[str, Any]],
-    headline: str,
+    primary_forecaster: str,
     workers: int = 1,
     resume: Path | None = None,
     progress: Callable[[int, int], None] = lambda done, all_: None,
@@ -40,7 +40,7 @@ def replay(
     chosen = examples(curves, plan)
     done = run(
         curves, plan, forecasters, baselines,
-        paths=path_targets(curves, chosen), headline=headline,
+        paths=path_targets(curves, chosen), primary_forecaster=primary_forecaster,
         workers=workers, resume=resume, progress=progress,
     )  # fmt: skip
     if done.rows.empty:

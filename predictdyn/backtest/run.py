@@ -48,14 +48,14 @@ def run(
     baselines: Sequence[str],
     *,
     paths: pd.DataFrame | None = None,
-    headline: str | None = None,
+    primary_forecaster: str | None = None,
     workers: int = 1,
     resume: Path | None = None,
     progress: Callable[[int, int], None] = lambda done, all_: None,
 ) -> Done:
     """Forecast every fold of the plan with every forecaster.
 
-    ``paths`` (run, metric, step, cutoff) are extra targets for figures, given to the forecaster ``headline`` alone.
+    ``paths`` (run, metric, step, cutoff) are extra targets for figures, given to ``primary_forecaster`` alone.
     Work is cut into pieces (group x forecaster, all baselines together) that joblib spreads over ``workers`` processes,
     or over a cluster inside ``joblib.parallel_config(backend="dask")``. Finished pieces are kept under ``resume`` by a
     hash of all that they depend on, and are not done again; a damaged one is. A forecaster that raises gets the draws
@@ -70,7 +70,7 @@ def run(
         together = tuple(one for one in forecasters if one.name in baselines)
         alone = [(one,) for one in forecasters if one.name not in baselines]
         for some in ([together] if together else []) + alone:
-            mine = paths is not None and any(one.name == headline for one in some)
+            mine = paths is not None and any(one.name == primary_forecaster for one in some)
             asked = paths[paths["run"].isin(group.test)] if paths is not None and mine else None
             pieces.append(Work(group, some, asked))
     if not pieces:
@@ -162,7 +162,7 @@ def _worked(curves: Curves, plan: Plan, work: Work) -> Done:
     for fold in folds(curves, work.group, plan):
         asked = _with_paths(work.paths, fold)
         n = len(fold.target)
-        problem = Problem(history, fold.seen, asked, seed, seed)
+        problem = Problem(history, fold.observed, asked, seed, seed)
         for one in work.forecasters:
             began = time.perf_counter()
             answer = _answer(one, problem)

@@ -21,7 +21,7 @@ def ranking(results: Results) -> Section:
     rows = results.leaderboard
     simple = rows["baseline"].tolist()
     names = rows["forecaster"].tolist()
-    main = names.index(results.headline) if results.headline in names[:BARS] else None
+    main = names.index(results.primary) if results.primary in names[:BARS] else None
     picture = leaderboard.draw(rows.head(BARS), names[:BARS], [not s for s in simple[:BARS]], main, "leaderboard")
     cells = []
     for (_, row), baseline in zip(rows.iterrows(), simple, strict=True):
@@ -30,7 +30,7 @@ def ranking(results: Results) -> Section:
                 Cell(
                     row["forecaster"],
                     "simple baseline" if baseline else "",
-                    "main" if row["forecaster"] == results.headline else "",
+                    "main" if row["forecaster"] == results.primary else "",
                 ),
                 Cell(percent(row["skill"]), percents(row["skill_lo"], row["skill_hi"])),
                 Cell(value(row["scaled_crps"], 0.1)),
@@ -62,7 +62,7 @@ def ranking(results: Results) -> Section:
 
 
 def reliability(results: Results) -> Section | None:
-    """PIT histogram, ECDF difference and coverage of the headline forecaster."""
+    """PIT histogram, ECDF difference and coverage of the primary forecaster."""
     rows = resolved(results.own())
     if rows.empty:
         return None
@@ -101,7 +101,7 @@ def reliability(results: Results) -> Section | None:
     worst = _coverage_table(results, rows)
     runs = count(rows["run"].nunique(), "run")
     intro = (
-        f"{results.headline}, {count(len(rows), 'forecast')} of {runs}. Forecasts of one run go wrong together, so "
+        f"{results.primary}, {count(len(rows), 'forecast')} of {runs}. Forecasts of one run go wrong together, so "
         "runs are the unit."
     )
     return Section("calibration", "Calibration", [words(intro), figures(shown), table(worst)])
@@ -138,21 +138,21 @@ def skills(results: Results) -> Section:
         f"better. Lines are 90{SPACE}% intervals over families and runs."
     )
     if rows["cutoff"].isna().all():
-        own = rows[rows["forecaster"] == results.headline].sort_values("kind", key=lambda c: c.map(results.kinds.index))
+        own = rows[rows["forecaster"] == results.primary].sort_values("kind", key=lambda c: c.map(results.kinds.index))
         solid = [verdict == "predictable here" for verdict in own["verdict"]]
         picture = leaderboard.draw(own, own["kind"].tolist(), solid, None, "skill")
-        caption = f"Skill of {results.headline} by kind under a fixed split. Filled: predictable here."
+        caption = f"Skill of {results.primary} by kind under a fixed split. Filled: predictable here."
         return Section("skill", "Skill by kind", [words(intro), figures([Shown(picture, "Skill by kind", caption)])])
     board = results.leaderboard[~results.leaderboard["baseline"]]
-    others = [name for name in board["forecaster"] if name != results.headline]
-    names = [results.headline, *others[: len(OTHERS) - 1]]
+    others = [name for name in board["forecaster"] if name != results.primary]
+    names = [results.primary, *others[: len(OTHERS) - 1]]
     panels = []
     kinds = [kind for kind in results.kinds if (rows["kind"] == kind).any()]
     for i, kind in enumerate(kinds):
-        own = rows[(rows["kind"] == kind) & (rows["forecaster"] == results.headline)].sort_values("cutoff")
+        own = rows[(rows["kind"] == kind) & (rows["forecaster"] == results.primary)].sort_values("cutoff")
         said = listed([f"{percent(row['skill'])} at {percent(row['cutoff'])}" for _, row in own.iterrows()], 8)
         best = listed(list(dict.fromkeys(own["best_baseline"])))
-        caption = f"{results.headline}: {said}. Best baseline: {best}."
+        caption = f"{results.primary}: {said}. Best baseline: {best}."
         panels.append(Shown(skill.draw(rows, names, kind, f"skill-{i + 1}"), kind, caption))
     total = rows["forecaster"].nunique()
     left = f" Shown: {listed(names)} of {total} forecasters; the rest is in verdicts.csv." if total > len(names) else ""

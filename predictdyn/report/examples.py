@@ -35,7 +35,7 @@ def examples(results: Results, fans: list[fan.Fan], hero: fan.Fan | None) -> Sec
     shown = 1 + sum(len(chosen) for _, chosen in groups)
     left = f" {count(len(fans) - shown, 'further example')} in paths.parquet." if len(fans) > shown else ""
     intro = (
-        f"What lies left of the dotted line was seen. Blue is the forecast of {results.headline}: the median, "
+        f"What lies left of the dotted line was seen. Blue is the forecast of {results.primary}: the median, "
         f"and the ranges that should hold the truth 50, 80 and 90{SPACE}% of the time. {truth}"
         f"No example was chosen by how well it went.{left}"
     )

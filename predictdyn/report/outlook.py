@@ -32,7 +32,7 @@ def answer(results: Results) -> PageAnswer:
         )
     fell = int((~rows["status"].isin(["ok", "censored"])).sum())
     sentences = [
-        f"Each number is the median of {results.headline}, with the interval that should hold the outcome nine times "
+        f"Each number is the median of {results.primary}, with the interval that should hold the outcome nine times "
         "in ten.",
         f"{fell} of {count(len(rows), 'forecast')} fell back to a simple baseline." if fell else "",
         "No backtest stands behind this page: how far to trust it is not known here. To learn it, run predictdyn "

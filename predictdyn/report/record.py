@@ -20,14 +20,14 @@ def failures(results: Results) -> Section:
     """Status counts per forecaster, with shares; censored runs counted."""
     rows = results.forecasts
     cells = []
-    order = dict.fromkeys([results.headline, *rows["forecaster"]])
+    order = dict.fromkeys([results.primary, *rows["forecaster"]])
     for name in order:
         status = rows.loc[rows["forecaster"] == name, "status"]
         ok, censored = int((status == "ok").sum()), int((status == "censored").sum())
         fell = len(status) - ok - censored
         cells.append(
             [
-                Cell(name, mark="main" if name == results.headline else ""),
+                Cell(name, mark="main" if name == results.primary else ""),
                 Cell(f"{len(status):,}"),
                 *(Cell(f"{n:,}", percent(n / len(status))) for n in (ok, fell, censored)),
             ]
@@ -99,7 +99,7 @@ def _settings(caption: str, settings: dict[str, Any]) -> PageTable:
 
 
 def _scores(results: Results) -> PageBlock:
-    own = results.scores[results.scores["forecaster"] == results.headline]
+    own = results.scores[results.scores["forecaster"] == results.primary]
     place = own["kind"].map({kind: i for i, kind in enumerate(in_order(own["kind"], results.kinds))})
     own = own.assign(place=place).sort_values(["place", "metric", "cutoff"], kind="stable")
     cells = [
@@ -112,9 +112,10 @@ def _scores(results: Results) -> PageBlock:
         for _, row in own.head(ROWS).iterrows()
     ]  # fmt: skip
     head = ["metric", "kind", "cutoff", "runs", "skill", "CRPS", "absolute error", "90\u00a0% held", "fell back"]
-    caption = f"{results.headline}, CRPS and error in the metric's units.{_left_out(len(own), ROWS, 'scores.csv')}"
+    caption = f"{results.primary}, CRPS and error in the metric's units.{_left_out(len(own), ROWS, 'scores.csv')}"
     return table(
-        PageTable(caption, head, cells, 2), f"Scores of {results.headline}, metric by metric ({count(len(own), 'row')})"
+        PageTable(caption, head, cells, 2),
+        f"Scores of {results.primary}, metric by metric ({count(len(own), 'row')})",
     )
 
 

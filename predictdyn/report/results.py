@@ -62,9 +62,9 @@ class Results:
     effects: pd.DataFrame = field(default_factory=pd.DataFrame)  # only where interventions were asked for
 
     @property
-    def headline(self) -> str:
+    def primary(self) -> str:
         """The forecaster that the page speaks for."""
-        return str(self.provenance["headline"])
+        return str(self.provenance["primary_forecaster"])
 
     @property
     def seed(self) -> int:
@@ -87,9 +87,9 @@ class Results:
         return cutoffs_of(self.forecasts["cutoff"]) or [math.nan]
 
     def own(self) -> pd.DataFrame:
-        """The headline forecaster's forecasts of outcomes."""
+        """The primary forecaster's forecasts of outcomes."""
         rows = self.forecasts
-        return rows[(rows["forecaster"] == self.headline) & rows["kind"].isin(self.outcomes)]
+        return rows[(rows["forecaster"] == self.primary) & rows["kind"].isin(self.outcomes)]
 
 
 def read(folder: Path) -> Results:
@@ -131,9 +131,11 @@ def _provenance(folder: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: expected JSON, but {' '.join(str(error).split())}") from error
     if not isinstance(provenance, dict):
         raise ValueError(f"{path}: expected a JSON object, found {type(provenance).__name__}")
-    missing = [name for name in ("made", "headline") if name not in provenance]
+    if "headline" in provenance:  # as folders of version 0.1 call it
+        provenance.setdefault("primary_forecaster", provenance["headline"])
+    missing = [name for name in ("made", "primary_forecaster") if name not in provenance]
     if missing:
-        raise ValueError(f"{path}: missing {', '.join(missing)}; needed are made, headline")
+        raise ValueError(f"{path}: missing {', '.join(missing)}; needed are made, primary_forecaster")
     if provenance["made"] not in ("backtest", "forecast"):
         raise ValueError(f"{path}: made is {provenance['made']!r}; allowed are 'backtest', 'forecast'")
     return provenance
@@ -175,9 +177,9 @@ def _check_words(results: Results) -> None:
     if results.forecasts.empty:
         raise ValueError(f"{results.folder / 'forecasts.parquet'}: expected at least one forecast, found no rows")
     names = sorted(results.forecasts["forecaster"].unique())
-    if results.headline not in names:
+    if results.primary not in names:
         raise ValueError(
-            f"{results.folder / 'provenance.json'}: headline is {results.headline!r}, "
+            f"{results.folder / 'provenance.json'}: primary_forecaster is {results.primary!r}, "
             f"but forecasts.parquet has forecaster {', '.join(names)}"
         )
     if results.made == "backtest":
@@ -187,5 +189,7 @@ def _check_words(results: Results) -> None:
                 f"{results.folder / 'verdicts.csv'}: verdict is {results.verdicts['verdict'][wrong].iloc[0]!r}; "
                 f"allowed are {', '.join(map(repr, VERDICTS))}"
             )
-        if results.headline not in set(results.verdicts["forecaster"]):
-            raise ValueError(f"{results.folder / 'verdicts.csv'}: no verdict for the headline {results.headline!r}")
+        if results.primary not in set(results.verdicts["forecaster"]):
+            raise ValueError(
+                f"{results.folder / 'verdicts.csv'}: no verdict for the primary forecaster {results.primary!r}"
+            )

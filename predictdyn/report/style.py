@@ -22,7 +22,7 @@ DARK = {
     "ink": "#e9ecef", "quiet": "#a2acb6", "rule": "#3a424b", "paper": "#14181c", "panel": "#1d2329",
     "blue": "#5ab8f0", "vermillion": "#ff9a57", "green": "#3ccfa4", "purple": "#e39ac0", "orange": "#f0b93a",
 }  # fmt: skip
-OTHERS = ("purple", "orange", "green")  # forecasters beside the headline, in this order
+OTHERS = ("purple", "orange", "green")  # forecasters beside the primary one, in this order
 MARKERS = ("s", "^", "D")
 WIDE, NARROW = (9.4, 4.1), (4.6, 3.3)
 _RC = {

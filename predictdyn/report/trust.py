@@ -29,7 +29,7 @@ _SHORT = {PREDICTABLE: "predictable", NOT_PREDICTABLE: "not predictable", TOO_FE
 
 def answer(results: Results) -> PageAnswer:
     """What a backtest says: what is predictable from how much of a run, how sure, and whether intervals hold."""
-    verdicts = results.verdicts[results.verdicts["forecaster"] == results.headline]
+    verdicts = results.verdicts[results.verdicts["forecaster"] == results.primary]
     rows = verdicts[verdicts["kind"].isin(results.outcomes)]
     rows = rows if len(rows) else verdicts
     good = rows[rows["verdict"] == PREDICTABLE]
@@ -66,7 +66,7 @@ def _better(results: Results, best: pd.DataFrame, cutoff: float) -> tuple[str, s
     named = [_what(results, kinds[0]), *kinds[1:]]
     gains = [f"{kind} {percent(skill)}" for kind, skill in zip(named, best["skill"], strict=True)]
     headline = (
-        f"{beginning(cutoff)}, {results.headline} forecasts {listed(gains, 3)} better than the best simple baseline."
+        f"{beginning(cutoff)}, {results.primary} forecasts {listed(gains, 3)} better than the best simple baseline."
     )
     spans = [
         percents(row["skill_lo"], row["skill_hi"]) + (f" for {row['kind']}" if len(best) > 1 else "")
@@ -84,7 +84,7 @@ def _no_better(results: Results, rows: pd.DataFrame) -> tuple[str, str]:
     skill = f"{where} with skill {percent(closest['skill'])} (90{SPACE}% interval {span}), over {runs}"
     if (rows["verdict"] == TOO_FEW).all():
         return (
-            f"Too few runs to say whether {results.headline} forecasts anything here better than the best simple "
+            f"Too few runs to say whether {results.primary} forecasts anything here better than the best simple "
             "baseline.",
             f"Nearest to a verdict: {skill}.",
         )
@@ -93,12 +93,12 @@ def _no_better(results: Results, rows: pd.DataFrame) -> tuple[str, str]:
     when = f"at {listed(shares)} of a run" if rows["cutoff"].notna().all() else "from what is seen of each run"
     board = results.leaderboard
     itself = (
-        ", itself a simple baseline," if board.loc[board["baseline"], "forecaster"].eq(results.headline).any() else ""
+        ", itself a simple baseline," if board.loc[board["baseline"], "forecaster"].eq(results.primary).any() else ""
     )
     kinds = listed([str(kind) for kind in in_order(rows["kind"], results.kinds)])
     return (
         f"Not predictable here: {kinds}, {when}.",
-        f"{results.headline}{itself} is not shown to forecast better than the best simple baseline. "
+        f"{results.primary}{itself} is not shown to forecast better than the best simple baseline. "
         f"Nearest to better: {skill}.",
     )
 
@@ -120,7 +120,7 @@ def _by_kind(rows: pd.DataFrame) -> str:
 
 
 def trust(results: Results) -> str:
-    """Whether the intervals of the headline forecaster hold what they promise, in one sentence."""
+    """Whether the intervals of the primary forecaster hold what they promise, in one sentence."""
     rows = resolved(results.own())
     if rows.empty:
         return "No truth is known yet, so nothing is known of its calibration."
@@ -147,7 +147,7 @@ def verdict_table(results: Results, verdicts: pd.DataFrame) -> PageTable:
         rows.append(cells)
     head = ["kind", *(f"{at_cutoff(cutoff)} seen" if math.isfinite(cutoff) else "fixed split" for cutoff in cutoffs)]
     caption = (
-        f"Skill of {results.headline}: the share of the best simple baseline's error (CRPS) that it takes away, "
+        f"Skill of {results.primary}: the share of the best simple baseline's error (CRPS) that it takes away, "
         f"with its 90{SPACE}% interval. Predictable: above zero with confidence, each judged by itself and not "
         "corrected for their number."
     )

@@ -44,9 +44,9 @@ def test_leave_one_run_out(small):
 def test_nothing_after_the_cutoff_is_seen_but_the_schedule(small):
     _, replays = only(small, Plan(cutoffs=(0.1, 0.5), test=("f0-s0",)))
     for fold in replays:
-        late = fold.seen.points[fold.seen.points["step"] > 1000 * fold.cutoff]
+        late = fold.observed.points[fold.observed.points["step"] > 1000 * fold.cutoff]
         assert set(late["metric"]) == {"rate"}
-        assert fold.seen.points["step"].max() == 1000
+        assert fold.observed.points["step"].max() == 1000
 
 
 def test_final_targets_are_the_values_at_the_last_step(small):
@@ -76,7 +76,7 @@ def test_a_fixed_split_follows_the_column_alone(small):
     seen = small.points.assign(seen=(small.points["step"] <= 100) & (small.points["run"] != "f3-s1"))
     curves = curves_from(seen, small.runs, small.metrics)
     group, (fold,) = only(curves, Plan(split="seen", targets="hidden", cutoffs=(0.9,)))
-    visible = fold.seen.points[fold.seen.points["metric"] != "rate"]
+    visible = fold.observed.points[fold.observed.points["metric"] != "rate"]
     assert visible["seen"].all() and "f3-s1" not in set(visible["run"])
     assert "f3-s1" in set(fold.target["run"]) and np.isnan(fold.cutoff)
     assert group.history.points.loc[group.history.points["metric"] != "rate", "seen"].all()

@@ -23,13 +23,13 @@ def suite(*, ends=(10, 10, 10, 10)):
 def test_a_finished_run_that_is_cut_teaches_nothing_by_its_arms():
     for chosen in ("a", "a-arm"):
         asked = split_live(suite(), runs=(chosen,), cutoff=0.5)
-        assert list(asked.seen.runs.index) == [chosen]
+        assert list(asked.observed.runs.index) == [chosen]
         assert set(asked.history.runs.index) == {"b", "b-arm"}
 
 
 def test_an_arm_that_goes_on_learns_from_the_run_it_left():
     asked = split_live(suite(ends=(10, 6, 10, 10)))
-    assert list(asked.seen.runs.index) == ["a-arm"]
+    assert list(asked.observed.runs.index) == ["a-arm"]
     assert set(asked.history.runs.index) == {"a", "b", "b-arm"}
 
 

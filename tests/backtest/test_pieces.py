@@ -62,7 +62,7 @@ def test_what_is_not_there_is_none(tmp_path):
 def test_a_run_that_goes_on_gives_the_same_types_and_values(small, tmp_path):
     both = [LAST, forecaster("curve_fit")]
     asked = pd.DataFrame({"run": "f0-s0", "metric": "loss", "step": [300.0, 600.0], "cutoff": 0.25})
-    words = {"paths": asked, "headline": "curve_fit"}
+    words = {"paths": asked, "primary_forecaster": "curve_fit"}
     whole = run(small, PLAN, both, BASELINES, **words)
     run(small, PLAN, both, BASELINES, resume=tmp_path, **words)
     for i, file in enumerate(sorted(tmp_path.iterdir())):

@@ -56,7 +56,7 @@ def tampered(curves):
 def draws_of(curves, one):
     (group,) = groups(curves, PLAN)
     fitted = fit(one, group.history, seed=2)
-    return [fitted.forecast(fold.seen, fold.target, seed=2).draws for fold in folds(curves, group, PLAN)]
+    return [fitted.forecast(fold.observed, fold.target, seed=2).draws for fold in folds(curves, group, PLAN)]
 
 
 @pytest.mark.parametrize("name", names())

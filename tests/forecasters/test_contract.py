@@ -120,7 +120,7 @@ def test_an_unknown_forecaster_names_the_known():
         forecaster("oracle")
 
 
-def test_the_folder_is_the_registry():
+def test_the_folder_is_the_table():
     assert set(BASELINES) < set(ALL) and "auto" in ALL and not any(name.startswith("_") for name in ALL)
 
 

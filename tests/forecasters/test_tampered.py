@@ -31,7 +31,7 @@ def said(name: str, known: Curves, curves: Curves, ask: LiveSplit, folder) -> tu
     """Draws of a model that was fitted on ``known``, kept and read again, and the words for what was done to it."""
     save(fit(name, known, seed=1), folder)
     fitted, words = without(load(folder), curves, ask)
-    return fitted.forecast(ask.seen, ask.target, seed=3).draws, words
+    return fitted.forecast(ask.observed, ask.target, seed=3).draws, words
 
 
 @pytest.mark.parametrize("name", [name for name in names() if name not in SLOW])

@@ -208,7 +208,7 @@ def test_the_page_on_logs_lists_all_options_as_they_are_declared() -> None:
     assert documented([loaders.source(name) for name in loaders.sources()]) in page
 
 
-def test_importing_the_registry_is_light() -> None:
+def test_importing_the_catalogue_is_light() -> None:
     light = "import sys, predictdyn.loaders as l; l.sources(); print({'numpy', 'pandas'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", light], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

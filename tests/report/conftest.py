@@ -199,7 +199,7 @@ def _metrics(folder: Path, listed: dict[str, str]) -> None:
 def _provenance(folder: Path, made: str, data: dict, cutoffs: list[float]) -> None:
     provenance = {
         "predictdyn": "0.1.0", "command": f"predictdyn {made} runs --out result", "made": made,
-        "title": "Pythia, ten seeds: final properties from the first steps", "headline": "auto", "seed": 0,
+        "title": "Pythia, ten seeds: final properties from the first steps", "primary_forecaster": "auto", "seed": 0,
         "versions": {"numpy": "2.4.6", "jax": "0.9.0"}, "sha256": {"points.csv": "9f2c" * 16, "runs.csv": "1ab4" * 16},
         "plan": {"cutoffs": cutoffs, "split": "cutoff", "targets": "final", "hold_out": "family", "test": []},
         "data": data, "warnings": ["run pythia-70m-seed3: 2 points at the same step, the later one is used"],

@@ -54,7 +54,10 @@ def test_an_unknown_verdict_is_refused(copied: Path) -> None:
     ("change", "words"),
     [
         ({"made": "soup"}, "made is 'soup'; allowed are 'backtest', 'forecast'"),
-        ({"headline": "nobody"}, "headline is 'nobody', but forecasts.parquet has forecaster auto, last, mean_outcome"),
+        (
+            {"primary_forecaster": "nobody"},
+            "primary_forecaster is 'nobody', but forecasts.parquet has forecaster auto, last, mean_outcome",
+        ),
     ],
 )
 def test_a_wrong_provenance_is_refused(copied: Path, change: dict, words: str) -> None:

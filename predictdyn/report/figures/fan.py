@@ -42,7 +42,7 @@ class Fan(NamedTuple):
 
 def fans(results: Results) -> list[Fan]:
     """Every example that has a forecast, by kind, run, metric and cutoff."""
-    paths = results.paths[results.paths["forecaster"] == results.headline]
+    paths = results.paths[results.paths["forecaster"] == results.primary]
     ranges = results.metrics.set_index("metric")[["lower", "upper", "chance"]].to_dict("index")
     examples = dict(list(results.examples.groupby(["run", "metric"])))
     found = []

@@ -47,7 +47,7 @@ def whisker(
 
 
 def draw(verdicts: pd.DataFrame, names: list[str], kind: str, name: str) -> Drawing:
-    """One kind: skill of the forecasters ``names`` (the headline first) at each cutoff."""
+    """One kind: skill of the forecasters ``names`` (the primary one first) at each cutoff."""
     rows = verdicts[(verdicts["kind"] == kind) & verdicts["forecaster"].isin(names)]
     shares = np.unique(rows["cutoff"].to_numpy(dtype=float))
     with canvas() as (figure, ax):

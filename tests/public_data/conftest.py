@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
-from predictdyn.registry import fetching, table
+from predictdyn.datasets import fetching, table
 
 CONTENT = {
     "logs/large.csv": "step,loss,lr\n1,3.0,0.1\n2,2.5,0.1\n",
@@ -35,7 +35,7 @@ last_step = 2
 
 
 class MadeUp(NamedTuple):
-    """The registry in the folder ``root`` knows the data set ``made_up`` and no other."""
+    """The table of data sets in the folder ``root`` knows the data set ``made_up`` and no other."""
 
     root: Path
 
@@ -124,8 +124,8 @@ def server(tmp_path) -> Iterator[Server]:
 
 @pytest.fixture
 def made_up(tmp_path, cache, server, monkeypatch) -> MadeUp:
-    """A registry of one data set, published on the server."""
-    one = MadeUp(tmp_path / "registry")
+    """A table of one data set, published on the server."""
+    one = MadeUp(tmp_path / "table")
     one.publish(f"{server.address}/v1/{{1}}")
     monkeypatch.setattr(table, "_root", lambda: one.root)
     return one

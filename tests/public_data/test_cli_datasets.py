@@ -9,7 +9,7 @@ import sys
 import pytest
 from pandas.testing import assert_frame_equal
 
-from predictdyn import registry
+from predictdyn import datasets
 from predictdyn.loaders import tidy
 
 
@@ -19,7 +19,7 @@ def test_help_needs_neither_the_network_nor_its_packages():
     )
     loaded = {line.split("|")[-1].strip() for line in done.stderr.splitlines()}
     assert done.returncode == 0 and "datasets" in done.stdout
-    assert not loaded & {"requests", "platformdirs", "pandas", "numpy", "predictdyn.registry"}
+    assert not loaded & {"requests", "platformdirs", "pandas", "numpy", "predictdyn.datasets"}
 
 
 def test_list(call, cache):
@@ -27,7 +27,7 @@ def test_list(call, cache):
     assert status == 0 and err == ""
     head, *rows = (re.split(" {2,}", line) for line in out.splitlines())
     assert head == ["name", "kinds", "size", "licence", "where"]
-    assert [row[0] for row in rows] == registry.names()
+    assert [row[0] for row in rows] == datasets.names()
     where = {row[0]: row[-1] for row in rows}
     assert where["digits"] == "bundled" and where["pythia_evals"] == "to download"
     assert where["pythia_memorization"] == "needs a copy"
@@ -44,7 +44,7 @@ def test_fetch_says_what_load_says(call, made_up, server, cache, tmp_path):
     assert files == f"files:   {cache / 'made_up'} (0 kB)"
     assert licence == "licence: MIT" and cite == "cite:    Nobody, Nothing, 2026"
     assert source == "source:  https://example.org"
-    assert_frame_equal(tidy.load(tmp_path / "tidy").points, registry.load("made_up").points)
+    assert_frame_equal(tidy.load(tmp_path / "tidy").points, datasets.load("made_up").points)
     asked = list(server.asked)
     status, out, err = call("datasets", "fetch", "made_up")
     assert status == 0 and err == "" and out.startswith("2 runs, 2 metrics (loss, schedule), 8 points -> " + str(cache))

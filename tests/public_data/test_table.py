@@ -1,4 +1,4 @@
-"""Every data set of the registry: its entry is whole, and a copy of it has the stated files and loads as stated."""
+"""Every published data set: its entry is whole, and a copy of it has the stated files and loads as stated."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from itertools import combinations
 import pytest
 from pandas.testing import assert_frame_equal
 
-from predictdyn import loaders, registry
+from predictdyn import datasets, loaders
 from predictdyn.curves import OUTCOMES
 from predictdyn.loaders import lm_eval
 
-NAMES = registry.names()
+NAMES = datasets.names()
 LICENCES = {"Apache-2.0", "MIT", "CC-BY-4.0"}  # all allow to use, change and redistribute
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_entry_is_whole(name):
-    one = registry.entry(name)
+    one = datasets.entry(name)
     assert one.title and one.citation and one.relation.endswith(".")
     assert one.licence in LICENCES and one.loader in loaders.sources()
     assert one.kinds and set(one.kinds) <= set(OUTCOMES)
@@ -39,11 +39,11 @@ def test_an_entry_is_whole(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_copy_has_the_stated_files_and_loads_as_stated(name, real_data, cache, monkeypatch):
     monkeypatch.setenv("PREDICTDYN_DATA", str(real_data))
-    one = registry.entry(name)
-    assert registry.place(one) == ("bundled" if one.bundled else "in PREDICTDYN_DATA"), "all hashes are right"
-    curves = registry.load(name)
+    one = datasets.entry(name)
+    assert datasets.place(one) == ("bundled" if one.bundled else "in PREDICTDYN_DATA"), "all hashes are right"
+    curves = datasets.load(name)
     assert {metric.kind for metric in curves.metrics.values()} & set(OUTCOMES) == set(one.kinds)
-    assert registry.place(one) == ("bundled" if one.bundled else "cached")
+    assert datasets.place(one) == ("bundled" if one.bundled else "cached")
     if (one.folder / "runs.csv").exists():
         stated = {line.partition(",")[0] for line in (one.folder / "runs.csv").read_text().splitlines()[1:]}
         assert stated == set(curves.runs.index), "runs.csv names the runs that are there, and no others"
@@ -51,14 +51,14 @@ def test_a_copy_has_the_stated_files_and_loads_as_stated(name, real_data, cache,
 
 def test_pythia_evals_are_the_copy_with_its_own_table_of_runs(real_data, cache, monkeypatch):
     monkeypatch.setenv("PREDICTDYN_DATA", str(real_data))
-    ours, whole = registry.load("pythia_evals"), lm_eval.load(real_data / "pythia_evals")
+    ours, whole = datasets.load("pythia_evals"), lm_eval.load(real_data / "pythia_evals")
     assert_frame_equal(ours.points, whole.points)
     assert_frame_equal(ours.runs, whole.runs)
 
 
 def test_branches_of_one_run_are_one_family(real_data, cache, monkeypatch):
     monkeypatch.setenv("PREDICTDYN_DATA", str(real_data))
-    curves = registry.load("multi_power_law")
+    curves = datasets.load("multi_power_law")
     loss = curves.points[curves.points["metric"] == "loss"].pivot_table(index="step", columns="run", values="value")
     early = loss[loss.index < 8000]
     family = curves.runs["family"]
@@ -75,6 +75,6 @@ def test_branches_of_one_run_are_one_family(real_data, cache, monkeypatch):
 )
 def test_an_unknown_name_is_told_with_the_known(name, said):
     with pytest.raises(ValueError, match=re.escape(said)):
-        registry.entry(name)
+        datasets.entry(name)
     with pytest.raises(ValueError, match="known are digits, grokking, multi_power_law"):
-        registry.fetch(name)
+        datasets.fetch(name)

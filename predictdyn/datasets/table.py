@@ -101,10 +101,10 @@ def bundled(name: str) -> Path:
 
 
 def _root() -> Path:
-    for folder in (PACKAGE / "_bundled" / "registry", PACKAGE.parent / "datasets" / "registry"):
+    for folder in (PACKAGE / "_bundled" / "public", PACKAGE.parent / "datasets" / "public"):
         if folder.is_dir():
             return folder
-    raise ValueError("the registry of data sets is missing from this installation; install predictdyn again")
+    raise ValueError("the table of data sets is missing from this installation; install predictdyn again")
 
 
 def _files(path: Path) -> tuple[File, ...]:

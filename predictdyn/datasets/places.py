@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from predictdyn.registry.table import Entry, File
+from predictdyn.datasets.table import Entry, File
 
 Place = Literal["bundled", "cached", "in PREDICTDYN_DATA", "to download", "needs a copy"]
 

@@ -17,8 +17,8 @@ from uuid import uuid4
 
 from predictdyn import loaders
 from predictdyn.curves import Curves
-from predictdyn.registry.places import cache, copies, holds, sha256
-from predictdyn.registry.table import Entry, File, bundled, entry
+from predictdyn.datasets.places import cache, copies, holds, sha256
+from predictdyn.datasets.table import Entry, File, bundled, entry
 
 if TYPE_CHECKING:
     import requests

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from predictdyn import registry
-from predictdyn.registry import fetching
+from predictdyn import datasets
+from predictdyn.datasets import fetching
 
 WHOLE = ["made_up/logs/large.csv", "made_up/logs/small.csv"]
 ASKED = ["/v1/large.csv", "/v1/small.csv"]
@@ -25,22 +25,22 @@ def files_below(folder: Path) -> list[str]:
 def refused(said: str, **options: str) -> None:
     """A fetch fails in one line, which has these words."""
     with pytest.raises(ValueError, match=re.escape(said)) as error:
-        registry.fetch("made_up", **options)
+        datasets.fetch("made_up", **options)
     assert "\n" not in str(error.value)
 
 
 def test_from_its_address_once(made_up, server, cache):
     told: list[tuple[int, int]] = []
-    assert registry.place(registry.entry("made_up")) == "to download"
-    folder = registry.fetch("made_up", progress=lambda done, all_: told.append((done, all_)))
+    assert datasets.place(datasets.entry("made_up")) == "to download"
+    folder = datasets.fetch("made_up", progress=lambda done, all_: told.append((done, all_)))
     assert folder == cache / "made_up" and files_below(cache) == WHOLE
     assert server.asked == ASKED and told == [(0, 2), (1, 2)]
-    assert registry.place(registry.entry("made_up")) == "cached"
-    assert registry.fetch("made_up") == folder and server.asked == ASKED, "the second time asks nobody"
+    assert datasets.place(datasets.entry("made_up")) == "cached"
+    assert datasets.fetch("made_up") == folder and server.asked == ASKED, "the second time asks nobody"
 
 
 def test_loaded_as_the_entry_says(made_up):
-    curves = registry.load("made_up")
+    curves = datasets.load("made_up")
     assert curves.points.groupby("run")["value"].sum().to_dict() == {"large": 5.7, "small": 6.95}
     assert curves.runs["family"].tolist() == ["mlp", "mlp"] and curves.runs.loc["large", "params"] == 1000
     assert {name: metric.kind for name, metric in curves.metrics.items()} == {"loss": "loss", "lr": "schedule"}
@@ -50,8 +50,8 @@ def test_from_the_folder_of_copies_without_asking_the_server(made_up, server, ca
     copies = made_up.copy_to(tmp_path / "copies")
     (copies / "made_up" / "notes.csv").write_text("what,else\nlies,there\n")
     monkeypatch.setenv("PREDICTDYN_DATA", str(copies))
-    assert registry.place(registry.entry("made_up")) == "in PREDICTDYN_DATA"
-    assert len(registry.load("made_up").runs) == 2, "only what the entry lists is read"
+    assert datasets.place(datasets.entry("made_up")) == "in PREDICTDYN_DATA"
+    assert len(datasets.load("made_up").runs) == 2, "only what the entry lists is read"
     assert files_below(cache) == WHOLE and server.asked == []
 
 
@@ -59,7 +59,7 @@ def test_what_the_folder_of_copies_lacks_is_downloaded(made_up, server, cache, t
     copies = made_up.copy_to(tmp_path / "copies")
     (copies / "made_up" / "logs" / "large.csv").unlink()
     monkeypatch.setenv("PREDICTDYN_DATA", str(copies))
-    registry.fetch("made_up")
+    datasets.fetch("made_up")
     assert files_below(cache) == WHOLE and server.asked == ["/v1/large.csv"]
 
 
@@ -67,14 +67,14 @@ def test_what_the_folder_of_copies_lacks_is_downloaded(made_up, server, cache, t
 def test_from_a_mirror(made_up, server, cache, tmp_path, kind):
     made_up.publish(None)
     made_up.copy_to(server.folder)
-    registry.fetch("made_up", mirror=str(server.folder) if kind == "folder" else server.address + "/")
+    datasets.fetch("made_up", mirror=str(server.folder) if kind == "folder" else server.address + "/")
     assert files_below(cache) == WHOLE
     assert len(server.asked) == (0 if kind == "folder" else 2)
 
 
 def test_a_file_at_no_address_is_told_before_anything_is_fetched(made_up, server, cache, tmp_path, monkeypatch):
     made_up.publish(None)
-    assert registry.place(registry.entry("made_up")) == "needs a copy"
+    assert datasets.place(datasets.entry("made_up")) == "needs a copy"
     refused("made_up has no address to download from. The source's own tables. With a copy of the files, set")
     monkeypatch.setenv("PREDICTDYN_DATA", str(tmp_path))
     refused(f"has them as made_up/ (it names {tmp_path}, which has not all of it)")
@@ -97,19 +97,19 @@ def test_a_changed_file_is_not_kept(made_up, server, cache, tmp_path, monkeypatc
 
 
 def test_a_damaged_cache_is_mended(made_up, server, cache):
-    registry.fetch("made_up")
+    datasets.fetch("made_up")
     (cache / "made_up" / "logs" / "small.csv").write_text("step,loss")
-    assert registry.place(registry.entry("made_up")) == "to download"
-    registry.fetch("made_up")
+    assert datasets.place(datasets.entry("made_up")) == "to download"
+    datasets.fetch("made_up")
     assert server.asked == [*ASKED, "/v1/small.csv"]
-    assert registry.place(registry.entry("made_up")) == "cached"
+    assert datasets.place(datasets.entry("made_up")) == "cached"
 
 
 def test_a_stranger_in_the_cache_is_told_and_not_read(made_up, cache):
-    registry.fetch("made_up")
+    datasets.fetch("made_up")
     (cache / "made_up" / "old.csv").write_text("step,loss\n1,1\n")
     with pytest.raises(ValueError, match=r"old\.csv: is no file of made_up; remove it from the cache"):
-        registry.load("made_up")
+        datasets.load("made_up")
 
 
 def test_not_found_is_told_at_once_and_what_is_whole_stays(made_up, server, cache):
@@ -121,7 +121,7 @@ def test_not_found_is_told_at_once_and_what_is_whole_stays(made_up, server, cach
 
 def test_a_busy_server_is_asked_again(made_up, server, cache):
     server.faults["/v1/large.csv"] = ["busy", "broken"]
-    registry.fetch("made_up")
+    datasets.fetch("made_up")
     assert files_below(cache) == WHOLE and server.asked.count("/v1/large.csv") == 3
 
 
@@ -129,7 +129,7 @@ def test_a_download_that_breaks_off_goes_on_where_it_stopped(made_up, server, ca
     server.faults["/v1/small.csv"] = ["broken"] * 3
     refused("/v1/small.csv: the download broke off")
     assert files_below(cache) == ["made_up/logs/large.csv"]
-    registry.fetch("made_up")
+    datasets.fetch("made_up")
     assert files_below(cache) == WHOLE
     assert server.asked == [*ASKED, *["/v1/small.csv"] * 3]
 
@@ -173,7 +173,7 @@ def test_interrupted_by_the_user(made_up, cache, tmp_path, monkeypatch):
 
     monkeypatch.setattr(fetching, "_taken", stopped)
     with pytest.raises(KeyboardInterrupt):
-        registry.fetch("made_up", mirror=str(made_up.copy_to(tmp_path / "copies")))
+        datasets.fetch("made_up", mirror=str(made_up.copy_to(tmp_path / "copies")))
     assert files_below(cache) == []
 
 
@@ -196,15 +196,15 @@ def test_no_more_is_taken_than_the_table_says(made_up, server, cache, tmp_path, 
 
     monkeypatch.setattr(fetching, "_taken", watched)
     options = {"mirror": str(copies)} if place == "mirror" else {}
-    size = registry.entry("made_up").files[0].bytes
+    size = datasets.entry("made_up").files[0].bytes
     refused(f"large.csv: is longer than the {size} bytes that the table of logs/large.csv says", **options)
     assert files_below(cache) == [] and max(written) <= size
 
 
 def test_two_processes_at_once(made_up, server, cache):
     code = (
-        "from pathlib import Path; from predictdyn import registry; from predictdyn.registry import table; "
-        f"table._root = lambda: Path({str(made_up.root)!r}); print(len(registry.load('made_up').points))"
+        "from pathlib import Path; from predictdyn import datasets; from predictdyn.datasets import table; "
+        f"table._root = lambda: Path({str(made_up.root)!r}); print(len(datasets.load('made_up').points))"
     )
     both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)]
     assert [process.communicate(timeout=60)[0].strip() for process in both] == ["8", "8"]
@@ -214,4 +214,4 @@ def test_two_processes_at_once(made_up, server, cache):
 def test_the_users_cache_by_default(monkeypatch, tmp_path):
     monkeypatch.delenv("PREDICTDYN_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert registry.cache().name == "predictdyn"
+    assert datasets.cache().name == "predictdyn"
