@@ -31,6 +31,7 @@ from predictdyn.forms import BY_NAME
 
 GAP = 0.5  # prior sd of what one gap adds between the last step and `FAR` times it, in units of the sd of the curve
 FAR = 8.0
+MULTIPLE = 8  # lengths of curves that are worked on together are rounded up to one of it
 FLOOR = 1e-3  # the noise that is worth one point of the prior, in the same units
 
 
@@ -73,6 +74,43 @@ class Series(NamedTuple):
     z: np.ndarray
     variance: np.ndarray
     unit: float
+
+
+class Stack(NamedTuple):
+    """Curves of like length, padded by their last point without weight: u, z, weight (n, t), points and unit (n,)."""
+
+    u: np.ndarray
+    z: np.ndarray
+    weight: np.ndarray
+    points: np.ndarray
+    unit: np.ndarray
+
+    def only(self, rows: slice) -> Stack:
+        """Some of the curves."""
+        return Stack(*(part[rows] for part in self))
+
+
+def stacks(curves: Sequence[Series], most: int) -> Iterator[tuple[list[int], Stack]]:
+    """Places of at most so many curves, and their stack.
+
+    The length hangs on the curve alone, so that its sums are the same to the last bit whatever it is stacked with.
+
+    >>> curves = [Series(np.linspace(-1, 0, n), np.zeros(n), np.ones(n), 1.0) for n in (3, 9, 8)]
+    >>> [(places, stack.z.shape) for places, stack in stacks(curves, 32)]
+    [([0, 2], (2, 8)), ([1], (1, 16))]
+    """
+    lengths = np.array([-(-len(curve.z) // MULTIPLE) * MULTIPLE for curve in curves], dtype=int)
+    for t in np.unique(lengths):
+        alike = np.flatnonzero(lengths == t)
+        for i in range(0, len(alike), most):
+            places = alike[i : i + most].tolist()
+            points = np.array([len(curves[place].z) for place in places])
+            u, z, weight = np.empty((3, len(places), t))
+            for row, place in enumerate(places):
+                curve, n = curves[place], points[row]
+                u[row, :n], z[row, :n], weight[row, :n] = curve.u, curve.z, 1 / curve.variance
+                u[row, n:], z[row, n:], weight[row, n:] = curve.u[-1], curve.z[-1], 0.0
+            yield places, Stack(u, z, weight, points, np.array([curves[place].unit for place in places]))
 
 
 class SampledNodes(NamedTuple):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from predictdyn.fitting.gauss_newton import fit_curve
+from predictdyn.fitting.gauss_newton import fit_curves
 from predictdyn.fitting.structural import FAR, FLOOR, GAP, Series
 from predictdyn.forecasters._empirical import EmpiricalErrors, ReferenceRuns
 from predictdyn.forecasters._series import standardised, usable
@@ -55,11 +55,11 @@ def average_fit(curve: LatentCurve, progress: np.ndarray, runs: ReferenceRuns) -
 def fit_form(form: Form, curve: Series, knots: np.ndarray) -> FormFit:
     """The shape of maximum posterior, then level and gaps given it, at ln x = knots (p,)."""
     x, weight, n = np.exp(curve.u), 1 / curve.variance, len(curve.z)
-    found = fit_curve(form, x, curve.z * curve.unit, weight, pull=PULL, steps=STEPS)
+    found = fit_curves(form, x[None], curve.z[None] * curve.unit, weight[None], pull=PULL, steps=STEPS)
     numbers = 1 + len(form.shape) + (0 if form.fixed else form.gaps)
-    misfit = found.misfit / curve.unit**2 + FLOOR**2
+    misfit = float(found.misfit[0]) / curve.unit**2 + FLOOR**2
     noise = misfit / max(n - numbers, 1.0)
-    location, known = _given_shape(form, found.shape, curve, weight, noise, knots)
+    location, known = _given_shape(form, found.shape[0], curve, weight, noise, knots)
     return FormFit(location, known, noise, float(-0.5 * n * np.log(misfit / n) - 0.5 * numbers * np.log(n)))
 
 

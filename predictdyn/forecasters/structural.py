@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from predictdyn.fitting import structural
-from predictdyn.fitting.importance import Start, cloud, sample_cloud, start_for
-from predictdyn.fitting.structural import NodeScores, SampledNodes, Series, by_grid, grid_for, log_density
+from predictdyn.fitting.importance import Start, clouds, sample_cloud, start_for
+from predictdyn.fitting.structural import NodeScores, SampledNodes, Series, by_grid, grid_for, log_density, stacks
 from predictdyn.forecasters.model_average import ModelAverage
 from predictdyn.forms import BY_NAME
 
 WITHOUT_PROCESS = ("broken",)  # a process could follow any break; so sharp a form counts only where it needs none
+TOGETHER = 32  # curves that are worked on at once
 
 
 @dataclass(frozen=True)
@@ -34,14 +35,16 @@ class StructuralNodes:
         of, k = structural.process(), sum(bundle.sizes)
         sizes = [size * len(of) for size in bundle.sizes] + [1] * len(starts)
         weight, density = np.zeros((2, len(curves), k * len(of) + len(starts)))
-        for rows in by_grid(curves):
-            first = curves[rows[0]]
-            grid = grid_for(bundle, first.u, first.variance, of)
-            for i in rows:
-                found = structural.score_nodes(bundle, grid, curves[i], knots[i], truth[i])
-                weight[i, : k * len(of)], density[i, : k * len(of)] = found.log_weight, found.log_density
-                for j, (name, start) in enumerate(starts.items(), k * len(of)):
-                    one = cloud(BY_NAME[name], start, curves[i], knots[i])
+        for places, stack in stacks(curves, TOGETHER):
+            here = [curves[i] for i in places]
+            for rows in by_grid(here):
+                grid = grid_for(bundle, here[rows[0]].u, here[rows[0]].variance, of)
+                for i in (places[row] for row in rows):
+                    found = structural.score_nodes(bundle, grid, curves[i], knots[i], truth[i])
+                    weight[i, : k * len(of)], density[i, : k * len(of)] = found.log_weight, found.log_density
+            for j, (name, start) in enumerate(starts.items(), k * len(of)):
+                found_clouds = clouds(BY_NAME[name], start, stack, list(knots[places]))
+                for i, one in zip(places, found_clouds, strict=True):
                     each = log_density(truth[i][:, None] - one.location, one.whole, one.df).mean(axis=0)
                     density[i, j] = np.logaddexp.reduce(each + one.log_weight)
         return NodeScores(weight, density, sizes)
@@ -58,18 +61,28 @@ class StructuralNodes:
         bundle, starts = _split(forms)
         of = structural.process()
         size = sum(bundle.sizes) * len(of)
-        for rows in by_grid(curves):
-            first = curves[rows[0]]
-            grid = grid_for(bundle, first.u, first.variance, of)
-            coarse = {name: BY_NAME[name].on_grid(np.exp(first.u), start.nodes) for name, start in starts.items()}
-            for i in rows:
+        for places, stack in stacks(curves, TOGETHER):
+            here = [curves[i] for i in places]
+            asked = [knots[i] for i in places]
+            rest = [clouds(BY_NAME[name], start, stack, asked) for name, start in starts.items()]
+            of_curve: dict[int, list[SampledNodes]] = {}
+            for rows in by_grid(here):
+                grid = grid_for(bundle, here[rows[0]].u, here[rows[0]].variance, of)
+                for row in rows:
+                    prior = log_priors[places[row]]
+                    nodes = None if prior is None else prior[:size]
+                    of_curve[row] = structural.sample_nodes(bundle, grid, here[row], asked[row], uniforms, nodes)
+            for row, i in enumerate(places):
                 prior = log_priors[i]
-                nodes = None if prior is None else prior[:size]
-                found = structural.sample_nodes(bundle, grid, curves[i], knots[i], uniforms, nodes)
-                for j, (name, start) in enumerate(starts.items(), size):
-                    one = cloud(BY_NAME[name], start, curves[i], knots[i], coarse[name])
-                    found.append(sample_cloud(one, uniforms, 0.0 if prior is None else float(prior[j])))
-                yield i, found
+                mass = np.zeros(len(rest)) if prior is None else prior[size:]
+                yield (
+                    i,
+                    of_curve[row]
+                    + [
+                        sample_cloud(next(of_form), uniforms, float(one))
+                        for of_form, one in zip(rest, mass, strict=True)
+                    ],
+                )
 
 
 def _split(forms: Sequence[str]) -> tuple[structural.Bundle, dict[str, Start]]:

@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose
 from scipy.optimize import curve_fit as scipy_curve_fit
 
 from predictdyn.curves import Metric, curves_from
-from predictdyn.fitting.gauss_newton import fit_curve
+from predictdyn.fitting.gauss_newton import fit_curves
 from predictdyn.forecasters import fit
 from predictdyn.forecasters._empirical import ReferenceRuns
 from predictdyn.forecasters._series import standardised
@@ -95,15 +95,15 @@ def test_a_fixed_form_has_no_gap():
 def test_least_squares_are_those_of_scipy():
     weight = np.random.default_rng(4).uniform(0.5, 2.0, T)
     x, z = SHARE / SHARE[-1], curves_of(truth("hill", [0.3, 1.5], SHARE), 0.01)[0].latent
-    found = fit_curve(BY_NAME["hill"], x, z, weight, steps=30)
+    found = fit_curves(BY_NAME["hill"], x[None], z[None], weight[None], steps=30)
 
     def hill(x, level, gap, scale, power):
         return level + gap / (1 + (x / scale) ** power)
 
     bounds = [-9, -9, 0.03, 0.5], [9, 9, 20.0, 6.0]
     p, _ = scipy_curve_fit(hill, x, z, [1.0, 1.0, 0.5, 1.0], weight**-0.5, bounds=bounds, ftol=1e-14, xtol=1e-14)
-    assert_allclose([found.level, found.gap[0], *found.shape], p, rtol=2e-3)
-    assert found.misfit == pytest.approx((weight * (z - hill(x, *p)) ** 2).sum(), rel=1e-6)
+    assert_allclose([found.level[0], found.gap[0, 0], *found.shape[0]], p, rtol=2e-3)
+    assert found.misfit[0] == pytest.approx((weight * (z - hill(x, *p)) ** 2).sum(), rel=1e-6)
 
 
 def test_the_answer_lies_among_those_of_the_forms():
