@@ -1,4 +1,4 @@
-"""Finished runs are the prior: nodes weigh more, the better they would have forecast other curves of the kind."""
+"""Finished runs are the prior: nodes weigh more, the better they would have forecast other curves like this one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from predictdyn.forecasters._series import standardised, usable
 from predictdyn.problem import LatentCurve
 
 FEWEST_CURVES = 3
-MOST_CURVES = 32
+MOST_CURVES = 24
 HORIZONS = 3  # knots between the origin and the end of each replayed curve
 STEPS = 60
 

@@ -18,6 +18,7 @@ from predictdyn.forecasters._spread import moments_of, smallest_spread, spread_o
 from predictdyn.problem import LatentCurve, Panel, Problem, Query
 
 NODES = 256  # drawn of each form
+MOST_METRICS = 12  # of a kind that learn a prior each: of more, such as the tasks of a suite, all share one
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class ModelAverage:
     :math:`d^2 / (d^2 + \mathrm{shrink}\, V)`, V the variance of d that is due to not knowing the curve: change that the
     data cannot tell from none is not forecast. Forms have shares in proportion to their evidence to the power of
     ``temper``: with all of it one form would take everything, and be surer than it may. The prior over forms and
-    nodes is that of `learned_prior`, in which the given one counts like ``worth`` runs.
+    nodes is that of `learned_prior`, in which the given one counts like ``worth`` curves.
     """
 
     name: str
@@ -85,17 +86,28 @@ class ModelAverage:
         history = problem.history
         # Runs at about the same progress have the same prior.
         origin = float(np.exp(np.round(4 * np.log(curve.progress[-1])) / 4))
-        asked = problem.metrics[panel.metric].kind, origin
-        key = self, *asked, problem.scales_key
-        prior = history.once(("node prior", *key), lambda: self._prior(problem, *asked))
+        together = self._together(problem, panel.metric)
+        scales = tuple((problem.scales[name].floor, problem.scales[name].unit) for name in together)
+        key = self, together, scales, origin
+        prior = history.once(("node prior", *key), lambda: self._prior(problem, key, together, origin))
         floor = smallest_spread(spread_of(history, panel).joined(moments_of(curve.latent)), bounded=panel.scale.bounded)
         # The first knot is the last step seen.
         knots = np.log(np.maximum(query.progress / curve.progress[-1], 1.0))
         return _CurveAsked(panel.metric, query, standardised(curve), np.append(0.0, knots), prior, floor)
 
-    def _prior(self, problem: Problem, kind: str, origin: float) -> np.ndarray | None:
+    def _together(self, problem: Problem, metric: str) -> tuple[str, ...]:
+        """The metrics whose curves a metric learns from: its own, or all of its kind where these are many."""
+        kind = problem.metrics[metric].kind
+        names = problem.once(
+            ("metrics of kind", kind), lambda: tuple(name for name, one in problem.metrics.items() if one.kind == kind)
+        )
+        return names if len(names) > MOST_METRICS else (metric,)
+
+    def _prior(
+        self, problem: Problem, key: tuple[object, ...], together: tuple[str, ...], origin: float
+    ) -> np.ndarray | None:
         """What the context teaches; in a replay, from those curves that all parts of the whole learn from."""
-        panels = [problem.panel(name) for name, metric in problem.metrics.items() if metric.kind == kind]
+        panels = [problem.panel(name) for name in together]
         kept = {(panel.metric, run): curve for panel in panels for run, curve in panel.context.items()}
         if problem.whole is None:
             return learned_prior(self.model, self.forms, kept, origin, self.worth)
@@ -105,7 +117,7 @@ class ModelAverage:
             for run, curve in problem.whole.latent(panel.metric, panel.scale).items()
         }
         nothing: dict[Name, NodeShares] = {}
-        shares = problem.whole.once(("node shares", self, kind, origin, problem.scales_key), lambda: nothing)
+        shares = problem.whole.once(("node shares", *key), lambda: nothing)
         return learned_prior(self.model, self.forms, whole, origin, self.worth, shares, kept)
 
     def _shares(self, parts: Sequence[SampledNodes]) -> np.ndarray:

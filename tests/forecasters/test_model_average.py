@@ -236,7 +236,7 @@ def test_the_learned_prior_is_the_maximum_of_what_it_says():
     model, shares = Scored(), {}
     found = np.exp(learned_prior(model, ["pow3"], context, 0.1, 20.0, shares)) / 2
     n = model.asked
-    assert n == len(shares) == 32 and found.sum() == pytest.approx(1)
+    assert n == len(shares) == 24 and found.sum() == pytest.approx(1)
     p = np.linspace(1e-4, 1 - 1e-4, 20001)
     with_worth = n * np.log((1 - p) + p * np.e) + 20 * 0.5 * (np.log(p) + np.log(1 - p))
     assert found[1] == pytest.approx(p[with_worth.argmax()], abs=1e-3)
