@@ -14,16 +14,15 @@ m nodes, k numbers of the shape, j gaps.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
+from predictdyn.fitting.stacks import blocks
 from predictdyn.forms import Form
 
 STEP = 1e-5  # in u, to either side: third derivatives and rounding both cost ten digits less than a curve has
 LONGEST = 0.3  # step in u
-IN_CACHE = 2**15  # numbers of an array that stays in the cache, with those that are worked out of it
 CONVERGED = 1e-7  # share of the squares that another step promises to take away: a thousandth of a standard error
 
 
@@ -144,12 +143,6 @@ def slopes_at(
     around = u[:, None] + STEP * np.concatenate([np.zeros((1, k)), np.eye(k), -np.eye(k)])
     g = form.on_grid(x, shape_at(form, around if to_shape is None else to_shape(around)))
     return g[:, :, 0], (g[:, :, 1 : k + 1] - g[:, :, k + 1 :]) / (2 * STEP)
-
-
-def blocks(n: int, size: int) -> Iterator[slice]:
-    """Slices of n curves, each with about so many that arrays of ``size`` numbers a curve stay in the cache."""
-    step = max(IN_CACHE // size, 1)
-    return (slice(i, i + step) for i in range(0, n, step))
 
 
 def _misfits(form: Form, curves: _Curves, columns: np.ndarray) -> np.ndarray:

@@ -15,8 +15,9 @@ import numpy as np
 from scipy.special import expit, ndtri
 from scipy.stats import qmc
 
-from predictdyn.fitting.gauss_newton import blocks, fit_curves, shape_at, slopes_at
-from predictdyn.fitting.structural import FLOOR, SampledNodes, Stack, drawn_at
+from predictdyn.fitting.gauss_newton import fit_curves, shape_at, slopes_at
+from predictdyn.fitting.stacks import Stack, blocks, padded
+from predictdyn.fitting.structural import FLOOR, SampledNodes, drawn_at
 from predictdyn.forms import Form
 
 CLOUD = 512
@@ -54,10 +55,10 @@ def clouds(form: Form, start: Start, curves: Stack, knots: Sequence[np.ndarray])
     """The posterior of each curve, and what it says of ln x = its own knots (p,), in the units of z.
 
     >>> from predictdyn.forms import BY_NAME
-    >>> from predictdyn.fitting.structural import Series, stacks
+    >>> from predictdyn.fitting.stacks import Series, stacks
     >>> u = np.linspace(-3, 0, 30)
     >>> line = Series(u, np.log(0.2 + 0.8 * np.exp(-0.5 * u)), np.ones_like(u), 1.0)
-    >>> ((_, stack),) = stacks([line], 1)
+    >>> ((_, stack),) = stacks([line])
     >>> (found,) = clouds(BY_NAME["floor"], start_for(BY_NAME["floor"]), stack, [np.array([1.0])])
     >>> best = int(found.log_weight.argmax())
     >>> round(float(np.exp(found.location[0, best])), 2)
@@ -109,8 +110,8 @@ def _weighed(form: Form, start: Start, curves: Stack, knots: Sequence[np.ndarray
     off = curves.z[:, None] - form.on_grid(x, shapes)[0] / unit[:, None, None]  # (n, size, t)
     level = (off * weight[:, None]).sum(axis=-1) / total[:, None]
     off -= level[..., None]
+    off *= np.sqrt(weight)[:, None]
     off *= off
-    off *= weight[:, None]
     left = off.sum(axis=-1) + FLOOR**2
     density = np.log(np.maximum(inside * expit(-nodes), 1e-300)).sum(axis=-1) + (start.normal**2).sum(axis=-1) / 2
     log_weight = density - 0.5 * points[:, None] * np.log(left)
@@ -123,10 +124,7 @@ def _weighed(form: Form, start: Start, curves: Stack, knots: Sequence[np.ndarray
     scale = 0.5 * np.log(np.where(weight > 0, weight, 1.0)).sum(axis=1) - 0.5 * np.log(total)
     evidence = mass - np.log(size) + volume + scale
     share = np.where(np.isfinite(mass)[:, None], log_weight - mass[:, None], -np.log(size))
-    # Knots stand one by one, and so may be padded by any.
-    most = max(len(one) for one in knots)
-    padded = np.stack([np.append(one, np.zeros(most - len(one))) for one in knots])
-    there = form.on_grid(np.exp(padded), shapes)[0].swapaxes(1, 2) / unit[:, None, None] + level[:, None]
+    there = form.on_grid(np.exp(padded(knots)), shapes)[0].swapaxes(1, 2) / unit[:, None, None] + level[:, None]
     for i, own in enumerate(knots):
         location = np.ascontiguousarray(there[i, : len(own)])
         variance = left[i] / points[i]

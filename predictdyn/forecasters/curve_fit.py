@@ -8,7 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from predictdyn.fitting.gauss_newton import fit_curves
-from predictdyn.fitting.structural import FAR, FLOOR, GAP, Series
+from predictdyn.fitting.stacks import Series
+from predictdyn.fitting.structural import FLOOR, GAP
+from predictdyn.fitting.structural_grid import FAR
 from predictdyn.forecasters._empirical import EmpiricalErrors, ReferenceRuns
 from predictdyn.forecasters._series import standardised, usable
 from predictdyn.forms import BY_NAME, Form

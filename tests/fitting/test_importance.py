@@ -5,16 +5,9 @@ import pytest
 from numpy.testing import assert_allclose
 
 from predictdyn.fitting.importance import Cloud, clouds, sample_cloud, start_for
-from predictdyn.fitting.structural import (
-    FLOOR,
-    Bundle,
-    SampledNodes,
-    Series,
-    bundle,
-    grid_for,
-    sample_nodes,
-    stacks,
-)
+from predictdyn.fitting.stacks import Series, stacks
+from predictdyn.fitting.structural import FLOOR, SampledNodes, sample_nodes
+from predictdyn.fitting.structural_grid import Bundle, bundle
 from predictdyn.forms import BY_NAME
 
 FLOORED, BROKEN = BY_NAME["floor"], BY_NAME["broken"]
@@ -46,7 +39,8 @@ def clouds_of(form, curves: list[Series], knots: list[np.ndarray], most: int = 3
 
 def by_process(forms: Bundle, one: Series) -> list[SampledNodes]:
     """The same curve by nodes of forms with a process too small to be seen."""
-    return sample_nodes(forms, grid_for(forms, one.u, one.variance, STILL), one, TO, UNIFORMS)
+    ((_, stack),) = stacks([one])
+    return next(sample_nodes(forms, STILL, stack, [TO], UNIFORMS))
 
 
 def floored(seed: int, noise: float) -> np.ndarray:
