@@ -32,7 +32,6 @@ METRICS = click.option("--metrics", default="", metavar="GLOB,...", help="Metric
 @click.version_option(__version__, prog_name="predictdyn")
 def cli() -> None:
     """Forecast what a training run will become, from how it began; show by backtest how far to trust it."""
-    _keep_compiled()
 
 
 cli.add_command(datasets)
@@ -286,9 +285,6 @@ DEMO_METRICS = ("test_accuracy", "accuracy_gap", "corrupted_accuracy", "memorize
 
 def main() -> None:
     """Entry point: bad input, and what the machine refuses, is one line; other errors are faults of ours."""
-    # Quadrature and Gaussian conditioning need double precision; set before JAX is imported, and workers inherit it.
-    os.environ.setdefault("JAX_ENABLE_X64", "1")
-    os.environ.setdefault("JAX_PLATFORMS", "cpu")
     cli_faults.stop_on_signals()
     try:
         cli(standalone_mode=False)
@@ -357,29 +353,6 @@ def _backtest(
         publish(folder)
     for line in _board(board, {*asked, primary}, out):
         say(line)
-
-
-def _keep_compiled() -> None:
-    """What JAX compiles is kept in the cache folder, one for each type of processor, and not compiled again."""
-    import hashlib
-    import platform
-
-    from predictdyn.datasets.places import cache
-
-    cpu = Path("/proc/cpuinfo")
-    flags = (
-        [
-            line
-            for line in cpu.read_text(encoding="utf-8", errors="replace").splitlines()
-            if line.startswith(("flags", "Features"))
-        ][:1]
-        if cpu.is_file()
-        else []
-    )
-    kind = hashlib.sha256(" ".join([platform.machine(), platform.processor(), *flags]).encode()).hexdigest()[:12]
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache() / f"compiled-{kind}"))
-    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
-    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 
 def _board(board: Any, asked: set[str], out: Path, top: int = 5) -> list[str]:

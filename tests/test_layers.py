@@ -4,7 +4,7 @@ import ast
 from pathlib import Path
 
 LAYERS = [
-    {"secrets", "workers"},
+    {"secrets", "workers", "cache"},
     {"curves"},
     {"scales", "forms", "scores", "covariates"},
     {"problem"},

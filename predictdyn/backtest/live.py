@@ -16,7 +16,7 @@ from predictdyn.backtest.plan import target_metrics
 from predictdyn.backtest.run import rows_of
 from predictdyn.curves import ENDED, Curves
 from predictdyn.events import JointEvent, probabilities
-from predictdyn.forecast import Forecast
+from predictdyn.forecast import Prediction
 from predictdyn.forecasters import fit
 from predictdyn.forecasters._fitted import Fitted
 from predictdyn.forecasters._sizes import largest
@@ -35,7 +35,7 @@ class LiveSplit(NamedTuple):
 class LiveForecast(NamedTuple):
     """The forecast of every target, and its rows as the file of forecasts has them."""
 
-    forecast: Forecast
+    forecast: Prediction
     rows: pd.DataFrame
 
 

@@ -19,7 +19,7 @@ from predictdyn.backtest.pieces import Done, keep, kept, packed, unpacked
 from predictdyn.backtest.plan import Plan
 from predictdyn.backtest.writing import PIECE
 from predictdyn.curves import Curves
-from predictdyn.forecast import LEVELS, Forecast, Model, seed_for
+from predictdyn.forecast import LEVELS, Model, Prediction, seed_for
 from predictdyn.forecasters import forecaster
 from predictdyn.forecasters._fitted import Fitted
 from predictdyn.problem import History, Problem
@@ -100,7 +100,7 @@ def run(
 
 
 def rows_of(
-    forecast: Forecast, truth: np.ndarray, curves: Curves, *, forecaster: str, fold: str, cutoff: float
+    forecast: Prediction, truth: np.ndarray, curves: Curves, *, forecaster: str, fold: str, cutoff: float
 ) -> pd.DataFrame:
     """A forecast and what happened (NaN: not known) as rows of ``forecasts.parquet``."""
     blocks = [slice(first, first + BLOCK) for first in range(0, len(truth), BLOCK)]
@@ -187,11 +187,11 @@ def _with_paths(paths: pd.DataFrame | None, fold: Fold) -> pd.DataFrame:
     return pd.concat([target, mine[["run", "metric", "step"]]], ignore_index=True) if len(mine) else target
 
 
-def _rows(forecast: Forecast, truth: np.ndarray, curves: Curves, name: str, fold: Fold) -> pd.DataFrame:
+def _rows(forecast: Prediction, truth: np.ndarray, curves: Curves, name: str, fold: Fold) -> pd.DataFrame:
     return rows_of(forecast, truth, curves, forecaster=name, fold=fold.group, cutoff=fold.cutoff)
 
 
-def _answer(one: Model, problem: Problem) -> Forecast:
+def _answer(one: Model, problem: Problem) -> Prediction:
     """A forecast; that of the last value and why where the model raises: one must not stop a backtest of twelve."""
     try:
         return Fitted(one, problem.history, problem.fit_seed).answer(problem)
@@ -199,7 +199,7 @@ def _answer(one: Model, problem: Problem) -> Forecast:
         raise
     except Exception as error:
         plain = Fitted(forecaster("last_value"), problem.history, problem.fit_seed).answer(problem)
-        return Forecast(plain.target, plain.draws, np.full(len(plain.target), _why(error), dtype=object))
+        return Prediction(plain.target, plain.draws, np.full(len(plain.target), _why(error), dtype=object))
 
 
 def _why(error: Exception) -> str:
