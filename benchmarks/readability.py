@@ -2,7 +2,7 @@
 
 python benchmarks/readability.py [FILE.md ...]
 
-Counts words of prose: no code blocks, tables, headings, comments or addresses. A `name in code` or a number is one word.
+Counts words of prose: no code blocks, tables, headings, comments or addresses. `code` and numbers are one word each.
 """
 
 from __future__ import annotations
