@@ -160,7 +160,7 @@ def _misfits(form: Form, curves: _Curves, columns: np.ndarray) -> np.ndarray:
     gram = np.stack([np.stack([(a * b).sum(axis=-1) for b in free], -1) for a in free], -1)
     gram = gram + total[:, None, None, None] * size
     cross = np.stack([(one * values).sum(axis=-1) for one in free], -1)
-    return np.asarray(square - (cross * _solved(gram, cross[..., None])[..., 0]).sum(axis=-1))
+    return np.asarray(square - (cross * solved(gram, cross[..., None])[..., 0]).sum(axis=-1))
 
 
 def _descended(
@@ -196,12 +196,12 @@ def _points(form: Form, curves: _Curves, u: np.ndarray) -> _Linearised:
     values = curves.root * curves.z
     j, k = free.shape[1], u.shape[1]
     gram = free @ free.swapaxes(1, 2) + 1e-12 * total[..., None] * np.eye(j)
-    gap = 1 / curves.unit[:, None] if form.fixed else _solved(gram, free @ values[..., None])[..., 0]
+    gap = 1 / curves.unit[:, None] if form.fixed else solved(gram, free @ values[..., None])[..., 0]
     residual = values - sum(gap[:, i, None] * free[:, i] for i in range(j))
     moved = sum((gap[:, i, None, None] * slopes[i] for i in range(j)), np.zeros((len(u), k, values.shape[1])))
     down = root * (moved - _mean(moved, weight, total)[..., None])  # (n, k, t)
     if not form.fixed and j:
-        down = down - _solved(gram, free @ down.swapaxes(1, 2)).swapaxes(1, 2) @ free
+        down = down - solved(gram, free @ down.swapaxes(1, 2)).swapaxes(1, 2) @ free
     force, pull = curves.force[:, None], u - 0.5
     return _Linearised(
         (residual**2).sum(axis=1) + curves.force * (pull**2).sum(axis=1),
@@ -226,14 +226,14 @@ def _newton(u: np.ndarray, point: _Linearised, damping: np.ndarray) -> np.ndarra
     own = matrix[:, k, k]
     size = own * damping[:, None] + 1e-14 + 1e-15 * own.max(axis=1, keepdims=True)
     matrix[:, k, k] = np.where(held, 1.0, own + size)
-    return _solved(matrix, np.where(held, 0.0, point.downhill)[..., None])[..., 0]
+    return solved(matrix, np.where(held, 0.0, point.downhill)[..., None])[..., 0]
 
 
-def _solved(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def solved(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """The solutions of a x = b, (..., j, j) and (..., j, c); zero where rounding has made a singular."""
     try:
         return np.linalg.solve(a, b)
     except np.linalg.LinAlgError:
         if a.ndim == 2:
             return np.zeros(b.shape)
-        return np.stack([_solved(one, other) for one, other in zip(a, b, strict=True)])
+        return np.stack([solved(one, other) for one, other in zip(a, b, strict=True)])

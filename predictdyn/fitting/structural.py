@@ -100,8 +100,8 @@ def score_nodes(
     kinds = kinds_of(forms)
     grids, h = grids_for(kinds, curves, of), len(of)
     weight, density = np.empty((2, len(knots), sum(forms.sizes) * h))
-    edges = np.cumsum([0, *forms.sizes]) * h
-    for rows in blocks(len(knots), max(forms.sizes) * len(forms.names) * h):
+    edges, widest = np.cumsum([0, *forms.sizes]) * h, max(kind.spans[-1].stop for kind in kinds)
+    for rows in blocks(len(knots), widest * h):
         (grid, of_kinds), some = grids.of(rows), curves.only(rows)
         values, horizon = _values(grid, some), _horizon(grid, of, knots[rows])
         for kind, columns in zip(kinds, of_kinds, strict=True):
@@ -143,8 +143,9 @@ def sample_nodes(
     """
     kinds = kinds_of(forms)
     grids, edges = grids_for(kinds, curves, of), np.cumsum([0, *forms.sizes]) * len(of)
-    width = max(len(one) for one in knots) * len(uniforms) * len(forms.names)
-    for rows in blocks(len(knots), max(width, edges[-1])):
+    most = max(len(one) for one in knots) * len(uniforms)
+    width = max(max(most * len(kind.names), len(of) * kind.spans[-1].stop) for kind in kinds)
+    for rows in blocks(len(knots), width):
         (grid, of_kinds), some, ahead = grids.of(rows), curves.only(rows), padded(knots[rows])
         values, horizon = _values(grid, some), _horizon(grid, of, ahead)
         found: list[dict[int, SampledNodes]] = [{} for _ in some.z]

@@ -126,7 +126,8 @@ def grids_for(kinds: Sequence[Kind], curves: Stack, process: np.ndarray) -> Grid
     number = {key: q for q, key in enumerate(dict.fromkeys(keys))}
     first = np.array([keys.index(key) for key in number])
     distinct, t = curves.only(first), curves.u.shape[1]
-    made = [_made(kinds, distinct.only(rows), process) for rows in blocks(len(first), len(process) * t * t)]
+    far = [kind.columns(np.array([[1.0, FAR]])) for kind in kinds]
+    made = [_made(kinds, far, distinct.only(rows), process) for rows in blocks(len(first), len(process) * t * t)]
     return Gridded(
         Grids(*map(np.concatenate, zip(*(grids for grids, _ in made), strict=True))),
         [
@@ -137,8 +138,10 @@ def grids_for(kinds: Sequence[Kind], curves: Stack, process: np.ndarray) -> Grid
     )
 
 
-def _made(kinds: Sequence[Kind], curves: Stack, process: np.ndarray) -> tuple[Grids, list[KindColumns]]:
-    """The grid of each curve."""
+def _made(
+    kinds: Sequence[Kind], far: Sequence[np.ndarray], curves: Stack, process: np.ndarray
+) -> tuple[Grids, list[KindColumns]]:
+    """The grid of each curve; ``far`` (1, j, m, 2) are the columns of each kind at the last point and far ahead."""
     there = curves.weight > 0
     points, level, slope, own = _covariances(curves.u - curves.u[:, :1], process)
     points *= (there[:, :, None] & there[:, None])[:, None]
@@ -154,11 +157,11 @@ def _made(kinds: Sequence[Kind], curves: Stack, process: np.ndarray) -> tuple[Gr
     covariance = own - np.stack([(rows[:, :, a] * rows[:, :, b]).sum(axis=-1) for a, b in ((1, 1), (1, 2), (2, 2))], -1)
     log_det = 2 * np.log(np.diagonal(root, axis1=2, axis2=3)).sum(axis=2)
     back = rows @ whiten
-    columns = [_columns(kind, curves, whiten, back) for kind in kinds]
+    columns = [_columns(kind, one, curves, whiten, back) for kind, one in zip(kinds, far, strict=True)]
     return Grids(whiten, rows, dot, covariance, log_det), columns
 
 
-def _columns(kind: Kind, curves: Stack, whiten: np.ndarray, back: np.ndarray) -> KindColumns:
+def _columns(kind: Kind, far: np.ndarray, curves: Stack, whiten: np.ndarray, back: np.ndarray) -> KindColumns:
     """A kind on the grid of each curve; ``back`` (q, h, 3, t) gives the dot products with whitened rows."""
     g = kind.columns(np.exp(curves.u))
     q, j, m, t = g.shape
@@ -170,7 +173,6 @@ def _columns(kind: Kind, curves: Stack, whiten: np.ndarray, back: np.ndarray) ->
         for a in range(j):
             for b in range(a + 1):
                 gram[i, a, b] = np.einsum("hmt,hmt->hm", white[a], white[b])
-    far = kind.columns(np.array([[1.0, FAR]]))
     size = (far[..., 1] - far[..., 0]) ** 2 + ((g - g[..., -1:]) ** 2).sum(axis=-1) / curves.points[:, None, None]
     return KindColumns(g, dot, gram, size)
 
