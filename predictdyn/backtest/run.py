@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from predictdyn import scores
+from predictdyn.backtest.folder import digest
 from predictdyn.backtest.folds import Fold, Group, folds, groups
 from predictdyn.backtest.pieces import Done, keep, kept, packed, unpacked
 from predictdyn.backtest.plan import Plan
@@ -75,7 +76,7 @@ def run(
             pieces.append(Work(group, some, asked))
     if not pieces:
         raise ValueError("nothing to backtest: no forecaster was named")
-    data = _digest(curves) + _code()
+    data = digest(curves) + _code()
     jobs = (delayed(_piece)(curves, plan, piece, data, resume) for piece in pieces)
     done: list[Done] = []
     with warnings.catch_warnings():
@@ -205,16 +206,6 @@ def _answer(one: Model, problem: Problem) -> Prediction:
 def _why(error: Exception) -> str:
     """The status of rows that a forecaster had no answer for, which pages show."""
     return str(shown(f"forecast failed: {type(error).__name__}: {error}"))[:200]
-
-
-def _digest(curves: Curves) -> str:
-    """A hash of all that the curves hold."""
-    total = hashlib.sha256()
-    for table in (curves.points, curves.runs.reset_index(), curves.events):
-        total.update(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes())
-        total.update(",".join(map(str, table.columns)).encode())
-    total.update(repr(sorted(curves.metrics.items())).encode())
-    return total.hexdigest()
 
 
 def _name(plan: Plan, work: Work, data: str) -> str:
