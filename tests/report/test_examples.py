@@ -57,10 +57,9 @@ def test_hero_is_the_median_of_the_headlines_kind_and_cutoff(useful: Path) -> No
 
 def test_caption_of_the_hero_says_what_the_files_say(useful: Path) -> None:
     paths, curves = (pd.read_parquet(useful / f"{name}.parquet") for name in ("paths", "examples"))
+    run = ranked(useful, "accuracy", 0.1)[1]
     own, curve = (
-        table[(table["run"] == ranked(useful, "accuracy", 0.1)[1]) & (table["metric"] == "accuracy")].sort_values(
-            "step"
-        )
+        table[(table["run"] == run) & (table["metric"] == "accuracy")].sort_values("step")
         for table in (paths[paths["cutoff"] == 0.1], curves)
     )
     last, truth = own.iloc[-1], curve["value"].iloc[-1]
