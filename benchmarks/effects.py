@@ -30,7 +30,7 @@ from predictdyn.curves import Curves
 from predictdyn.datasets import bundled
 from predictdyn.effects import Intervened, Intervention, intervened
 from predictdyn.effects.pairs import arms
-from predictdyn.forecast import Forecast, Model, seed_for
+from predictdyn.forecast import Model, Prediction, seed_for
 from predictdyn.forecasters import fit, forecaster
 from predictdyn.loaders import tidy
 from predictdyn.problem import History, Problem
@@ -101,7 +101,7 @@ def table(rows: pd.DataFrame, by: list[str], *, seed: int) -> list[str]:
     return lines
 
 
-def _scored(curves: Curves, ask: Question, without: Forecast, found: Intervened, *, seed: int) -> pd.DataFrame:
+def _scored(curves: Curves, ask: Question, without: Prediction, found: Intervened, *, seed: int) -> pd.DataFrame:
     problem = Problem(History(ask.history), ask.observed, ask.target, seed)
     of_metric = {panel.metric: panel for panel in problem.panels}
     known = arms(ask.history.runs).query("intervention == @ask.name")

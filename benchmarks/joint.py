@@ -29,7 +29,7 @@ from predictdyn import loaders
 from predictdyn.backtest.folds import Fold, folds, groups
 from predictdyn.backtest.plan import Plan, matching_runs
 from predictdyn.curves import Curves
-from predictdyn.forecast import Forecast, seed_for
+from predictdyn.forecast import Prediction, seed_for
 from predictdyn.forecasters import fit
 from predictdyn.joint import metric_scales
 from predictdyn.problem import History
@@ -71,12 +71,12 @@ def main() -> None:
             print(_line(f"{cutoff:.0%}", score, part, called.seed))
 
 
-def _loose(forecast: Forecast, seed: int) -> Forecast:
+def _loose(forecast: Prediction, seed: int) -> Prediction:
     """The same draws, each row in an order by lot."""
     return replace(forecast, draws=np.random.default_rng(seed).permuted(forecast.draws, axis=1), joint=False)
 
 
-def _scored(curves: Curves, history: History, fold: Fold, forecasts: dict[str, Forecast]) -> list[dict[str, object]]:
+def _scored(curves: Curves, history: History, fold: Fold, forecasts: dict[str, Prediction]) -> list[dict[str, object]]:
     """One row per run and forecast: family, scores of all metrics together, mean Brier score of the events."""
     names = list(dict.fromkeys(fold.target["metric"]))
     span = metric_scales(history, names, fold.cutoff)

@@ -12,7 +12,8 @@ import click
 from predictdyn import __version__, cli_faults, cli_words
 from predictdyn.cli_datasets import datasets
 from predictdyn.cli_words import listed
-from predictdyn.console import HINT, PATH, QUIET, bar, heard, notes, say, speaks_of_options, spinner, summary
+from predictdyn.console import HINT, PATH, QUIET, as_options, notes, say, speaks_of_options
+from predictdyn.progress import bar, spinner
 
 if TYPE_CHECKING:
     from predictdyn.curves import Curves
@@ -32,7 +33,6 @@ METRICS = click.option("--metrics", default="", metavar="GLOB,...", help="Metric
 @click.version_option(__version__, prog_name="predictdyn")
 def cli() -> None:
     """Forecast what a training run will become, from how it began; show by backtest how far to trust it."""
-    _keep_compiled()
 
 
 cli.add_command(datasets)
@@ -52,13 +52,14 @@ def load(
 ) -> None:
     """Read any log at PATH into a tidy folder, and say on stderr what was found, merged and dropped."""
     from predictdyn import loaders
+    from predictdyn.api.reading import source_of
     from predictdyn.backtest.writing import folder_again, new_folder, recovered
     from predictdyn.loaders.writing import write
 
     if len(words) > 2 or (len(words) == 2 and source is not None):
         raise ValueError(f"load takes a PATH, or a SOURCE and a PATH, got {' '.join(words)}")
     path = Path(words[-1])
-    name, found = _source(path, words[0] if len(words) == 2 and words[0] != "auto" else source)
+    name, found = source_of(path, words[0] if len(words) == 2 and words[0] != "auto" else source)
     options = cli_words.options(settings)
     if workers != 1 and loaders.source(name).by_run:
         options["workers"] = str(workers)
@@ -67,7 +68,7 @@ def load(
     with folder_again(out) if before else new_folder(out) as folder:
         done = write(path, name, folder, options, before)
     notes([*found, *done.notes])
-    say(f"{summary(done.curves, done.points)} -> {out}")
+    say(f"{done.curves.summary(done.points)} -> {out}")
 
 
 @cli.command()
@@ -82,19 +83,19 @@ def fit(
     data: Path, name: str, out: Path, source: str | None, settings: tuple[str, ...], seed: int, quiet: bool
 ) -> None:
     """Learn from the finished runs of DATA, and keep what was learnt."""
-    from predictdyn.backtest.live import ended
-    from predictdyn.backtest.writing import new_folder
-    from predictdyn.forecasters import fit as fit_model
-    from predictdyn.forecasters import forecaster, save
+    from predictdyn.api.models import fit as learn
+    from predictdyn.forecasters import forecaster
 
     one = forecaster(name)
-    curves, _ = _read(data, source, settings)
-    done = ended(curves)
-    if not len(done):
-        raise ValueError(f"{data}: no run has reached its planned last_step, so there is nothing to learn from")
-    with spinner(f"fitting {name} on {len(done)} finished runs", quiet=quiet), new_folder(out) as folder:
-        save(fit_model(one, curves.select(runs=done), seed=seed), folder)
-    say(f"{name}, fitted on {len(done)} finished runs -> {out}")
+    curves = _read(data, source, settings)
+    try:
+        model = learn(curves, one, seed=seed)
+    except ValueError as error:
+        raise ValueError(f"{data}: {error}") from None
+    done = len(model.history.runs)
+    with spinner(f"fitting {name} on {done} finished runs", quiet=quiet):
+        model.save(out)
+    say(f"{name}, fitted on {done} finished runs -> {out}")
 
 
 @cli.command()
@@ -133,57 +134,47 @@ def forecast(
     settings: tuple[str, ...], seed: int, quiet: bool,
 ) -> None:  # fmt: skip
     """Forecast the runs of DATA that have not ended, and publish a page."""
-    from predictdyn.backtest.folder import provenance, write_json
-    from predictdyn.backtest.live import forecast_live, larger, split_live, without
+    from dataclasses import replace
+
+    from predictdyn.api.forecasts import answered, check_planned, question
+    from predictdyn.api.models import as_model, load_model
+    from predictdyn.backtest.folder import provenance
     from predictdyn.backtest.writing import check_new, new_folder
-    from predictdyn.effects import check, comparison
     from predictdyn.events import parse
-    from predictdyn.forecasters import DEFAULT, forecaster
-    from predictdyn.forecasters import fit as fit_model
-    from predictdyn.forecasters import load as load_model
-    from predictdyn.report import publish
+    from predictdyn.forecasters import DEFAULT
 
     if model is not None and name is not None:
         raise ValueError("give --model or --forecaster, not both")
     check_new(out)
     step = None if at == "final" else cli_words.step(at)
     planned = [cli_words.intervention(word) for word in interventions]
-    if model is None:
-        one = forecaster(name or DEFAULT)
-    else:
-        fitted = load_model(model)
-        name = fitted.model.name
-    read, warned = _read(data, source, settings)
-    curves = _needed(read, listed(metrics))
-    ask = split_live(curves, runs=listed(runs), metrics=listed(metrics), upto=upto, cutoff=cutoff, at=step)
-    asked = [parse(text, set(ask.target["metric"])) for text in events]
-    for intervention in planned:
-        check(ask.history, ask.observed, intervention)
-    with spinner(f"forecasting {ask.target['run'].nunique()} runs", quiet=quiet), new_folder(out) as folder:
-        if model is None:
-            name, fitted = one.name, fit_model(one, ask.history, seed=seed)
-            said = larger(ask)
-        else:
-            fitted, said = without(fitted, curves, ask)
-            said += larger(ask._replace(history=fitted.history))
-        warned += said
-        for line in said:
+    as_model(name or DEFAULT)  # an unknown name is told before anything is read
+    learnt = None if model is None else load_model(model)
+    curves = _read(data, source, settings)
+    asked = question(
+        curves, learnt, name or DEFAULT, runs=listed(runs), metrics=listed(metrics), upto=upto, cutoff=cutoff, at=step,
+        seed=seed,
+    )  # fmt: skip
+    for text in events:
+        parse(text, set(asked.split.target["metric"]))
+    check_planned(asked, planned)
+    plan = {
+        "upto": upto, "cutoff": cutoff, "at": at, "runs": runs, "events": "; ".join(events),
+        "intervene": ", ".join(interventions), "model": None if model is None else str(model),
+    }  # fmt: skip
+    with spinner(f"forecasting {asked.split.target['run'].nunique()} runs", quiet=quiet), new_folder(out) as folder:
+        for line in asked.notes[len(curves.notes) :]:
             click.echo(line, err=True)
-        forecast, rows = forecast_live(curves, ask, fitted, str(name), folder, events=asked, seed=seed)
-        effects = comparison(forecast, ask.history, ask.observed, planned, seed=seed) if planned else None
-        if effects is not None:
-            effects.to_csv(folder / "effects.csv", index=False)
-        plan = {
-            "upto": upto, "cutoff": cutoff, "at": at, "runs": runs, "events": "; ".join(events),
-            "intervene": ", ".join(interventions), "model": None if model is None else str(model),
-        }  # fmt: skip
+        found = answered(asked, seed=seed, plan=plan)
+        if planned:
+            found = replace(found, effects=found.compared(planned))
         about = provenance(
-            curves, made="forecast", title=cli_words.title(data), command=cli_words.command(),
-            primary_forecaster=str(name),
-            seed=seed, plan=plan, data=data, warnings=warned, seconds={},
+            asked.curves, made="forecast", title=cli_words.title(data), command=cli_words.command(),
+            primary_forecaster=found.forecaster,
+            seed=seed, plan=plan, data=data, warnings=list(asked.notes), seconds={},
         )  # fmt: skip
-        write_json(about, folder / "provenance.json")
-        publish(folder)
+        found.write(folder, about, events=events)
+    rows, effects = found.live.rows, found.effects if len(found.effects) else None
     for row in rows.head(12).to_dict("records"):
         interval = f"[{row['q0.05']:.4g}, {row['q0.95']:.4g}] (90 %)"
         say(f"{row['run']}  {row['metric']} at {row['step']:g}: {row['q0.5']:.4g}  {interval}  {row['status']}")
@@ -228,6 +219,7 @@ def backtest(
     quiet: bool,
 ) -> None:  # fmt: skip
     """Replay the past of DATA: hide the end of runs, forecast it, score it, publish a page."""
+    from predictdyn.api.backtests import models_of
     from predictdyn.backtest.plan import Plan
     from predictdyn.backtest.writing import check_new
 
@@ -237,11 +229,11 @@ def backtest(
         split=split, targets=targets, hold_out=hold_out, test=listed(test), metrics=listed(metrics), budget=budget,
         seed=seed, runs=listed(runs),
     )  # fmt: skip
-    names = cli_words.forecasters(forecasters)
+    models = models_of(forecasters if forecasters == "all" else listed(forecasters))
     if workers < 1:
         raise ValueError(f"--workers is at least 1, got {workers}")
-    curves, warned = _read(data, source, settings)
-    _backtest(curves, plan, names, data, out, asked=listed(forecasters), warned=warned, workers=workers, quiet=quiet)
+    curves = _read(data, source, settings)
+    _backtest(curves, plan, models, data, out, asked=listed(forecasters), workers=workers, quiet=quiet)
     say(str(out / "index.html"))
 
 
@@ -262,6 +254,7 @@ def report(folder: Path, out: Path | None) -> None:
 @QUIET
 def demo(out: Path, seed: int, workers: int | None, quiet: bool) -> None:
     """The main job on real training runs that come with the package: load, backtest, publish. No network."""
+    from predictdyn.api.backtests import models_of
     from predictdyn.backtest.plan import Plan
     from predictdyn.backtest.writing import check_new
     from predictdyn.datasets import bundled
@@ -274,8 +267,7 @@ def demo(out: Path, seed: int, workers: int | None, quiet: bool) -> None:
     plan = Plan(cutoffs=(0.1, 0.25), metrics=DEMO_METRICS, max_folds=4, seed=seed, runs=DEMO_RUNS)
     used = workers or min(os.cpu_count() or 1, 4)
     asked = ("curve_fit", "auto")
-    names = cli_words.forecasters(",".join(asked))
-    _backtest(tidy.load(data), plan, names, data, out, asked=asked, warned=[], workers=used, quiet=quiet)
+    _backtest(tidy.load(data), plan, models_of(asked), data, out, asked=asked, workers=used, quiet=quiet)
     say(f"open {out / 'index.html'}")
 
 
@@ -286,9 +278,6 @@ DEMO_METRICS = ("test_accuracy", "accuracy_gap", "corrupted_accuracy", "memorize
 
 def main() -> None:
     """Entry point: bad input, and what the machine refuses, is one line; other errors are faults of ours."""
-    # Quadrature and Gaussian conditioning need double precision; set before JAX is imported, and workers inherit it.
-    os.environ.setdefault("JAX_ENABLE_X64", "1")
-    os.environ.setdefault("JAX_PLATFORMS", "cpu")
     cli_faults.stop_on_signals()
     try:
         cli(standalone_mode=False)
@@ -307,6 +296,7 @@ def main() -> None:
         line = cli_faults.line(error)
         if line is None:
             raise
+        line = as_options(line)
         _drop_output()
         # Bad input is one line, so the hint is its end.
         hint = f". {HINT}" if isinstance(error, ValueError) and speaks_of_options(line) else ""
@@ -324,62 +314,19 @@ def _drop_output() -> None:
 
 
 def _backtest(
-    curves: Curves, plan: Any, names: list[str], data: Path, out: Path, *, asked: tuple[str, ...], warned: list[str],
-    workers: int, quiet: bool,
+    curves: Curves, plan: Any, models: list[Any], data: Path, out: Path, *, asked: tuple[str, ...], workers: int,
+    quiet: bool,
 ) -> None:  # fmt: skip
-    from predictdyn.backtest.folder import provenance
-    from predictdyn.backtest.folds import groups
-    from predictdyn.backtest.plan import matching_runs
-    from predictdyn.backtest.replay import replay
+    from predictdyn.api.backtests import chosen, replayed
     from predictdyn.backtest.writing import aside, locked, pieces_kept
-    from predictdyn.forecasters import BASELINES, forecaster
-    from predictdyn.report import publish
 
-    primary = "auto" if "auto" in names else next((name for name in names if name not in BASELINES), names[0])
-
-    def about(plan_json: dict[str, Any], warnings: list[str], seconds: dict[str, float]) -> dict[str, Any]:
-        return provenance(
-            curves, made="backtest", title=cli_words.title(data), command=cli_words.command(),
-            primary_forecaster=primary,
-            seed=plan.seed, plan=plan_json, data=data, warnings=[*warned, *warnings], seconds=seconds,
-        )  # fmt: skip
-
-    curves = curves.select(runs=matching_runs(curves, plan.runs)) if plan.runs else curves
-    # A plan that does not fit the data is told before any work, and any bar, begins.
-    groups(curves, plan)
-    curves = _needed(curves, plan.metrics)
+    curves = chosen(curves, plan)
     progress_bar = bar("backtest", quiet=quiet)
     with locked(out), pieces_kept(out) as resume, progress_bar as progress, aside(out) as folder:
-        board = replay(
-            curves, plan, [forecaster(name) for name in names], BASELINES, folder,
-            about=about, primary_forecaster=primary, workers=workers, resume=resume, progress=progress,
-        )  # fmt: skip
-        publish(folder)
-    for line in _board(board, {*asked, primary}, out):
+        found = replayed(curves, plan, models, workers=workers, resume=resume, progress=progress)
+        found.write(folder, found.about(title=cli_words.title(data), command=cli_words.command(), data=data))
+    for line in _board(found.leaderboard, {*asked, found.primary}, out):
         say(line)
-
-
-def _keep_compiled() -> None:
-    """What JAX compiles is kept in the cache folder, one for each type of processor, and not compiled again."""
-    import hashlib
-    import platform
-
-    from predictdyn.datasets.places import cache
-
-    cpu = Path("/proc/cpuinfo")
-    flags = (
-        [
-            line
-            for line in cpu.read_text(encoding="utf-8", errors="replace").splitlines()
-            if line.startswith(("flags", "Features"))
-        ][:1]
-        if cpu.is_file()
-        else []
-    )
-    kind = hashlib.sha256(" ".join([platform.machine(), platform.processor(), *flags]).encode()).hexdigest()[:12]
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache() / f"compiled-{kind}"))
-    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
-    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 
 def _board(board: Any, asked: set[str], out: Path, top: int = 5) -> list[str]:
@@ -403,38 +350,11 @@ def _probabilities(out: Path, top: int = 12) -> list[str]:
     return [*lines, *([f"... and {left} more in {out / 'probabilities.csv'}"] if left else [])]
 
 
-def _read(path: Path, source: str | None, settings: tuple[str, ...]) -> tuple[Curves, list[str]]:
-    """Load a path; what is to be said of the data goes to stderr, and with them to the page."""
-    from predictdyn import loaders
-    from predictdyn.backtest.schedules import settled
-    from predictdyn.covariates import known_before
+def _read(path: Path, source: str | None, settings: tuple[str, ...]) -> Curves:
+    """Load a path; what is to be said of the data goes to stderr, and with the curves' notes to the page."""
+    from predictdyn.api.reading import prepared, read, source_of
 
-    name, found = _source(path, source)
-    with heard() as lines:
-        curves = loaders.load(path, name, **cli_words.options(settings))
-    curves, reached = known_before(curves)
-    curves, noted = settled(curves)
-    warned = [*lines, *reached, *noted]
-    notes([*found, *warned])
-    return curves, warned
-
-
-def _source(path: Path, source: str | None) -> tuple[str, list[str]]:
-    """The source that was named, else what the path looks like, and a line on it, unless it is our own format."""
-    from predictdyn import loaders
-
-    if source is not None:
-        loaders.source(source)
-        return source, []
-    found = loaders.detect(path)
-    line = f"{path}: {found.words} (--source {found.source})"
-    return found.source, [line] if found.source != "tidy" else []
-
-
-def _needed(curves: Curves, metrics: tuple[str, ...]) -> Curves:
-    """The metrics asked for, and all signals and schedules: other outcomes would only be fitted in vain."""
-    from predictdyn.backtest.plan import target_metrics
-
-    asked = set(target_metrics(curves, metrics))
-    beside = {name for name, metric in curves.metrics.items() if metric.kind in ("signal", "schedule")}
-    return curves.select(metrics=asked | beside)
+    name, found = source_of(path, source)
+    curves = prepared(read(path, name, cli_words.options(settings)))
+    notes([*found, *curves.notes])
+    return curves

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from predictdyn.console import PATH, QUIET, bar, said, say, summary
+from predictdyn.console import PATH, QUIET, said, say
+from predictdyn.progress import bar
 
 
 @click.group()
@@ -55,7 +56,7 @@ def fetch(name: str, out: Path | None, mirror: str | None, quiet: bool) -> None:
     if out is not None:
         with new_folder(out) as aside:
             tidy.save(curves, aside)
-    say(f"{summary(curves)} -> {out or folder}")
+    say(f"{curves.summary()} -> {out or folder}")
     for word, what in (("files", f"{folder} ({_size(one.bytes)})"), ("licence", one.licence), ("cite", one.citation)):
         say(f"{word + ':':<9}{what}")
     if one.homepage is not None:

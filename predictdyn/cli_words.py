@@ -25,21 +25,6 @@ def options(settings: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-def forecasters(asked_for: str) -> list[str]:
-    """Names of forecasters, checked; the baselines come with any of them."""
-    from predictdyn.forecasters import BASELINES, names
-
-    known = names()
-    if asked_for == "all":
-        return known
-    asked = listed(asked_for)
-    for name in asked:
-        if name not in known:
-            raise ValueError(f"no forecaster {name!r}; known are {', '.join(known)}")
-    # Skill is against the best baseline, so the baselines always run.
-    return [*BASELINES, *(name for name in dict.fromkeys(asked) if name not in BASELINES)]
-
-
 def listed(words: str) -> tuple[str, ...]:
     """The words between commas."""
     return tuple(word.strip() for word in words.split(",") if word.strip())

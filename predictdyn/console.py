@@ -1,21 +1,18 @@
-"""What all commands share: the words for a table of curves, and progress on stderr."""
+"""What all commands share: how lines are printed, and options named where the library names keywords."""
 
 from __future__ import annotations
 
+import ast
 import re
+import shlex
 import unicodedata
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from predictdyn.secrets import hidden
-
-if TYPE_CHECKING:
-    from predictdyn.curves import Curves
 
 PATH = click.Path(path_type=Path)
 # Joiners inside words of some scripts and inside emoji; all other characters that show nothing are escaped.
@@ -57,6 +54,36 @@ def speaks_of_options(line: str) -> bool:
     return "--set" not in line and any(found["name"] in option_names() for found in OPTION.finditer(line))
 
 
+# Keywords of the library, and the options that are typed for them.
+TYPED = {
+    "upto": "--upto", "cutoff": "--cutoff", "hold_out": "--hold-out", "test": "--test", "budget": "--budget",
+    "out": "--out", "mirror": "--from",
+}  # fmt: skip
+KEYWORD = re.compile(rf"(?<![\w\-./?&])({'|'.join(TYPED)})=(?:'([^'=]*)'|([A-Z]+\b))?")
+PATTERN = re.compile(r"source='(\w+)', (\w+)=((['\"]).*\4)")
+
+
+def as_options(line: str) -> str:
+    r"""A line of the library, which names keywords, in the words of the command line.
+
+    >>> as_options("give upto= or cutoff=, not both"), as_options("type hold_out='run'"), as_options("choose out=DIR")
+    ('give --upto or --cutoff, not both', 'type --hold-out run', 'choose --out DIR')
+    >>> print(as_options(r"read them with source='text_log', pattern='step (?P<step>\\d+)'"))
+    read them with --source text_log --set 'pattern=step (?P<step>\d+)'
+    """
+
+    def typed(found: re.Match[str]) -> str:
+        value = found[2] or found[3]
+        return f"{TYPED[found[1]]} {value}" if value else TYPED[found[1]]
+
+    def loading(found: re.Match[str]) -> str:
+        return f"--source {found[1]} --set {shlex.quote(f'{found[2]}={ast.literal_eval(found[3])}')}"
+
+    line = PATTERN.sub(loading, line).replace("name one with source=NAME", "name one with --source")
+    line = re.sub(r"\(source='(\w+)'\)", r"(--source \1)", line)
+    return KEYWORD.sub(typed, line)
+
+
 def option_names() -> set[str]:
     """What loaders take beside a path, of all sources, and ``source`` itself; imports them all."""
     from predictdyn import loaders
@@ -65,66 +92,19 @@ def option_names() -> set[str]:
 
 
 @contextmanager
-def heard() -> Iterator[list[str]]:
-    """Warnings of loaders, inside, are the lines of a list that is full once it is left, not warnings of Python."""
-    lines: list[str] = []
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
-        yield lines
-    lines += [str(warning.message) for warning in caught]
-
-
-@contextmanager
 def said(before: Sequence[str] = ()) -> Iterator[None]:
     """Warnings of loaders, inside, are lines on stderr behind those of ``before``, not warnings of Python."""
+    from predictdyn.loaders import heard
+
     with heard() as lines:
         yield
     notes([*before, *lines])
 
 
 def notes(lines: Sequence[str]) -> None:
-    """What loaders have to say, on stderr, and once how their options are typed where they speak of them."""
+    """What is to be said of data, on stderr, and once how options of loading are typed where it speaks of them."""
+    lines = [as_options(line) for line in lines]
     for line in lines:
         say(line, err=True)
     if any(map(speaks_of_options, lines)):
         say(HINT, err=True)
-
-
-def summary(curves: Curves, points: int | None = None) -> str:
-    """Runs, metrics with their kinds, and points (as many as said, else those of the table), as one line."""
-    kinds = ", ".join(sorted({metric.kind for metric in curves.metrics.values()}))
-    metrics = curves.points["metric"].nunique()
-    points = len(curves.points) if points is None else points
-    return f"{len(curves.runs)} runs, {metrics} metrics ({kinds}), {points} points"
-
-
-@contextmanager
-def bar(what: str, *, quiet: bool, transient: bool = False) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on stderr: call it with how many are done, of how many.
-
-    A transient one is gone at the end, and is not shown at all where stderr is no terminal.
-    """
-    if quiet:
-        yield lambda done, all_: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    stderr = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    shown = stderr.is_terminal or not transient
-    with Progress(*columns, console=stderr, transient=transient, disable=not shown) as progress:
-        task = progress.add_task(what, total=None)
-        yield lambda done, all_: progress.update(task, completed=done, total=all_)
-
-
-@contextmanager
-def spinner(what: str, *, quiet: bool) -> Iterator[None]:
-    """A sign on stderr that work goes on."""
-    if quiet:
-        yield
-        return
-    from rich.console import Console
-
-    with Console(stderr=True).status(what):
-        yield

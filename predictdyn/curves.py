@@ -6,12 +6,15 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import pandas as pd
 
 from predictdyn.secrets import public
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Kind = Literal["capability", "bias", "robustness", "memorization", "loss", "signal", "schedule"]
 Better = Literal["higher", "lower", "zero"]
@@ -57,19 +60,76 @@ def no_events() -> pd.DataFrame:
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Curves:
     """Logged curves: ``points`` (run, metric, step, value, stderr [, seen]), ``runs``, ``metrics``, ``events``.
 
     Points are sorted by run, metric and step, unique and finite. ``runs`` has the run as index and the columns
-    ``family`` and ``last_step`` (planned), then covariates known before the run. Build one with `curves_from`, which
-    checks all of this; the constructor itself trusts its caller, so that cutting is cheap.
+    ``family`` and ``last_step`` (planned), then covariates known before the run. ``notes`` are lines on how they were
+    read: what was merged, dropped or assumed. Build one with `from_frame`, or with `curves_from`, which checks all of
+    this; the constructor itself trusts its caller, so that cutting is cheap.
     """
 
     points: pd.DataFrame
     runs: pd.DataFrame
     metrics: Mapping[str, Metric]
     events: pd.DataFrame = field(default_factory=no_events)
+    notes: tuple[str, ...] = field(default=(), compare=False)
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: pd.DataFrame,
+        runs: pd.DataFrame | Mapping[str, Any] | None = None,
+        metrics: pd.DataFrame | Mapping[str, Any] | Sequence[str] | None = None,
+        *,
+        run: str | None = None,
+        step: str | None = None,
+        metric: str | None = None,
+        value: str | None = None,
+    ) -> Curves:
+        """Curves of a table of your own: one row a value (long), or one row a step and one column a metric (wide).
+
+        ``run``, ``step``, and for a long table ``metric`` and ``value`` name its columns; by themselves they are found
+        by usual names. ``runs`` says what was known before: ``last_step`` (the planned end), ``family`` (near-copies,
+        such as seeds) and settings; a table with the column or index run, ``{"last_step": 1000, "lr": {"a": 0.1}}`` by
+        column, or ``{"a": {"last_step": 1000}}`` by run. Without ``last_step`` a run counts as finished at its longest
+        step, and a UserWarning says so; without ``family`` every run is its own. ``metrics`` says what metrics are:
+        ``{"val_acc": "capability"}``, `Metric` values, a table (metric, kind, lower, upper, better, chance), or the
+        names to take; what it does not say is known by their names, as in logs. Cells that are blank were not logged;
+        infinite ones become events. Raises ValueError, one line that names the keyword.
+
+        >>> frame = pd.DataFrame({"run": ["a", "a", "b"], "step": [1, 2, 1], "val_acc": [0.2, 0.6, 0.3]})
+        >>> curves = Curves.from_frame(frame, runs={"last_step": 2, "family": "first"})
+        >>> curves
+        Curves: 2 runs, 1 metrics (capability), 3 points
+        >>> curves.runs["last_step"].tolist(), curves.metrics["val_acc"].upper
+        ([2, 2], 1)
+        """
+        from predictdyn.api.frames import from_frame
+
+        return from_frame(frame, runs, metrics, run=run, step=step, metric=metric, value=value)
+
+    def plot(self, metric: str, runs: str | Sequence[str] | None = None, *, ax: Axes | None = None) -> Axes:
+        """Draw a metric of all runs, or of those that match globs: finished ones thin, others strong. Returns Axes."""
+        from predictdyn.api.plots import plot_curves
+
+        return plot_curves(self, metric, runs, ax=ax)
+
+    def summary(self, points: int | None = None) -> str:
+        """Runs, metrics with their kinds, and points (as many as said, else those of the table), as one line."""
+        kinds = ", ".join(sorted({metric.kind for metric in self.metrics.values()}))
+        metrics = self.points["metric"].nunique()
+        points = len(self.points) if points is None else points
+        return f"{len(self.runs)} runs, {metrics} metrics ({kinds}), {points} points"
+
+    def __repr__(self) -> str:
+        return f"Curves: {self.summary()}"
+
+    def _repr_html_(self) -> str:
+        from predictdyn.api.show import html_of_curves
+
+        return html_of_curves(self)
 
     @cached_property
     def series(self) -> dict[tuple[str, str], Curve]:
@@ -115,13 +175,13 @@ class Curves:
             some = set(metrics)
             keep &= self._of_points("metric", lambda metric: metric.isin(some))
             known = {name: metric for name, metric in known.items() if name in some}
-        return Curves(points[keep], table, known, events)
+        return Curves(points[keep], table, known, events, self.notes)
 
     def where(self, visible: np.ndarray) -> Curves:
         """The points for which ``visible`` is true, and all of schedules known ahead: a plan is not the future."""
         planned = [name for name, metric in self.metrics.items() if metric.known_ahead]
         keep = visible | self._of_points("metric", lambda metric: metric.isin(planned)) if planned else visible
-        return Curves(self.points[keep], self.runs, self.metrics, self.events)
+        return Curves(self.points[keep], self.runs, self.metrics, self.events, self.notes)
 
     def limit(self, progress: float) -> pd.Series:
         """The last step of each run that is seen once it has done ``progress`` of its plan."""
@@ -137,7 +197,7 @@ class Curves:
         visible = self.points["step"].to_numpy() <= self._of_points("run", lambda run: run.map(limit).astype(float))
         cut = self.where(visible)
         past = self.events["step"].to_numpy(dtype=float) <= self.events["run"].map(limit).to_numpy(dtype=float)
-        return Curves(cut.points, cut.runs, cut.metrics, self.events[past])
+        return Curves(cut.points, cut.runs, cut.metrics, self.events[past], self.notes)
 
 
 def curves_from(

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from predictdyn.forecast import Forecast
+from predictdyn.forecast import Prediction
 
 _BOUND = re.compile(r"""\s*(?:"([^"]+)"|'([^']+)'|([^\s<>="']+))\s*(<=|>=|<|>)\s*([^\s<>="']+)\s*""")
 _AND = re.compile(r"and\s", re.IGNORECASE)
@@ -69,7 +69,7 @@ def parse(text: str, metrics: Collection[str]) -> JointEvent:
         at = joined.end()
 
 
-def probabilities(forecast: Forecast, events: Sequence[JointEvent]) -> pd.DataFrame:
+def probabilities(forecast: Prediction, events: Sequence[JointEvent]) -> pd.DataFrame:
     """The probability of each event for each run: the share of draws in which all its bounds hold.
 
     Columns run, event, probability, status; the rows of a run at its last step that is asked count. Where a run has no

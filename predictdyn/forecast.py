@@ -1,4 +1,4 @@
-"""Forecast: draws and a status, the only form of an answer; Model: the one method that a forecaster is."""
+"""Prediction: draws and a status, the only form of an answer; Model: the one method that a forecaster is."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LEVELS = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975)
 
 
 @dataclass(frozen=True)
-class Forecast:
+class Prediction:
     """Samples of the predictive distribution of each target.
 
     ``target`` (n rows: run, metric, step), ``draws`` (n, s) finite and in the metric's units, ``status`` (n,) "ok" or
@@ -33,7 +33,7 @@ class Forecast:
         n = len(self.target)
         if self.draws.ndim != 2 or len(self.draws) != n or self.status.shape != (n,):
             raise ValueError(
-                f"a forecast of {n} targets needs draws (n, s) and status (n,), "
+                f"a prediction of {n} targets needs draws (n, s) and status (n,), "
                 f"got {self.draws.shape} and {self.status.shape}"
             )
         if not np.isfinite(self.draws).all():
@@ -44,10 +44,10 @@ class Forecast:
         """Quantiles of each row, (n, len(levels)), by linear interpolation between order statistics."""
         return np.quantile(self.draws, levels, axis=1).T
 
-    def rows(self, which: np.ndarray) -> Forecast:
+    def rows(self, which: np.ndarray) -> Prediction:
         """Some rows of it, by place or by truth value (n,)."""
         target = self.target.iloc[np.arange(len(self.target))[which]].reset_index(drop=True)
-        return Forecast(target, self.draws[which], self.status[which], self.joint)
+        return Prediction(target, self.draws[which], self.status[which], self.joint)
 
 
 class Latent(NamedTuple):

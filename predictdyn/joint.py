@@ -12,12 +12,12 @@ import numpy as np
 from predictdyn.curves import ENDED, Curves
 from predictdyn.fitting.copula import correlation, coupled, normal_scores, ranks, residuals
 from predictdyn.fitting.knots import Knots
-from predictdyn.forecast import Forecast, seed_for
+from predictdyn.forecast import Prediction, seed_for
 from predictdyn.problem import History, LatentCurve
 from predictdyn.scales import scale_for
 
 
-def couple(forecast: Forecast, history: History, observed: Curves, *, seed: int) -> Forecast:
+def couple(forecast: Prediction, history: History, observed: Curves, *, seed: int) -> Prediction:
     """The same forecast with the draws of each run coupled: draw i of its rows is then one sample of them together.
 
     No row gets other numbers, only another order. It follows from the history, the progress that is seen, the run, the

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 from predictdyn import cli_faults
-from predictdyn.backtest import replay as replay_module
+from predictdyn.api import backtests
 from predictdyn.backtest import writing
 from predictdyn.loaders import tidy
 
@@ -98,7 +98,7 @@ def test_a_full_disk_late_keeps_the_pieces_and_the_same_command_goes_on(call, da
     def full(*words, **named):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(replay_module, "write_json", full)
+    monkeypatch.setattr(backtests, "write_json", full)
     words = words_of("backtest", data, tmp_path / "out")
     status, out, err = call(*words)
     assert (status, out, err.count("\n")) == (2, "", 1)
@@ -116,7 +116,7 @@ def test_a_wrong_plan_after_a_kept_piece_keeps_it(call, data, tmp_path, monkeypa
     def wrong(*words, **named):
         raise ValueError("something that a page does not like")
 
-    monkeypatch.setattr(replay_module, "write_json", wrong)
+    monkeypatch.setattr(backtests, "write_json", wrong)
     words = words_of("backtest", data, tmp_path / "out")
     status, _, err = call(*words)
     assert status == 2 and "4 finished piece(s) are kept" in err
@@ -154,7 +154,7 @@ def test_words_for_errors(error, said):
 
 def test_other_errors_stay_errors(call, data, tmp_path, monkeypatch):
     assert cli_faults.line(KeyError("a")) is None and cli_faults.line(RuntimeError("b")) is None
-    monkeypatch.setattr(replay_module, "write_json", lambda *words: 1 / 0)
+    monkeypatch.setattr(backtests, "write_json", lambda *words: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         call(*words_of("backtest", data, tmp_path / "out"))
 

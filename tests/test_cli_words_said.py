@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from predictdyn.console import HINT, printable, speaks_of_options
+import predictdyn
+from predictdyn.console import HINT, as_options, printable, speaks_of_options
 from predictdyn.curves import Metric, curves_from
 from predictdyn.datasets import fetching
 from predictdyn.loaders import tidy
@@ -91,6 +95,47 @@ def test_what_shows_nothing_is_escaped(text, shown):
 )
 def test_lines_that_speak_of_options_are_known(line, speaks):
     assert speaks_of_options(line) == speaks
+
+
+@pytest.mark.parametrize(
+    ("line", "typed"),
+    [
+        ("give upto= or cutoff=, not both", "give --upto or --cutoff, not both"),
+        (
+            "DIR exists; choose another out=, or remove it",
+            "DIR exists; choose another --out, or remove it",
+        ),
+        ("type hold_out='run' to hold out one", "type --hold-out run to hold out one"),
+        ("or forecast it with cutoff=F", "or forecast it with --cutoff F"),
+        ("a mirror with mirror=", "a mirror with --from"),
+        ("log: JSON lines (source='json_lines')", "log: JSON lines (--source json_lines)"),
+        ("more than one; name one with source=NAME", "more than one; name one with --source"),
+        ("http://host/?test=1 and about=cutoff", "http://host/?test=1 and about=cutoff"),
+        ("settings lr=0.1; say last_step=logged", "settings lr=0.1; say last_step=logged"),
+    ],
+)
+def test_keywords_of_the_library_are_options_of_the_command(line, typed):
+    assert as_options(line) == typed
+
+
+LITERAL = re.compile(r"(?<![\w-])--[a-z][\w-]+")
+
+
+def test_no_message_of_the_library_speaks_of_an_option():
+    """Literals of text, docstrings aside, in all that Python users reach."""
+    package = Path(predictdyn.__file__).parent
+    found = []
+    for file in sorted(package.rglob("*.py")):
+        if file.name.startswith("cli") or file.name == "console.py":
+            continue
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        words = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(tree):
+            text = isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in words
+            if text and LITERAL.search(node.value):
+                found.append((file.name, node.value))
+    # Variables of a style sheet begin so too, and a page of the documentation names both ways.
+    assert [one for one in found if one[0] not in ("style.py", "option_page.py")] == []
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from predictdyn.events import Bound, parse, probabilities
-from predictdyn.forecast import Forecast
+from predictdyn.forecast import Prediction
 
 KNOWN = ["acc", "accuracy gap", "val/loss", 'odd "name"', "land and sea"]
 
@@ -53,7 +53,7 @@ def forecast(joint=True):
         [("a", "acc", 5), ("a", "acc", 10), ("a", "loss", 10), ("b", "acc", 10)], columns=["run", "metric", "step"]
     )
     draws = np.array([[9.0] * 4, [0.1, 0.6, 0.7, 0.8], [3.0, 1.0, 1.0, 3.0], [0.0, 0.0, 0.6, 0.0]])
-    return Forecast(target, draws, np.array(["ok", "ok", "too short", "ok"], dtype=object), joint)
+    return Prediction(target, draws, np.array(["ok", "ok", "too short", "ok"], dtype=object), joint)
 
 
 def test_a_probability_is_the_share_of_draws_in_which_all_bounds_hold():

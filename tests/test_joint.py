@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from predictdyn.curves import Metric, curves_from
-from predictdyn.forecast import DRAWS, Forecast, seed_for
+from predictdyn.forecast import DRAWS, Prediction, seed_for
 from predictdyn.joint import couple, metric_scales
 from predictdyn.problem import History
 
@@ -37,7 +37,7 @@ def forecast(runs, names=tuple(METRICS), steps=(100.0,)):
         [np.random.default_rng(seed_for(0, run, name, step)).gamma(2.0, size=DRAWS)
          for run, name, step in target.itertuples(index=False)]
     )  # fmt: skip
-    return Forecast(target, draws, np.full(len(target), "ok", dtype=object))
+    return Prediction(target, draws, np.full(len(target), "ok", dtype=object))
 
 
 @pytest.fixture(scope="module")

@@ -37,13 +37,14 @@ def provenance(
     primary_forecaster: str,
     seed: int,
     plan: dict[str, Any],
-    data: Path,
+    data: Path | None,
     warnings: list[str],
     seconds: dict[str, float],
 ) -> dict[str, Any]:
     """Where results come from: command, seed, versions, sha256 of the data, plan, warnings, seconds by forecaster.
 
-    It is for others to read, so nothing in it is a secret, and absolute paths are short.
+    It is for others to read, so nothing in it is a secret, and absolute paths are short. Without a path (``data``) the
+    curves themselves are hashed.
     """
     return {
         "predictdyn": __version__,
@@ -53,7 +54,7 @@ def provenance(
         "primary_forecaster": primary_forecaster,
         "seed": seed,
         "versions": {name: _version(name) for name in PACKAGES},
-        "sha256": file_hashes(data),
+        "sha256": {"curves": digest(curves)} if data is None else file_hashes(data),
         "plan": shown(plan),
         "data": {
             "runs": len(curves.runs),
@@ -83,6 +84,16 @@ def file_hashes(path: Path) -> dict[str, str]:
         return hashes
     total = hashlib.sha256(os.fsencode("".join(f"{name}{value}" for name, value in hashes.items()))).hexdigest()
     return {f"all {len(hashes)} files": total}
+
+
+def digest(curves: Curves) -> str:
+    """A hash of all that curves hold."""
+    total = hashlib.sha256()
+    for table in (curves.points, curves.runs.reset_index(), curves.events):
+        total.update(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes())
+        total.update(",".join(map(str, table.columns)).encode())
+    total.update(repr(sorted(curves.metrics.items())).encode())
+    return total.hexdigest()
 
 
 def _hash(file: Path) -> str:

@@ -101,18 +101,18 @@ def _no_history(curves: Curves, plan: Plan, empty: list[Group], total: int) -> s
     if plan.split == "seen":
         return f"{first}: no point is marked as seen; set the column seen of points to 1 where a forecast may look"
     if runs == 1:
-        return f"{first}: there is one run only; add finished runs, or forecast it with predictdyn forecast --cutoff"
+        return f"{first}: there is one run only; add finished runs, or forecast it with cutoff=F"
     if plan.budget is not None:
         return (
             f"{first}: every run within the budget of {plan.budget:g} flops is held out there (first: "
-            f"{empty[0].name!r}); raise --budget, or name with --test only runs beyond it"
+            f"{empty[0].name!r}); raise budget=, or name with test= only runs beyond it"
         )
     if plan.test:
-        return f"{first}: --test holds out all {runs} runs; let it match some of them only"
+        return f"{first}: test= holds out all {runs} runs; let it match some of them only"
     value = curves.runs[plan.hold_out].iloc[0] if plan.hold_out in curves.runs else empty[0].name
     return (
         f"{first}: all {runs} runs have the {plan.hold_out} {str(value)!r}, and are held out together; "
-        f"{'name families in runs.csv, or ' if plan.hold_out == 'family' else ''}type --hold-out run to hold out one "
+        f"{'name families in runs.csv, or ' if plan.hold_out == 'family' else ''}type hold_out='run' to hold out one "
         "run at a time"
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
@@ -14,9 +14,8 @@ from predictdyn.backtest.examples import PATH_POINTS
 from predictdyn.backtest.folder import metrics_table
 from predictdyn.backtest.plan import target_metrics
 from predictdyn.backtest.run import rows_of
-from predictdyn.curves import ENDED, Curves
-from predictdyn.events import JointEvent, probabilities
-from predictdyn.forecast import Forecast
+from predictdyn.curves import ENDED, Curves, Metric
+from predictdyn.forecast import Prediction
 from predictdyn.forecasters import fit
 from predictdyn.forecasters._fitted import Fitted
 from predictdyn.forecasters._sizes import largest
@@ -33,10 +32,13 @@ class LiveSplit(NamedTuple):
 
 
 class LiveForecast(NamedTuple):
-    """The forecast of every target, and its rows as the file of forecasts has them."""
+    """A forecast of every target and of steps on the way to some: draws, and as rows of the files."""
 
-    forecast: Forecast
+    prediction: Prediction
+    way: Prediction
     rows: pd.DataFrame
+    paths: pd.DataFrame
+    examples: pd.DataFrame
 
 
 def ended(curves: Curves) -> pd.Index:
@@ -64,9 +66,9 @@ def split_live(
     ValueError when nothing is left to forecast.
     """
     if upto is not None and cutoff is not None:
-        raise ValueError("give --upto or --cutoff, not both")
+        raise ValueError("give upto= or cutoff=, not both")
     if cutoff is not None and not 0 < cutoff < 1:
-        raise ValueError(f"--cutoff is a share in (0, 1), got {cutoff:g}")
+        raise ValueError(f"cutoff= is a share in (0, 1), got {cutoff:g}")
     finished = ended(curves)
     if runs:
         chosen = [run for run in curves.runs.index if any(fnmatchcase(run, glob) for glob in runs)]
@@ -77,7 +79,7 @@ def split_live(
     if not runs and len(chosen) == len(finished) and upto is None and cutoff is None and at is None:
         raise ValueError(
             "every run has reached its planned last_step, so nothing is left to forecast; "
-            "set last_step in runs.csv, or hide the end with --cutoff or --upto"
+            "set last_step in runs.csv, or hide the end with cutoff= or upto="
         )
     known = set(chosen) | _kin(curves.runs, [run for run in chosen if run in finished])
     history = curves.select(runs=[run for run in finished if run not in known])
@@ -195,37 +197,26 @@ def _equal(history: Curves, seen: Curves) -> set[str]:
 
 
 def forecast_live(
-    curves: Curves, ask: LiveSplit, fitted: Fitted, name: str, folder: Path, *, events: Sequence[JointEvent] = (),
-    seed: int,
-) -> LiveForecast:  # fmt: skip
-    """Forecast, and write forecasts, paths, examples and metrics into ``folder``.
-
-    With ``events``, their probabilities as well.
-    """
-    now = {key: float(curve.step[-1]) for key, curve in ask.observed.series.items()}
-    plan = ask.observed.runs["last_step"].astype(float).to_dict()
-    share = [
-        now.get((run, metric), 0.0) / plan[run]
-        for run, metric in zip(ask.target["run"], ask.target["metric"], strict=True)
-    ]
-    unknown = np.full(len(ask.target), np.nan)
-    shown = _shown(ask.target, curves)
-    frames = []
-    for run, metric, step in shown.itertuples(index=False):
-        begin = max(now.get((run, metric), 0.0), 1e-4 * float(step))
-        frames.append(
-            pd.DataFrame({"run": run, "metric": metric, "step": np.geomspace(begin, float(step), PATH_POINTS)})
-        )
-    way = pd.concat(frames, ignore_index=True)
+    curves: Curves, ask: LiveSplit, fitted: Fitted, name: str, *, seed: int, all_paths: bool = False
+) -> LiveForecast:
+    """Forecast every target, and the way there of those that a report draws, or of all."""
+    way = _way(ask, ask.target if all_paths else _shown(ask.target, curves))
     n = len(ask.target)
     both = fitted.forecast(ask.observed, pd.concat([ask.target, way], ignore_index=True), seed=seed)
     asked = np.arange(len(both.target)) < n
-    forecast = both.rows(asked)
-    rows = rows_of(forecast, unknown, curves, forecaster=name, fold="live", cutoff=np.nan).assign(cutoff=share)
-    path = rows_of(both.rows(~asked), np.full(len(way), np.nan), curves, forecaster=name, fold="live", cutoff=np.nan)
-    share_of = dict(zip(zip(ask.target["run"], ask.target["metric"], strict=True), share, strict=True))
-    path["cutoff"] = [share_of[key] for key in zip(path["run"], path["metric"], strict=True)]
-    keys = set(zip(shown["run"], shown["metric"], strict=True))
+    return live_of(curves, ask, both.rows(asked), both.rows(~asked), name)
+
+
+def live_of(curves: Curves, ask: LiveSplit, prediction: Prediction, way: Prediction, name: str) -> LiveForecast:
+    """Draws of all targets, and of steps on the way to some of them, as the rows that files have."""
+    rows, path = (
+        rows_of(one, np.full(len(one.target), np.nan), curves, forecaster=name, fold="live", cutoff=np.nan)
+        for one in (prediction, way)
+    )
+    share_of = dict(zip(zip(ask.target["run"], ask.target["metric"], strict=True), _shares(ask), strict=True))
+    for table in (rows, path):
+        table["cutoff"] = [share_of[key] for key in zip(table["run"], table["metric"], strict=True)]
+    keys = set(zip(path["run"], path["metric"], strict=True))
     points = ask.observed.points
     points = points[[key in keys for key in zip(points["run"], points["metric"], strict=True)]]
     examples = points[["run", "metric", "step", "value", "stderr"]].assign(
@@ -233,13 +224,34 @@ def forecast_live(
         cutoff=[share_of[key] for key in zip(points["run"], points["metric"], strict=True)],
         seen=True,
     )
-    if events:
-        probabilities(forecast, events).to_csv(folder / "probabilities.csv", index=False)
-    rows.to_parquet(folder / "forecasts.parquet", index=False)
-    path.to_parquet(folder / "paths.parquet", index=False)
-    examples.to_parquet(folder / "examples.parquet", index=False)
-    metrics_table(curves.metrics).to_csv(folder / "metrics.csv", index=False)
-    return LiveForecast(forecast, rows)
+    return LiveForecast(prediction, way, rows, path, examples)
+
+
+def write_live(live: LiveForecast, metrics: Mapping[str, Metric], folder: Path) -> None:
+    """The forecasts, paths, examples and metrics as files in ``folder``."""
+    live.rows.to_parquet(folder / "forecasts.parquet", index=False)
+    live.paths.to_parquet(folder / "paths.parquet", index=False)
+    live.examples.to_parquet(folder / "examples.parquet", index=False)
+    metrics_table(metrics).to_csv(folder / "metrics.csv", index=False)
+
+
+def _shares(ask: LiveSplit) -> list[float]:
+    """The share of its run that is seen of each target's curve."""
+    now = {key: float(curve.step[-1]) for key, curve in ask.observed.series.items()}
+    plan = ask.observed.runs["last_step"].astype(float).to_dict()
+    keys = zip(ask.target["run"], ask.target["metric"], strict=True)
+    return [now.get((run, metric), 0.0) / plan[run] for run, metric in keys]
+
+
+def _way(ask: LiveSplit, shown: pd.DataFrame) -> pd.DataFrame:
+    """Steps from what is seen of a curve to its target, even in the logarithm: run, metric, step."""
+    now = {key: float(curve.step[-1]) for key, curve in ask.observed.series.items()}
+    frames = []
+    for run, metric, step in shown[["run", "metric", "step"]].itertuples(index=False):
+        begin = max(now.get((run, metric), 0.0), 1e-4 * float(step))
+        steps = np.geomspace(begin, float(step), PATH_POINTS)
+        frames.append(pd.DataFrame({"run": run, "metric": metric, "step": steps}))
+    return pd.concat(frames, ignore_index=True)
 
 
 def _shown(target: pd.DataFrame, curves: Curves) -> pd.DataFrame:

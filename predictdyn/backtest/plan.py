@@ -68,6 +68,13 @@ def target_metrics(curves: Curves, globs: tuple[str, ...]) -> list[str]:
     return chosen
 
 
+def needed_metrics(curves: Curves, globs: tuple[str, ...]) -> Curves:
+    """The metrics asked for, and all signals and schedules: other outcomes would only be fitted in vain."""
+    asked = set(target_metrics(curves, globs))
+    beside = {name for name, metric in curves.metrics.items() if metric.kind in ("signal", "schedule")}
+    return curves.select(metrics=asked | beside)
+
+
 def _matching(names: list[str], globs: tuple[str, ...], what: str) -> list[str]:
     for glob in globs:
         if not any(fnmatchcase(name, glob) for name in names):

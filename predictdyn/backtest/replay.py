@@ -1,21 +1,35 @@
-"""Replay the past: hide the end of held-out runs, forecast it, score it, write the files of the contract."""
+"""Replay the past: hide the end of held-out runs, forecast it, score it, sum it up; and the files of the contract."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import pandas as pd
 
 from predictdyn.backtest import summary
 from predictdyn.backtest.examples import example_points, examples, path_targets
-from predictdyn.backtest.folder import metrics_table, write_json
+from predictdyn.backtest.folder import metrics_table
 from predictdyn.backtest.plan import Plan
-from predictdyn.backtest.rules import RULES, warnings_for
+from predictdyn.backtest.rules import warnings_for
 from predictdyn.backtest.run import run
 from predictdyn.curves import Curves
 from predictdyn.forecast import Model
+
+
+class Replay(NamedTuple):
+    """What a backtest gives: tables as the files have them, metrics, warnings, and seconds by forecaster."""
+
+    forecasts: pd.DataFrame
+    scores: pd.DataFrame
+    leaderboard: pd.DataFrame
+    verdicts: pd.DataFrame
+    examples: pd.DataFrame
+    paths: pd.DataFrame
+    metrics: pd.DataFrame
+    warnings: list[str]
+    seconds: dict[str, float]
 
 
 def replay(
@@ -23,18 +37,16 @@ def replay(
     plan: Plan,
     forecasters: Sequence[Model],
     baselines: Sequence[str],
-    folder: Path,
     *,
-    about: Callable[[dict[str, Any], list[str], dict[str, float]], dict[str, Any]],
     primary_forecaster: str,
     workers: int = 1,
     resume: Path | None = None,
     progress: Callable[[int, int], None] = lambda done, all_: None,
-) -> pd.DataFrame:
-    """Run the plan and write forecasts, scores, leaderboard, verdicts, examples and provenance into ``folder``.
+) -> Replay:
+    """Run the plan and sum it up.
 
-    ``forecasters`` must hold the baselines, which every skill refers to. ``about`` makes the provenance from the plan,
-    the warnings and the seconds. Returns the leaderboard. Raises ValueError when the plan fits the data nowhere.
+    ``forecasters`` must hold the baselines, which every skill refers to. Raises ValueError when the plan fits the data
+    nowhere.
     """
     names = [one.name for one in forecasters]
     chosen = examples(curves, plan)
@@ -51,15 +63,22 @@ def replay(
     table = summary.resolved(done.rows, curves.runs["family"], baselines)
     if table.empty:
         raise ValueError("nothing to score: every run stopped before its planned last_step; mend last_step in runs.csv")
-    board = summary.leaderboard(table, names, baselines, seed=plan.seed)
-    done.rows.to_parquet(folder / "forecasts.parquet", index=False)
-    summary.scores_table(table, names, baselines, seed=plan.seed).to_csv(folder / "scores.csv", index=False)
-    board.to_csv(folder / "leaderboard.csv", index=False)
-    verdicts = summary.verdicts(table, names, baselines, seed=plan.seed)
-    verdicts.to_csv(folder / "verdicts.csv", index=False)
-    example_points(curves, chosen).to_parquet(folder / "examples.parquet", index=False)
-    done.paths.to_parquet(folder / "paths.parquet", index=False)
-    metrics_table(curves.metrics).to_csv(folder / "metrics.csv", index=False)
-    plan_json = {**plan.to_json(), "rules": RULES}
-    write_json(about(plan_json, warnings_for(curves, plan), done.seconds), folder / "provenance.json")
-    return board
+    return Replay(
+        forecasts=done.rows,
+        scores=summary.scores_table(table, names, baselines, seed=plan.seed),
+        leaderboard=summary.leaderboard(table, names, baselines, seed=plan.seed),
+        verdicts=summary.verdicts(table, names, baselines, seed=plan.seed),
+        examples=example_points(curves, chosen),
+        paths=done.paths,
+        metrics=metrics_table(curves.metrics),
+        warnings=warnings_for(curves, plan),
+        seconds=done.seconds,
+    )
+
+
+def write_replay(found: Replay, folder: Path) -> None:
+    """All tables of a backtest as files in ``folder``."""
+    for name in ("forecasts", "examples", "paths"):
+        getattr(found, name).to_parquet(folder / f"{name}.parquet", index=False)
+    for name in ("scores", "leaderboard", "verdicts", "metrics"):
+        getattr(found, name).to_csv(folder / f"{name}.csv", index=False)

@@ -9,7 +9,7 @@ from predictdyn.curves import Curves
 RULES = {
     "L1 time cut": "folds.py shows a forecaster no point after the cutoff but schedules known ahead, and checks it",
     "L2 compute cut": "`budget` keeps out runs that cost more than the budget (needs a column flops)",
-    "L3 group split": "a family is held out whole; --hold-out names another column, --test holds out all that match",
+    "L3 group split": "a family is held out whole; hold_out names another column, test holds out all that match",
     "L4 normalisers": "scales, encodings and weights are learnt inside `fit` and `forecast`, on visible data",
     "L5 raw curves": "nothing is smoothed; metrics that look like best-so-far values are warned of",
     "L6 inner selection": "a forecaster is given no hidden truth, so it can choose by inner folds only",
@@ -26,15 +26,13 @@ def warnings_for(curves: Curves, plan: Plan) -> list[str]:
     """What a reader of this backtest should know: rules that lack data here, and designs that weaken it."""
     said = []
     if plan.split == "cutoff" and plan.budget is None:
-        why = "has no column flops" if "flops" not in curves.runs else "was run without --budget"
+        why = "has no column flops" if "flops" not in curves.runs else "was run without a budget"
         said.append(f"L2: the history is not limited by compute (this backtest {why})")
     families = curves.runs["family"].nunique()
     if plan.split == "cutoff" and families == len(curves.runs) and families > 1:
         said.append("L3: every run is its own family; if some share a recipe or a lineage, name it in runs.csv")
     if plan.split == "cutoff" and _splits_families(curves, plan):
-        said.append(
-            "L3: runs of one family lie on both sides of a fold (by --test or --hold-out), which flatters skill"
-        )
+        said.append("L3: runs of one family lie on both sides of a fold (by test or hold_out), which flatters skill")
     if plan.split == "seen":
         said.append("L3: a fixed split shows the seen part of every run to every forecast")
     monotone = _never_worse(curves)

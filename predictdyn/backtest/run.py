@@ -14,12 +14,13 @@ import numpy as np
 import pandas as pd
 
 from predictdyn import scores
+from predictdyn.backtest.folder import digest
 from predictdyn.backtest.folds import Fold, Group, folds, groups
 from predictdyn.backtest.pieces import Done, keep, kept, packed, unpacked
 from predictdyn.backtest.plan import Plan
 from predictdyn.backtest.writing import PIECE
 from predictdyn.curves import Curves
-from predictdyn.forecast import LEVELS, Forecast, Model, seed_for
+from predictdyn.forecast import LEVELS, Model, Prediction, seed_for
 from predictdyn.forecasters import forecaster
 from predictdyn.forecasters._fitted import Fitted
 from predictdyn.problem import History, Problem
@@ -75,7 +76,7 @@ def run(
             pieces.append(Work(group, some, asked))
     if not pieces:
         raise ValueError("nothing to backtest: no forecaster was named")
-    data = _digest(curves) + _code()
+    data = digest(curves) + _code()
     jobs = (delayed(_piece)(curves, plan, piece, data, resume) for piece in pieces)
     done: list[Done] = []
     with warnings.catch_warnings():
@@ -100,7 +101,7 @@ def run(
 
 
 def rows_of(
-    forecast: Forecast, truth: np.ndarray, curves: Curves, *, forecaster: str, fold: str, cutoff: float
+    forecast: Prediction, truth: np.ndarray, curves: Curves, *, forecaster: str, fold: str, cutoff: float
 ) -> pd.DataFrame:
     """A forecast and what happened (NaN: not known) as rows of ``forecasts.parquet``."""
     blocks = [slice(first, first + BLOCK) for first in range(0, len(truth), BLOCK)]
@@ -187,11 +188,11 @@ def _with_paths(paths: pd.DataFrame | None, fold: Fold) -> pd.DataFrame:
     return pd.concat([target, mine[["run", "metric", "step"]]], ignore_index=True) if len(mine) else target
 
 
-def _rows(forecast: Forecast, truth: np.ndarray, curves: Curves, name: str, fold: Fold) -> pd.DataFrame:
+def _rows(forecast: Prediction, truth: np.ndarray, curves: Curves, name: str, fold: Fold) -> pd.DataFrame:
     return rows_of(forecast, truth, curves, forecaster=name, fold=fold.group, cutoff=fold.cutoff)
 
 
-def _answer(one: Model, problem: Problem) -> Forecast:
+def _answer(one: Model, problem: Problem) -> Prediction:
     """A forecast; that of the last value and why where the model raises: one must not stop a backtest of twelve."""
     try:
         return Fitted(one, problem.history, problem.fit_seed).answer(problem)
@@ -199,22 +200,12 @@ def _answer(one: Model, problem: Problem) -> Forecast:
         raise
     except Exception as error:
         plain = Fitted(forecaster("last_value"), problem.history, problem.fit_seed).answer(problem)
-        return Forecast(plain.target, plain.draws, np.full(len(plain.target), _why(error), dtype=object))
+        return Prediction(plain.target, plain.draws, np.full(len(plain.target), _why(error), dtype=object))
 
 
 def _why(error: Exception) -> str:
     """The status of rows that a forecaster had no answer for, which pages show."""
     return str(shown(f"forecast failed: {type(error).__name__}: {error}"))[:200]
-
-
-def _digest(curves: Curves) -> str:
-    """A hash of all that the curves hold."""
-    total = hashlib.sha256()
-    for table in (curves.points, curves.runs.reset_index(), curves.events):
-        total.update(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes())
-        total.update(",".join(map(str, table.columns)).encode())
-    total.update(repr(sorted(curves.metrics.items())).encode())
-    return total.hexdigest()
 
 
 def _name(plan: Plan, work: Work, data: str) -> str:

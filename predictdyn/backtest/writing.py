@@ -15,7 +15,7 @@ PIECE = ".piece"  # ending of a finished piece of a backtest
 def check_new(out: Path) -> None:
     """Raises ValueError when ``out`` is in the way of new results."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"{out} exists already; choose another --out, or remove it first")
+        raise ValueError(f"{out} exists already; choose another out=, or remove it first")
 
 
 @contextmanager
@@ -38,7 +38,7 @@ def folder_again(out: Path) -> Iterator[Path]:
     with locked(out):
         if not (out / "points.parquet").is_file():
             raise ValueError(
-                f"{out} is no folder that load wrote, so it cannot be brought up to date; choose another --out"
+                f"{out} is no folder that load wrote, so it cannot be brought up to date; choose another out="
             )
         new, before = _beside(out, "new"), _beside(out, "before")
         with aside(new) as folder:
@@ -148,7 +148,7 @@ def _taken(file: Path, out: Path) -> int:
         except BlockingIOError:
             os.close(handle)
             raise ValueError(
-                f"{out} is being written by another command; wait until it ends, or choose another --out"
+                f"{out} is being written by another command; wait until it ends, or choose another out="
             ) from None
         except OSError as error:
             if error.errno in (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS):

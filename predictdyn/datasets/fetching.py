@@ -108,7 +108,7 @@ def _instead(one: Entry) -> str:
     now = "it is not set" if folder is None else f"it names {folder}, which has not all of it"
     return (
         f"With a copy of the files, set PREDICTDYN_DATA to the folder that has them as {one.name}/ ({now}), or name a "
-        "mirror with --from"
+        "mirror with mirror="
     )
 
 

@@ -7,19 +7,10 @@ import os
 from pathlib import Path
 from typing import Literal
 
+from predictdyn.cache import cache
 from predictdyn.datasets.table import Entry, File
 
 Place = Literal["bundled", "cached", "in PREDICTDYN_DATA", "to download", "needs a copy"]
-
-
-def cache() -> Path:
-    """The folder of fetched data sets, one folder each: PREDICTDYN_CACHE, else the user's cache folder."""
-    chosen = os.environ.get("PREDICTDYN_CACHE")
-    if chosen:
-        return Path(chosen).expanduser()
-    import platformdirs
-
-    return platformdirs.user_cache_path("predictdyn", appauthor=False)
 
 
 def copies() -> Path | None:

@@ -9,13 +9,13 @@ import pandas as pd
 
 from predictdyn.curves import Curves
 from predictdyn.effects.planned import Intervention, intervened
-from predictdyn.forecast import Forecast
+from predictdyn.forecast import Prediction
 
 QUANTILES = (0.05, 0.5, 0.95)
 
 
 def comparison(
-    without: Forecast, history: Curves, seen: Curves, planned: Sequence[Intervention], *, seed: int
+    without: Prediction, history: Curves, seen: Curves, planned: Sequence[Intervention], *, seed: int
 ) -> pd.DataFrame:
     """One row for each intervention and target; interventions are alternatives, never added up.
 

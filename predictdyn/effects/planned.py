@@ -12,7 +12,7 @@ from predictdyn.curves import OUTCOMES, Curves
 from predictdyn.effects.columns import Moment, columns
 from predictdyn.effects.model import BEFORE, NOTHING, Support, drawn, expected, supported
 from predictdyn.effects.pairs import arms, pairs
-from predictdyn.forecast import Forecast, seed_for
+from predictdyn.forecast import Prediction, seed_for
 from predictdyn.problem import History, Panel, Problem
 
 FEWEST = 4  # arms; an effect that fewer show is not forecast
@@ -32,13 +32,13 @@ class Intervened(NamedTuple):
     not known.
     """
 
-    forecast: Forecast
+    forecast: Prediction
     effect: np.ndarray
     latent: np.ndarray
     support: list[Support]
 
 
-def intervened(without: Forecast, history: Curves, seen: Curves, planned: Intervention, *, seed: int) -> Intervened:
+def intervened(without: Prediction, history: Curves, seen: Curves, planned: Intervention, *, seed: int) -> Intervened:
     r"""Add the effect of a planned intervention to a forecast of runs that are not changed.
 
     .. math:: z' = z + \hat e(x) + s(x) \, \epsilon
@@ -82,7 +82,7 @@ def intervened(without: Forecast, history: Curves, seen: Curves, planned: Interv
             f"the effect of {planned.name!r} is not known: it takes {FEWEST} finished runs with it that reach the step "
             "asked for, and their baseline runs or other runs without an intervention"
         )
-    return Intervened(Forecast(target, draws, status), effect, latent, support)
+    return Intervened(Prediction(target, draws, status), effect, latent, support)
 
 
 def check(history: Curves, seen: Curves, planned: Intervention) -> Curves:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from functools import wraps
 from typing import Any
 
@@ -13,19 +12,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from predictdyn.fitting.on_cpu import double
 from predictdyn.forms import Form
 
 Array = Any
 SIZES = (1, 16, 128)  # rows of a batch: every other number of curves is padded to one of them, and compiled once
-
-
-def double() -> AbstractContextManager[None]:
-    """64-bit JAX inside a with statement, whatever the process has set."""
-    if hasattr(jax, "enable_x64"):
-        return jax.enable_x64(True)
-    from jax.experimental import enable_x64  # jax before 0.8
-
-    return enable_x64()
 
 
 def in_double(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from predictdyn.fitting.batched_cholesky import solve
-from predictdyn.fitting.batches import by_form, double, in_batches
+from predictdyn.fitting.batches import by_form, in_batches
 from predictdyn.fitting.linear import (
     CurveBatch,
     columns_at,
@@ -30,6 +30,7 @@ from predictdyn.fitting.linear import (
     summed,
     sums_own,
 )
+from predictdyn.fitting.on_cpu import double
 from predictdyn.forms import Form
 
 Array = Any

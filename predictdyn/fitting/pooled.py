@@ -17,7 +17,6 @@ of Hoffman and Gelman 2014 (jmlr.org/papers/v15/hoffman14a.html).
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -28,6 +27,8 @@ from jax.scipy.linalg import solve_triangular
 from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
 from numpyro.infer.hmc import hmc
 from numpyro.infer.util import ParamInfo
+
+from predictdyn.fitting.on_cpu import double
 
 Array = Any  # numpy or jax.numpy, by ``xp``
 
@@ -269,15 +270,6 @@ def predict(
     sd = np.sqrt(scale.sigma[:, None] ** 2 + (scale.rho[:, None] * stderr) ** 2)
     draws = asked @ weights + sd[..., None] * wide * rng.standard_normal((n, len(asked), each))
     return np.swapaxes(draws, 0, 1).reshape(len(asked), n * each)
-
-
-def double() -> AbstractContextManager[None]:
-    """64-bit JAX inside a with statement, whatever the process has set."""
-    if hasattr(jax, "enable_x64"):
-        return jax.enable_x64(True)
-    from jax.experimental import enable_x64  # jax before 0.8
-
-    return enable_x64()
 
 
 # Small matrices gain nothing from LLVM's costly passes, which are most of the compile time.

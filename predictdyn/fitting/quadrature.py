@@ -27,7 +27,7 @@ import numpy as np
 from jax.scipy.special import gammaln
 
 from predictdyn.fitting.batched_cholesky import solve
-from predictdyn.fitting.batches import by_form, double, in_batches
+from predictdyn.fitting.batches import by_form, in_batches
 from predictdyn.fitting.linear import (
     CurveBatch,
     Sums,
@@ -43,6 +43,7 @@ from predictdyn.fitting.linear import (
     sums_own,
 )
 from predictdyn.fitting.mixtures import Mixture, mean_sd, quantiles
+from predictdyn.fitting.on_cpu import double
 from predictdyn.forms import Form
 
 Array = Any

@@ -29,6 +29,31 @@ TABLE = {
     "curve_ensemble": ("ensemble", "CURVE_ENSEMBLE"),
     "auto": ("ensemble", "AUTO"),
 }
+# Name -> its family, what it does, and what it needs to have an answer of its own.
+ABOUT = {
+    "last_value": ("baseline", "the last value stays; spread by how far finished runs moved", "one point"),
+    "mean_change": ("baseline", "the last value plus the mean change of finished runs", "finished runs"),
+    "mean_outcome": ("baseline", "the mean outcome of finished runs, whatever was seen", "finished runs"),
+    "log_linear": ("baseline", "a straight line in the logarithm of the step", "three points"),
+    "pow3": ("baseline", "a power law with an asymptote, by least squares", "four points"),
+    "nearest_run": ("baseline", "moves as the three finished runs that fit its beginning best", "finished runs"),
+    "chance": ("baseline", "the value of a model that knows nothing, else the first value", "one point"),
+    "damped_slope": ("curve", "the recent slope goes on and dies away", "three points"),
+    "curve_fit": ("curve", "six curve forms by least squares, averaged by evidence", "three points"),
+    "structural": ("curve", "curve forms with a discrepancy process, averaged", "three points"),
+    "extra_trees": ("regression", "randomised trees on features of the beginning of runs", "finished runs"),
+    "quantile_regression": ("regression", "linear quantiles of the change, by features", "finished runs"),
+    "pooled_change": ("pooled", "a Gaussian process of the change over runs, plans and metrics", "finished runs"),
+    "pooled_curves": ("pooled", "a Gaussian process of whole curves over runs", "finished runs"),
+    "exposures": (
+        "memorization",
+        "shares of strings by how often each was met",
+        "finished runs, repetitions",
+    ),
+    "pooled": ("pooled", "a hierarchy of curves by NUTS; slow, in JAX", "finished runs"),
+    "curve_ensemble": ("mixture", "baselines and curve forms, weights learnt by replays", "one point"),
+    "auto": ("mixture", "all but the slow ones, weights learnt by replays of your runs; the default", "one point"),
+}
 
 
 def names() -> list[str]:

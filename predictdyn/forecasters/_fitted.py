@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from predictdyn.curves import Curves
-from predictdyn.forecast import DRAWS, Forecast, Latent, Model
+from predictdyn.forecast import DRAWS, Latent, Model, Prediction
 from predictdyn.forecasters._history import read_history, read_learnt, write_history, write_learnt
 from predictdyn.joint import couple
 from predictdyn.problem import History, Problem
@@ -29,12 +29,12 @@ class Fitted:
         """The runs it was fitted on: who asks of one of these runs must know."""
         return self.past.curves
 
-    def forecast(self, observed: Curves, target: pd.DataFrame, *, seed: int = 0) -> Forecast:
+    def forecast(self, observed: Curves, target: pd.DataFrame, *, seed: int = 0) -> Prediction:
         """Joint draws of each target (run, metric, step), from the beginning of its run."""
         problem = Problem(self.past, observed, target.reset_index(drop=True), seed, self.seed)
         return couple(self.answer(problem), self.past, observed, seed=seed)
 
-    def answer(self, problem: Problem) -> Forecast:
+    def answer(self, problem: Problem) -> Prediction:
         """Draws of each row of a problem, not coupled: each row's draws are in an order of their own."""
         with one_thread():
             return in_units(problem, with_fallback(problem, self.model.latent(problem)))
@@ -81,13 +81,13 @@ def with_fallback(problem: Problem, latent: Latent) -> Latent:
     return Latent(draws, status)
 
 
-def in_units(problem: Problem, latent: Latent) -> Forecast:
+def in_units(problem: Problem, latent: Latent) -> Prediction:
     """Latent draws as a forecast in each metric's units."""
     draws = np.empty_like(latent.draws)
     for panel in problem.panels:
         rows = np.concatenate([query.rows for query in panel.queries])
         draws[rows] = panel.scale.value(latent.draws[rows])
-    return Forecast(problem.target, draws, latent.status)
+    return Prediction(problem.target, draws, latent.status)
 
 
 def no_answer(problem: Problem, why: str) -> Latent:

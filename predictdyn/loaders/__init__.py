@@ -7,4 +7,5 @@ from predictdyn.loaders.detection import Detected as Detected
 from predictdyn.loaders.detection import detect as detect
 from predictdyn.loaders.engine.options import Option as Option
 from predictdyn.loaders.engine.source import Source as Source
+from predictdyn.loaders.loading import heard as heard
 from predictdyn.loaders.loading import load as load

@@ -34,7 +34,7 @@ def detect(path: Path | str) -> Detected:
     for names in (["tidy"], special, [name for name in GENERAL if name in SOURCES]):
         seen = [Detected(name, words) for name in names if (words := source(name).sniff(path)) is not None]
         if len(seen) > 1 and names is special:
-            raise ValueError(f"{path}: more than one source sees something: {_named(seen)}; name one with --source")
+            raise ValueError(f"{path}: more than one source sees something: {_named(seen)}; name one with source=NAME")
         if seen:
             # A folder may hold logs of several forms; a file that several can read is one log.
             more = f"; also here, but not read: {_named(seen[1:])}" if len(seen) > 1 and path.is_dir() else ""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,3 +24,13 @@ def load(path: Path | str, source: str | None = None, **options: object) -> Curv
     one = source_of(detect(path).source if source is None else source)
     one.checked(options)
     return one.load(Path(path), **options)
+
+
+@contextmanager
+def heard() -> Iterator[list[str]]:
+    """Warnings of loaders, inside, are the lines of a list that is full once it is left, not warnings of Python."""
+    lines: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        yield lines
+    lines += [str(warning.message) for warning in caught]

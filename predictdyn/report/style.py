@@ -47,11 +47,18 @@ class Drawing(NamedTuple):
 @contextmanager
 def canvas(size: tuple[float, float] = NARROW) -> Iterator[tuple[Figure, Axes]]:
     """A figure of ``size`` inches with one pair of axes; what the rest of the process draws is not touched."""
+    with styled():
+        figure = Figure(figsize=size, layout="constrained")
+        yield figure, figure.add_subplot()
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """The look of all figures, inside a with statement: also on axes that somebody else made."""
     # fonts are the reader's, so a letter that the layout's font lacks is no fault
     with matplotlib.rc_context(_RC), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*[Gg]lyph")
-        figure = Figure(figsize=size, layout="constrained")
-        yield figure, figure.add_subplot()
+        yield
 
 
 def plain(text: object, longest: int = 34) -> str:

@@ -116,10 +116,10 @@ def test_a_wrong_plan_ends_in_one_clear_line(small, settings, words):
 @pytest.mark.parametrize(
     ("one_family", "settings", "words"),
     [
-        (True, {}, r"in 1 of 1 fold\(s\).*all 8 runs have the family 'f'.*type --hold-out run"),
-        (False, {"hold_out": "last_step"}, "all 8 runs have the last_step '1000'.*type --hold-out run"),
-        (False, {"test": ("*",)}, "--test holds out all 8 runs; let it match some"),
-        (False, {"budget": 1e18}, r"in 1 of 4 fold\(s\).*budget of 1e\+18 flops.*'f0'.*raise --budget"),
+        (True, {}, r"in 1 of 1 fold\(s\).*all 8 runs have the family 'f'.*type hold_out='run'"),
+        (False, {"hold_out": "last_step"}, "all 8 runs have the last_step '1000'.*type hold_out='run'"),
+        (False, {"test": ("*",)}, "test= holds out all 8 runs; let it match some"),
+        (False, {"budget": 1e18}, r"in 1 of 4 fold\(s\).*budget of 1e\+18 flops.*'f0'.*raise budget="),
         (False, {"split": "seen"}, "no point is marked as seen; set the column seen"),
     ],
 )
@@ -135,7 +135,7 @@ def test_a_fold_without_history_is_refused_with_what_to_type(small, one_family, 
 
 def test_a_single_run_is_no_backtest(small):
     for plan in (Plan(), Plan(hold_out="run"), Plan(test=("*",))):
-        with pytest.raises(ValueError, match=r"there is one run only; .* predictdyn forecast --cutoff"):
+        with pytest.raises(ValueError, match=r"there is one run only; .* forecast it with cutoff=F"):
             groups(small.select(runs=["f0-s0"]), plan)
 
 

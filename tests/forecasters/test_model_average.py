@@ -12,7 +12,7 @@ from scipy import stats
 
 from predictdyn.curves import Curves, Metric, curves_from
 from predictdyn.fitting.structural import NodeScores, SampledNodes
-from predictdyn.forecast import DRAWS, Forecast
+from predictdyn.forecast import DRAWS, Prediction
 from predictdyn.forecasters import fit
 from predictdyn.forecasters._node_prior import learned_prior
 from predictdyn.forecasters._series import record_bias
@@ -38,7 +38,7 @@ def asked(*steps: float, run: str = "r", metric: str = "m") -> pd.DataFrame:
     return pd.DataFrame({"run": run, "metric": metric, "step": steps})
 
 
-def without_history(curves: Curves, target: pd.DataFrame, one: ModelAverage = STRUCTURAL, seed: int = 0) -> Forecast:
+def without_history(curves: Curves, target: pd.DataFrame, one: ModelAverage = STRUCTURAL, seed: int = 0) -> Prediction:
     """A forecast without history."""
     return fit(one, curves.select(runs=[])).forecast(curves, target, seed=seed)
 

@@ -137,7 +137,7 @@ def test_what_several_sources_see_must_be_named(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(detection, "SOURCES", dict.fromkeys(made, ""))
     monkeypatch.setattr(detection, "source", made.get)
     with pytest.raises(
-        ValueError, match=r"more than one source sees something: x \(x\); y \(y\); name one with --source"
+        ValueError, match=r"more than one source sees something: x \(x\); y \(y\); name one with source=NAME"
     ):
         loaders.detect(tmp_path)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from predictdyn.console import as_options
 from predictdyn.loaders import text_log
 from predictdyn.loaders.engine.runlog import Item, RunLog
 from predictdyn.loaders.text_log.forms import _PHASE_NAME, _phases
@@ -122,9 +123,11 @@ def test_the_nearest_form_has_a_pattern_that_reads_it(line: str, like: str, metr
     assert text_log.sniff(tmp_path) is None
     said = nearest_form(tmp_path)
     assert said is not None and said.startswith(f"text file log.txt: lines like {like!r} recur; read them with ")
-    _, source, _, option = shlex.split(said.partition("read them with ")[2])
+    _, source, _, option = shlex.split(as_options(said).partition("read them with ")[2])
     assert source == "text_log"
-    log = read(tmp_path, lines, pattern=option.removeprefix("pattern="))
+    pattern = option.removeprefix("pattern=")
+    assert said.endswith(f"source='text_log', pattern={pattern!r}"), "Python is told keywords"
+    log = read(tmp_path, lines, pattern=pattern)
     assert set(log.metric) == {metric} and log.value.tolist() == [0.15, 0.25, 0.35, 0.45, 0.55]
     scale = log.step[0]
     assert log.step.tolist() == [scale * i for i in range(1, 6)] and not log.dropped

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -129,7 +128,7 @@ def nearest_form(path: Path) -> str | None:
         front = f"text file {item.files[0].name}: lines like {found.like!r} recur"
         if not found.pattern:
             return f"{front}, but none of their numbers counts steps"
-        return f"{front}; read them with --source text_log --set {shlex.quote(f'pattern={found.pattern}')}"
+        return f"{front}; read them with source='text_log', pattern={found.pattern!r}"
     return None
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from predictdyn.report.style import LIGHT, Drawing, canvas, drawing
+from predictdyn.report.style import LIGHT, Drawing, canvas, drawing, styled
 from predictdyn.report.words import percent
 
 SHARE = FuncFormatter(lambda y, _: percent(round(y, 6)))
@@ -49,6 +50,13 @@ def difference(grid: np.ndarray, gap: np.ndarray, low: np.ndarray, high: np.ndar
 def coverage(levels: list[float], held: Sequence[tuple[float, float, float]], name: str) -> Drawing:
     """Share of truths held by the intervals of each level, with (share, low, high), against what they promise."""
     with canvas() as (figure, ax):
+        paint_coverage(ax, levels, held)
+        return drawing(figure, name)
+
+
+def paint_coverage(ax: Axes, levels: list[float], held: Sequence[tuple[float, float, float]]) -> None:
+    """The same on any axes."""
+    with styled():
         bottom = min([0.4, *(low for _, low, _ in held)])
         ax.plot([bottom, 1], [bottom, 1], color=LIGHT["ink"], linewidth=1, linestyle=(0, (5, 3)))
         for level, (share, low, high) in zip(levels, held, strict=True):
@@ -62,4 +70,3 @@ def coverage(levels: list[float], held: Sequence[tuple[float, float, float]], na
         ax.yaxis.grid(True, color=LIGHT["rule"], linewidth=0.6)
         ax.set_xlabel("promised by the interval")
         ax.set_ylabel("truths held")
-        return drawing(figure, name)

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from predictdyn.report.results import Results
-from predictdyn.report.style import LIGHT, NARROW, WIDE, Drawing, canvas, drawing, plain
+from predictdyn.report.style import LIGHT, NARROW, WIDE, Drawing, canvas, drawing, plain, styled
 from predictdyn.report.words import SPACE, at_cutoff, between, same_cutoff, step_word, value
 
 BANDS = (("q0.05", "q0.95", 0.16), ("q0.1", "q0.9", 0.16), ("q0.25", "q0.75", 0.24))
@@ -62,10 +62,17 @@ def fans(results: Results) -> list[Fan]:
 
 def draw(fan: Fan, name: str, *, wide: bool = False, key: bool = False) -> Drawing:
     """The fan as a drawing; ``wide`` fills the page, ``key`` says above it what is what."""
+    with canvas(WIDE if wide else NARROW) as (figure, ax):
+        paint(ax, fan, wide=wide, key=key)
+        return drawing(figure, name)
+
+
+def paint(ax: Axes, fan: Fan, *, wide: bool = False, key: bool = False) -> None:
+    """The fan on any axes."""
     path = fan.path
     step = path["step"].to_numpy()
     blue = LIGHT["blue"]
-    with canvas(WIDE if wide else NARROW) as (figure, ax):
+    with styled():
         _axes(ax, fan)
         for low, high, alpha in BANDS:
             ax.fill_between(step, path[low], path[high], color=blue, alpha=alpha, linewidth=0)
@@ -94,7 +101,6 @@ def draw(fan: Fan, name: str, *, wide: bool = False, key: bool = False) -> Drawi
         else:
             ax.annotate("cutoff", (fan.cut, 1), (3, -1), xycoords=("data", "axes fraction"), va="top",
                         textcoords="offset points", fontsize=8.5, color=LIGHT["quiet"])  # fmt: skip
-        return drawing(figure, name)
 
 
 def title(fan: Fan) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from predictdyn.report.style import LIGHT, MARKERS, OTHERS, Drawing, canvas, drawing, plain
+from predictdyn.report.style import LIGHT, MARKERS, OTHERS, Drawing, canvas, drawing, plain, styled
 from predictdyn.report.words import percent
 
 FLOOR, CEILING = -1.0, 1.0  # skill is at most 1; below -1 the forecaster is out of the question, not of interest
@@ -48,9 +48,16 @@ def whisker(
 
 def draw(verdicts: pd.DataFrame, names: list[str], kind: str, name: str) -> Drawing:
     """One kind: skill of the forecasters ``names`` (the primary one first) at each cutoff."""
+    with canvas() as (figure, ax):
+        paint(ax, verdicts, names, kind)
+        return drawing(figure, name)
+
+
+def paint(ax: Axes, verdicts: pd.DataFrame, names: list[str], kind: str) -> None:
+    """The same on any axes."""
     rows = verdicts[(verdicts["kind"] == kind) & verdicts["forecaster"].isin(names)]
     shares = np.unique(rows["cutoff"].to_numpy(dtype=float))
-    with canvas() as (figure, ax):
+    with styled():
         ax.set_ylim(*limits(rows))
         ax.axhline(0, color=LIGHT["ink"], linewidth=1)
         for i, forecaster in enumerate(names):
@@ -73,4 +80,3 @@ def draw(verdicts: pd.DataFrame, names: list[str], kind: str, name: str) -> Draw
             ax.legend(
                 loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, frameon=False, fontsize=9, columnspacing=1.2
             )
-        return drawing(figure, name)

@@ -1,0 +1,319 @@
+"""Curves of a data frame: its columns found by the names that loaders know, metrics known as in logs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from predictdyn.api.reading import tell
+from predictdyn.curves import Curves, Metric, curves_from
+from predictdyn.loaders.engine.facts import is_clock, log_metrics
+from predictdyn.loaders.engine.notes import some
+from predictdyn.loaders.engine.points import fitted_to
+from predictdyn.loaders.engine.remarks import fingerprints, remarks
+from predictdyn.loaders.tables.clock import STEP_NAMES
+from predictdyn.loaders.tables.kinds import METRIC_NAMES, VALUE_NAMES
+from predictdyn.loaders.tables.runs import RUN_NAMES
+
+OF_RUNS = ("family", "last_step")  # columns of a frame that are facts of runs, and no metrics
+ERROR = "_stderr"  # behind the name of a metric: its standard error
+FACTS = tuple(name for name in Metric._fields if name != "name")
+
+
+def from_frame(
+    frame: pd.DataFrame,
+    runs: pd.DataFrame | Mapping[str, Any] | None = None,
+    metrics: pd.DataFrame | Mapping[str, Any] | Sequence[str] | None = None,
+    *,
+    run: str | None = None,
+    step: str | None = None,
+    metric: str | None = None,
+    value: str | None = None,
+) -> Curves:
+    """See `Curves.from_frame`."""
+    table = _flat(frame)
+    step = _column(table, step, "step", STEP_NAMES, "that counts steps")
+    assert step is not None
+    run = _run_column(table, run, step)
+    long = _column(table, metric, "metric", METRIC_NAMES, None)
+    of_value = _column(table, value, "value", VALUE_NAMES, None)
+    named = table[run].astype("str") if run is not None else pd.Series("run", index=table.index)
+    if run is not None and table[run].isna().any():
+        raise ValueError(f"from_frame: column {run!r} of runs is blank in {int(table[run].isna().sum())} row(s)")
+    points = pd.DataFrame({"run": named, "step": _numbers(table, step, "steps; name another column with step=...")})
+    if long is not None and of_value is not None:
+        points = _long(points, table, long, of_value)
+    elif metric is not None or value is not None:
+        missing = "value" if of_value is None else "metric"
+        raise ValueError(f"from_frame: a long table needs metric= and value=; no column is known as {missing}")
+    else:
+        points = _wide(points, table, {run, step, *OF_RUNS}, metrics)
+    stated, only = _stated(metrics, [str(name) for name in pd.unique(points["metric"])])
+    points = points[points["metric"].isin(only)] if only is not None else points
+    points, events, lines = _finite(points)
+    if points.empty:
+        raise ValueError("from_frame: no metric has a value; name the columns with metric= and value=, or step=")
+    known = log_metrics([str(name) for name in pd.unique(points["metric"])])
+    facts, noted = fitted_to(points, known, stated)
+    of_runs, assumed = _runs(points, runs, {name: table[name] for name in OF_RUNS if name in table}, named)
+    curves = curves_from(points, of_runs, facts, events)
+    said = remarks(
+        curves.runs, curves.metrics, stated, fingerprints(curves.points),
+        known=runs is not None or len(set(curves.runs["family"])) > 1,
+    )  # fmt: skip
+    curves = replace(curves, notes=(*lines, *noted, *assumed, *said))
+    tell(curves.notes, stacklevel=4)
+    return curves
+
+
+def _flat(frame: pd.DataFrame) -> pd.DataFrame:
+    if not isinstance(frame, pd.DataFrame):
+        raise ValueError(f"from_frame takes a pandas DataFrame, got {type(frame).__name__}")
+    if frame.empty:
+        raise ValueError("from_frame: the table has no rows")
+    named = [name for name in frame.index.names if name is not None and name not in frame.columns]
+    table = frame.reset_index(level=named) if named else frame
+    table = table.reset_index(drop=True)
+    table.columns = [str(name) for name in table.columns]
+    double = table.columns[table.columns.duplicated()]
+    if len(double):
+        raise ValueError(f"from_frame: column {double[0]!r} is there more than once")
+    return table
+
+
+def _column(table: pd.DataFrame, given: str | None, keyword: str, known: Sequence[str], what: str | None) -> str | None:
+    """The column that was named, else the first that has a usual name; None where there is none and none is needed."""
+    columns = list(table.columns)
+    if given is not None:
+        if given not in columns:
+            raise ValueError(f"from_frame: {keyword}={given!r} is no column; found {some(columns, 12)}")
+        return given
+    lower = {name.lower(): name for name in reversed(columns)}
+    found = next((lower[name] for name in known if name in lower), None)
+    if found is None and what is not None:
+        raise ValueError(f"from_frame: no column {what}; found {some(columns, 12)}; name it with {keyword}=...")
+    return found
+
+
+def _run_column(table: pd.DataFrame, run: str | None, step: str) -> str | None:
+    found = _column(table, run, "run", RUN_NAMES, None)
+    # A column "name" or "model" of numbers is a metric or a setting, and names no run.
+    if found is not None and run is None and found.lower() != "run" and pd.api.types.is_numeric_dtype(table[found]):
+        found = None
+    if found is None and len(table.columns) and not {*METRIC_NAMES} & {name.lower() for name in table.columns}:
+        again = table[step].duplicated()
+        if again.any():
+            raise ValueError(
+                f"from_frame: no column names the run, but {int(again.sum())} step(s) are there more than once; "
+                f"found {some(list(table.columns), 12)}; name the column that tells runs apart with run=..."
+            )
+    return found
+
+
+def _numbers(table: pd.DataFrame, name: str, what: str) -> np.ndarray:
+    number = pd.to_numeric(table[name], errors="coerce")
+    wrong = number.isna() & table[name].notna()
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise ValueError(
+            f"from_frame: column {name!r} holds {table[name].iloc[row]!r} (row {row + 1}), expected {what}"
+        )
+    return number.to_numpy(dtype=float)
+
+
+def _long(points: pd.DataFrame, table: pd.DataFrame, metric: str, value: str) -> pd.DataFrame:
+    if table[metric].isna().any():
+        raise ValueError(
+            f"from_frame: column {metric!r} of metrics is blank in {int(table[metric].isna().sum())} row(s)"
+        )
+    points = points.assign(
+        metric=table[metric].astype("str"), value=_numbers(table, value, "values; name another column with value=...")
+    )
+    if "stderr" in table:
+        points["stderr"] = _numbers(table, "stderr", "standard errors")
+    return points
+
+
+def _wide(points: pd.DataFrame, table: pd.DataFrame, aside: set[str | None], metrics: object) -> pd.DataFrame:
+    """One block of points a column, the standard errors of a metric beside it."""
+    asked = None if metrics is None or isinstance(metrics, Mapping | pd.DataFrame) else set(_names(metrics))
+    stated = set(_table_of(metrics)) if isinstance(metrics, Mapping | pd.DataFrame) else set()
+    columns = [name for name in table.columns if name not in aside]
+    errors = {name for name in columns if name.endswith(ERROR) and name.removesuffix(ERROR) in columns}
+    taken = [
+        name for name in columns
+        if name not in errors and (name in asked if asked is not None else name in stated or not is_clock(name))
+    ]  # fmt: skip
+    text = [
+        name for name in taken if pd.to_numeric(table[name], errors="coerce").isna().all() and table[name].notna().any()
+    ]
+    if text:
+        raise ValueError(
+            f"from_frame: column(s) {some(text, 6)} hold text, and are no metrics; leave them out, name the metrics "
+            "with metrics=[...], or give what was known of runs before by runs={'column': {'run': value}}"
+        )
+    if not taken:
+        raise ValueError(
+            f"from_frame: no column is a metric; found {some(list(table.columns), 12)}; name some with metrics=[...]"
+        )
+    blocks = []
+    for name in taken:
+        block = points.assign(metric=name, value=_numbers(table, name, "numbers; name the metrics with metrics=[...]"))
+        if name + ERROR in errors:
+            block["stderr"] = _numbers(table, name + ERROR, "standard errors")
+        blocks.append(block)
+    return pd.concat(blocks, ignore_index=True)
+
+
+def _finite(points: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame | None, list[str]]:
+    """Points with a value; blank ones were not logged, infinite ones become events."""
+    lost = points["step"].isna() & points["value"].notna()
+    blank = points["step"].isna() | points["value"].isna()
+    wild = np.isinf(points["value"]) & ~blank
+    lines = [f"{int(lost.sum())} value(s) lost: their row has no step"] if lost.any() else []
+    if not wild.any():
+        return points[~blank], None, lines
+    names = some(sorted(points.loc[wild, "metric"].unique()))
+    lines.append(f"{int(wild.sum())} value(s) of {names} infinite, kept as events")
+    events = points.loc[wild, ["run", "step"]].assign(what=points.loc[wild, "metric"] + " is not finite")
+    rest = points[~blank & ~wild]
+    return rest, events[events["run"].isin(rest["run"])], lines
+
+
+def _names(metrics: object) -> list[str]:
+    return [metrics] if isinstance(metrics, str) else [str(name) for name in metrics]  # type: ignore[attr-defined]
+
+
+def _table_of(metrics: pd.DataFrame | Mapping[str, Any]) -> dict[str, Any]:
+    """A name -> kind, facts or `Metric`."""
+    if isinstance(metrics, Mapping):
+        return {str(name): one for name, one in metrics.items()}
+    table = metrics if "metric" in metrics else metrics.rename_axis("metric").reset_index()
+    if "kind" not in table:
+        raise ValueError(f"from_frame: metrics= has no column kind; found {some(list(map(str, table.columns)), 12)}")
+    rows = table.astype(object).where(table.notna(), None).to_dict("records")
+    return {str(row["metric"]): {name: row[name] for name in FACTS if row.get(name) is not None} for row in rows}
+
+
+def _stated(metrics: object, logged: Sequence[str]) -> tuple[dict[str, Metric], set[str] | None]:
+    """The metrics that were described, and the names of those to take (None: all)."""
+    if metrics is None:
+        return {}, None
+    if not isinstance(metrics, Mapping | pd.DataFrame):
+        names = _names(metrics)
+        _need(names, logged)
+        return {}, set(names)
+    described = _table_of(metrics)
+    _need(list(described), logged)
+    return {name: _described(name, one) for name, one in described.items()}, None
+
+
+def _need(names: Sequence[str], logged: Sequence[str]) -> None:
+    missing = [name for name in names if name not in set(logged)]
+    if missing:
+        raise ValueError(
+            f"from_frame: metrics= names {missing[0]!r}, which was not logged; there are {some(list(logged), 12)}"
+        )
+
+
+def _described(name: str, one: Any) -> Metric:
+    """A metric of a kind: with the range that its name has in logs, if it is of that kind there."""
+    if isinstance(one, Metric):
+        return one._replace(name=name)
+    facts: dict[str, Any] = {"kind": one} if isinstance(one, str) else dict(one)
+    wrong = [key for key in facts if key not in FACTS]
+    if wrong or "kind" not in facts:
+        raise ValueError(
+            f"from_frame: metrics= says {one!r} of {name!r}; expected a kind, or a kind and some of "
+            f"{', '.join(FACTS[1:-1])}"
+        )
+    usual = log_metrics([name])[name]
+    known = usual if usual.kind == facts["kind"] else Metric(name, facts["kind"])
+    return known._replace(**facts)
+
+
+def _runs(
+    points: pd.DataFrame,
+    runs: pd.DataFrame | Mapping[str, Any] | None,
+    columns: Mapping[str, pd.Series],
+    named: pd.Series,
+) -> tuple[pd.DataFrame, list[str]]:
+    """The table of runs, as given and by columns of the frame, and lines on what was assumed."""
+    names = sorted(points["run"].unique())
+    table = _table_of_runs(runs, names)
+    for name, column in columns.items():
+        if name in table:
+            continue
+        of_run = {str(run): cells.dropna().unique().tolist() for run, cells in column.groupby(named)}
+        several = [run for run in names if len(of_run[run]) > 1]
+        if several:
+            raise ValueError(
+                f"from_frame: column {name!r} has more than one value in run {several[0]!r}; give it by runs="
+            )
+        table[name] = [of_run[run][0] if len(of_run[run]) else None for run in names]
+    ends = (
+        pd.to_numeric(table["last_step"], errors="coerce") if "last_step" in table else pd.Series(np.nan, table.index)
+    )
+    unknown = int(ends.isna().sum())
+    if not unknown:
+        return table, []
+    count = "all" if unknown == len(names) else f"{unknown} of {len(names)}"
+    return table, [
+        f"the planned end of {count} run(s) is not known, so they count as finished at their longest step, and are not "
+        "forecast; give runs={'last_step': STEP}, or a column last_step"
+    ]
+
+
+def _table_of_runs(runs: pd.DataFrame | Mapping[str, Any] | None, names: Sequence[str]) -> pd.DataFrame:
+    index = pd.Index(list(names), name="run", dtype="str")
+    if runs is None:
+        return pd.DataFrame(index=index)
+    if isinstance(runs, pd.DataFrame):
+        table = runs.set_index("run") if "run" in runs.columns else runs
+    elif isinstance(runs, Mapping):
+        by_run = (
+            bool(runs) and all(isinstance(one, Mapping) for one in runs.values()) and set(map(str, runs)) <= set(names)
+        )
+        if by_run:
+            table = pd.DataFrame.from_dict({str(run): dict(facts) for run, facts in runs.items()}, orient="index")
+        else:
+            table = pd.DataFrame(
+                {str(name): _of_runs(str(name), one, names) for name, one in runs.items()}, index=index
+            )
+    else:
+        raise ValueError(f"from_frame: runs= takes a table or a dictionary, got {type(runs).__name__}")
+    table = table.rename_axis("run")
+    table.index = table.index.astype("str")
+    double = table.index[table.index.duplicated()]
+    if len(double):
+        raise ValueError(f"from_frame: runs= has run {double[0]!r} more than once")
+    missing = [run for run in names if run not in table.index]
+    if missing:
+        raise ValueError(
+            f"from_frame: runs= has no row for {len(missing)} run(s) of the table, first {missing[0]!r}; "
+            f"it has {some(list(table.index), 8)}"
+        )
+    return table.loc[list(names)].copy()
+
+
+def _of_runs(name: str, one: Any, names: Sequence[str]) -> list[Any]:
+    """A column of runs: one value for all, or a value for each by its name."""
+    if isinstance(one, pd.Series):
+        one = one.to_dict()
+    if isinstance(one, Mapping):
+        by_name = {str(run): cell for run, cell in one.items()}
+        strange = [run for run in by_name if run not in set(names)]
+        if strange:
+            raise ValueError(
+                f"from_frame: runs= says {name} of run {strange[0]!r}, which is not there; there are {some(names, 8)}"
+            )
+        return [by_name.get(run) for run in names]
+    if isinstance(one, str) or np.isscalar(one):
+        return [one] * len(names)
+    raise ValueError(
+        f"from_frame: runs= takes for {name} one value, or a dictionary run -> value, got {type(one).__name__}"
+    )

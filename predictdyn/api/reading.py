@@ -1,0 +1,100 @@
+"""Reading: logs and public data as curves, with what was merged, dropped or assumed."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from predictdyn import datasets, loaders
+from predictdyn.backtest.schedules import settled
+from predictdyn.covariates import known_before
+from predictdyn.curves import Curves
+from predictdyn.loaders import heard
+from predictdyn.progress import bar, quiet_by
+
+# Lines that say themselves that nothing is lost by what they tell.
+HARMLESS = re.compile(
+    r"no value is lost|no data lost|is in percent: |restart\(s\) merged|unchanged since|^[^:]+: .*\(source='"
+)
+
+
+def load(path: Path | str, source: str | None = None, **settings: Any) -> Curves:
+    """Read any log or table into curves.
+
+    ``source`` names the tool or form; without it `load` finds out. ``settings`` are those of the source, such as
+    ``last_step=1000`` or ``run="seed"`` (docs/logs.md). What was merged, dropped or assumed is in ``curves.notes``;
+    what may hurt is a UserWarning as well. Raises ValueError, one line: what was expected, found, and is allowed.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     rows = "run,step,val_loss\\na,1,3.5\\na,2,3.0\\nb,1,3.7\\n"
+    ...     _ = Path(folder, "log.csv").write_text(rows)
+    ...     load(Path(folder, "log.csv"), last_step=2)
+    Curves: 2 runs, 1 metrics (loss), 3 points
+    """
+    name, found = source_of(Path(path), source)
+    curves = read(Path(path), name, settings)
+    curves = replace(curves, notes=(*found, *curves.notes))
+    tell(curves.notes, stacklevel=3)
+    return curves
+
+
+def load_dataset(name: str, *, progress: bool | None = None) -> Curves:
+    """A public data set by its name; ``digits``, ``grokking`` and ``tinylm`` come with the package.
+
+    Others are fetched once, checked and kept (`predictdyn datasets list` shows all). Raises ValueError for a name that
+    is not known, and for files that differ from those published.
+
+    >>> load_dataset("tinylm")
+    Curves: ... runs, ... metrics (...), ... points
+    """
+    with bar(f"fetching {name}", quiet=quiet_by(progress), transient=True) as moved, heard() as lines:
+        curves = datasets.load(name, progress=moved)
+    curves = replace(curves, notes=tuple(lines))
+    tell(curves.notes, stacklevel=3)
+    return curves
+
+
+def source_of(path: Path, source: str | None) -> tuple[str, list[str]]:
+    """The source that was named, else what the path looks like, and a line on it, unless it is our own format."""
+    if source is not None:
+        loaders.source(source)
+        return source, []
+    found = loaders.detect(path)
+    return found.source, [f"{path}: {found.words} (source='{found.source}')"] if found.source != "tidy" else []
+
+
+def read(path: Path, source: str, settings: dict[str, Any]) -> Curves:
+    """Curves of a path by a source, with what the loader has to say as their notes."""
+    with heard() as lines:
+        curves = loaders.load(path, source, **settings)
+    return replace(curves, notes=tuple(lines))
+
+
+def prepared(curves: Curves) -> Curves:
+    """The same curves without what was not known before the runs, and notes on it; doing it twice changes nothing."""
+    kept, reached = known_before(curves)
+    kept, noted = settled(kept)
+    return replace(kept, notes=(*curves.notes, *(line for line in (*reached, *noted) if line not in curves.notes)))
+
+
+def tell(lines: Sequence[str], *, stacklevel: int) -> None:
+    """Issue the lines that may hurt as UserWarnings."""
+    for line in lines:
+        if not HARMLESS.search(line):
+            warnings.warn(line, UserWarning, stacklevel=stacklevel + 1)
+
+
+def globs(words: str | Sequence[str] | None) -> tuple[str, ...]:
+    """One glob, several, or none, as a tuple.
+
+    >>> globs("val_*"), globs(["a", "b"]), globs(None)
+    (('val_*',), ('a', 'b'), ())
+    """
+    if words is None:
+        return ()
+    return (words,) if isinstance(words, str) else tuple(words)
