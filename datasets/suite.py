@@ -32,7 +32,10 @@ Tables = tuple[pd.DataFrame, pd.DataFrame]  # points, events
 
 
 class Metric(NamedTuple):
-    """A row of metrics.csv; None where unknown or without meaning. chance: the level of a model that knows nothing."""
+    """A row of metrics.csv; None where unknown or without meaning.
+
+    chance: the level of a model that knows nothing; label: what pages call the metric, where its name does not say it.
+    """
 
     metric: str
     kind: str
@@ -40,6 +43,7 @@ class Metric(NamedTuple):
     upper: float | None = None
     better: str | None = None
     chance: float | None = None
+    label: str = ""
 
 
 class Group(NamedTuple):
@@ -166,7 +170,9 @@ def _write(
     table = pa.Table.from_pandas(points, preserve_index=False)
     pq.write_table(table, aside / "points.parquet", compression="zstd", compression_level=19)
     pd.DataFrame(rows).sort_values("run").to_csv(aside / "runs.csv", index=False)
-    pd.DataFrame(metrics).to_csv(aside / "metrics.csv", index=False)
+    table_of_metrics = pd.DataFrame(metrics)
+    labelled = (table_of_metrics["label"] != "").any()
+    table_of_metrics.drop(columns=[] if labelled else "label").to_csv(aside / "metrics.csv", index=False)
     events.sort_values(["run", "step"]).to_csv(aside / "events.csv", index=False)
     if out.exists():
         shutil.rmtree(out)

@@ -29,6 +29,7 @@ class Metric(NamedTuple):
     """A logged number: its kind, range, direction and the value of a model that knows nothing.
 
     ``guessed``: a schedule by its name alone; it may have reacted to the outcomes, so its future counts as unknown.
+    ``label`` and ``unit`` are for readers: how a page calls the metric ("test accuracy"), and what it is measured in.
     """
 
     name: str
@@ -38,6 +39,8 @@ class Metric(NamedTuple):
     better: Better | None = None
     chance: float | None = None
     guessed: bool = False
+    label: str = ""  # blank: the name
+    unit: str = ""
 
     @property
     def known_ahead(self) -> bool:

@@ -63,18 +63,21 @@ class Form(NamedTuple):
             return library(*several).stack(several) if several else library(x).zeros((0, *x.shape))
 
     def on_grid(self, x: np.ndarray, shapes: np.ndarray) -> np.ndarray:
-        """All g_j of many shapes (m, k) at x (t,), in NumPy: (j, m, t).
+        """All g_j of many shapes (..., m, k) at x (..., t), in NumPy: (j, ..., m, t). Leading axes broadcast.
 
         >>> BY_NAME["pow3"].on_grid(np.array([1.0, 2.0]), np.array([[1.0], [2.0]])).round(3).tolist()
         [[[0.0, 0.5], [0.0, 0.375]]]
         """
-        size = len(shapes), len(x)
-        # As long rows: what a number comes to does not depend on how many others there are.
-        long = [np.repeat(shapes[:, i], len(x)) for i in range(len(self.shape))]
+        # As columns over rows of x: what hangs on one of the two alone is worked out once, not for every pair.
+        numbers = [shapes[..., i].copy()[..., None] for i in range(len(self.shape))]
         with np.errstate(all="ignore"):
-            found = self.g(np.broadcast_to(x, size).ravel(), *long)
+            found = self.g(x[..., None, :], *numbers)
         several = found if isinstance(found, tuple) else (found,)
-        return np.stack(several).reshape(len(several), *size) if several else np.zeros((0, *size))
+        lead = np.broadcast_shapes(shapes.shape[:-2], x.shape[:-1])
+        columns = np.empty((len(several), *lead, shapes.shape[-2], x.shape[-1]))
+        for i, one in enumerate(several):
+            columns[i] = one
+        return columns
 
     @property
     def gaps(self) -> int:
@@ -195,7 +198,7 @@ FORMS: tuple[Form, ...] = (
     # c - a exp(-(x / scale)^power)
     Form(
         "weibull",
-        lambda x, scale, power: _exp(-((x / scale) ** power)),
+        lambda x, scale, power: _exp(-_exp(power * (_log(x) - _log(scale)))),
         {"scale": Prior(0.03, 20.0, 13), "power": Prior(0.4, 2.5, 5)},
         "level",
     ),

@@ -35,18 +35,18 @@ METRICS = (
     Metric("train_loss", "loss", 0, None, "lower", _LN10),
     Metric("test_loss", "loss", 0, None, "lower", _LN10),
     Metric("test_accuracy", "capability", 0, 1, "higher", 0.1),
-    Metric("test_nll", "capability", 0, None, "lower", _LN10),
-    Metric("accuracy_gap", "bias", -1, 1, "zero", 0),
-    Metric("worst_group_accuracy", "bias", 0, 1, "higher", None),
-    Metric("parity_gap", "bias", -1, 1, "zero", 0),
+    Metric("test_nll", "capability", 0, None, "lower", _LN10, "test log loss"),
+    Metric("accuracy_gap", "bias", -1, 1, "zero", 0, "accuracy gap due to the cue"),
+    Metric("worst_group_accuracy", "bias", 0, 1, "higher", None, "accuracy in the worst group"),
+    Metric("parity_gap", "bias", -1, 1, "zero", 0, "demographic parity gap"),
     *[
         Metric(f"{name}_{severity}_accuracy", "robustness", 0, 1, "higher", 0.1)
         for name in CORRUPTION_NAMES
         for severity in SEVERITIES
     ],
-    Metric("corrupted_accuracy", "robustness", 0, 1, "higher", 0.1),
+    Metric("corrupted_accuracy", "robustness", 0, 1, "higher", 0.1, "accuracy on corrupted images"),
     Metric("calibration_error", "robustness", 0, 1, "lower", None),
-    Metric("memorized_share", "memorization", 0, 1, "lower", None),
+    Metric("memorized_share", "memorization", 0, 1, "lower", None, "share of wrong labels memorized"),
     Metric("gradient_norm", "signal", 0),
     Metric("gradient_noise_scale", "signal", 0),
     Metric("half_batch_agreement", "signal", -1, 1),

@@ -1,4 +1,4 @@
-"""Examples: a few runs, drawn by lot, whose whole forecast path a report shows."""
+"""Examples: a few runs, drawn by lot, whose whole forecast path a report may show."""
 
 from __future__ import annotations
 
@@ -8,27 +8,30 @@ import numpy as np
 import pandas as pd
 
 from predictdyn.backtest.plan import Plan, matching_runs, target_metrics
-from predictdyn.curves import Curves
+from predictdyn.curves import ENDED, Curves
 
 PATH_POINTS = 24
-RUNS_PER_KIND = 2
+DRAWN = 9  # runs of each kind: few enough to cost little, odd so that one of them is the median
 
 
 def examples(curves: Curves, plan: Plan) -> pd.DataFrame:
-    """Which curves a report shows: run, metric, cutoff.
+    """Which curves a report may show: run, metric, cutoff.
 
-    Per kind the first metric in the order of the metrics table, and two runs drawn by lot (a hash of seed and name), so
-    that nobody can choose pretty ones: the first at every cutoff of the plan, the second at the middle one.
+    Per kind the first metric in the order of the metrics table, and `DRAWN` runs at every cutoff of the plan. Runs are
+    drawn by lot (a hash of seed and name), before any score is known; the report picks the best, the median and the
+    worst of them. Runs that ended come first, since others have no truth; no run is of two kinds while others are left.
     """
     names = target_metrics(curves, plan.metrics)
     cutoffs = [np.nan] if plan.split == "seen" else sorted(plan.cutoffs)
-    middle = cutoffs[(len(cutoffs) - 1) // 2]
     allowed = set(matching_runs(curves, plan.test)) if plan.test else set(curves.runs.index)
     logged = curves.points.groupby("metric")["run"].unique()
+    last = curves.points.groupby("run")["step"].max().reindex(curves.runs.index)
+    done = set(curves.runs.index[last >= ENDED * curves.runs["last_step"]])
     chosen: dict[str, list[str]] = {}
     for name in names:
         chosen.setdefault(curves.metrics[name].kind, []).append(name)
     rows: list[tuple[str, str, float]] = []
+    used: set[str] = set()
     for of_kind in chosen.values():
         # A single kind has room for more than one metric.
         for metric in of_kind[: 3 if len(chosen) == 1 else 1]:
@@ -36,9 +39,11 @@ def examples(curves: Curves, plan: Plan) -> pd.DataFrame:
             if plan.split == "seen":
                 partly = curves.points.loc[(curves.points["metric"] == metric) & ~curves.points["seen"], "run"]
                 runs = [run for run in runs if run in set(partly)]
-            lot = sorted(runs, key=lambda run: hashlib.sha256(f"{plan.seed}:{run}".encode()).digest())
-            rows.extend((lot[0], metric, cutoff) for cutoff in cutoffs if lot)
-            rows.extend((run, metric, middle) for run in lot[1:RUNS_PER_KIND])
+            lot = [hashlib.sha256(f"{plan.seed}:{run}".encode()).digest() for run in runs]
+            ranked = sorted((run not in done, run in used, ball, run) for run, ball in zip(runs, lot, strict=True))
+            drawn = [run for *_, run in ranked[:DRAWN]]
+            used |= set(drawn)
+            rows.extend((run, metric, cutoff) for run in drawn for cutoff in cutoffs)
     return pd.DataFrame(rows, columns=["run", "metric", "cutoff"])
 
 

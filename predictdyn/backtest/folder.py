@@ -25,7 +25,8 @@ def metrics_table(metrics: Mapping[str, Metric]) -> pd.DataFrame:
     """The metrics as rows of ``metrics.csv``."""
     table = pd.DataFrame([metric._asdict() for metric in metrics.values()], columns=list(Metric._fields))
     table = table.rename(columns={"name": "metric"})
-    return table if table["guessed"].any() else table.drop(columns="guessed")
+    blank = [name for name in ("guessed", "label", "unit") if not table[name].astype(bool).any()]
+    return table.drop(columns=blank)
 
 
 def provenance(

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
+from scipy.special import stdtrit
 
 from predictdyn.fitting.family_weights import family_weights
 
@@ -134,12 +135,14 @@ def errors(answers: ConformalPrediction, uniforms: np.ndarray, tails: np.ndarray
     Between the errors it is interpolated; beyond the last of f families, on either side half of 1 / (f + 1), it goes
     on as the positive half of Student's t, in units of the standard deviation of the errors.
     """
-    from scipy import stats
-
     order = np.argsort(answers.error, kind="stable")
     error, weight, f = answers.error[order], family_weights(answers.family)[order], len(np.unique(answers.family))
     beyond = 0.5 / (f + 1)
     middle = beyond + (1 - 2 * beyond) * (np.cumsum(weight) - weight / 2)
     found = np.interp(uniforms, middle, error)
-    further = float(np.sqrt(np.sum(weight * error**2))) * stats.t.ppf(0.5 + tails / 2, TAIL)
-    return np.where(uniforms < beyond, error[0] - further, np.where(uniforms > 1 - beyond, error[-1] + further, found))
+    # Quantiles of Student's t are dear, and few lie beyond.
+    below, above = uniforms < beyond, uniforms > 1 - beyond
+    out = below | above
+    further = float(np.sqrt(np.sum(weight * error**2))) * stdtrit(TAIL, 0.5 + tails[out] / 2)
+    found[out] = np.where(below[out], error[0] - further, error[-1] + further)
+    return found

@@ -1,12 +1,15 @@
-r"""Least squares of one curve without a compiler: the best node of a grid, then damped Gauss-Newton steps on the shape.
+r"""Least squares of many curves without a compiler: the best node of a grid, then damped Gauss-Newton steps.
 
 .. math:: \min_\theta \lVert z - P(\theta) z \rVert_W^2, \qquad
           J_l \approx -(I - P)\, \frac{\partial G}{\partial \theta_l}\, \mathrm{gap}
 
-as in `least_squares`, which serves thousands of curves at once: variable projection (Golub and Pereyra 1973,
+as in `least_squares`, which is compiled for thousands of curves: variable projection (Golub and Pereyra 1973,
 doi:10.1137/0710036) with the Jacobian of Kaufman (1975, doi:10.1007/BF01932995), by central differences. Steps are
 taken in the prior probabilities u of the shape, so bounds are zero and one; a number at a bound that wants to leave
-stays there.
+stays there. Each curve has its own damping, and leaves when it has converged.
+
+All sums run over the places of one curve: no curve changes a bit of another's answer. Axis letters n curves, t places,
+m nodes, k numbers of the shape, j gaps.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from predictdyn.fitting.stacks import blocks
 from predictdyn.forms import Form
 
 STEP = 1e-5  # in u, to either side: third derivatives and rounding both cost ten digits less than a curve has
@@ -22,78 +26,89 @@ LONGEST = 0.3  # step in u
 CONVERGED = 1e-7  # share of the squares that another step promises to take away: a thousandth of a standard error
 
 
-class CurveFit(NamedTuple):
-    """Prior probabilities u (k,) of the shape, the shape (k,), level, gaps (j,), and the weighted squares left."""
+class CurveFits(NamedTuple):
+    """Prior probabilities u (n, k), shapes (n, k), levels (n,), gaps (n, j), and weighted squares left (n,)."""
 
     u: np.ndarray
     shape: np.ndarray
-    level: float
+    level: np.ndarray
     gap: np.ndarray
-    misfit: float
+    misfit: np.ndarray
 
 
-class _Curve(NamedTuple):
-    """z (t,) less its weighted mean over its sd ``unit``, roots of precisions with mean one (t,)."""
+class _Curves(NamedTuple):
+    """z (n, t) less its weighted mean over its sd ``unit`` (n,), roots of precisions (n, t) with mean one over points,
+    and the pull on u (n,)."""
 
     x: np.ndarray
     z: np.ndarray
     root: np.ndarray
-    unit: float
-    force: float
+    unit: np.ndarray
+    force: np.ndarray
+
+    def only(self, rows: np.ndarray | slice) -> _Curves:
+        return _Curves(*(part[rows] for part in self))
 
 
 class _Linearised(NamedTuple):
-    """At one u (k,): squares left with the pull, gaps (j,), means of g (j,), J'J (k, k) and -J'r (k,)."""
+    """At u (n, k): squares left with the pull (n,), gaps (n, j), means of g (n, j), J'J (n, k, k) and -J'r (n, k)."""
 
-    left: float
+    left: np.ndarray
     gap: np.ndarray
     centre: np.ndarray
     curvature: np.ndarray
     downhill: np.ndarray
 
+    def only(self, rows: np.ndarray) -> _Linearised:
+        return _Linearised(*(part[rows] for part in self))
 
-def fit_curve(
+
+def fit_curves(
     form: Form,
     x: np.ndarray,
     z: np.ndarray,
     weight: np.ndarray,
     *,
     nodes: np.ndarray | None = None,
-    columns: np.ndarray | None = None,
     pull: float = 0.0,
     steps: int = 10,
     converged: float = CONVERGED,
-) -> CurveFit:
-    r"""Fit z (t,) over x (t,) with positive relative precisions (t,), from the best of ``nodes`` (m, k).
+) -> CurveFits:
+    r"""Fit z (n, t) over x (n, t) with relative precisions (n, t), zero for padding, from the best of ``nodes`` (m, k).
 
-    ``columns`` (j, m, t) are all g at the nodes, for who has them. ``pull`` adds
-    :math:`\mathrm{pull}\,\hat\sigma^2 \sum (u - .5)^2` to the squares, with the noise at the best node: the maximum of
-    a posterior whose prior on each u is normal with variance 1/pull. Ends after ``steps``, or when the next promises to
-    take away no more than the share ``converged`` of the squares.
+    ``pull`` adds :math:`\mathrm{pull}\,\hat\sigma^2 \sum (u - .5)^2` to the squares, with the noise at the best node:
+    the maximum of a posterior whose prior on each u is normal with variance 1/pull. A curve ends after ``steps``, or
+    when the next promises to take away no more than the share ``converged`` of its squares.
 
     >>> from predictdyn.forms import BY_NAME
-    >>> x = np.linspace(0.02, 1, 50)
-    >>> fit_curve(BY_NAME["pow3"], x, 1 + 0.5 * x**-0.7, np.ones(50)).shape.round(4).tolist()
-    [0.7]
+    >>> x = np.linspace(0.02, 1, 50)[None]
+    >>> fit_curves(BY_NAME["pow3"], x, 1 + 0.5 * x**-0.7, np.ones((1, 50))).shape.round(4).tolist()
+    [[0.7]]
     """
     nodes = form.nodes() if nodes is None else nodes
-    columns = form.on_grid(x, nodes) if columns is None else columns
-    precision = float(weight.mean())
-    relative = weight / precision
-    offset = float((relative * z).sum() / relative.sum())
-    away = z - offset
-    spread = float(np.sqrt((relative * away**2).sum() / relative.sum()))
-    unit = max(spread, 1e-9 * abs(offset), 1e-150)
-    curve = _Curve(x, away / unit, np.sqrt(relative), unit, 0.0)
-    left = _misfits(form, curve, columns)
-    force = pull * max(float(left.min()), 0.0) / len(x)
-    curve = curve._replace(force=force)
+    points = (weight > 0).sum(axis=1)
+    precision = weight.sum(axis=1) / points
+    relative = weight / precision[:, None]
+    total = relative.sum(axis=1)
+    offset = (relative * z).sum(axis=1) / total
+    away = z - offset[:, None]
+    spread = np.sqrt((relative * away**2).sum(axis=1) / total)
+    unit = np.maximum(np.maximum(spread, 1e-9 * np.abs(offset)), 1e-150)
+    curves = _Curves(x, away / unit[:, None], np.sqrt(relative), unit, np.zeros(len(x)))
+    # Curves on the same places have the same columns.
+    shared = form.on_grid(x[:1], nodes) if len(x) > 1 and (x == x[0]).all() else None
+    left = np.empty((len(x), len(nodes)))
+    for rows in blocks(len(x), x.shape[1] * len(nodes)):
+        left[rows] = _misfits(form, curves.only(rows), form.on_grid(x[rows], nodes) if shared is None else shared)
+    force = pull * np.maximum(left.min(axis=1), 0.0) / points
+    curves = curves._replace(force=force)
     all_u = probability_of(form, nodes)
-    u = all_u[int(np.argmin(left + force * ((all_u - 0.5) ** 2).sum(axis=1)))]
-    u, point = _descended(form, curve, u, steps, converged)
-    gap = point.gap * unit
-    squares = (point.left - force * float(((u - 0.5) ** 2).sum())) * unit**2 * precision
-    return CurveFit(u, shape_at(form, u), offset - float((gap * point.centre).sum()), gap, max(squares, 0.0))
+    u = all_u[(left + force[:, None] * ((all_u - 0.5) ** 2).sum(axis=1)).argmin(axis=1)]
+    u, point = _descended(form, curves, u, steps, converged)
+    gap = point.gap * unit[:, None]
+    squares = (point.left - force * ((u - 0.5) ** 2).sum(axis=1)) * unit**2 * precision
+    level = offset - (gap * point.centre).sum(axis=1)
+    return CurveFits(u, shape_at(form, u), level, gap, np.maximum(squares, 0.0))
 
 
 def shape_at(form: Form, u: np.ndarray) -> np.ndarray:
@@ -120,90 +135,105 @@ def probability_of(form: Form, nodes: np.ndarray) -> np.ndarray:
 def slopes_at(
     form: Form, x: np.ndarray, u: np.ndarray, to_shape: np.ufunc | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """All g (j, t) at one u (k,), and their derivatives (k, j, t) by central differences.
+    """All g (j, n, t) at u (n, k), and their derivatives (j, n, k, t) by central differences.
 
     ``to_shape`` maps u to prior probabilities, for who moves in other numbers.
     """
-    k = len(u)
-    around = u + STEP * np.concatenate([np.zeros((1, k)), np.eye(k), -np.eye(k)])
+    k = u.shape[1]
+    around = u[:, None] + STEP * np.concatenate([np.zeros((1, k)), np.eye(k), -np.eye(k)])
     g = form.on_grid(x, shape_at(form, around if to_shape is None else to_shape(around)))
-    return g[:, 0], (g[:, 1 : k + 1] - g[:, k + 1 :]).swapaxes(0, 1) / (2 * STEP)
+    return g[:, :, 0], (g[:, :, 1 : k + 1] - g[:, :, k + 1 :]) / (2 * STEP)
 
 
-def _misfits(form: Form, curve: _Curve, columns: np.ndarray) -> np.ndarray:
-    """Squares left (m,) by least squares at each node."""
-    weight = curve.root**2
-    total = weight.sum()
-    free = curve.root * (columns - ((columns * weight).sum(axis=-1) / total)[..., None])  # (j, m, t)
-    values = curve.root * curve.z
+def _misfits(form: Form, curves: _Curves, columns: np.ndarray) -> np.ndarray:
+    """Squares left (n, m) by least squares on columns (j, n or 1, m, t) of each node."""
+    root, values = curves.root[:, None], (curves.root * curves.z)[:, None]
+    total = (curves.root**2).sum(axis=1)
+    centre = [_mean(one, curves.root[:, None] ** 2, total[:, None]) for one in columns]
+    free = [root * (one - mean[..., None]) for one, mean in zip(columns, centre, strict=True)]  # (n, m, t)
     if form.fixed:
-        return np.asarray(((values - free[0] / curve.unit) ** 2).sum(axis=-1))
-    if not len(free):
-        return np.full(columns.shape[1], (values**2).sum())
-    gram = np.einsum("jmt,lmt->mjl", free, free) + 1e-10 * total * np.eye(len(free))
-    cross = np.einsum("jmt,t->mj", free, values)
-    return np.asarray((values**2).sum() - (cross * _solved(gram, cross[..., None])[..., 0]).sum(axis=1))
+        return np.asarray(((values - free[0] / curves.unit[:, None, None]) ** 2).sum(axis=-1))
+    square = (values**2).sum(axis=-1)
+    if not free:
+        return np.repeat(square, columns.shape[2], axis=1)
+    size = np.eye(len(free)) * 1e-10
+    gram = np.stack([np.stack([(a * b).sum(axis=-1) for b in free], -1) for a in free], -1)
+    gram = gram + total[:, None, None, None] * size
+    cross = np.stack([(one * values).sum(axis=-1) for one in free], -1)
+    return np.asarray(square - (cross * solved(gram, cross[..., None])[..., 0]).sum(axis=-1))
 
 
 def _descended(
-    form: Form, curve: _Curve, u: np.ndarray, steps: int, converged: float
+    form: Form, curves: _Curves, u: np.ndarray, steps: int, converged: float
 ) -> tuple[np.ndarray, _Linearised]:
-    """From u (k,) down."""
-    point, damping = _point(form, curve, u), 5e-3
-    for _ in range(steps if len(u) else 0):
-        step = _newton(u, point, damping)
-        if damping <= 1 and float(step @ point.downhill) <= converged * point.left:
+    """From u (n, k) down."""
+    point, damping, going = _points(form, curves, u), np.full(len(u), 5e-3), np.arange(len(u))
+    for _ in range(steps if u.shape[1] else 0):
+        here = point.only(going)
+        step = _newton(u[going], here, damping[going])
+        arrived = (damping[going] <= 1) & ((step * here.downhill).sum(axis=1) <= converged * here.left)
+        going, step = going[~arrived], step[~arrived]
+        if not len(going):
             break
-        trial = np.clip(u + np.clip(step, -LONGEST, LONGEST), 0.0, 1.0)
-        there = _point(form, curve, trial)
-        better = there.left < point.left
-        u, point, damping = (trial, there, 0.2 * damping) if better else (u, point, 8.0 * damping)
+        trial = np.clip(u[going] + np.clip(step, -LONGEST, LONGEST), 0.0, 1.0)
+        there = _points(form, curves.only(going), trial)
+        better = there.left < point.left[going]
+        u[going[better]] = trial[better]
+        for old, new in zip(point, there, strict=True):
+            old[going[better]] = new[better]
+        damping[going] *= np.where(better, 0.2, 8.0)
     return u, point
 
 
-def _point(form: Form, curve: _Curve, u: np.ndarray) -> _Linearised:
-    """Squares left at u (k,), and where they fall."""
-    columns, slopes = slopes_at(form, curve.x, u)
-    root, weight = curve.root, curve.root**2
-    total = weight.sum()
-    centre = (columns * weight).sum(axis=-1) / total
-    free = root * (columns - centre[:, None])
-    values = root * curve.z
-    if form.fixed:
-        gap = np.array([1 / curve.unit])
-    else:
-        gram = free @ free.T + 1e-12 * total * np.eye(len(free))
-        gap = _solved(gram, free @ values) if len(free) else np.zeros(0)
-    residual = values - gap @ free
-    moved = np.einsum("j,kjt->kt", gap, slopes)
-    down = root * (moved - ((moved * weight).sum(axis=-1) / total)[:, None])
-    if not form.fixed and len(free):
-        down = down - _solved(gram, free @ down.T).T @ free
-    pull = u - 0.5
+def _points(form: Form, curves: _Curves, u: np.ndarray) -> _Linearised:
+    """Squares left at u (n, k), and where they fall."""
+    columns, slopes = slopes_at(form, curves.x, u)
+    root, weight = curves.root[:, None], curves.root[:, None] ** 2
+    total = weight.sum(axis=-1)
+    columns = columns.swapaxes(0, 1)
+    centre = _mean(columns, weight, total)
+    free = root * (columns - centre[..., None])  # (n, j, t)
+    values = curves.root * curves.z
+    j, k = free.shape[1], u.shape[1]
+    gram = free @ free.swapaxes(1, 2) + 1e-12 * total[..., None] * np.eye(j)
+    gap = 1 / curves.unit[:, None] if form.fixed else solved(gram, free @ values[..., None])[..., 0]
+    residual = values - sum(gap[:, i, None] * free[:, i] for i in range(j))
+    moved = sum((gap[:, i, None, None] * slopes[i] for i in range(j)), np.zeros((len(u), k, values.shape[1])))
+    down = root * (moved - _mean(moved, weight, total)[..., None])  # (n, k, t)
+    if not form.fixed and j:
+        down = down - solved(gram, free @ down.swapaxes(1, 2)).swapaxes(1, 2) @ free
+    force, pull = curves.force[:, None], u - 0.5
     return _Linearised(
-        float((residual**2).sum() + curve.force * (pull**2).sum()),
+        (residual**2).sum(axis=1) + curves.force * (pull**2).sum(axis=1),
         gap,
         centre,
-        down @ down.T + curve.force * np.eye(len(u)),
-        down @ residual - curve.force * pull,
+        down @ down.swapaxes(1, 2) + force[..., None] * np.eye(k),
+        (down @ residual[..., None])[..., 0] - force * pull,
     )
 
 
-def _newton(u: np.ndarray, point: _Linearised, damping: float) -> np.ndarray:
-    """The damped step (k,); numbers that a bound holds do not take part."""
-    step = np.zeros(len(u))
-    loose = ~(((u <= 0) & (point.downhill < 0)) | ((u >= 1) & (point.downhill > 0)))
-    if not loose.any() or not np.isfinite(point.left):
-        return step
-    matrix = point.curvature[np.ix_(loose, loose)]
-    size = matrix.diagonal() * damping + 1e-14 + 1e-15 * matrix.diagonal().max()
-    step[loose] = _solved(matrix + np.diag(size), point.downhill[loose])
-    return step
+def _mean(values: np.ndarray, weight: np.ndarray, total: np.ndarray) -> np.ndarray:
+    """Weighted means over places, of values (..., t) with weights (..., t) that sum to (...)."""
+    return np.asarray((values * weight).sum(axis=-1) / total)
 
 
-def _solved(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The solution of a x = b; zero where rounding has made a singular."""
+def _newton(u: np.ndarray, point: _Linearised, damping: np.ndarray) -> np.ndarray:
+    """The damped steps (n, k); numbers that a bound holds do not take part."""
+    held = ((u <= 0) & (point.downhill < 0)) | ((u >= 1) & (point.downhill > 0))
+    held |= ~np.isfinite(point.left)[:, None]
+    k = np.arange(u.shape[1])
+    matrix = np.where(held[:, :, None] | held[:, None, :], 0.0, point.curvature)
+    own = matrix[:, k, k]
+    size = own * damping[:, None] + 1e-14 + 1e-15 * own.max(axis=1, keepdims=True)
+    matrix[:, k, k] = np.where(held, 1.0, own + size)
+    return solved(matrix, np.where(held, 0.0, point.downhill)[..., None])[..., 0]
+
+
+def solved(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The solutions of a x = b, (..., j, j) and (..., j, c); zero where rounding has made a singular."""
     try:
         return np.linalg.solve(a, b)
     except np.linalg.LinAlgError:
-        return np.zeros(b.shape)
+        if a.ndim == 2:
+            return np.zeros(b.shape)
+        return np.stack([solved(one, other) for one, other in zip(a, b, strict=True)])

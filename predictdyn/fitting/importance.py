@@ -8,14 +8,16 @@ noise are integrated out. Meant for sharp breaks, which no grid would hit; the e
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from scipy.special import expit, ndtri
 from scipy.stats import qmc
 
-from predictdyn.fitting.gauss_newton import fit_curve, shape_at, slopes_at
-from predictdyn.fitting.structural import FLOOR, SampledNodes, Series, drawn_at
+from predictdyn.fitting.gauss_newton import fit_curves, shape_at, slopes_at
+from predictdyn.fitting.stacks import Stack, blocks, padded
+from predictdyn.fitting.structural import FLOOR, SampledNodes, drawn_at
 from predictdyn.forms import Form
 
 CLOUD = 512
@@ -49,57 +51,85 @@ def start_for(form: Form) -> Start:
     return Start(form.nodes(0.7), ndtri(np.clip((points + 0.5 / CLOUD) % 1.0, 1e-6, 1 - 1e-6)))
 
 
-def cloud(form: Form, start: Start, curve: Series, knots: np.ndarray, columns: np.ndarray | None = None) -> Cloud:
-    """The posterior of a curve, and what it says of ln x = knots (p,), in the units of z.
-
-    ``columns`` (1, m, t) are those of the coarse nodes, for who has them.
+def clouds(form: Form, start: Start, curves: Stack, knots: Sequence[np.ndarray]) -> Iterator[Cloud]:
+    """The posterior of each curve, and what it says of ln x = its own knots (p,), in the units of z.
 
     >>> from predictdyn.forms import BY_NAME
+    >>> from predictdyn.fitting.stacks import Series, stacks
     >>> u = np.linspace(-3, 0, 30)
     >>> line = Series(u, np.log(0.2 + 0.8 * np.exp(-0.5 * u)), np.ones_like(u), 1.0)
-    >>> found = cloud(BY_NAME["floor"], start_for(BY_NAME["floor"]), line, np.array([1.0]))
+    >>> ((_, stack),) = stacks([line])
+    >>> (found,) = clouds(BY_NAME["floor"], start_for(BY_NAME["floor"]), stack, [np.array([1.0])])
     >>> best = int(found.log_weight.argmax())
     >>> round(float(np.exp(found.location[0, best])), 2)
     0.69
     """
-    x, weight, n, k = np.exp(curve.u), 1 / curve.variance, len(curve.z), len(form.shape)
-    total, root_weight = weight.sum(), np.sqrt(weight)
-    fit = fit_curve(form, x, curve.z * curve.unit, weight, nodes=start.nodes, columns=columns, converged=NEAR)
+    approximation = _approximation(form, start, curves)
+    for rows in blocks(len(curves.z), len(start.normal) * curves.z.shape[1]):
+        yield from _weighed(
+            form, start, curves.only(rows), knots[rows], _Normal(*(part[rows] for part in approximation))
+        )
+
+
+class _Normal(NamedTuple):
+    """Middle (n, k) of the clouds in v and roots of their covariances (n, k, k)."""
+
+    middle: np.ndarray
+    root: np.ndarray
+
+
+def _approximation(form: Form, start: Start, curves: Stack) -> _Normal:
+    """Where the cloud of each curve lies."""
+    x, weight, k = np.exp(curves.u), curves.weight, len(form.shape)
+    total, unit = weight.sum(axis=1), curves.unit[:, None]
+    fit = fit_curves(form, x, curves.z * unit, weight, nodes=start.nodes, converged=NEAR)
     u = np.clip(fit.u, 1e-3, 1 - 1e-3)
     middle = np.log(u / (1 - u))
-
-    def residual(g: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        off = curve.z - g / curve.unit
-        level = (off * weight).sum(axis=-1) / total
-        return root_weight * (off - level[..., None]), level
-
     best, slopes = slopes_at(form, x, middle, expit)
-    moved = slopes[:, 0] / curve.unit
-    slope = root_weight * (moved - ((moved * weight).sum(axis=-1) / total)[:, None])  # (k, t)
-    noise = ((residual(best[0])[0] ** 2).sum() + FLOOR**2) / max(n - 1.0, 1.0)
+    moved = slopes[0] / curves.unit[:, None, None]
+    mean = (moved * weight[:, None]).sum(axis=-1) / total[:, None]
+    slope = np.sqrt(weight)[:, None] * (moved - mean[..., None])  # (n, k, t)
+    off = curves.z - best[0] / unit
+    off = off - ((off * weight).sum(axis=1) / total)[:, None]
+    noise = ((weight * off**2).sum(axis=1) + FLOOR**2) / np.maximum(curves.points - 1.0, 1.0)
     prior = 2 * expit(middle) * expit(-middle)
-    information = slope @ slope.T / noise
+    information = slope @ slope.swapaxes(1, 2) / noise[:, None, None]
     # Without a slope that is a number the cloud is as wide as it may be.
-    information = np.diag(prior) + np.eye(k) / WIDEST**2 + (information if np.isfinite(information).all() else 0.0)
-    root = WIDER * np.linalg.cholesky(_inverse(information))
-    nodes = middle + start.normal @ root.T
+    known = np.isfinite(information).all(axis=(1, 2), keepdims=True)
+    information = np.eye(k) * (prior[:, None] + 1 / WIDEST**2) + np.where(known, information, 0.0)
+    return _Normal(middle, WIDER * np.linalg.cholesky(_inverse(information)))
+
+
+def _weighed(form: Form, start: Start, curves: Stack, knots: Sequence[np.ndarray], normal: _Normal) -> Iterator[Cloud]:
+    """The nodes of each cloud with their weights."""
+    x, weight, size, k = np.exp(curves.u), curves.weight, len(start.normal), len(form.shape)
+    total, unit, points = weight.sum(axis=1), curves.unit, curves.points
+    nodes = normal.middle[:, None] + start.normal @ normal.root.swapaxes(1, 2)  # (n, size, k)
     inside = expit(nodes)
     shapes = shape_at(form, inside)
-    off, level = residual(form.on_grid(x, shapes)[0])
-    left = (off**2).sum(axis=-1) + FLOOR**2
+    off = curves.z[:, None] - form.on_grid(x, shapes)[0] / unit[:, None, None]  # (n, size, t)
+    level = (off * weight[:, None]).sum(axis=-1) / total[:, None]
+    off -= level[..., None]
+    off *= np.sqrt(weight)[:, None]
+    off *= off
+    left = off.sum(axis=-1) + FLOOR**2
     density = np.log(np.maximum(inside * expit(-nodes), 1e-300)).sum(axis=-1) + (start.normal**2).sum(axis=-1) / 2
-    log_weight = density - 0.5 * n * np.log(left)
+    log_weight = density - 0.5 * points[:, None] * np.log(left)
     log_weight = np.where(np.isfinite(log_weight), log_weight, -np.inf)
-    top = log_weight.max()
-    mass = top + np.log(np.exp(log_weight - top).sum()) if np.isfinite(top) else -np.inf
-    volume = np.log(root.diagonal()).sum() + k / 2 * np.log(2 * np.pi)
-    scale = 0.5 * np.log(weight).sum() - 0.5 * np.log(total)
-    there = form.on_grid(np.exp(knots), shapes)[0].T / curve.unit
-    variance = left / n
-    known = np.broadcast_to(variance / total, there.shape)
-    evidence = float(mass - np.log(len(nodes)) + volume + scale)
-    share = log_weight - mass if np.isfinite(mass) else np.full(len(nodes), -np.log(len(nodes)))
-    return Cloud(there + level, known, known + variance, float(n), share, evidence)
+    top = log_weight.max(axis=1)
+    above = np.where(np.isfinite(top), top, 0.0)
+    # The node on top counts one; where no node has any weight, the mass is that of the top, none.
+    mass = top + np.log(np.maximum(np.exp(log_weight - above[:, None]).sum(axis=1), 1.0))
+    volume = np.log(np.diagonal(normal.root, axis1=1, axis2=2)).sum(axis=1) + k / 2 * np.log(2 * np.pi)
+    scale = 0.5 * np.log(np.where(weight > 0, weight, 1.0)).sum(axis=1) - 0.5 * np.log(total)
+    evidence = mass - np.log(size) + volume + scale
+    share = np.where(np.isfinite(mass)[:, None], log_weight - mass[:, None], -np.log(size))
+    there = form.on_grid(np.exp(padded(knots)), shapes)[0].swapaxes(1, 2) / unit[:, None, None] + level[:, None]
+    for i, own in enumerate(knots):
+        location = np.ascontiguousarray(there[i, : len(own)])
+        variance = left[i] / points[i]
+        known = np.broadcast_to(variance / total[i], location.shape)
+        yield Cloud(location, known, known + variance, float(points[i]), share[i], float(evidence[i]))
 
 
 def sample_cloud(found: Cloud, uniforms: np.ndarray, log_mass: float = 0.0) -> SampledNodes:
@@ -110,7 +140,8 @@ def sample_cloud(found: Cloud, uniforms: np.ndarray, log_mass: float = 0.0) -> S
 
 
 def _inverse(information: np.ndarray) -> np.ndarray:
-    """The inverse of a positive definite matrix (k, k), scaled so that its size does not matter."""
-    size = 1 / np.sqrt(information.diagonal())
-    inverse = np.linalg.inv(information * size[:, None] * size) * size[:, None] * size
-    return np.asarray((inverse + inverse.T) / 2)
+    """The inverses of positive definite matrices (n, k, k), scaled so that their size does not matter."""
+    size = 1 / np.sqrt(np.diagonal(information, axis1=1, axis2=2))
+    both = size[:, :, None] * size[:, None]
+    inverse = np.linalg.inv(information * both) * both
+    return np.asarray((inverse + inverse.swapaxes(1, 2)) / 2)

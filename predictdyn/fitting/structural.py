@@ -10,11 +10,10 @@ the noise (inverse gamma), which makes the forecast of a node a Student-t. Nodes
 (q_l, q_s, kappa), are averaged with the weights of their evidence. See Harvey 1989 (Forecasting, structural time series
 models and the Kalman filter, ch. 3 and 9).
 
-The covariance of the points depends on where they lie, not on their values. So each distinct grid of points has one
-`Grid`: the inverse Cholesky factors of all nodes of the process, and all columns g of all shapes whitened by them.
-A curve on it then costs a few products of vectors.
+What hangs on the points alone is in `structural_grid`.
 
-Arrays of NumPy only; axis letters t points, m nodes of the shape, h of the process, k = m h of both, p knots, s draws.
+Arrays of NumPy only; axis letters n curves, t points, m nodes of the shape, h of the process, k = m h of both, p knots,
+s draws. No curve changes a bit of another's answer.
 """
 
 from __future__ import annotations
@@ -23,56 +22,14 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg.lapack import dtrtri
 from scipy.special import gammaln
 
 from predictdyn.fitting.batched_cholesky import Rows, backward, cholesky, forward
-from predictdyn.forms import BY_NAME
+from predictdyn.fitting.stacks import Stack, blocks, padded
+from predictdyn.fitting.structural_grid import Bundle, Grids, Kind, KindColumns, grids_for, kinds_of
 
-GAP = 0.5  # prior sd of what one gap adds between the last step and `FAR` times it, in units of the sd of the curve
-FAR = 8.0
+GAP = 0.5  # prior sd of what one gap adds from the last step to `FAR` times it, in units of the sd of the curve
 FLOOR = 1e-3  # the noise that is worth one point of the prior, in the same units
-
-
-def process(levels: int = 3, slopes: int = 3, decays: int = 2) -> np.ndarray:
-    """Nodes (h, 3) of the process: diffusion of level and slope in units of the noise, decay a unit of ln x.
-
-    >>> process().shape
-    (18, 3)
-    """
-    axes = np.geomspace(0.05, 6.0, levels), np.geomspace(0.05, 15.0, slopes), np.geomspace(0.2, 2.5, decays)
-    return np.stack([axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")], axis=1)
-
-
-class Bundle(NamedTuple):
-    """Forms that are weighed together: names, and the nodes (m, k) of each."""
-
-    names: tuple[str, ...]
-    nodes: tuple[np.ndarray, ...]
-
-    @property
-    def sizes(self) -> list[int]:
-        """Nodes of each form."""
-        return [len(nodes) for nodes in self.nodes]
-
-
-def bundle(names: Sequence[str], finer: float = 0.7) -> Bundle:
-    """Forms by name, each with a grid ``finer`` times as fine as its own: the process makes up for what lies between.
-
-    >>> bundle(["pow3", "pow4"]).sizes
-    [17, 24]
-    """
-    return Bundle(tuple(names), tuple(BY_NAME[name].nodes(finer) for name in names))
-
-
-class Series(NamedTuple):
-    """One curve (t,): ln x, rising to 0 at the last point; z over the sd of the curve; relative variance of the noise;
-    and that sd in latent units."""
-
-    u: np.ndarray
-    z: np.ndarray
-    variance: np.ndarray
-    unit: float
 
 
 class SampledNodes(NamedTuple):
@@ -97,32 +54,17 @@ class NodeScores(NamedTuple):
     sizes: list[int]
 
 
-class FormColumns(NamedTuple):
-    """One form on a grid. ``white`` (h, m, t) of each g (or of the curve, where the form is fixed), whitened; ``level``
-    and ``slope`` (h, m) of each, that the process carries on after the last point; ``gram`` of the level and all g."""
+class _Values(NamedTuple):
+    """Curves on their grids: z' V^-1 z (n, h), z' V^-1 (n, h, t), z with the rows of `Grids` (n, h, 3), noise (n,)."""
 
-    white: list[np.ndarray]
-    level: list[np.ndarray]
-    slope: list[np.ndarray]
-    gram: Rows
-    size: np.ndarray  # (j, m), the square of what each g does over the points and beyond
-
-
-class Grid(NamedTuple):
-    """What all curves share whose points lie at the same u (t,) with the same noise; ``process`` (h, 3)."""
-
-    process: np.ndarray
-    whiten: np.ndarray  # (h, t, t), the inverse of the root of the covariance of all points
-    state: np.ndarray  # (2, h, t), level and slope after the last point, of whitened values
-    covariance: tuple[np.ndarray, np.ndarray, np.ndarray]  # (h,) of that level and slope: ll, ls, ss
-    log_det: np.ndarray  # (h,)
-    one: np.ndarray  # (h, t), the level, whitened
-    one_state: tuple[np.ndarray, np.ndarray]  # (h, 1) each
-    forms: list[FormColumns]
+    square: np.ndarray
+    back: np.ndarray
+    dot: np.ndarray
+    noise: np.ndarray
 
 
 class _Posterior(NamedTuple):
-    """One curve given each node of one form, (h, m) or what broadcasts to it: state less what the columns explain,
+    """Curves given each node of one kind, (n, h, m) or what broadcasts to it: state less what the columns explain,
     coefficients of level and gaps, the root of their information, squared scale of the noise, log weight."""
 
     level: np.ndarray
@@ -130,12 +72,11 @@ class _Posterior(NamedTuple):
     coefficient: list[np.ndarray]
     root: Rows
     variance: np.ndarray
-    df: float
     log_weight: np.ndarray
 
 
 class _Horizon(NamedTuple):
-    """The process at p knots (p, h): reach of the slope, the level less what it has explained, variance of what the
+    """The process at p knots (n, p, h): reach of the slope, the level less what it has explained, variance of what the
     state will have become, and of what is added to it."""
 
     reach: np.ndarray
@@ -144,85 +85,102 @@ class _Horizon(NamedTuple):
     added: np.ndarray
 
 
-def grid_for(forms: Bundle, u: np.ndarray, variance: np.ndarray, process: np.ndarray) -> Grid:
-    """Everything that does not depend on values: points at u (t,) with relative variances (t,)."""
-    points, level, slope, own = _covariances(u - u[0], process)
-    root = np.linalg.cholesky(points + np.diag(variance))
-    whiten = np.stack([dtrtri(one, lower=1)[0] for one in root])
-    state = np.einsum("hst,aht->ahs", whiten, np.stack([level, slope]))
-    covariance = tuple(
-        part - np.einsum("ht,ht->h", state[a], state[b]) for part, (a, b) in zip(own, _PAIRS, strict=True)
-    )
-    log_det = 2 * np.log(np.diagonal(root, axis1=1, axis2=2)).sum(axis=1)
-    one = whiten.sum(axis=2)
-    one_state = tuple((state[a] * one).sum(axis=1)[:, None] for a in range(2))
-    made = [_columns(name, nodes, u, whiten, state, one) for name, nodes in zip(forms.names, forms.nodes, strict=True)]
-    return Grid(process, whiten, state, covariance, log_det, one, one_state, made)
+class _States(NamedTuple):
+    """Level and slope of each of j columns, (n, h, m) or of what is drawn of it, that the process carries on."""
+
+    level: list[np.ndarray]
+    slope: list[np.ndarray]
 
 
-_PAIRS = ((0, 0), (0, 1), (1, 1))
-
-
-def by_grid(curves: Sequence[Series]) -> Iterator[list[int]]:
-    """Places of curves that lie on one grid."""
-    groups: dict[tuple[bytes, bytes], list[int]] = {}
-    for i, curve in enumerate(curves):
-        groups.setdefault((curve.u.tobytes(), curve.variance.tobytes()), []).append(i)
-    yield from groups.values()
-
-
-def score_nodes(forms: Bundle, grid: Grid, curve: Series, knots: np.ndarray, truth: np.ndarray) -> NodeScores:
-    """All nodes on what was seen and, at u = knots (p,), on truths (p,) in the units of z: (k,) each."""
-    weight, density, horizon = [], [], _horizon(grid, knots)
-    for (name, nodes), columns in zip(zip(*forms, strict=True), grid.forms, strict=True):
-        given = _posterior(name, grid, columns, curve)
-        there = BY_NAME[name].on_grid(np.exp(knots), nodes)  # (j, m, p)
-        each = []
-        for i in range(len(knots)):
-            at, fixed = _split(name, there[:, None, :, i], curve.unit)
-            location, _, whole = _ahead(_Horizon(*(part[i][:, None] for part in horizon)), columns, given, at)
-            each.append(log_density(truth[i] - fixed - location, whole, given.df))
-        density.append(np.mean(each, axis=0).T.ravel())
-        weight.append(given.log_weight.T.ravel())
-    return NodeScores(
-        np.concatenate(weight), np.concatenate(density), [size * len(grid.process) for size in forms.sizes]
-    )
+def score_nodes(
+    forms: Bundle, of: np.ndarray, curves: Stack, knots: np.ndarray, truth: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Log weights of all nodes on what was seen, and their mean log densities of truths (n, p), in the units of z, at
+    u = knots (n, p): (n, k) each. ``of`` (h, 3) are the nodes of the process."""
+    kinds = kinds_of(forms)
+    grids, h = grids_for(kinds, curves, of), len(of)
+    weight, density = np.empty((2, len(knots), sum(forms.sizes) * h))
+    edges, widest = np.cumsum([0, *forms.sizes]) * h, max(kind.spans[-1].stop for kind in kinds)
+    for rows in blocks(len(knots), widest * h):
+        (grid, of_kinds), some = grids.of(rows), curves.only(rows)
+        values, horizon = _values(grid, some), _horizon(grid, of, knots[rows])
+        for kind, columns in zip(kinds, of_kinds, strict=True):
+            given, states = _posterior(kind, grid, columns, some, values), _states(kind, columns)
+            there = kind.columns(np.exp(knots[rows]))  # (n, j, m, p)
+            each = np.zeros(given.log_weight.shape)
+            for i in range(knots.shape[1]):
+                at, fixed = _split(kind, there[:, :, None, :, i], some.unit[:, None, None])
+                location, _, whole = _ahead(_Horizon(*(part[:, i, :, None] for part in horizon)), states, given, at)
+                off = truth[rows, i, None, None] - fixed - location
+                each += log_density(off, whole, some.points[:, None, None].astype(float))
+            each /= knots.shape[1]
+            for place, span in zip(kind.places, kind.spans, strict=True):
+                here = slice(edges[place], edges[place + 1])
+                for to, part in ((weight, given.log_weight), (density, each)):
+                    to[rows, here] = part[:, :, span].swapaxes(1, 2).reshape(len(some.z), -1)
+    return weight, density
 
 
 def sample_nodes(
     forms: Bundle,
-    grid: Grid,
-    curve: Series,
-    knots: np.ndarray,
+    of: np.ndarray,
+    curves: Stack,
+    knots: Sequence[np.ndarray],
     uniforms: np.ndarray,
-    log_prior: np.ndarray | None = None,
-) -> list[SampledNodes]:
-    """For each form, forecasts at u = knots (p,) by nodes drawn at ``uniforms`` (s,) of their cumulated weight.
+    log_priors: Sequence[np.ndarray | None] | None = None,
+) -> Iterator[list[SampledNodes]]:
+    """For each curve and form, forecasts at u = its knots (p,) by nodes drawn at ``uniforms`` (s,) of their weight.
 
-    ``log_prior`` (k,) is added to the weights of all nodes, a learned prior over the uniform one. In the units of z.
+    ``log_priors`` (k,) are added to the weights of all nodes, a learned prior over the uniform one. In the units of z.
 
+    >>> from predictdyn.fitting.stacks import Series, stacks
+    >>> from predictdyn.fitting.structural_grid import bundle, process
     >>> u = np.linspace(-3, 0, 20)
-    >>> line, forms = Series(u, -0.3 * u, np.ones_like(u), 1.0), bundle(["log_linear"])
-    >>> grid = grid_for(forms, line.u, line.variance, process())
-    >>> found = sample_nodes(forms, grid, line, np.array([1.0]), np.array([0.5]))
+    >>> ((_, line),) = stacks([Series(u, -0.3 * u, np.ones_like(u), 1.0)])
+    >>> (found,) = sample_nodes(bundle(["log_linear"]), process(), line, [np.array([1.0])], np.array([0.5]))
     >>> round(float(found[0].location[0, 0]), 2)
     -0.3
     """
-    h, start, found, horizon = len(grid.process), 0, [], _horizon(grid, knots)
-    for (name, nodes), columns in zip(zip(*forms, strict=True), grid.forms, strict=True):
-        given = _posterior(name, grid, columns, curve)
-        prior = 0.0 if log_prior is None else log_prior[start : (start := start + h * len(nodes))]
-        chosen, mass, evidence = drawn_at(given.log_weight.T.ravel(), uniforms, prior)
-        node = chosen % h, chosen // h
-        used, place = np.unique(node[1], return_inverse=True)
-        there = BY_NAME[name].on_grid(np.exp(knots), nodes[used])[:, place].swapaxes(1, 2)  # (j, p, s)
-        at, fixed = _split(name, np.ascontiguousarray(there), curve.unit)
-        drawn = _at_nodes(given, node, (h, len(nodes)))
-        # Rows one after the other: a sum along one does not depend on how many others there are.
-        then = _Horizon(*(np.ascontiguousarray(part[:, node[0]]) for part in horizon))
-        location, known, whole = _ahead(then, _of_nodes(columns, node), drawn, at)
-        found.append(SampledNodes(location + fixed, known, whole, given.df, mass, evidence))
-    return found
+    kinds = kinds_of(forms)
+    grids, edges = grids_for(kinds, curves, of), np.cumsum([0, *forms.sizes]) * len(of)
+    most = max(len(one) for one in knots) * len(uniforms)
+    width = max(max(most * len(kind.names), len(of) * kind.spans[-1].stop) for kind in kinds)
+    for rows in blocks(len(knots), width):
+        (grid, of_kinds), some, ahead = grids.of(rows), curves.only(rows), padded(knots[rows])
+        values, horizon = _values(grid, some), _horizon(grid, of, ahead)
+        found: list[dict[int, SampledNodes]] = [{} for _ in some.z]
+        priors = [None] * len(some.z) if log_priors is None else log_priors[rows]
+        for kind, columns in zip(kinds, of_kinds, strict=True):
+            given, states = _posterior(kind, grid, columns, some, values), _states(kind, columns)
+            there = kind.columns(np.exp(ahead))
+            drawn = [
+                [
+                    drawn_at(
+                        one[:, span].T.ravel(),
+                        uniforms,
+                        0.0 if prior is None else prior[edges[place] : edges[place + 1]],
+                    )
+                    for place, span in zip(kind.places, kind.spans, strict=True)
+                ]
+                for one, prior in zip(given.log_weight, priors, strict=True)
+            ]
+            node = np.array([[one[0] for one in each] for each in drawn])  # (n, forms, s)
+            shape = node // len(of) + np.array([span.start for span in kind.spans])[:, None]
+            picked = _Picked((node % len(of)).reshape(len(node), -1), shape.reshape(len(node), -1))
+            at, fixed = _split(kind, picked.at(there), some.unit[:, None, None])
+            then = _Horizon(*(picked.ahead(part) for part in horizon))
+            some_states = _States(*([picked.of(part, given.log_weight) for part in each] for each in states))
+            location, *variances = _ahead(then, some_states, picked.posterior(given), at)
+            location = location + fixed
+            s = len(uniforms)
+            for i, each in enumerate(drawn):
+                p, df = len(knots[rows][i]), float(some.points[i])
+                for f, (_, mass, evidence) in enumerate(each):
+                    # Rows one after the other: a sum along one does not depend on how many others there are.
+                    parts = [part[i, :p, f * s : (f + 1) * s].copy() for part in (location, *variances)]
+                    found[i][kind.places[f]] = SampledNodes(parts[0], parts[1], parts[2], df, mass, evidence)
+        for one in found:
+            yield [one[i] for i in range(len(forms.names))]
 
 
 def drawn_at(
@@ -270,73 +228,78 @@ def noise_of(z: np.ndarray) -> float:
     return max(float(np.sqrt((second**2).sum() / max(len(second), 1) / 6)), FLOOR)
 
 
-def _covariances(
-    since: np.ndarray, process: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[np.ndarray, ...]]:
-    """Of the process at points that lie ``since`` (t,) after the first, where it is zero and its slope is stationary.
+class _Picked(NamedTuple):
+    """Nodes of the process and of the shape that each curve has drawn, (n, s) each."""
 
-    All points (h, t, t); points with the last level (h, t) and the last slope (h, t); the last state ll, ls, ss (h,).
-    """
-    diffusion, speed, kappa = process[:, 0], process[:, 1], process[:, 2]
-    decay, end = np.exp(-kappa[:, None] * since), since[-1]
-    apart = np.exp(-kappa[:, None, None] * np.abs(since[:, None] - since))
-    low = np.minimum(since[:, None], since)
-    bent = 2 * kappa[:, None, None] * low - 1 + decay[:, :, None] + decay[:, None, :] - apart
-    points = (diffusion**2)[:, None, None] * low + (speed**2 / (2 * kappa**3))[:, None, None] * bent
-    stationary = speed**2 / (2 * kappa)
-    slope = (stationary / kappa)[:, None] * (np.exp(-kappa[:, None] * (end - since)) - decay[:, -1:])
-    return points, points[:, :, -1], slope, (points[:, -1, -1], slope[:, -1], stationary)
+    process: np.ndarray
+    shape: np.ndarray
+
+    def of(self, part: np.ndarray, like: np.ndarray) -> np.ndarray:
+        """(n, 1, s) of what broadcasts to ``like`` (n, h, m)."""
+        rows = np.arange(len(self.shape))[:, None]
+        return np.asarray(np.broadcast_to(part, like.shape)[rows, self.process, self.shape][:, None])
+
+    def at(self, columns: np.ndarray) -> np.ndarray:
+        """(n, j, p, s) of (n, j, m, p)."""
+        rows = np.arange(len(self.shape))[:, None]
+        return np.ascontiguousarray(np.moveaxis(columns.swapaxes(1, 2)[rows, self.shape], 1, 3))
+
+    def ahead(self, part: np.ndarray) -> np.ndarray:
+        """(n, p, s) of (n, p, h)."""
+        rows = np.arange(len(self.shape))[:, None]
+        return np.ascontiguousarray(part.swapaxes(1, 2)[rows, self.process].swapaxes(1, 2))
+
+    def posterior(self, given: _Posterior) -> _Posterior:
+        """The posterior at these nodes."""
+        like = given.log_weight
+        return given._replace(
+            level=self.of(given.level, like),
+            slope=self.of(given.slope, like),
+            coefficient=[self.of(part, like) for part in given.coefficient],
+            root=[[self.of(part, like) for part in row] for row in given.root],
+            variance=self.of(given.variance, like),
+        )
 
 
-def _columns(
-    name: str, nodes: np.ndarray, u: np.ndarray, whiten: np.ndarray, state: np.ndarray, one: np.ndarray
-) -> FormColumns:
-    """One form at all its nodes on the points u (t,)."""
-    g = BY_NAME[name].on_grid(np.exp(u), nodes)  # (j, m, t)
-    white = [part @ whiten.swapaxes(1, 2) for part in g]
-    level, slope = ([np.einsum("hmt,ht->hm", part, of) for part in white] for of in state)
-    rows: list[list[np.ndarray]] = [[np.einsum("ht,ht->h", one, one)[:, None]]]
-    for i, part in enumerate(white):
-        cross = np.einsum("hmt,ht->hm", part, one)
-        rows.append([cross, *(np.einsum("hmt,hmt->hm", part, other) for other in white[: i + 1])])
-    far = BY_NAME[name].on_grid(np.array([1.0, FAR]), nodes)
-    size = (far[..., 1] - far[..., 0]) ** 2 + ((g - g[..., -1:]) ** 2).sum(axis=-1) / len(u)
-    return FormColumns(white, level, slope, rows, size)
+def _values(grid: Grids, curves: Stack) -> _Values:
+    """What all kinds need of curves on their own grids."""
+    white = (grid.whiten @ curves.z[:, None, :, None])[..., 0]
+    back = (white[:, :, None] @ grid.whiten)[:, :, 0]
+    noise = [noise_of(z[:points]) for z, points in zip(curves.z, curves.points, strict=True)]
+    return _Values((white**2).sum(axis=-1), back, (white[:, :, None] * grid.rows).sum(axis=-1), np.array(noise))
 
 
-def _posterior(name: str, grid: Grid, columns: FormColumns, curve: Series) -> _Posterior:
-    """One curve at all nodes of one form: generalised least squares on level and gaps."""
-    t, fixed = len(curve.z), BY_NAME[name].fixed
-    white = np.einsum("hst,t->hs", grid.whiten, curve.z)
-    if fixed:
-        left = white[:, None] - columns.white[0] / curve.unit  # (h, m, t)
-        square = np.einsum("hmt,hmt->hm", left, left)
-        cross = [np.einsum("hmt,ht->hm", left, grid.one)]
-        level, slope = (np.einsum("hmt,ht->hm", left, of) for of in grid.state)
-        gram, ridge = [columns.gram[0]], [np.array(1e-12)]
+def _posterior(kind: Kind, grid: Grids, columns: KindColumns, curves: Stack, values: _Values) -> _Posterior:
+    """Curves at all nodes of one kind: generalised least squares on level and gaps."""
+    t, one = curves.points[:, None, None], grid.dot[..., 0, None]
+    square, dot = values.square[..., None], [values.dot[..., i, None] for i in range(3)]
+    cross = [values.back @ columns.g[:, i].swapaxes(1, 2) for i in range(columns.g.shape[1])]  # (n, h, m)
+    if kind.fixed:
+        unit, with_rows = curves.unit[:, None, None], columns.dot[:, 0]
+        square = square - 2 * cross[0] / unit + columns.gram[:, 0, 0] / unit**2
+        dot = [part - with_rows[:, :, i] / unit for i, part in enumerate(dot)]
+        cross, gram, ridge = [dot[0]], [[one]], [np.array(1e-12)]
     else:
-        square = np.einsum("ht,ht->h", white, white)[:, None]
-        cross = [np.einsum("ht,ht->h", white, grid.one)[:, None]]
-        cross += [np.einsum("hmt,ht->hm", part, white) for part in columns.white]
-        level, slope = (np.einsum("ht,ht->h", white, of)[:, None] for of in grid.state)
-        gram = columns.gram
+        cross = [dot[0], *cross]
+        gram = [[one]]
+        for a in range(len(cross) - 1):
+            gram.append([columns.dot[:, a, :, 0], *(columns.gram[:, a, b] for b in range(a + 1))])
         # A column that does nothing is held at zero by a prior that has no say in the evidence.
-        noise = noise_of(curve.z) ** 2
-        ridge = [np.array(1e-12), *np.where(columns.size > 0, noise * columns.size / GAP**2 + 1e-14, 1.0)]
+        prior = (values.noise**2 / GAP**2)[:, None, None] * columns.size + 1e-14
+        prior = np.where(columns.size > 0, prior, 1.0)  # (n, j, m)
+        ridge = [np.array(1e-12), *prior.swapaxes(0, 1)[:, :, None]]
     c = len(cross)
     root = cholesky(_symmetric([[gram[i][j] + ridge[i] * (i == j) for j in range(i + 1)] for i in range(c)]))
     half = forward(root, cross)
     coefficient = backward(root, half)
-    level = level - grid.one_state[0] * coefficient[0]
-    slope = slope - grid.one_state[1] * coefficient[0]
+    level, slope = (dot[i] - grid.dot[..., i, None] * coefficient[0] for i in (1, 2))
     for i in range(1, c):
-        level = level - columns.level[i - 1] * coefficient[i]
-        slope = slope - columns.slope[i - 1] * coefficient[i]
-    df = float(t)
+        level = level - columns.dot[:, i - 1, :, 1] * coefficient[i]
+        slope = slope - columns.dot[:, i - 1, :, 2] * coefficient[i]
     left_over = np.maximum(square - sum(part**2 for part in half), 0.0) + FLOOR**2
     log_det = sum(np.log(root[i][i]) for i in range(c)) - 0.5 * sum(np.log(one) for one in ridge[1:])
-    log_weight = -0.5 * grid.log_det[:, None] - log_det - 0.5 * df * np.log(left_over)
-    return _Posterior(level, slope, coefficient, root, left_over / df, df, log_weight)
+    log_weight = -0.5 * grid.log_det[..., None] - log_det - 0.5 * t * np.log(left_over)
+    return _Posterior(level, slope, coefficient, root, left_over / t, log_weight)
 
 
 def _symmetric(rows: Rows) -> Rows:
@@ -344,53 +307,39 @@ def _symmetric(rows: Rows) -> Rows:
     return [[rows[max(i, j)][min(i, j)] for j in range(len(rows))] for i in range(len(rows))]
 
 
-def _split(name: str, g: np.ndarray, unit: float) -> tuple[list[np.ndarray], np.ndarray | float]:
-    """FormColumns of gaps, and what is fixed, in the units of the curve, of all g (j, ...)."""
-    return ([], g[0] / unit) if BY_NAME[name].fixed else (list(g), 0.0)
+def _split(kind: Kind, g: np.ndarray, unit: np.ndarray) -> tuple[list[np.ndarray], np.ndarray | float]:
+    """Columns of gaps, and what is fixed, in the units of the curve, of all g (n, j, ...)."""
+    return ([], g[:, 0] / unit) if kind.fixed else (list(g.swapaxes(0, 1)), 0.0)
 
 
-def _of_nodes(columns: FormColumns, node: tuple[np.ndarray, np.ndarray]) -> FormColumns:
-    """The states of some nodes (s,) of the process and the shape."""
-    return columns._replace(level=[one[node] for one in columns.level], slope=[one[node] for one in columns.slope])
+def _states(kind: Kind, columns: KindColumns) -> _States:
+    """Of columns with a gap."""
+    places = [] if kind.fixed else range(columns.g.shape[1])
+    return _States(*([columns.dot[:, i, :, part] for i in places] for part in (1, 2)))
 
 
-def _at_nodes(given: _Posterior, node: tuple[np.ndarray, np.ndarray], size: tuple[int, int]) -> _Posterior:
-    """The posterior at some nodes (s,)."""
-
-    def of(part: np.ndarray) -> np.ndarray:
-        return np.broadcast_to(part, size)[node]
-
-    return given._replace(
-        level=of(given.level),
-        slope=of(given.slope),
-        coefficient=[of(part) for part in given.coefficient],
-        root=[[of(part) for part in row] for row in given.root],
-        variance=of(given.variance),
-    )
-
-
-def _horizon(grid: Grid, d: np.ndarray) -> _Horizon:
-    """The process at d (p,) in ln x after the last point."""
-    diffusion, speed, kappa = grid.process.T
-    ll, ls, ss = grid.covariance
-    x = kappa * d[:, None]
+def _horizon(grid: Grids, process: np.ndarray, d: np.ndarray) -> _Horizon:
+    """The process at d (n, p) in ln x after the last point."""
+    diffusion, speed, kappa = process.T
+    ll, ls, ss = (grid.covariance[:, None, :, i] for i in range(3))
+    x = kappa * d[..., None]
     reach = -np.expm1(-x) / kappa
     # d - 2B + (1 - a^2)/(2 kappa) cancels to the third order in small steps.
     exact = x + 2 * np.expm1(-x) - np.expm1(-2 * x) / 2
     series = x**3 / 3 - x**4 / 4 + 7 * x**5 / 60
-    added = speed**2 / kappa**3 * np.where(x < 0.02, series, exact) + diffusion**2 * d[:, None]
-    one = 1.0 - grid.one_state[0][:, 0] - reach * grid.one_state[1][:, 0]
+    added = speed**2 / kappa**3 * np.where(x < 0.02, series, exact) + diffusion**2 * d[..., None]
+    one = 1.0 - grid.dot[:, None, :, 1] - reach * grid.dot[:, None, :, 2]
     return _Horizon(reach, one, ll + 2 * reach * ls + reach**2 * ss, added)
 
 
 def _ahead(
-    horizon: _Horizon, columns: FormColumns, given: _Posterior, at: list[np.ndarray]
+    horizon: _Horizon, states: _States, given: _Posterior, at: list[np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Where the columns are ``at``: location, known and whole variance; all arguments broadcast."""
     location = given.level + horizon.reach * given.slope + given.coefficient[0]
     rest = [horizon.one]
     for i, column in enumerate(at):
         location = location + column * given.coefficient[i + 1]
-        rest.append(column - columns.level[i] - horizon.reach * columns.slope[i])
+        rest.append(column - states.level[i] - horizon.reach * states.slope[i])
     known = horizon.state + sum(part**2 for part in forward(given.root, rest))
     return location, known * given.variance, (known + horizon.added + 1.0) * given.variance

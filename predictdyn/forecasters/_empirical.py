@@ -83,6 +83,21 @@ class Shapes(NamedTuple):
 
 # (what is seen of a run, progress asked for (m,), finished runs) -> latent points (m,), NaN where there is no answer
 PointRule = Callable[[LatentCurve, np.ndarray, ReferenceRuns], np.ndarray]
+# The same of many runs: a list of each, and a list of answers
+PointRules = Callable[[Sequence[LatentCurve], Sequence[np.ndarray], Sequence[ReferenceRuns]], Sequence[np.ndarray]]
+
+
+@dataclass(frozen=True)
+class OneByOne:
+    """A rule for one run, asked run by run."""
+
+    rule: PointRule
+
+    def __call__(
+        self, curves: Sequence[LatentCurve], asked: Sequence[np.ndarray], runs: Sequence[ReferenceRuns]
+    ) -> list[np.ndarray]:
+        """Answers (m,) for each."""
+        return [self.rule(*one) for one in zip(curves, asked, runs, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -96,7 +111,7 @@ class EmpiricalErrors:
     """
 
     name: str
-    rule: PointRule = field(repr=False)  # the name says which; its address would change a repr from process to process
+    rule: PointRules = field(repr=False)  # the name says which; its address would change a repr from process to process
 
     def latent(self, problem: Problem) -> Latent:
         """Draws around the rule's answer; a row without an answer falls back on last value, then on finished runs."""
@@ -104,9 +119,10 @@ class EmpiricalErrors:
         draws, point, status = np.empty((n, DRAWS)), np.empty(n), np.empty(n, dtype=object)
         for panel in problem.panels:
             noise, alike = _noise_of(problem, panel), _Alike()
-            for i, asked in enumerate(_asked(problem, panel)):
+            every = _asked(problem, panel)
+            for i, (asked, (answer, words)) in enumerate(zip(every, self._answers(every, panel.chance), strict=True)):
                 rows = asked.query.rows
-                point[rows], status[rows] = self._points(asked, panel.chance)
+                point[rows], status[rows] = answer, words
                 for row, errors in zip(rows.tolist(), self._errors(asked, panel.chance), strict=True):
                     if isinstance(errors, Errors):
                         alike.add(errors, row, i, asked.floor)
@@ -117,10 +133,16 @@ class EmpiricalErrors:
                 _mirror(draws, rows, point[rows], half)
         return Latent(draws, status)
 
-    def _points(self, asked: _Asked, chance: float | None) -> tuple[np.ndarray, np.ndarray | str]:
+    def _answers(self, every: list[_Asked], chance: float | None) -> Iterator[tuple[np.ndarray, np.ndarray | str]]:
+        """`_points` of each run, some runs at a time."""
+        for first in range(0, len(every), BLOCK):
+            some = every[first : first + BLOCK]
+            runs = [one.others.reference(one.origin, one.query.progress, chance) for one in some]
+            found = self.rule([one.curve for one in some], [one.query.progress for one in some], runs)
+            yield from map(self._points, some, found, runs)
+
+    def _points(self, asked: _Asked, answer: np.ndarray, runs: ReferenceRuns) -> tuple[np.ndarray, np.ndarray | str]:
         """Latent points (m,) and their status, or statuses (m,), for the targets of one run."""
-        runs = asked.others.reference(asked.origin, asked.query.progress, chance)
-        answer = self.rule(asked.curve, asked.query.progress, runs)
         known = np.isfinite(answer)
         status: np.ndarray | str = asked.words
         if not known.all():
@@ -300,7 +322,7 @@ class _Context:
         return self._references[key]
 
     def errors(
-        self, name: str, rule: PointRule, origin: float, asked: np.ndarray, chance: float | None, *, by_run: bool
+        self, name: str, rule: PointRules, origin: float, asked: np.ndarray, chance: float | None, *, by_run: bool
     ) -> list[Errors | None]:
         """Errors of a rule where it is asked for (m,), on finished runs, each replayed from the same origin.
 
@@ -314,13 +336,13 @@ class _Context:
         return self._errors[key]
 
     def _replayed(
-        self, rule: PointRule, origin: float, asked: np.ndarray, runs: ReferenceRuns, by_run: bool
+        self, rule: PointRules, origin: float, asked: np.ndarray, runs: ReferenceRuns, by_run: bool
     ) -> np.ndarray:
         """The errors (k, m), NaN where a run does not get as far, or the rule has no answer."""
         usable = np.flatnonzero(np.isfinite(runs.end).any(axis=1)) if self.curves else np.zeros(0, dtype=int)
         if len(usable) > MOST_ERRORS:
             usable = usable[np.linspace(0, len(usable) - 1, MOST_ERRORS).round().astype(int)]
-        errors, of_family = [], {}
+        replayed, curves, rests, of_family = [], [], [], {}
         for i in usable.tolist():
             begun = self.curves[i].truncate(origin)
             if origin > 0 and not len(begun.progress):
@@ -332,8 +354,12 @@ class _Context:
                 if family not in of_family:
                     of_family[family] = runs.only(self.family != family)
                 rest = of_family[family]
-            errors.append(runs.end[i] - rule(begun, asked, rest))
-        return np.array(errors).reshape(len(errors), len(asked))
+            replayed.append(i)
+            curves.append(begun)
+            rests.append(rest)
+        if not replayed:
+            return np.zeros((0, len(asked)))
+        return np.asarray(runs.end[replayed] - np.stack(rule(curves, [asked] * len(curves), rests)))
 
 
 def _context(problem: Problem, panel: Panel) -> _Context:
@@ -342,7 +368,7 @@ def _context(problem: Problem, panel: Panel) -> _Context:
 
 
 def _own_spread(
-    rule: PointRule, curves: Sequence[LatentCurve], known: Moments, asked: np.ndarray, origin: float,
+    rule: PointRules, curves: Sequence[LatentCurve], known: Moments, asked: np.ndarray, origin: float,
     chance: float | None,
 ) -> np.ndarray:  # fmt: skip
     """Scale of the error (m,) of a rule from pseudo-origins within curves, the run's own first.
@@ -352,22 +378,21 @@ def _own_spread(
     fewer than two errors the spread of all known values serves.
     """
     nobody = ReferenceRuns(np.zeros(0), np.zeros((0, 1)), lambda: np.zeros((0, len(GRID))), chance)
-    at, rms = [], []
-    for ratio in RATIOS:
-        squares: list[float] = []
-        for one in curves[:OWN_CURVES]:
-            n = len(one.progress)
-            for j in range(max(n - OWN_TARGETS, 2), n):
-                begun = one.truncate(float(one.progress[j]) / ratio)
-                if 2 <= len(begun.progress) <= j:
-                    error = float(one.latent[j] - rule(begun, one.progress[j : j + 1], nobody)[0])
-                    squares += [error**2] if np.isfinite(error) else []
-            # A run's own errors, where there are enough, say more than those of other runs.
-            if len(squares) >= FEWEST_ERRORS:
-                break
-        if len(squares) >= 2:
-            at.append(np.log(ratio))
-            rms.append(np.sqrt(np.mean(squares)))
+    squares: dict[float, list[float]] = {ratio: [] for ratio in RATIOS}
+    for one in curves[:OWN_CURVES]:
+        n = len(one.progress)
+        # A run's own errors, where there are enough, say more than those of other runs.
+        few = [ratio for ratio in RATIOS if len(squares[ratio]) < FEWEST_ERRORS]
+        targets = [(ratio, j) for ratio in few for j in range(max(n - OWN_TARGETS, 2), n)]
+        begun = [one.truncate(float(one.progress[j]) / ratio) for ratio, j in targets]
+        kept = [i for i, (_, j) in enumerate(targets) if 2 <= len(begun[i].progress) <= j]
+        ends = [one.progress[targets[i][1] : targets[i][1] + 1] for i in kept]
+        for i, answer in zip(kept, rule([begun[i] for i in kept], ends, [nobody] * len(kept)), strict=True):
+            error = float(one.latent[targets[i][1]] - answer[0])
+            squares[targets[i][0]] += [error**2] if np.isfinite(error) else []
+    enough = [ratio for ratio in RATIOS if len(squares[ratio]) >= 2]
+    at = [np.log(ratio) for ratio in enough]
+    rms = [np.sqrt(np.mean(squares[ratio])) for ratio in enough]
     if not at:
         spread = known.sd if known.n > 1 else 0.0
         return np.full(len(asked), spread if spread > 0 else float(not known.n))

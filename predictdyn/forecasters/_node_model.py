@@ -7,7 +7,8 @@ from typing import Protocol
 
 import numpy as np
 
-from predictdyn.fitting.structural import NodeScores, SampledNodes, Series
+from predictdyn.fitting.stacks import Series
+from predictdyn.fitting.structural import NodeScores, SampledNodes
 
 
 class NodeModel(Protocol):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from predictdyn.fitting.structural import Series
+from predictdyn.fitting.stacks import Series
 from predictdyn.problem import LatentCurve
 
 FEWEST = 3  # points below which nothing can be told about a slope

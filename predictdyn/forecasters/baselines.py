@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from predictdyn.forecasters._empirical import GRID, EmpiricalErrors, ReferenceRuns
+from predictdyn.forecasters._empirical import GRID, EmpiricalErrors, OneByOne, ReferenceRuns
 from predictdyn.problem import LatentCurve, log_progress
 
 FEWEST = 3  # points of a tail
@@ -126,11 +126,11 @@ def tail(curve: LatentCurve) -> tuple[np.ndarray, np.ndarray, float]:
     return x, z, float(off @ (z - z.mean()) / (off @ off))
 
 
-LAST_VALUE = EmpiricalErrors("last_value", last_value)
-MEAN_CHANGE = EmpiricalErrors("mean_change", mean_change)
-MEAN_OUTCOME = EmpiricalErrors("mean_outcome", mean_outcome)
-LOG_LINEAR = EmpiricalErrors("log_linear", log_linear)
-POW3 = EmpiricalErrors("pow3", pow3)
-NEAREST_RUN = EmpiricalErrors("nearest_run", nearest_run)
-CHANCE = EmpiricalErrors("chance", chance)
-DAMPED_SLOPE = EmpiricalErrors("damped_slope", damped_slope)
+LAST_VALUE = EmpiricalErrors("last_value", OneByOne(last_value))
+MEAN_CHANGE = EmpiricalErrors("mean_change", OneByOne(mean_change))
+MEAN_OUTCOME = EmpiricalErrors("mean_outcome", OneByOne(mean_outcome))
+LOG_LINEAR = EmpiricalErrors("log_linear", OneByOne(log_linear))
+POW3 = EmpiricalErrors("pow3", OneByOne(pow3))
+NEAREST_RUN = EmpiricalErrors("nearest_run", OneByOne(nearest_run))
+CHANCE = EmpiricalErrors("chance", OneByOne(chance))
+DAMPED_SLOPE = EmpiricalErrors("damped_slope", OneByOne(damped_slope))

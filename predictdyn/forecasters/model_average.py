@@ -12,12 +12,13 @@ from scipy.special import stdtrit
 from predictdyn.fitting.structural import SampledNodes
 from predictdyn.forecast import DRAWS, Latent, seed_for
 from predictdyn.forecasters._node_model import NodeModel
-from predictdyn.forecasters._node_prior import NodeShares, learned_prior
+from predictdyn.forecasters._node_prior import Name, NodeShares, learned_prior
 from predictdyn.forecasters._series import FEWEST, Standardised, standardised, usable
 from predictdyn.forecasters._spread import moments_of, smallest_spread, spread_of
 from predictdyn.problem import LatentCurve, Panel, Problem, Query
 
 NODES = 256  # drawn of each form
+MOST_METRICS = 12  # of a kind that learn a prior each: of more, such as the tasks of a suite, all share one
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class ModelAverage:
     :math:`d^2 / (d^2 + \mathrm{shrink}\, V)`, V the variance of d that is due to not knowing the curve: change that the
     data cannot tell from none is not forecast. Forms have shares in proportion to their evidence to the power of
     ``temper``: with all of it one form would take everything, and be surer than it may. The prior over forms and
-    nodes is that of `learned_prior`, in which the given one counts like ``worth`` runs.
+    nodes is that of `learned_prior`, in which the given one counts like ``worth`` curves.
     """
 
     name: str
@@ -83,23 +84,41 @@ class ModelAverage:
     def _asked(self, problem: Problem, panel: Panel, query: Query, curve: LatentCurve) -> _CurveAsked:
         """One run and metric with all that its draws depend on."""
         history = problem.history
-        key = (panel.metric, panel.scale.floor, panel.scale.unit)
         # Runs at about the same progress have the same prior.
         origin = float(np.exp(np.round(4 * np.log(curve.progress[-1])) / 4))
-        prior = history.once(("node prior", self, *key, origin), lambda: self._prior(problem, panel, key, origin))
+        together = self._together(problem, panel.metric)
+        scales = tuple((problem.scales[name].floor, problem.scales[name].unit) for name in together)
+        key = self, together, scales, origin
+        prior = history.once(("node prior", *key), lambda: self._prior(problem, key, together, origin))
         floor = smallest_spread(spread_of(history, panel).joined(moments_of(curve.latent)), bounded=panel.scale.bounded)
         # The first knot is the last step seen.
         knots = np.log(np.maximum(query.progress / curve.progress[-1], 1.0))
         return _CurveAsked(panel.metric, query, standardised(curve), np.append(0.0, knots), prior, floor)
 
-    def _prior(self, problem: Problem, panel: Panel, key: tuple[object, ...], origin: float) -> np.ndarray | None:
+    def _together(self, problem: Problem, metric: str) -> tuple[str, ...]:
+        """The metrics whose curves a metric learns from: its own, or all of its kind where these are many."""
+        kind = problem.metrics[metric].kind
+        names = problem.once(
+            ("metrics of kind", kind), lambda: tuple(name for name, one in problem.metrics.items() if one.kind == kind)
+        )
+        return names if len(names) > MOST_METRICS else (metric,)
+
+    def _prior(
+        self, problem: Problem, key: tuple[object, ...], together: tuple[str, ...], origin: float
+    ) -> np.ndarray | None:
         """What the context teaches; in a replay, from those curves that all parts of the whole learn from."""
-        shares: dict[str, NodeShares] = {}
-        every = list(panel.context.values())
-        if problem.whole is not None:
-            shares = problem.whole.once(("node shares", self, *key, origin), lambda: shares)
-            every = list(problem.whole.latent(panel.metric, panel.scale).values())
-        return learned_prior(self.model, self.forms, every, origin, self.worth, shares, set(panel.context))
+        panels = [problem.panel(name) for name in together]
+        kept = {(panel.metric, run): curve for panel in panels for run, curve in panel.context.items()}
+        if problem.whole is None:
+            return learned_prior(self.model, self.forms, kept, origin, self.worth)
+        whole = {
+            (panel.metric, run): curve
+            for panel in panels
+            for run, curve in problem.whole.latent(panel.metric, panel.scale).items()
+        }
+        nothing: dict[Name, NodeShares] = {}
+        shares = problem.whole.once(("node shares", *key), lambda: nothing)
+        return learned_prior(self.model, self.forms, whole, origin, self.worth, shares, kept)
 
     def _shares(self, parts: Sequence[SampledNodes]) -> np.ndarray:
         """The share of each form; forms without a finite weight have none, unless all are so."""

@@ -6,6 +6,7 @@ import warnings
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -51,6 +52,9 @@ class FeatureRegression:
     name: str
     make: Make = field(repr=False)  # the name says which
     own: bool = False
+    make_left_out: Make | None = field(
+        default=None, repr=False
+    )  # a cheaper one for `folds`, where its errors are alike
     origins: int = 1
     folds: int = 5
 
@@ -122,7 +126,9 @@ class FeatureRegression:
         scaled = rows._replace(x=units.apply(rows.x))
         out = history.learn(
             f"{self.name}/{panel.metric}/{origin:.6g}/{zlib.crc32(repr(problem.scales_key).encode())}/{problem.fit_seed}",
-            lambda: {"left_out": left_out(self.make, scaled, every(), folds=self.folds, seed=seed)},
+            lambda: {
+                "left_out": left_out(self.make_left_out or self.make, scaled, every(), folds=self.folds, seed=seed)
+            },
         )["left_out"]
         return Learnt(
             ends, origin, columns, units, rows.y, out, rows.family, sizes,
@@ -306,12 +312,12 @@ class LinearEstimate:
         return self._coefficient[0] + x @ self._coefficient[1:]
 
 
-def extra_trees(family: np.ndarray, seed: int) -> Regressor:
+def extra_trees(family: np.ndarray, seed: int, trees: int = 40) -> Regressor:
     """Averages of randomised trees: Geurts et al. 2006, doi:10.1007/s10994-006-6226-1."""
     from sklearn.ensemble import ExtraTreesRegressor
 
     # A run is there as it looked at up to five origins, so a leaf of six rows holds little more than one run.
-    return ExtraTreesRegressor(40, min_samples_leaf=6, max_features=0.5, random_state=seed)
+    return ExtraTreesRegressor(trees, min_samples_leaf=6, max_features=0.5, random_state=seed)
 
 
 def median_regression(family: np.ndarray, seed: int) -> Regressor:
@@ -321,5 +327,7 @@ def median_regression(family: np.ndarray, seed: int) -> Regressor:
     return PartialLeastSquares(LinearEstimate(lambda y, x: QuantReg(y, x).fit(q=0.5, max_iter=200).params))
 
 
-EXTRA_TREES = FeatureRegression("extra_trees", extra_trees, origins=5, folds=4)
+EXTRA_TREES = FeatureRegression(
+    "extra_trees", extra_trees, origins=5, folds=4, make_left_out=partial(extra_trees, trees=16)
+)
 QUANTILE_REGRESSION = FeatureRegression("quantile_regression", median_regression, own=True)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 
-from predictdyn.fitting import structural
-from predictdyn.fitting.importance import Start, cloud, sample_cloud, start_for
-from predictdyn.fitting.structural import NodeScores, SampledNodes, Series, by_grid, grid_for, log_density
+from predictdyn.fitting.importance import Start, clouds, sample_cloud, start_for
+from predictdyn.fitting.stacks import Series, stacks
+from predictdyn.fitting.structural import NodeScores, SampledNodes, log_density, sample_nodes, score_nodes
+from predictdyn.fitting.structural_grid import Bundle, process
+from predictdyn.fitting.structural_grid import bundle as bundle_of
 from predictdyn.forecasters.model_average import ModelAverage
 from predictdyn.forms import BY_NAME
 
@@ -31,18 +34,16 @@ class StructuralNodes:
         A form without the process is one node.
         """
         bundle, starts = _split(forms)
-        of, k = structural.process(), sum(bundle.sizes)
+        of = process()
         sizes = [size * len(of) for size in bundle.sizes] + [1] * len(starts)
-        weight, density = np.zeros((2, len(curves), k * len(of) + len(starts)))
-        for rows in by_grid(curves):
-            first = curves[rows[0]]
-            grid = grid_for(bundle, first.u, first.variance, of)
-            for i in rows:
-                found = structural.score_nodes(bundle, grid, curves[i], knots[i], truth[i])
-                weight[i, : k * len(of)], density[i, : k * len(of)] = found.log_weight, found.log_density
-                for j, (name, start) in enumerate(starts.items(), k * len(of)):
-                    one = cloud(BY_NAME[name], start, curves[i], knots[i])
-                    each = log_density(truth[i][:, None] - one.location, one.whole, one.df).mean(axis=0)
+        k = sum(sizes) - len(starts)
+        weight, density = np.zeros((2, len(curves), sum(sizes)))
+        for places, stack in stacks(curves):
+            weight[places, :k], density[places, :k] = score_nodes(bundle, of, stack, knots[places], truth[places])
+            for j, (name, start) in enumerate(starts.items(), k):
+                of_form = clouds(BY_NAME[name], start, stack, list(knots[places]))
+                for i, one in zip(places, of_form, strict=True):
+                    each = log_density(truth[i][:, None] - one.location, one.whole, np.array(one.df)).mean(axis=0)
                     density[i, j] = np.logaddexp.reduce(each + one.log_weight)
         return NodeScores(weight, density, sizes)
 
@@ -56,25 +57,21 @@ class StructuralNodes:
     ) -> Iterator[tuple[int, list[SampledNodes]]]:
         """Forecasts of each form by nodes drawn by weight, for one curve after another."""
         bundle, starts = _split(forms)
-        of = structural.process()
-        size = sum(bundle.sizes) * len(of)
-        for rows in by_grid(curves):
-            first = curves[rows[0]]
-            grid = grid_for(bundle, first.u, first.variance, of)
-            coarse = {name: BY_NAME[name].on_grid(np.exp(first.u), start.nodes) for name, start in starts.items()}
-            for i in rows:
-                prior = log_priors[i]
-                nodes = None if prior is None else prior[:size]
-                found = structural.sample_nodes(bundle, grid, curves[i], knots[i], uniforms, nodes)
-                for j, (name, start) in enumerate(starts.items(), size):
-                    one = cloud(BY_NAME[name], start, curves[i], knots[i], coarse[name])
-                    found.append(sample_cloud(one, uniforms, 0.0 if prior is None else float(prior[j])))
-                yield i, found
+        of = process()
+        k = sum(bundle.sizes) * len(of)
+        for places, stack in stacks(curves):
+            asked, priors = [knots[i] for i in places], [log_priors[i] for i in places]
+            nodes = [None if prior is None else prior[:k] for prior in priors]
+            found = sample_nodes(bundle, of, stack, asked, uniforms, nodes)
+            rest = [clouds(BY_NAME[name], start, stack, asked) for name, start in starts.items()]
+            for i, prior, of_forms, *of_rest in zip(places, priors, found, *rest, strict=True):
+                mass = np.zeros(len(rest)) if prior is None else prior[k:]
+                yield i, of_forms + [sample_cloud(*one) for one in zip(of_rest, repeat(uniforms), mass.tolist())]
 
 
-def _split(forms: Sequence[str]) -> tuple[structural.Bundle, dict[str, Start]]:
+def _split(forms: Sequence[str]) -> tuple[Bundle, dict[str, Start]]:
     """Forms with the process, and where the search for those without it begins."""
-    bundle = structural.bundle([name for name in forms if name not in WITHOUT_PROCESS])
+    bundle = bundle_of([name for name in forms if name not in WITHOUT_PROCESS])
     return bundle, {name: start_for(BY_NAME[name]) for name in forms[len(bundle.names) :]}
 
 

@@ -32,6 +32,7 @@ NEEDED = [*KEY, "value"]
 POINTS = tuple(f"points{ending}" for ending in TABLES)
 EVENTS_FILE = Option("events_file", "the table of events, where it is elsewhere")
 METRIC_COLUMNS = ["metric", "kind", "lower", "upper", "better", "chance"]
+READERS = ["label", "unit"]  # columns for readers, written only where one is not blank
 
 
 def sniff(path: Path) -> str | None:
@@ -58,8 +59,8 @@ def load(
       known) and seen (0/1 or true/false). Names of runs and metrics are text, whatever they look like.
     * ``runs.csv`` or ``.parquet``: run, family, last_step and covariates; without it every run is its own family and
       ends at its largest step.
-    * ``metrics.csv``: metric, kind, lower, upper, better, chance; a metric not listed is known by its name
-      (docs/metric-names.md), else of kind ``signal``.
+    * ``metrics.csv``: metric, kind, lower, upper, better, chance, for readers label and unit; a metric not listed is
+      known by its name (docs/metric-names.md), else of kind ``signal``.
     * ``events.csv``: run, step, what.
 
     The three options name these tables where they are elsewhere. Raises ValueError, one line with file and line.
@@ -132,7 +133,8 @@ def _write(curves: Curves, folder: Path) -> None:
 
 def save_tables(curves: Curves, folder: Path) -> None:
     """Write the tables of a tidy folder but for its points."""
-    metrics = pd.DataFrame(list(curves.metrics.values()), columns=[*METRIC_COLUMNS, "guessed"])
+    metrics = pd.DataFrame(list(curves.metrics.values()), columns=[*METRIC_COLUMNS, "guessed", *READERS])
+    metrics = metrics.drop(columns=[name for name in READERS if not (metrics[name] != "").any()])
     # A kind that is known by its name alone must not come back as one that somebody stated.
     guessed = metrics.pop("guessed").astype(bool)
     metrics = metrics.assign(guessed=np.where(guessed, "1", "")) if guessed.any() else metrics

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from predictdyn.fitting.importance import Cloud, cloud, sample_cloud, start_for
-from predictdyn.fitting.structural import FLOOR, Bundle, SampledNodes, Series, bundle, grid_for, sample_nodes
+from predictdyn.fitting.importance import Cloud, clouds, sample_cloud, start_for
+from predictdyn.fitting.stacks import Series, stacks
+from predictdyn.fitting.structural import FLOOR, SampledNodes, sample_nodes
+from predictdyn.fitting.structural_grid import Bundle, bundle
 from predictdyn.forms import BY_NAME
 
 FLOORED, BROKEN = BY_NAME["floor"], BY_NAME["broken"]
@@ -24,12 +26,21 @@ def in_own_units(z: np.ndarray, u: np.ndarray = U, variance: np.ndarray | None =
 
 
 def cloud_of(form, one: Series) -> Cloud:
-    return cloud(form, start_for(form), one, TO)
+    return clouds_of(form, [one], [TO])[0]
+
+
+def clouds_of(form, curves: list[Series], knots: list[np.ndarray], most: int = 32) -> list[Cloud]:
+    """The clouds of curves, so many together, in their order."""
+    found = {}
+    for places, stack in stacks(curves, most):
+        found |= zip(places, clouds(form, start_for(form), stack, [knots[i] for i in places]), strict=True)
+    return [found[i] for i in range(len(curves))]
 
 
 def by_process(forms: Bundle, one: Series) -> list[SampledNodes]:
     """The same curve by nodes of forms with a process too small to be seen."""
-    return sample_nodes(forms, grid_for(forms, one.u, one.variance, STILL), one, TO, UNIFORMS)
+    ((_, stack),) = stacks([one])
+    return next(sample_nodes(forms, STILL, stack, [TO], UNIFORMS))
 
 
 def floored(seed: int, noise: float) -> np.ndarray:
@@ -149,3 +160,16 @@ def test_poor_curves_stay_finite(one):
     with np.errstate(over="ignore", invalid="ignore"):
         found = sample_cloud(cloud_of(BROKEN, one), UNIFORMS)
     assert np.isfinite(found.location).all()
+
+
+def test_neither_other_curves_nor_other_knots_change_a_bit():
+    rng = np.random.default_rng(3)
+    made = []
+    for t in (5, 13, 16, 16, 11):
+        u = np.append(np.sort(rng.uniform(-4, 0, t - 1)), 0.0)
+        made.append(in_own_units(broken(u) + 0.01 * rng.standard_normal(t), u, rng.uniform(0.3, 3.0, t)))
+    made.append(Series(U, np.zeros(T), np.ones(T), 1e-9))
+    knots = [np.linspace(0.0, 1.0, 1 + i) for i in range(len(made))]
+    together, alone = (clouds_of(BROKEN, made, knots, most) for most in (32, 1))
+    for one, other in zip(together, alone, strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))

@@ -5,22 +5,17 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import stats
 
+from predictdyn.fitting.stacks import Series, stacks
 from predictdyn.fitting.structural import (
-    FAR,
     FLOOR,
     GAP,
-    Bundle,
     SampledNodes,
-    Series,
-    bundle,
-    by_grid,
     drawn_at,
-    grid_for,
     log_density,
-    process,
     sample_nodes,
     score_nodes,
 )
+from predictdyn.fitting.structural_grid import FAR, Bundle, bundle, grids_for, kinds_of, process
 from predictdyn.forms import BY_NAME
 
 # Nodes of the shape and of the process, few enough to be compared one by one.
@@ -43,8 +38,28 @@ def series(z: np.ndarray, u: np.ndarray = U, variance: np.ndarray = VARIANCE, un
     return Series(u[-len(z) :], z, variance[-len(z) :], unit)
 
 
-def grid_of(one: Series, forms: Bundle = FEW, of: np.ndarray = OF):
-    return grid_for(forms, one.u, one.variance, of)
+def sampled(
+    forms: Bundle,
+    curves: list[Series],
+    knots: list[np.ndarray],
+    uniforms: np.ndarray = UNIFORMS,
+    log_prior: np.ndarray | None = None,
+    *,
+    of: np.ndarray = OF,
+) -> list[list[SampledNodes]]:
+    """Drawn nodes of each form, for curves in their order."""
+    found = {}
+    for places, stack in stacks(curves):
+        priors = [log_prior] * len(places)
+        of_curves = sample_nodes(forms, of, stack, [knots[i] for i in places], uniforms, priors)
+        found |= zip(places, of_curves, strict=True)
+    return [found[i] for i in range(len(curves))]
+
+
+def scored(curves: list[Series], knots: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Log weights and densities (n, k) of the few nodes, for curves of one length."""
+    ((_, stack),) = stacks(curves, len(curves))
+    return score_nodes(FEW, OF, stack, knots, truth)
 
 
 def wavy(seed: int = 1) -> np.ndarray:
@@ -56,12 +71,12 @@ def wavy(seed: int = 1) -> np.ndarray:
 
 def each_node(one: Series, *, to: np.ndarray = AHEAD) -> list[list[np.ndarray]]:
     """Location, known and whole variance (p,) of every node of the process of every shape, drawn one at a time."""
-    k, grid = len(SHAPES) * len(OF), grid_of(one)
+    k = len(SHAPES) * len(OF)
     answers = []
     for node in range(k):
         only = np.full(k, -1e5)
         only[node] = 0.0
-        form = sample_nodes(FEW, grid, one, to, UNIFORMS, only)[node // (2 * len(OF))]
+        form = sampled(FEW, [one], [to], UNIFORMS, only)[0][node // (2 * len(OF))]
         answers.append([part[:, 0] for part in form[:3]])
     return answers
 
@@ -121,7 +136,7 @@ def roads():
     """Nodes by the factors of a grid, their log weights, and both by plain algebra; a curve whose unit is not one."""
     z, unit = wavy(), 0.7
     one = series(z, unit=unit)
-    weight = score_nodes(FEW, grid_of(one), one, np.array([0.5]), np.array([0.1])).log_weight
+    weight = scored([one], np.array([[0.5]]), np.array([[0.1]]))[0][0]
     other = [dense(name, shape, of, z, unit, AHEAD) for name, shape in zip(NAMES, SHAPES, strict=True) for of in OF]
     return each_node(one), weight, other
 
@@ -164,28 +179,52 @@ def filtered(y: np.ndarray, u: np.ndarray, variance: np.ndarray, of: np.ndarray)
 
 
 def test_the_factors_of_a_grid_are_those_of_a_kalman_filter():
-    grid, y = grid_of(series(wavy())), wavy()
+    y = wavy()
+    ((_, stack),) = stacks([series(y)])
+    grid, t = grids_for(kinds_of(FEW), stack, OF).grids, stack.z.shape[1]
+    assert t > T, "padded"
     for i, of in enumerate(OF[:2]):
         innovations, log_det, state, cov = filtered(y, U, VARIANCE, of)
-        white = grid.whiten[i] @ y
-        assert_allclose(white, innovations, rtol=1e-8, atol=1e-9)
-        assert grid.log_det[i] == pytest.approx(log_det, abs=1e-8)
-        assert_allclose(grid.state[:, i] @ white, state, rtol=1e-8)
-        assert_allclose([part[i] for part in grid.covariance], [cov[0, 0], cov[0, 1], cov[1, 1]], rtol=1e-7)
+        white = grid.whiten[0, i] @ stack.z[0]
+        assert_allclose(white[:T], innovations, rtol=1e-8, atol=1e-9)
+        assert not white[T:].any() and not grid.rows[0, :, :, T:].any()
+        assert grid.log_det[0, i] == pytest.approx(log_det, abs=1e-8)
+        assert_allclose(grid.rows[0, i, 1:] @ white, state, rtol=1e-8)
+        assert_allclose(grid.covariance[0, i], [cov[0, 0], cov[0, 1], cov[1, 1]], rtol=1e-7)
+
+
+def test_curves_on_the_same_points_share_a_grid():
+    curves = [series(wavy(0)), series(wavy(1)[1:]), series(wavy(2))]
+    ((places, stack),) = stacks(curves)
+    made = grids_for(kinds_of(FEW), stack, OF)
+    assert places == [0, 2, 1] and made.which.tolist() == [0, 0, 1] and len(made.grids.whiten) == 2
 
 
 def test_neither_other_curves_nor_other_knots_change_a_bit():
-    curves = [series(wavy(seed)) for seed in range(3)] + [series(wavy()[3:])]
-    assert list(by_grid(curves)) == [[0, 1, 2], [3]]
-    forms = bundle(["pow3", "weibull", "rise_and_fall", "floor"])
-    grid, of = grid_of(curves[0], forms, process()), grid_of(curves[1], forms, process())
-    many, knots = np.linspace(0.0, 2.0, 37), np.array([0.0, 2.0])
-    for seen in curves[:3]:
-        sample_nodes(forms, grid, seen, knots, UNIFORMS)
-    long, short = (sample_nodes(forms, *one, UNIFORMS) for one in ((grid, curves[1], many), (of, curves[1], knots)))
-    for all_knots, two in zip(long, short, strict=True):
-        assert all(np.array_equal(a[[0, -1]], b) for a, b in zip(all_knots[:3], two[:3], strict=True))
-        assert all_knots[3:] == two[3:]
+    # Two share a grid, three have their own, one is of another length.
+    curves = [series(wavy(0)), series(wavy(1)), series(wavy(2), variance=VARIANCE[::-1]), series(wavy(3)[1:])]
+    curves += [series(wavy(4)[3:]), series(wavy(5)[-5:])]
+    forms = bundle(["pow3", "weibull", "rise_and_fall", "floor", "double_power"])
+    rng = np.random.default_rng(8)
+    knots = [np.append(0.0, np.sort(rng.uniform(0, 2, size))) for size in (1, 2, 9, 37, 1, 2)]
+    prior = rng.standard_normal(sum(forms.sizes) * len(process()))
+    found = sampled(forms, curves, knots, UNIFORMS, prior, of=process())
+    for curve, own, together in zip(curves, knots, found, strict=True):
+        ends = own[[0, -1]]
+        (alone,) = sampled(forms, [curve], [ends], UNIFORMS, prior, of=process())
+        for one, other in zip(together, alone, strict=True):
+            assert all(np.array_equal(a[[0, -1]], b) for a, b in zip(one[:3], other[:3], strict=True))
+            assert one[3:] == other[3:]
+
+
+def test_scores_do_not_hang_on_other_curves():
+    curves = [series(wavy(0)), series(wavy(1)), series(wavy(2), variance=VARIANCE[::-1]), series(wavy(3)[1:])]
+    knots = np.random.default_rng(9).uniform(0, 2, (4, 3))
+    truth = np.random.default_rng(10).standard_normal((4, 3))
+    together = scored(curves, knots, truth)
+    for i, curve in enumerate(curves):
+        alone = scored([curve], knots[i : i + 1], truth[i : i + 1])
+        assert all(np.array_equal(one[i], other[0]) for one, other in zip(together, alone, strict=True))
 
 
 def test_weights_that_are_no_numbers_draw_nothing():
@@ -229,18 +268,15 @@ def test_a_fixed_form_is_an_offset_in_the_units_of_the_curve():
 
 
 def test_densities_integrate_to_one():
-    truth, one = np.linspace(-60.0, 60.0, 1601), series(wavy())
-    grid = grid_of(one)
-    found = [score_nodes(FEW, grid, one, np.array([0.5]), np.array([y])) for y in truth]
-    assert found[0].sizes == [6, 6, 6]
-    total = np.exp([node.log_density for node in found]).sum(axis=0) * (truth[1] - truth[0])
+    truth = np.linspace(-60.0, 60.0, 1601)
+    _, density = scored([series(wavy())] * len(truth), np.full((len(truth), 1), 0.5), truth[:, None])
+    total = np.exp(density).sum(axis=0) * (truth[1] - truth[0])
     assert_allclose(total, 1, atol=2e-3)
 
 
 @pytest.mark.parametrize("values", [np.zeros(T), np.zeros(2), np.array([1.0, 0.0])], ids=["constant", "two", "step"])
 def test_poor_curves_stay_finite(values):
-    one = series(values)
-    for form in sample_nodes(FEW, grid_of(one), one, AHEAD, UNIFORMS):
+    for form in sampled(FEW, [series(values)], [AHEAD])[0]:
         assert all(np.isfinite(part).all() for part in form)
         assert (form.whole > form.known).all() and (form.known >= 0).all()
 
@@ -272,10 +308,8 @@ def test_the_mixture_holds_what_it_claims():
     n, s = 200, 200
     u, z, forms, of = simulated(n, np.random.default_rng(5))
     uniforms, truth = (np.arange(s) + 0.5) / s, z[:, -1]
-    grid = grid_for(forms, u[:-1], np.ones(20), of)
-    found: list[SampledNodes] = []
-    for row in z:
-        found += sample_nodes(forms, grid, Series(u[:-1], row[:-1], np.ones(20), 1.0), np.log([2.0]), uniforms)
+    curves = [Series(u[:-1], row[:-1], np.ones(20), 1.0) for row in z]
+    found = [one for (one,) in sampled(forms, curves, [np.log([2.0])] * n, uniforms, of=of)]
     location, whole = (np.stack([form[part][0] for form in found]) for part in (0, 2))
     even = stats.t.ppf((np.random.default_rng(6).permutation(s) + 0.5) / s, found[0].df)
     low, high = np.quantile(location + np.sqrt(whole) * even, [0.05, 0.95], axis=1)

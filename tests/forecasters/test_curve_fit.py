@@ -7,11 +7,12 @@ from numpy.testing import assert_allclose
 from scipy.optimize import curve_fit as scipy_curve_fit
 
 from predictdyn.curves import Metric, curves_from
-from predictdyn.fitting.gauss_newton import fit_curve
+from predictdyn.fitting.gauss_newton import fit_curves
+from predictdyn.fitting.stacks import stacks
 from predictdyn.forecasters import fit
 from predictdyn.forecasters._empirical import ReferenceRuns
 from predictdyn.forecasters._series import standardised
-from predictdyn.forecasters.curve_fit import AVERAGED, CURVE_FIT, average_fit, fit_form
+from predictdyn.forecasters.curve_fit import AVERAGED, CURVE_FIT, average_fits, fit_form
 from predictdyn.forms import BY_NAME
 from predictdyn.problem import LatentCurve
 
@@ -36,13 +37,17 @@ def curves_of(curve: np.ndarray, noise: float) -> list[LatentCurve]:
 def continued(name: str, made: list[LatentCurve]):
     """Latent locations, sd of what is known and of the noise (n, p) by one form, and its evidence (n,)."""
     ready = [standardised(curve) for curve in made]
-    fits = [fit_form(BY_NAME[name], one.series, AHEAD) for one in ready]
+    ((places, stack),) = stacks([one.series for one in ready], len(made))
+    assert places == list(range(len(made))), "all on the same points"
+    fits = fit_form(BY_NAME[name], stack, np.tile(AHEAD, (len(made), 1)))
     unit = np.array([one.series.unit for one in ready])[:, None]
-    location = np.array([one.zero for one in ready])[:, None] + unit * np.stack([one.location for one in fits])
-    known, noise = (
-        unit * np.sqrt(part) for part in (np.stack([one.known for one in fits]), [[one.noise] for one in fits])
-    )
-    return location, known, noise, np.array([one.evidence for one in fits])
+    location = np.array([one.zero for one in ready])[:, None] + unit * fits.location
+    return location, unit * np.sqrt(fits.known), unit * np.sqrt(fits.noise[:, None]), fits.evidence
+
+
+def answer_of(curve: LatentCurve, asked: np.ndarray) -> np.ndarray:
+    """The rule for one curve (m,)."""
+    return average_fits([curve], [asked], [NOBODY])[0]
 
 
 TRUE = {"pow3": [0.4], "hill": [1.5, 1.5]}
@@ -95,25 +100,36 @@ def test_a_fixed_form_has_no_gap():
 def test_least_squares_are_those_of_scipy():
     weight = np.random.default_rng(4).uniform(0.5, 2.0, T)
     x, z = SHARE / SHARE[-1], curves_of(truth("hill", [0.3, 1.5], SHARE), 0.01)[0].latent
-    found = fit_curve(BY_NAME["hill"], x, z, weight, steps=30)
+    found = fit_curves(BY_NAME["hill"], x[None], z[None], weight[None], steps=30)
 
     def hill(x, level, gap, scale, power):
         return level + gap / (1 + (x / scale) ** power)
 
     bounds = [-9, -9, 0.03, 0.5], [9, 9, 20.0, 6.0]
     p, _ = scipy_curve_fit(hill, x, z, [1.0, 1.0, 0.5, 1.0], weight**-0.5, bounds=bounds, ftol=1e-14, xtol=1e-14)
-    assert_allclose([found.level, found.gap[0], *found.shape], p, rtol=2e-3)
-    assert found.misfit == pytest.approx((weight * (z - hill(x, *p)) ** 2).sum(), rel=1e-6)
+    assert_allclose([found.level[0], found.gap[0, 0], *found.shape[0]], p, rtol=2e-3)
+    assert found.misfit[0] == pytest.approx((weight * (z - hill(x, *p)) ** 2).sum(), rel=1e-6)
 
 
 def test_the_answer_lies_among_those_of_the_forms():
     made = curves_of(truth("pow3", [0.4], SHARE), 0.02)[0]
-    answer = average_fit(made, np.array([0.4, 1.0]), NOBODY)
+    answer = answer_of(made, np.array([0.4, 1.0]))
     each = np.array([continued(name, [made])[0][0] for name in AVERAGED])
     last = made.latent[-1]
     assert ((min(each.min(), last) <= answer) & (answer <= max(each.max(), last))).all()
-    assert np.array_equal(average_fit(made, np.array([1.0]), NOBODY), answer[1:]), "no place moves another"
-    assert np.isnan(average_fit(made.truncate(SHARE[1]), np.array([1.0]), NOBODY)).all(), "two points"
+    assert np.array_equal(answer_of(made, np.array([1.0])), answer[1:]), "no place moves another"
+    assert np.isnan(answer_of(made.truncate(SHARE[1]), np.array([1.0]))).all(), "two points"
+
+
+def test_no_curve_changes_a_bit_of_another():
+    made = curves_of(truth("pow3", [0.4], SHARE), 0.02)
+    made = [made[0], made[1].truncate(SHARE[20]), made[2], made[3].truncate(SHARE[1]), made[4].truncate(SHARE[25])]
+    made.append(LatentCurve("huge", "f", SHARE, np.where(np.arange(T) == 3, 1e200, made[0].latent), made[0].stderr))
+    asked = [np.linspace(0.3, 1.0, 1 + i) for i in range(len(made))]
+    together = average_fits(made, asked, [NOBODY] * len(made))
+    assert [np.isfinite(one).all() for one in together[:5]] == [True, True, True, False, True]
+    for curve, own, answer in zip(made, asked, together, strict=True):
+        assert np.array_equal(answer_of(curve, own), answer, equal_nan=True)
 
 
 def test_pure_noise_is_not_extrapolated():
@@ -122,7 +138,7 @@ def test_pure_noise_is_not_extrapolated():
         LatentCurve(f"r{i}", "f", np.arange(1, T + 1) / (5 * T), rng.standard_normal(T), np.full(T, np.nan))
         for i in range(CURVES)
     ]
-    answer = np.array([average_fit(curve, np.ones(1), NOBODY)[0] for curve in made])
+    answer = np.array([answer_of(curve, np.ones(1))[0] for curve in made])
     raw = np.mean([continued(name, made)[0][:, 1] for name in ("pow3", "hill")], axis=0)
     assert np.std(answer) < 0.85, "the last value errs by 1, the mean of the last three by 0.58"
     assert np.abs(answer).mean() < np.abs(raw).mean()

@@ -51,17 +51,17 @@ def read_runs(path: Path, key: str = "run") -> pd.DataFrame:
 
 
 def read_metrics(path: Path) -> dict[str, Metric]:
-    """A table of metrics: metric, kind and optionally lower, upper, better, chance, blank where unknown.
+    """A table of metrics: metric, kind and optionally lower, upper, better, chance, label, unit, blank where unknown.
 
     ``guessed`` (1 or blank) marks a schedule that is one by its name alone; a table without that column states kinds.
     """
     table = read_table(path)
-    _need(table, ["metric", "kind"], "lower, upper, better and chance are optional")
+    _need(table, ["metric", "kind"], "lower, upper, better, chance, label and unit are optional")
     names = _names(table, "metric")
     bounds = {name: finite(table, name) if name in table.cells else np.full(len(names), np.nan) for name in BOUNDS}
     kinds = _words(table, "kind")
-    said = _words(table, "guessed") if "guessed" in table.cells else [None] * len(names)
-    betters = _words(table, "better") if "better" in table.cells else [None] * len(names)
+    said, betters = (_optional(table, column) for column in ("guessed", "better"))
+    labels, units = ([one or "" for one in _optional(table, column)] for column in ("label", "unit"))
     metrics: dict[str, Metric] = {}
     for row, name in enumerate(names):
         if name in metrics:
@@ -81,8 +81,14 @@ def read_metrics(path: Path) -> dict[str, Metric]:
             raise ValueError(f"{table.where(row)}: metric {name!r} has lower {lower:g} not below upper {upper:g}")
         if said[row] not in (None, "", "0", "1") and said[row] == said[row]:
             raise ValueError(f"{table.where(row)}: guessed must be 1, 0 or blank, found {said[row]!r}")
-        metrics[name] = Metric(name, kinds[row], lower, upper, better, chance, said[row] == "1")
+        ranges = (lower, upper, better, chance, said[row] == "1")
+        metrics[name] = Metric(name, kinds[row], *ranges, labels[row], units[row])
     return metrics
+
+
+def _optional(table: Table, name: str) -> list[Any]:
+    """As `_words`; None in every row where there is no such column."""
+    return _words(table, name) if name in table.cells else [None] * len(table.cells)
 
 
 def _words(table: Table, name: str) -> list[Any]:
