@@ -2,8 +2,7 @@
 
 import re
 from pathlib import Path
-
-import pytest
+from typing import Any
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -13,11 +12,26 @@ def blocks(page: str) -> list[str]:
     return re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), flags=re.S)
 
 
-@pytest.mark.parametrize("page", ["add-a-forecaster.md"])
-def test_the_code_of_a_page_runs(page, capsys):
-    told: dict[str, object] = {}
+def told_by(page: str) -> dict[str, Any]:
+    """What is known once all blocks of a page have run."""
+    told: dict[str, Any] = {}
     for block in blocks(page):
         exec(compile(block, page, "exec"), told)
+    return told
+
+
+def test_the_page_on_python_runs_as_it_is_written(capsys, monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    told = told_by("python.md")
+    said = capsys.readouterr().out
+    assert said.startswith("Curves: 12 runs, 2 metrics (capability, loss), 456 points\n")
+    assert told["forecast"].summary()["run"].tolist() == ["run10", "run10", "run11", "run11"]
+    assert told["both"]["probability"].between(0, 1).all() and "verdict" in said
+    assert told["page"].is_file() and told["ax"].get_xlabel() == "promised by the interval"
+
+
+def test_the_page_on_forecasters_runs_as_it_is_written(capsys):
+    told = told_by("add-a-forecaster.md")
     board = told["board"]
     assert "median_change" in board["forecaster"].tolist() and "median_change" in capsys.readouterr().out
     mine = board.set_index("forecaster").loc["median_change"]

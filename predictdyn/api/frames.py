@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -21,6 +22,12 @@ from predictdyn.loaders.tables.runs import RUN_NAMES
 
 OF_RUNS = ("family", "last_step")  # columns of a frame that are facts of runs, and no metrics
 ERROR = "_stderr"  # behind the name of a metric: its standard error
+# Files beside a log, as loaders name them, and what a frame has instead.
+BESIDE = {
+    r"in runs\.csv \(run, family\) or (with|by) family=\.\.\.": r"by runs={'family': {RUN: FAMILY}}",
+    r"in metrics\.csv \(metric, kind; metrics_file=FILE\)": r"by metrics={METRIC: KIND}",
+    r"write a metrics\.csv with .*$": r"give metrics={METRIC: {'kind': KIND, 'lower': LOWER, 'upper': UPPER}}",
+}
 FACTS = tuple(name for name in Metric._fields if name != "name")
 
 
@@ -63,11 +70,22 @@ def from_frame(
     curves = curves_from(points, of_runs, facts, events)
     said = remarks(
         curves.runs, curves.metrics, stated, fingerprints(curves.points),
-        known=runs is not None or len(set(curves.runs["family"])) > 1,
+        known=runs is not None or "family" in table,
     )  # fmt: skip
-    curves = replace(curves, notes=(*lines, *noted, *assumed, *said))
-    tell(curves.notes, stacklevel=4)
+    curves = replace(curves, notes=(*lines, *assumed, *map(_by_keyword, (*noted, *said))))
+    tell(curves.notes, stacklevel=3)
     return curves
+
+
+def _by_keyword(line: str) -> str:
+    """A line of the loaders, which names files beside a log, for a frame, which has keywords.
+
+    >>> _by_keyword("say so in runs.csv (run, family) or by family=...")
+    "say so by runs={'family': {RUN: FAMILY}}"
+    """
+    for words, keyword in BESIDE.items():
+        line = re.sub(words, keyword, line)
+    return line
 
 
 def _flat(frame: pd.DataFrame) -> pd.DataFrame:

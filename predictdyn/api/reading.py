@@ -39,7 +39,7 @@ def load(path: Path | str, source: str | None = None, **settings: Any) -> Curves
     name, found = source_of(Path(path), source)
     curves = read(Path(path), name, settings)
     curves = replace(curves, notes=(*found, *curves.notes))
-    tell(curves.notes, stacklevel=3)
+    tell(curves.notes, stacklevel=2)
     return curves
 
 
@@ -55,7 +55,7 @@ def load_dataset(name: str, *, progress: bool | None = None) -> Curves:
     with bar(f"fetching {name}", quiet=quiet_by(progress), transient=True) as moved, heard() as lines:
         curves = datasets.load(name, progress=moved)
     curves = replace(curves, notes=tuple(lines))
-    tell(curves.notes, stacklevel=3)
+    tell(curves.notes, stacklevel=2)
     return curves
 
 

@@ -1,0 +1,171 @@
+"""Curves of a data frame: long and wide, what is found by name, what is assumed, and errors that name the keyword."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from predictdyn import Curves, Metric
+from predictdyn.curves import KEY
+
+RUNS = {"last_step": 3}
+
+
+def frame(**columns: object) -> pd.DataFrame:
+    table = {"run": ["a", "a", "b", "b"], "step": [1, 2, 1, 2], "val_acc": [0.1, 0.2, 0.3, 0.4], "lr": [0.1, 0.05] * 2}
+    return pd.DataFrame({**table, **columns})
+
+
+def test_wide_and_long_are_the_same_curves():
+    wide = frame()
+    long = wide.melt(["run", "step"], var_name="metric", value_name="value")
+    one, other = Curves.from_frame(wide, RUNS), Curves.from_frame(long, RUNS)
+    pd.testing.assert_frame_equal(one.points, other.points)
+    pd.testing.assert_frame_equal(one.runs, other.runs)
+    assert one.metrics == other.metrics
+    assert one.metrics["val_acc"] == Metric("val_acc", "capability", 0, 1, "higher")
+    assert one.metrics["lr"].kind == "schedule" and one.metrics["lr"].guessed
+    assert one.points["value"].tolist() == [0.1, 0.05, 0.1, 0.2, 0.1, 0.05, 0.3, 0.4]
+
+
+def test_a_table_of_curves_comes_back_as_it_was(small):
+    again = Curves.from_frame(small.points, small.runs, small.metrics)
+    pd.testing.assert_frame_equal(again.points, small.points)
+    pd.testing.assert_frame_equal(again.runs, small.runs)
+    assert again.metrics == small.metrics and again.notes == ()
+
+
+def test_columns_are_found_by_usual_names_in_any_case_and_by_keywords():
+    renamed = frame().rename(columns={"run": "Model", "step": "Global_Step"})
+    assert Curves.from_frame(renamed, RUNS).points["step"].tolist() == [1, 2] * 4
+    odd = frame().rename(columns={"run": "experiment no", "step": "t"})
+    assert len(Curves.from_frame(odd, RUNS, run="experiment no", step="t").runs) == 2
+    indexed = frame().set_index(["run", "step"])
+    assert Curves.from_frame(indexed, RUNS).points["step"].tolist() == [1, 2] * 4
+    one = Curves.from_frame(frame()[:2].drop(columns="run"), RUNS)
+    assert one.runs.index.tolist() == ["run"]
+    keyed = frame().melt(["run", "step"], var_name="which", value_name="number")
+    assert len(Curves.from_frame(keyed, RUNS, metric="which", value="number").metrics) == 2
+
+
+def test_clocks_are_no_metrics_and_standard_errors_belong_to_theirs():
+    table = frame(epoch=[0, 1, 0, 1], wall_time=[1.0, 2.0, 1.0, 2.0], val_acc_stderr=[0.01, np.nan, 0.02, 0.03])
+    curves = Curves.from_frame(table, RUNS)
+    assert list(curves.metrics) == ["lr", "val_acc"]
+    own = curves.points[curves.points["metric"] == "val_acc"]["stderr"]
+    np.testing.assert_array_equal(own, [0.01, np.nan, 0.02, 0.03])
+
+
+@pytest.mark.parametrize(
+    "runs",
+    [
+        pd.DataFrame({"run": ["b", "a"], "family": ["f", "g"], "last_step": [5, 4], "size": [2.0, 1.0]}),
+        pd.DataFrame({"family": ["g", "f"], "last_step": [4, 5], "size": [1.0, 2.0]}, index=["a", "b"]),
+        {"last_step": {"a": 4, "b": 5}, "family": {"a": "g", "b": "f"}, "size": pd.Series([1.0, 2.0], ["a", "b"])},
+        {"a": {"last_step": 4, "family": "g", "size": 1.0}, "b": {"last_step": 5, "family": "f", "size": 2.0}},
+    ],
+    ids=["table", "index", "by column", "by run"],
+)
+def test_what_is_known_of_runs_may_be_said_in_four_ways(runs):
+    table = Curves.from_frame(frame(), runs).runs
+    assert table.loc["a"].tolist() == ["g", 4, 1.0] and table.loc["b"].tolist() == ["f", 5, 2.0]
+    assert list(table.columns) == ["family", "last_step", "size"]
+
+
+def test_family_and_last_step_may_be_columns_of_the_frame():
+    table = Curves.from_frame(frame(family="f", last_step=[4, 4, 5, 5])).runs
+    assert table["last_step"].tolist() == [4, 5] and set(table["family"]) == {"f"}
+
+
+def test_what_was_assumed_of_the_planned_end_is_a_warning():
+    with pytest.warns(UserWarning, match=r"planned end of all run\(s\) is not known.*give runs=\{'last_step': STEP\}"):
+        curves = Curves.from_frame(frame())
+    assert curves.runs["last_step"].tolist() == [2, 2] and len(curves.notes) == 1
+    with pytest.warns(UserWarning, match=r"of 1 of 2 run\(s\)"):
+        assert Curves.from_frame(frame(), {"last_step": {"a": 4}}).runs["last_step"].tolist() == [4, 2]
+
+
+@pytest.mark.parametrize(
+    ("metrics", "metric"),
+    [
+        ({"odd": "capability"}, Metric("odd", "capability")),
+        ({"odd": {"kind": "bias", "lower": 0.0}}, Metric("odd", "bias", 0.0)),
+        ({"odd": Metric("?", "memorization", 0, 1)}, Metric("odd", "memorization", 0, 1)),
+        (
+            pd.DataFrame({"metric": ["odd"], "kind": ["loss"], "better": ["lower"]}),
+            Metric("odd", "loss", better="lower"),
+        ),
+        (None, Metric("odd", "signal")),
+    ],
+    ids=["kind", "facts", "Metric", "table", "unknown"],
+)
+def test_what_a_metric_is_may_be_stated(metrics, metric):
+    curves = Curves.from_frame(frame(odd=[0.5, 0.6, 0.7, 0.8]), RUNS, metrics)
+    assert curves.metrics["odd"] == metric and len(curves.metrics) == 3
+
+
+def test_a_list_of_metrics_takes_these_alone():
+    assert list(Curves.from_frame(frame(text="x"), RUNS, ["val_acc"]).metrics) == ["val_acc"]
+
+
+def test_a_share_in_percent_has_the_range_of_its_values():
+    curves = Curves.from_frame(frame(val_acc=[10.0, 20.0, 30.0, 40.0]), RUNS)
+    assert curves.metrics["val_acc"].upper == 100
+    assert len(curves.notes) == 1 and "is in percent" in curves.notes[0], "told, and no warning"
+
+
+def test_blank_cells_were_not_logged_and_infinite_ones_are_events():
+    with pytest.warns(UserWarning, match=r"1 value\(s\) of val_acc infinite, kept as events"):
+        curves = Curves.from_frame(frame(val_acc=[0.1, np.nan, 0.3, np.inf]), RUNS)
+    assert curves.points[curves.points["metric"] == "val_acc"][KEY].to_numpy().tolist() == [
+        ["a", "val_acc", 1],
+        ["b", "val_acc", 1],
+    ]
+    assert curves.events.to_numpy().tolist() == [["b", 2.0, "val_acc is not finite"]]
+    with pytest.warns(UserWarning, match=r"2 value\(s\) lost: their row has no step"):
+        assert len(Curves.from_frame(frame(step=[1, np.nan, 1, 2]), RUNS).points) == 6
+
+
+@pytest.mark.parametrize(
+    ("table", "named", "said"),
+    [
+        (frame().rename(columns={"step": "t"}), {}, r"no column that counts steps; found run, t.*name it with step="),
+        (frame(), {"step": "time"}, "step='time' is no column; found run, step, val_acc, lr"),
+        (frame(), {"run": "seed"}, "run='seed' is no column"),
+        (frame().drop(columns="run"), {}, r"2 step\(s\) are there more than once.*tells runs apart with run=\.\.\."),
+        (frame(), {"metric": "run"}, "a long table needs metric= and value=; no column is known as value"),
+        (frame(text="x"), {}, r"column\(s\) text hold text.*metrics=\[\.\.\.\], or give what was known .* runs="),
+        (frame(val_acc=["0.1", "bad", "0.3", "0.4"]), {}, "column 'val_acc' holds 'bad' \\(row 2\\), expected numbers"),
+        (frame(step=["1", "x", "1", "2"]), {}, "column 'step' holds 'x' .*, expected steps"),
+        (frame()[:0], {}, "the table has no rows"),
+        ({"run": ["a"]}, {}, "takes a pandas DataFrame, got dict"),
+        (frame(), {"runs": {"last_step": {"z": 3}}}, "runs= says last_step of run 'z', which is not there"),
+        (frame(), {"runs": pd.DataFrame({"run": ["a"], "last_step": [3]})}, r"runs= has no row for 1 run\(s\).*'b'"),
+        (frame(), {"runs": {"lr": [1, 2]}}, "runs= takes for lr one value, or a dictionary run -> value, got list"),
+        (frame(), {"runs": 5}, "runs= takes a table or a dictionary, got int"),
+        (frame(), {"runs": RUNS, "metrics": {"acc": "capability"}}, "metrics= names 'acc', which was not logged"),
+        (frame(), {"runs": RUNS, "metrics": {"lr": "speed"}}, "'lr' has kind 'speed'; allowed are capability"),
+        (frame(), {"runs": RUNS, "metrics": {"lr": {"low": 1}}}, "expected a kind, or a kind and some of"),
+        (frame(family=["f", "g", "f", "f"]), {}, "column 'family' has more than one value in run 'a'"),
+        (frame(step=[1, 1, 1, 2]), {"runs": RUNS}, "run, metric, step must be unique"),
+    ],
+)  # fmt: skip
+def test_an_error_names_the_keyword_and_what_was_found(table, named, said):
+    with pytest.raises(ValueError, match=said) as error:
+        Curves.from_frame(table, **named)
+    assert "\n" not in str(error.value) and "--" not in str(error.value)
+
+
+def test_reprs_are_short_and_say_what_is_there():
+    curves = Curves.from_frame(frame(), RUNS)
+    assert repr(curves) == "Curves: 2 runs, 2 metrics (capability, schedule), 8 points"
+    html = curves._repr_html_()
+    assert "val_acc" in html and "0 to 1" in html and len(html) < 3000
+    many = pd.concat([frame(**{f"m{i}": 0.5}).melt(["run", "step"], var_name="metric") for i in range(40)])
+    html = Curves.from_frame(many.drop_duplicates(KEY), RUNS)._repr_html_()
+    assert html.count("<tr") == 21 and "and 22 more rows" in html
+
+
+def test_notes_stay_with_curves_that_are_cut():
+    with pytest.warns(UserWarning):
+        curves = Curves.from_frame(frame())
+    assert curves.select(runs=["a"]).truncate(0.5).notes == curves.notes != ()
