@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 
 @contextmanager
@@ -55,4 +56,5 @@ def quiet_by(progress: bool | None) -> bool:
     from rich.console import Console
 
     stderr = Console(stderr=True)
-    return not (stderr.is_terminal or stderr.is_jupyter)
+    # Without ipywidgets rich can only fill a notebook with warnings that say so.
+    return not (stderr.is_terminal or (stderr.is_jupyter and find_spec("ipywidgets") is not None))
