@@ -195,7 +195,7 @@ def backtest(
     curves = chosen(prepared(curves), plan)
     keeping = pieces_kept(Path(out)) if out is not None else nullcontext(None)
     lock = locked(Path(out)) if out is not None else nullcontext(None)
-    moving = bar("backtest", quiet=quiet_by(progress), transient=True)
+    moving = bar("backtest", quiet=quiet_by(progress), transient=progress is None)
     with lock, keeping as resume, moving as moved:
         found = replayed(curves, plan, models, workers=workers, resume=resume, progress=moved, first=first)
         if out is not None:
