@@ -20,7 +20,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from scipy.special import expit
 
-Array = Any  # of NumPy or of JAX, or a scalar of one
+Array = Any  # of NumPy, or a number
 
 
 class Prior(NamedTuple):
@@ -55,15 +55,8 @@ class Form(NamedTuple):
     end: Literal["level", "logarithm", "power"]
     fixed: bool = False
 
-    def columns(self, x: Array, shape: Array) -> Array:
-        """All g_j of one curve, x (t,) and shape (k,) -> (j, t)."""
-        with np.errstate(all="ignore"):
-            found = self.g(x, *(shape[i] for i in range(len(self.shape))))
-            several = found if isinstance(found, tuple) else (found,)
-            return library(*several).stack(several) if several else library(x).zeros((0, *x.shape))
-
     def on_grid(self, x: np.ndarray, shapes: np.ndarray) -> np.ndarray:
-        """All g_j of many shapes (..., m, k) at x (..., t), in NumPy: (j, ..., m, t). Leading axes broadcast.
+        """All g_j of many shapes (..., m, k) at x (..., t): (j, ..., m, t). Leading axes broadcast.
 
         >>> BY_NAME["pow3"].on_grid(np.array([1.0, 2.0]), np.array([[1.0], [2.0]])).round(3).tolist()
         [[[0.0, 0.5], [0.0, 0.375]]]
@@ -82,7 +75,7 @@ class Form(NamedTuple):
     @property
     def gaps(self) -> int:
         """The number of g_j."""
-        return int(self.columns(np.ones(1), np.ones(len(self.shape))).shape[0])
+        return len(self.on_grid(np.ones(1), np.ones((1, len(self.shape)))))
 
     def nodes(self, finer: float = 1.0) -> np.ndarray:
         """A grid of shapes (m, k), each axis cut into parts of equal prior probability, ``finer`` times as many.
@@ -98,40 +91,10 @@ class Form(NamedTuple):
         return np.stack([a.ravel() for a in np.meshgrid(*axes, indexing="ij")], axis=1) if axes else np.zeros((1, 0))
 
 
-def library(*arrays: Array) -> Any:
-    """NumPy where all arrays are its own, or plain numbers, else `jax.numpy`: forms serve both.
-
-    >>> library(np.ones(2), 1.0).__name__
-    'numpy'
-    """
-    if all(isinstance(one, _OF_NUMPY) for one in arrays):
-        return np
-    import jax.numpy as jnp
-
-    return jnp
-
-
-_OF_NUMPY = (np.ndarray, np.generic, float, int)
-
-
-def _of_either(name: str) -> Callable[..., Any]:
-    """A function of that name, of the library of what it is given."""
-
-    def call(*arrays: Array) -> Array:
-        return getattr(library(*arrays), name)(*arrays)
-
-    return call
-
-
-_log, _exp, _log1p, _expm1 = (_of_either(name) for name in ("log", "exp", "log1p", "expm1"))
-_where, _minimum, _maximum = (_of_either(name) for name in ("where", "minimum", "maximum"))
-
-
 def _logaddexp(a: Array, b: Array) -> Array:
     """ln(e^a + e^b)."""
-    of = library(a, b)
     # That of NumPy itself takes five times as long.
-    return np.maximum(a, b) + np.log1p(np.exp(-np.abs(a - b))) if of is np else of.logaddexp(a, b)
+    return np.maximum(a, b) + np.log1p(np.exp(-np.abs(a - b)))
 
 
 def _softplus(x: Array) -> Array:
@@ -139,19 +102,10 @@ def _softplus(x: Array) -> Array:
     return _logaddexp(x, 0.0)
 
 
-def _sigmoid(x: Array) -> Array:
-    """1 / (1 + e^-x)."""
-    if library(x) is np:
-        return expit(x)
-    import jax
-
-    return jax.nn.sigmoid(x)
-
-
 def _power(x: Array, a: Array) -> Array:
     """(1 - x^-a)/a, which is ln x for a = 0 and -> 1/a at infinity: a power law, or a local slope that decays."""
-    u = _log(x)
-    return -_expm1(-a * u) / a
+    u = np.log(x)
+    return -np.expm1(-a * u) / a
 
 
 def _broken(u: Array, slope: Array, change: Array, at: Array, width: Array) -> Array:
@@ -162,28 +116,28 @@ def _broken(u: Array, slope: Array, change: Array, at: Array, width: Array) -> A
 def _floored(log_power: Array, floor: Array) -> Array:
     """ln(floor + (1 - floor) e^log_power): a falling power of which a share ``floor`` of the last value never goes
     away."""
-    return _logaddexp(_log(floor), _log1p(-floor) + log_power)
+    return _logaddexp(np.log(floor), np.log1p(-floor) + log_power)
 
 
 def _m4(x: Array, alpha: Array, rate: Array, power: Array) -> Array:
     """w with w / (1 - w)^alpha = rate x^-power, 0 < w < 1; in v = ln(w / (1 - w)) a convex equation, by Newton
     steps."""
-    wanted = _log(rate) - power * _log(x)
+    wanted = np.log(rate) - power * np.log(x)
     # ln w - alpha ln(1 - w) = -_softplus(-v) + alpha _softplus(v) rises in v with a slope between alpha and one.
-    v = _where(wanted > 0, wanted / _maximum(alpha, 0.1), wanted)
+    v = np.where(wanted > 0, wanted / np.maximum(alpha, 0.1), wanted)
     for _ in range(8):
-        v = v - (alpha * _softplus(v) - _softplus(-v) - wanted) / (_sigmoid(-v) + alpha * _sigmoid(v))
-    return _sigmoid(v)
+        v = v - (alpha * _softplus(v) - _softplus(-v) - wanted) / (expit(-v) + alpha * expit(v))
+    return expit(v)
 
 
 FORMS: tuple[Form, ...] = (
     Form("constant", lambda x: (), {}, "level"),
     # A straight line in ln x. On the logarithm of a loss: M1, y = b x^c.
-    Form("log_linear", lambda x: _log(x), {}, "logarithm"),
-    Form("log_quadratic", lambda x: (_log(x), _log(x) ** 2), {}, "power"),
+    Form("log_linear", lambda x: np.log(x), {}, "logarithm"),
+    Form("log_quadratic", lambda x: (np.log(x), np.log(x) ** 2), {}, "power"),
     # vap of Domhan et al. 2015 (IJCAI): b / x + c ln x
-    Form("vapour", lambda x: (1 / x, _log(x)), {}, "logarithm"),
-    Form("log_shift", lambda x, shift: _log(x + shift), {"shift": Prior(1e-3, 10.0, 12)}, "logarithm"),
+    Form("vapour", lambda x: (1 / x, np.log(x)), {}, "logarithm"),
+    Form("log_shift", lambda x, shift: np.log(x + shift), {"shift": Prior(1e-3, 10.0, 12)}, "logarithm"),
     # c - a x^-alpha; alpha -> 0 is log_linear, and a large alpha a slope that dies away at once
     Form("pow3", lambda x, alpha: _power(x, alpha), {"alpha": Prior(0.05, 4.0, 24)}, "level"),
     # c - a (x + shift)^-alpha: a power law after a slow start
@@ -194,61 +148,61 @@ FORMS: tuple[Form, ...] = (
         "level",
     ),
     # c - a exp(-x / scale)
-    Form("exponential", lambda x, scale: _exp(-x / scale), {"scale": Prior(0.03, 20.0, 20)}, "level"),
+    Form("exponential", lambda x, scale: np.exp(-x / scale), {"scale": Prior(0.03, 20.0, 20)}, "level"),
     # c - a exp(-(x / scale)^power)
     Form(
         "weibull",
-        lambda x, scale, power: _exp(-_exp(power * (_log(x) - _log(scale)))),
+        lambda x, scale, power: np.exp(-np.exp(power * (np.log(x) - np.log(scale)))),
         {"scale": Prior(0.03, 20.0, 13), "power": Prior(0.4, 2.5, 5)},
         "level",
     ),
     # c - a / (1 + (x / scale)^power): logistic in ln x; a step that has been, or is to come
     Form(
         "hill",
-        lambda x, scale, power: _sigmoid(power * (_log(scale) - _log(x))),
+        lambda x, scale, power: expit(power * (np.log(scale) - np.log(x))),
         {"scale": Prior(0.03, 20.0, 13), "power": Prior(0.5, 6.0, 6)},
         "level",
     ),
     # A logistic in x itself: 1 / (1 + exp(-(x - middle) / width))
     Form(
         "logistic",
-        lambda x, middle, width: _sigmoid((x - middle) / width),
+        lambda x, middle, width: expit((x - middle) / width),
         {"middle": Prior(0.05, 4.0, 9), "width": Prior(0.05, 2.0, 5)},
         "level",
     ),
     # exp(-delay exp(-x / scale))
     Form(
         "gompertz",
-        lambda x, delay, scale: _exp(-delay * _exp(-x / scale)),
+        lambda x, delay, scale: np.exp(-delay * np.exp(-x / scale)),
         {"delay": Prior(0.5, 20.0, 6), "scale": Prior(0.05, 10.0, 9)},
         "level",
     ),
     # x / (scale^power + x^power)^(1/power): saturates sooner or later after a linear start
     Form(
         "algebraic",
-        lambda x, scale, power: _exp(-_softplus(power * (_log(scale) - _log(x))) / power),
+        lambda x, scale, power: np.exp(-_softplus(power * (np.log(scale) - np.log(x))) / power),
         {"scale": Prior(0.03, 20.0, 10), "power": Prior(0.5, 6.0, 5)},
         "level",
     ),
     # ilog2 of Domhan et al.: c - a / ln(x / scale + e)
-    Form("ilog", lambda x, scale: 1 / _log(x / scale + np.e), {"scale": Prior(1e-3, 1.0, 8)}, "level"),
+    Form("ilog", lambda x, scale: 1 / np.log(x / scale + np.e), {"scale": Prior(1e-3, 1.0, 8)}, "level"),
     # loglog_linear of Domhan et al.: ln(a ln x + b)
     Form(
         "loglog",
-        lambda x, scale: _log(_log(x / scale + np.e)),
+        lambda x, scale: np.log(np.log(x / scale + np.e)),
         {"scale": Prior(1e-4, 1.0, 8)},
         "logarithm",
     ),
     # M2 on a logarithmic scale: ln(floor + (1 - floor) x^-alpha), y = y_inf + b x^-alpha
     Form(
         "floor",
-        lambda x, floor, alpha: _floored(-alpha * _log(x), floor),
+        lambda x, floor, alpha: _floored(-alpha * np.log(x), floor),
         {"floor": Prior(0.02, 0.98, 12, log=False), "alpha": Prior(0.03, 3.0, 12)},
         "level",
         fixed=True,
     ),
     # M3 on a logarithmic scale: c ln(1/x + gamma), y = b (1/x + gamma)^c (Alabdulmohsin et al. 2022, arXiv:2209.06640)
-    Form("m3", lambda x, gamma: _log(1 / x + gamma), {"gamma": Prior(1e-3, 30.0, 16)}, "level"),
+    Form("m3", lambda x, gamma: np.log(1 / x + gamma), {"gamma": Prior(1e-3, 30.0, 16)}, "level"),
     # M4 (the same): (y - y_inf) / (y_0 - y)^alpha = b x^-c, with y_inf the level and y_0 - y_inf the gap
     Form(
         "m4",
@@ -259,7 +213,7 @@ FORMS: tuple[Form, ...] = (
     # A broken power law with a floor on a logarithmic scale (Caballero et al. 2023, arXiv:2210.14891), one break ...
     Form(
         "broken",
-        lambda x, floor, slope, change, at, width: _floored(_broken(_log(x), slope, change, at, width), floor),
+        lambda x, floor, slope, change, at, width: _floored(_broken(np.log(x), slope, change, at, width), floor),
         {
             "floor": Prior(0.01, 0.97, 4, log=False),
             "slope": Prior(0.01, 1.0, 4),
@@ -274,9 +228,9 @@ FORMS: tuple[Form, ...] = (
     Form(
         "broken_twice",
         lambda x, first, second, width: (
-            _log(x),
-            width * _softplus((_log(x) - first) / width),
-            width * _softplus((_log(x) - second) / width),
+            np.log(x),
+            width * _softplus((np.log(x) - first) / width),
+            width * _softplus((np.log(x) - second) / width),
         ),
         {
             "first": Prior(-4.0, -1.0, 5, log=False),
@@ -296,7 +250,7 @@ FORMS: tuple[Form, ...] = (
     Form("power_drift", lambda x, alpha: (_power(x, alpha), x), {"alpha": Prior(0.1, 4.0, 10)}, "power"),
     Form(
         "exponential_drift",
-        lambda x, scale: (_exp(-x / scale), _log(x)),
+        lambda x, scale: (np.exp(-x / scale), np.log(x)),
         {"scale": Prior(0.03, 3.0, 10)},
         "logarithm",
     ),
@@ -304,8 +258,8 @@ FORMS: tuple[Form, ...] = (
     Form(
         "rise_and_fall",
         lambda x, scale, power, turn: (
-            _sigmoid(power * (_log(x) - _log(scale))),
-            _softplus(_log(x / turn) * 3) / 3,
+            expit(power * (np.log(x) - np.log(scale))),
+            _softplus(np.log(x / turn) * 3) / 3,
         ),
         {"scale": Prior(0.003, 1.0, 7), "power": Prior(0.7, 4.0, 3), "turn": Prior(0.05, 2.0, 5)},
         "logarithm",
@@ -313,7 +267,7 @@ FORMS: tuple[Form, ...] = (
     # Emergence: a step on a trend, the step perhaps still to come
     Form(
         "step",
-        lambda x, scale, power: (_sigmoid(power * (_log(x) - _log(scale))), _log(x)),
+        lambda x, scale, power: (expit(power * (np.log(x) - np.log(scale))), np.log(x)),
         {"scale": Prior(0.05, 10.0, 10), "power": Prior(2.0, 10.0, 3)},
         "logarithm",
     ),
@@ -321,8 +275,8 @@ FORMS: tuple[Form, ...] = (
     Form(
         "local_slope",
         lambda x, since, decay: (
-            _minimum(_log(x / since), 0.0),
-            _where(x > 1, _power(_maximum(x, 1.0), decay), _maximum(_log(x), _log(since))),
+            np.minimum(np.log(x / since), 0.0),
+            np.where(x > 1, _power(np.maximum(x, 1.0), decay), np.maximum(np.log(x), np.log(since))),
         ),
         {"since": Prior(0.1, 0.8, 5), "decay": Prior(0.1, 5.0, 6)},
         "level",

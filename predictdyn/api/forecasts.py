@@ -26,6 +26,7 @@ from predictdyn.backtest.live import (
 )
 from predictdyn.backtest.plan import needed_metrics
 from predictdyn.backtest.run import rows_of
+from predictdyn.backtest.trust import trust
 from predictdyn.backtest.writing import new_folder
 from predictdyn.curves import ENDED, Curves
 from predictdyn.effects import Intervention, check, comparison, intervened
@@ -177,6 +178,16 @@ class Forecast:
         return rows[
             [*KEY[:2], "kind", "step", "truth", "median", "crps", "absolute error", "log score", "pit", "inside 90 %"]
         ]
+
+    def trust(self) -> pd.DataFrame:
+        """How far forecasts like these were right: by the replays of finished runs that `auto` learnt its weights from.
+
+        One row for each metric and progress: skill over the best simple baseline with its 90 % interval, coverage of
+        the 90 % intervals, and on how many runs and families it rests; ``verdict`` says where these are too few. The
+        weights were learnt from the same replays, so it is a little flattering; `backtest` is not.
+        """
+        _, split, fitted, _ = self.question
+        return trust(fitted, split, seed=self.seed)
 
     def to_frame(self) -> pd.DataFrame:
         """One row a target, in the columns of forecasts.parquet; ``truth`` is blank."""

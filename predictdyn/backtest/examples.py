@@ -11,6 +11,7 @@ from predictdyn.backtest.plan import Plan, matching_runs, target_metrics
 from predictdyn.curves import ENDED, Curves
 
 PATH_POINTS = 24
+LITTLE = 0.08  # share of a run below which figures have a logarithmic axis
 DRAWN = 9  # runs of each kind: few enough to cost little, odd so that one of them is the median
 
 
@@ -48,7 +49,10 @@ def examples(curves: Curves, plan: Plan) -> pd.DataFrame:
 
 
 def path_targets(curves: Curves, chosen: pd.DataFrame) -> pd.DataFrame:
-    """Steps from the cutoff to the planned end for each example, even in the logarithm: run, metric, step, cutoff."""
+    """Steps from the cutoff to the planned end for each example: run, metric, step, cutoff.
+
+    They are even, as on the linear axis of a figure; even in the logarithm where little of the run was seen.
+    """
     frames = []
     for run, metric, cutoff in chosen.itertuples(index=False):
         curve = curves.series[(run, metric)]
@@ -59,7 +63,8 @@ def path_targets(curves: Curves, chosen: pd.DataFrame) -> pd.DataFrame:
             begin, end = (float(seen.max()) if len(seen) else end / 100), float(curve.step[-1])
         else:
             begin = end * cutoff
-        step = np.geomspace(max(begin, end * 1e-4), end, PATH_POINTS)
+        spread = np.geomspace if begin < LITTLE * end else np.linspace
+        step = spread(max(begin, end * 1e-4), end, PATH_POINTS)
         frames.append(pd.DataFrame({"run": run, "metric": metric, "step": step, "cutoff": cutoff}))
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["run", "metric", "step", "cutoff"])
 

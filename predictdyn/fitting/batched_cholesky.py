@@ -1,7 +1,6 @@
 """Cholesky factors of many small matrices, written out: a library call for each of them costs far more.
 
-A matrix (j, j, ...) is a list of rows of arrays (...), a vector (j, ...) a list of arrays, or an array of that shape,
-of NumPy or of JAX.
+A matrix (j, j, ...) is a list of rows of arrays (...), a vector (j, ...) a list of arrays, or an array of that shape.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from predictdyn.forms import library
+import numpy as np
 
 Array = Any
 Rows = list[list[Array]]
@@ -27,8 +26,7 @@ def cholesky(a: Any) -> Rows:
         for j in range(i):
             row.append(_over(a[i][j] - sum(row[c] * root[j][c] for c in range(j)), root[j][j]))
         pivot = a[i][i] - sum(part**2 for part in row)
-        of = library(pivot)
-        root.append([*row, of.sqrt(of.maximum(pivot, 0.0))])
+        root.append([*row, np.sqrt(np.maximum(pivot, 0.0))])
     return root
 
 
@@ -54,10 +52,9 @@ def solve(a: Any, b: Sequence[Array]) -> tuple[list[Array], list[Array]]:
     if len(b) == 1:
         return [b[0] / a[0][0]], [a[0][0]]
     root = cholesky(a)
-    pivots = [library(root[i][i]).where(root[i][i] > 0, root[i][i], 1.0) ** 2 for i in range(len(b))]
+    pivots = [np.where(root[i][i] > 0, root[i][i], 1.0) ** 2 for i in range(len(b))]
     return backward(root, forward(root, b)), pivots
 
 
 def _over(value: Array, pivot: Array) -> Array:
-    of = library(value, pivot)
-    return of.where(pivot > 0, value / of.where(pivot > 0, pivot, 1.0), 0.0)
+    return np.where(pivot > 0, value / np.where(pivot > 0, pivot, 1.0), 0.0)

@@ -3,10 +3,10 @@ r"""Least squares of many curves without a compiler: the best node of a grid, th
 .. math:: \min_\theta \lVert z - P(\theta) z \rVert_W^2, \qquad
           J_l \approx -(I - P)\, \frac{\partial G}{\partial \theta_l}\, \mathrm{gap}
 
-as in `least_squares`, which is compiled for thousands of curves: variable projection (Golub and Pereyra 1973,
-doi:10.1137/0710036) with the Jacobian of Kaufman (1975, doi:10.1007/BF01932995), by central differences. Steps are
-taken in the prior probabilities u of the shape, so bounds are zero and one; a number at a bound that wants to leave
-stays there. Each curve has its own damping, and leaves when it has converged.
+by variable projection (Golub and Pereyra 1973, doi:10.1137/0710036), with the Jacobian of Kaufman (1975,
+doi:10.1007/BF01932995), by central differences. Steps are taken in the prior probabilities u of the shape, so bounds
+are zero and one; a number at a bound that wants to leave stays there. Each curve has its own damping, and leaves when
+it has converged.
 
 All sums run over the places of one curve: no curve changes a bit of another's answer. Axis letters n curves, t places,
 m nodes, k numbers of the shape, j gaps.

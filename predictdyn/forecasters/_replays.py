@@ -14,6 +14,7 @@ from predictdyn.curves import OUTCOMES, Curves
 from predictdyn.fitting.stacking import Resolved, resolved, spread, stack, wanted
 from predictdyn.forecast import Model, seed_for
 from predictdyn.forecasters._fitted import in_units, with_fallback
+from predictdyn.forecasters._replay_scores import scores_of
 from predictdyn.forecasters._sizes import rolling
 from predictdyn.problem import History, Problem
 
@@ -52,7 +53,8 @@ class Replays:
         """Weights for runs that are larger than those of a history, by the largest of these left out."""
         found = self._learnt(history, origin, rolling(history.curves.runs), seed)
         # The largest finished runs are not as far away as what is asked: they may not make intervals narrower.
-        return {key: np.append(row[:-1], max(row[-1], 1.0)) for key, row in found.items()}
+        wide = {key: np.append(row[:-1], max(row[-1], 1.0)) for key, row in found.items() if row.ndim == 1}
+        return found | wide
 
     def within(self, curves: Curves, origins: tuple[float, ...], seed: int) -> dict[float, Replayed]:
         """Weights per origin from unfinished runs, each replayed by itself, learning from what was seen by then."""
@@ -91,7 +93,14 @@ class Replays:
             mine = [row for row in rows if row.kind == kind]
             n = history.curves.runs["family"].nunique()
             found |= self._of_kind(kind, mine, self._stacked(mine, n), 1.0, n)
-        return found
+        return found | self._scored(rows, found)
+
+    def _scored(self, rows: list[Resolved], learnt: Replayed) -> Replayed:
+        """What the same replays say of the mixture, kept beside its weights."""
+        asked = self.prior_weights > 0
+        members = [name for (name, _), used in zip(self.members, asked, strict=True) if used]
+        of_asked = {key: row[np.append(asked, True)] for key, row in learnt.items()}
+        return scores_of(rows, members, of_asked)
 
     def _of_kind(
         self, kind: str, rows: list[Resolved], weight: np.ndarray, towards: float, families: int | None = None

@@ -328,6 +328,6 @@ def median_regression(family: np.ndarray, seed: int) -> Regressor:
 
 
 EXTRA_TREES = FeatureRegression(
-    "extra_trees", extra_trees, origins=5, folds=4, make_left_out=partial(extra_trees, trees=16)
+    "extra_trees", extra_trees, origins=5, folds=4, make_left_out=partial(extra_trees, trees=24)
 )
 QUANTILE_REGRESSION = FeatureRegression("quantile_regression", median_regression, own=True)

@@ -59,8 +59,8 @@ def load(
       known) and seen (0/1 or true/false). Names of runs and metrics are text, whatever they look like.
     * ``runs.csv`` or ``.parquet``: run, family, last_step and covariates; without it every run is its own family and
       ends at its largest step.
-    * ``metrics.csv``: metric, kind, lower, upper, better, chance, for readers label and unit; a metric not listed is
-      known by its name (docs/metric-names.md), else of kind ``signal``.
+    * ``metrics.csv``: metric, kind, lower, upper, better, chance, label, unit; a metric not listed is known by its name
+      (docs/metric-names.md), else of kind ``signal``.
     * ``events.csv``: run, step, what.
 
     The three options name these tables where they are elsewhere. Raises ValueError, one line with file and line.

@@ -7,6 +7,7 @@ import math
 import pandas as pd
 
 from predictdyn.report.blocks import Cell, PageTable, Section, Shown, figures, table, words
+from predictdyn.report.downloads import download
 from predictdyn.report.figures import calibration, leaderboard, skill
 from predictdyn.report.reliability import ENDS, pit_difference, resolved, share_held
 from predictdyn.report.results import Results
@@ -29,7 +30,7 @@ def ranking(results: Results) -> Section:
             [
                 Cell(
                     row["forecaster"],
-                    "simple baseline" if baseline else "",
+                    "simple guess" if baseline else "",
                     "main" if row["forecaster"] == results.primary else "",
                 ),
                 Cell(percent(row["skill"]), percents(row["skill_lo"], row["skill_hi"])),
@@ -41,10 +42,14 @@ def ranking(results: Results) -> Section:
             ]
         )
     head = ["forecaster", f"skill, 90{SPACE}% interval", "relative CRPS",
-            *(f"{level}{SPACE}% held" for level in (50, 80, 90, 95)), "fell back", "runs", "forecasts"]  # fmt: skip
+            *(f"in {level}{SPACE}%" for level in (50, 80, 90, 95)), "fell back", "runs", "forecasts"]  # fmt: skip
     caption = (
-        f"Best first. A line through a dot is the 90{SPACE}% interval of the skill; hollow dots are simple baselines. "
-        "An arrow at the edge is a skill further out."
+        f"Best first. The line through a dot is the 90{SPACE}% interval of the skill. Hollow dots are simple guesses. "
+        "An arrow at the edge means that the skill lies further out."
+    )
+    said = (
+        "Every forecaster, over all kinds and cutoffs. CRPS is the error of a whole forecast; relative to a typical "
+        f"simple guess it is 1 on average. In 50{SPACE}% is the share of outcomes inside the 50{SPACE}% interval."
     )
     left = f" The figure shows the first {BARS} of {len(rows)}." if len(rows) > BARS else ""
     return Section(
@@ -52,11 +57,11 @@ def ranking(results: Results) -> Section:
         "Leaderboard",
         [
             words(
-                "All forecasters saw the same runs to the same cutoffs. Families count alike here, however many runs "
-                "they have, and so do kinds and cutoffs; under Calibration every forecast counts once."
+                "All forecasters saw the same runs up to the same cutoffs. A family is a group of runs that were "
+                "hidden together, for example seeds of one setup. Every family, kind and cutoff has equal weight here."
             ),
             figures([Shown(picture, "Skill of each forecaster", caption + left)]),
-            table(PageTable("Every forecaster, over all kinds and cutoffs.", head, cells)),
+            table(PageTable(said, head, cells, download=download(rows, "leaderboard.csv"))),
         ],
     )
 
@@ -70,14 +75,14 @@ def reliability(results: Results) -> Section | None:
     shown = [
         Shown(
             calibration.coverage(list(ENDS), held, "coverage"),
-            "Truths held",
+            "Outcomes inside the intervals",
             listed(
                 [
-                    f"{percent(h.share)} held where {percent(level)} was promised"
+                    f"{percent(h.share)} inside the {percent(level)} interval"
                     for level, h in zip(ENDS, held, strict=True)
                 ]
             )
-            + ". Dots on the dashed line keep the promise, below it are too sure; lines are intervals by runs.",
+            + ". Dots below the dashed line are too sure. Lines are intervals, with runs as the unit.",
         )
     ]
     known = rows[rows["pit"].notna()]
@@ -87,22 +92,22 @@ def reliability(results: Results) -> Section | None:
         shown += [
             Shown(
                 calibration.histogram(known["pit"].to_numpy(dtype=float), "pit"),
-                "Where truths fell",
-                "Level with the dashed line is calibrated. High at both ends: too sure; high in the middle: not sure "
-                "enough; leaning to one side: forecasts are too low (right) or too high (left).",
+                "Where outcomes fell",
+                "Bars level with the dashed line are right. High at both ends: too sure. High in the middle: not sure "
+                "enough. High at the right: forecasts are too low. High at the left: too high.",
             ),
             Shown(
                 calibration.difference(band.grid, band.difference, band.low, band.high, "pit-difference"),
                 "Departure from calibrated",
-                f"The line {'leaves' if out else 'stays inside'} the band that holds a calibrated forecaster's whole "
-                f"line with 90{SPACE}% confidence, runs as the unit.",
+                f"The line {'leaves' if out else 'stays inside'} the grey band. A calibrated forecaster stays inside "
+                f"with 90{SPACE}% confidence, with runs as the unit.",
             ),
         ]
     worst = _coverage_table(results, rows)
     runs = count(rows["run"].nunique(), "run")
     intro = (
-        f"{results.primary}, {count(len(rows), 'forecast')} of {runs}. Forecasts of one run go wrong together, so "
-        "runs are the unit."
+        f"How often the outcome lay inside the intervals of {results.primary}: {count(len(rows), 'forecast')} of "
+        f"{runs}. Every forecast counts once. Forecasts of one run go wrong together, so the unit is the run."
     )
     return Section("calibration", "Calibration", [words(intro), figures(shown), table(worst)])
 
@@ -111,7 +116,7 @@ def _coverage_table(results: Results, rows: pd.DataFrame) -> PageTable:
     cutoffs = cutoffs_of(rows["cutoff"])
     cells, slices = [], []
     for kind in [k for k in results.kinds if k in set(rows["kind"])]:
-        line = [Cell(kind)]
+        line = [_called(results, kind)]
         for cutoff in cutoffs:
             part = rows[(rows["kind"] == kind) & same_cutoff(rows["cutoff"], cutoff)]
             if part.empty:
@@ -120,29 +125,41 @@ def _coverage_table(results: Results, rows: pd.DataFrame) -> PageTable:
             held = share_held(part, 0.9, results.seed)
             off = held.high < 0.9 or held.low > 0.9
             line.append(Cell(percent(held.share), percents(held.low, held.high), "bad" if off else ""))
-            slices.append((held.share, f"{kind} at {at_cutoff(cutoff)}" if math.isfinite(cutoff) else kind))
+            slices.append(
+                (
+                    held.share,
+                    f"{results.named(kind)} at {at_cutoff(cutoff)}" if math.isfinite(cutoff) else results.named(kind),
+                )
+            )
         cells.append(line)
     share, where = min(slices)
     caption = (
-        f"Truths held by the 90{SPACE}% interval, with the interval of that share by runs. ○ where 90{SPACE}% lies "
-        f"outside it. Lowest: {where}, {percent(share)}."
+        f"Share of outcomes inside the 90{SPACE}% interval, and the interval of that share. ○ marks shares that differ "
+        f"from 90{SPACE}%. Lowest: {where}, {percent(share)}."
     )
-    return PageTable(caption, ["kind", *(at_cutoff(cutoff) for cutoff in cutoffs)], cells)
+    return PageTable(caption, ["outcome", *(at_cutoff(cutoff) for cutoff in cutoffs)], cells)
+
+
+def _called(results: Results, kind: str) -> Cell:
+    named = results.named(kind)
+    return Cell(named, kind if named != kind else "")
 
 
 def skills(results: Results) -> Section:
     """Skill by cutoff, a panel per kind; under a fixed split one figure of all kinds."""
     rows = results.verdicts
     intro = (
-        f"Skill is the share of the best simple baseline's error (CRPS) that is taken away; below zero the baseline is "
-        f"better. Lines are 90{SPACE}% intervals over families and runs."
+        "Skill is the share of the best simple guess's error (CRPS) that the forecaster removes. Below zero the guess "
+        f"is better. Lines are 90{SPACE}% intervals over families and runs."
     )
     if rows["cutoff"].isna().all():
         own = rows[rows["forecaster"] == results.primary].sort_values("kind", key=lambda c: c.map(results.kinds.index))
         solid = [verdict == "predictable here" for verdict in own["verdict"]]
-        picture = leaderboard.draw(own, own["kind"].tolist(), solid, None, "skill")
-        caption = f"Skill of {results.primary} by kind under a fixed split. Filled: predictable here."
-        return Section("skill", "Skill by kind", [words(intro), figures([Shown(picture, "Skill by kind", caption)])])
+        picture = leaderboard.draw(own, [results.named(kind) for kind in own["kind"]], solid, None, "skill")
+        caption = f"Skill of {results.primary} by outcome. Filled: predictable here."
+        return Section(
+            "skill", "Skill by outcome", [words(intro), figures([Shown(picture, "Skill by outcome", caption)])]
+        )
     board = results.leaderboard[~results.leaderboard["baseline"]]
     others = [name for name in board["forecaster"] if name != results.primary]
     names = [results.primary, *others[: len(OTHERS) - 1]]
@@ -152,8 +169,10 @@ def skills(results: Results) -> Section:
         own = rows[(rows["kind"] == kind) & (rows["forecaster"] == results.primary)].sort_values("cutoff")
         said = listed([f"{percent(row['skill'])} at {percent(row['cutoff'])}" for _, row in own.iterrows()], 8)
         best = listed(list(dict.fromkeys(own["best_baseline"])))
-        caption = f"{results.primary}: {said}. Best baseline: {best}."
-        panels.append(Shown(skill.draw(rows, names, kind, f"skill-{i + 1}"), kind, caption))
+        caption = f"{results.primary}: {said}. Best simple guess: {best}."
+        panels.append(Shown(skill.draw(rows, names, kind, f"skill-{i + 1}"), results.named(kind), caption))
     total = rows["forecaster"].nunique()
-    left = f" Shown: {listed(names)} of {total} forecasters; the rest is in verdicts.csv." if total > len(names) else ""
+    left = (
+        f" The figures show {listed(names)}. All {total} forecasters are in verdicts.csv." if total > len(names) else ""
+    )
     return Section("skill", "Skill by cutoff", [words(intro + left), figures(panels)])

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
+from predictdyn.report import replayed
 from predictdyn.report.blocks import Cell, PageAnswer, PageTable, Section, table, words
-from predictdyn.report.results import Results
+from predictdyn.report.downloads import download
+from predictdyn.report.results import QUANTILES, Results
 from predictdyn.report.words import SPACE, between, count, cutoffs_of, listed, percent, value
 
 ROWS = 40  # of the table: fewer metrics of each run, the more runs there are
@@ -20,28 +22,30 @@ def answer(results: Results) -> PageAnswer:
     runs = list(dict.fromkeys(rows["run"]))
     first = _one_of_each_kind(rows[rows["run"] == runs[0]]).head(3)
     if len(runs) == 1:
-        said = [f"{row['metric']} {_interval(row, i == 0)}" for i, (_, row) in enumerate(first.iterrows())]
+        said = [
+            f"{results.label(row['metric'])} {_interval(results, row, i == 0)}"
+            for i, (_, row) in enumerate(first.iterrows())
+        ]
         headline = f"{runs[0]} is forecast to end with {listed(said)}."
     else:
         metric = str(rows["metric"].iloc[0])
         same = rows[rows["metric"] == metric].sort_values("q0.5")
         low, high = same.iloc[0], same.iloc[-1]
         headline = (
-            f"{count(len(runs), 'run')} are forecast to the end: {metric} from {_interval(low, True)} for {low['run']} "
-            f"to {_interval(high)} for {high['run']}."
+            f"{count(len(runs), 'run')} are forecast to the end: {results.label(metric)} from "
+            f"{_interval(results, low, True)} for {low['run']} to {_interval(results, high)} for {high['run']}."
         )
     fell = int((~rows["status"].isin(["ok", "censored"])).sum())
     sentences = [
-        f"Each number is the median of {results.primary}, with the interval that should hold the outcome nine times "
-        "in ten.",
-        f"{fell} of {count(len(rows), 'forecast')} fell back to a simple baseline." if fell else "",
-        "No backtest stands behind this page: how far to trust it is not known here. To learn it, run predictdyn "
-        "backtest on finished runs of the same make.",
+        f"Each number is the median forecast of {results.speaker}. The 90{SPACE}% interval should contain the outcome "
+        "nine times in ten.",
+        *replayed.sentences(results),
+        f"{fell} of {count(len(rows), 'forecast')} fell back to a simple guess: see the column status." if fell else "",
     ]
     cutoff = cutoffs_of(rows["cutoff"])[0]
-    return PageAnswer(
-        headline, [s for s in sentences if s], forecast_table(rows, runs), str(rows["kind"].iloc[0]), cutoff
-    )
+    shown = forecast_table(results, rows, runs)
+    kind = str(rows["kind"].iloc[0])
+    return PageAnswer(headline, [s for s in sentences if s], shown, kind, cutoff, replayed.table(results))
 
 
 def probabilities(results: Results) -> Section | None:
@@ -58,20 +62,23 @@ def probabilities(results: Results) -> Section | None:
     rest = f" {count(left, 'further row')} in probabilities.csv." if left else ""
     said = (
         "The share of joint draws in which all of an event holds. How metrics move together is learnt from finished "
-        "runs; fewer than four families of them say nothing, and metrics then count as independent."
+        "runs. With fewer than four families of them, metrics count as independent."
     )
+    head = ["run", "event", "probability", "status"]
     caption = f"The probability of each event at the last step that was asked.{rest}"
     return Section(
         "events",
         "How likely it is",
-        [words(said), table(PageTable(caption, ["run", "event", "probability", "status"], cells, 2))],
+        [words(said), table(PageTable(caption, head, cells, 2, download(rows, "probabilities.csv")))],
+        paper=True,
     )
 
 
-def _interval(row: pd.Series, named: bool = False) -> str:
+def _interval(results: Results, row: pd.Series, named: bool = False) -> str:
+    unit = results.unit(row["metric"])
     width = float(row["q0.95"] - row["q0.05"])
     name = f"90{SPACE}% interval " if named else ""
-    return f"{value(row['q0.5'], width)} ({name}{between(row['q0.05'], row['q0.95'])})"
+    return f"{value(row['q0.5'], width)}{f' {unit}' if unit else ''} ({name}{between(row['q0.05'], row['q0.95'])})"
 
 
 def _one_of_each_kind(rows: pd.DataFrame) -> pd.DataFrame:
@@ -79,7 +86,7 @@ def _one_of_each_kind(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(turn=rows.groupby("kind").cumcount()).sort_values(["turn", "place"], kind="stable")
 
 
-def forecast_table(rows: pd.DataFrame, runs: list[str]) -> PageTable:
+def forecast_table(results: Results, rows: pd.DataFrame, runs: list[str]) -> PageTable:
     """What each run will become: a row per run and metric."""
     cells = []
     each = min(max(ROWS // len(runs), 1), METRICS)
@@ -89,7 +96,7 @@ def forecast_table(rows: pd.DataFrame, runs: list[str]) -> PageTable:
             cells.append(
                 [
                     Cell(run),
-                    Cell(row["metric"], row["kind"]),
+                    _outcome(results, row),
                     Cell(value(row["q0.5"], width), mark="main"),
                     Cell(between(row["q0.05"], row["q0.95"])),
                     Cell(between(row["q0.25"], row["q0.75"], width)),
@@ -99,7 +106,14 @@ def forecast_table(rows: pd.DataFrame, runs: list[str]) -> PageTable:
             )
     left = len(rows) - len(cells)
     rest = f" {count(left, 'further row')} in forecasts.parquet." if left else ""
-    head = ["run", "metric", "median", f"90{SPACE}% interval", f"50{SPACE}% interval", "at step", "status"]
-    return PageTable(
-        f"The forecast of each run at its last step, in the metric's own units.{rest}", head, cells, names=2
-    )
+    head = ["run", "outcome", "median", f"90{SPACE}% interval", f"50{SPACE}% interval", "at step", "status"]
+    caption = f"The forecast of each run at its last step, in the metric's own units.{rest}"
+    kept = ["run", "metric", "kind", "step", "status", "mean", "sd", *QUANTILES]
+    return PageTable(caption, head, cells, 2, download(rows[kept], "forecasts.csv"))
+
+
+def _outcome(results: Results, row: pd.Series) -> Cell:
+    """The words for a metric, below them its exact name where that is another, and its kind."""
+    named, unit = results.label(row["metric"]), results.unit(row["metric"])
+    exact = [row["metric"]] if named != row["metric"] else []
+    return Cell(named + (f" ({unit})" if unit else ""), " · ".join([*exact, row["kind"]]), name=row["metric"])

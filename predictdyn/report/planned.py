@@ -16,10 +16,10 @@ def changes(results: Results) -> Section | None:
         return None
     blocks: list[PageBlock] = [
         words(
-            "The effect is what the intervention would do to this run: learnt from runs that were changed on the way, "
-            "against runs with the same seed and history that were not. Where there is no such pair it comes from a "
-            "comparison of different runs: predicted, not causal.",
-            "Many metrics are looked at, so one in ten of those that do not move will seem to exclude zero.",
+            "The effect is what the intervention would do to this run. It is learnt from pairs of runs with the same "
+            "seed and history, of which only one was changed.",
+            "Where there is no such pair, the effect comes from a comparison of different runs: predicted, not causal.",
+            "Many metrics are tested. One in ten of those that do not move will seem to exclude zero.",
         )
     ]
     for (name, step), some in rows.groupby(["intervention", "intervention_step"], sort=False):
@@ -30,7 +30,7 @@ def changes(results: Results) -> Section | None:
             cells.append(
                 [
                     Cell(row["run"]),
-                    Cell(row["metric"], row["kind"]),
+                    Cell(results.label(row["metric"]), row["kind"], name=row["metric"]),
                     Cell(value(row["without_q0.5"], width), between(row["without_q0.05"], row["without_q0.95"])),
                     Cell(value(row["with_q0.5"], width), between(row["with_q0.05"], row["with_q0.95"])),
                     Cell(value(row["effect_q0.5"], moved), between(row["effect_q0.05"], row["effect_q0.95"]), "main"),
@@ -39,6 +39,6 @@ def changes(results: Results) -> Section | None:
             )
         left = f" The first {ROWS} of {count(len(some), 'row')}; all are in effects.csv." if len(some) > ROWS else ""
         caption = f"{name} after step {step:,.0f}: medians with 90{SPACE}% intervals, in the metric's own units.{left}"
-        head = ["run", "metric", "without", "with", "effect", "what supports it"]
+        head = ["run", "outcome", "without", "with", "effect", "what supports it"]
         blocks.append(table(PageTable(caption, head, cells, names=2)))
     return Section("interventions", "If the training is changed", blocks)

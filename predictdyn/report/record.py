@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from predictdyn.report.blocks import Cell, PageBlock, PageTable, Section, table, words
+from predictdyn.report.downloads import download
 from predictdyn.report.results import Results
 from predictdyn.report.words import at_cutoff, count, in_order, percent, percents, value
 
@@ -33,7 +34,9 @@ def failures(results: Results) -> Section:
             ]
         )
     main = PageTable(
-        "What became of every forecast.", ["forecaster", "forecasts", "ok", "fell back", "no truth (censored)"], cells
+        "What became of every forecast. Ok: the forecaster answered by itself.",
+        ["forecaster", "forecasts", "ok", "fell back", "no outcome (censored)"],
+        cells,
     )
     why = (
         rows[~rows["status"].isin(["ok", "censored"])]
@@ -45,8 +48,8 @@ def failures(results: Results) -> Section:
     censored_runs = rows.loc[rows["status"] == "censored", "run"].nunique()
     blocks: list[PageBlock] = [
         words(
-            "A forecast that fails is not dropped: the row gets the draws of the best simple baseline and is counted.",
-            f"{count(censored_runs, 'run')} ended before what was to be forecast: such rows have no truth and no score."
+            "A forecast that fails is not dropped. It gets the draws of the best simple guess, and is counted here.",
+            f"{count(censored_runs, 'run')} ended before what was to be forecast. Such forecasts have no score."
             if censored_runs
             else "",
         ),
@@ -111,10 +114,10 @@ def _scores(results: Results) -> PageBlock:
         ]
         for _, row in own.head(ROWS).iterrows()
     ]  # fmt: skip
-    head = ["metric", "kind", "cutoff", "runs", "skill", "CRPS", "absolute error", "90\u00a0% held", "fell back"]
+    head = ["metric", "kind", "cutoff", "runs", "skill", "CRPS", "absolute error", "in 90\u00a0%", "fell back"]
     caption = f"{results.primary}, CRPS and error in the metric's units.{_left_out(len(own), ROWS, 'scores.csv')}"
     return table(
-        PageTable(caption, head, cells, 2),
+        PageTable(caption, head, cells, 2, download(results.scores, "scores.csv")),
         f"Scores of {results.primary}, metric by metric ({count(len(own), 'row')})",
     )
 
@@ -158,7 +161,7 @@ def origin(results: Results) -> Section:
     hashes = [[Cell(str(name)), Cell(str(v))] for name, v in (provenance.get("sha256") or {}).items()]
     seconds = provenance.get("seconds") or {}
     slow = sorted(seconds.items(), key=lambda pair: -float(pair[1]))
-    blocks = [words("The same data, seed and versions on one machine give the same draws. To do it again:")]
+    blocks = [words("The same data, seed and versions give the same numbers on one machine. To run it again:")]
     if command:
         blocks.append(PageBlock("code", lines=[command]))
     blocks.append(table(PageTable("Seed and versions.", ["what", "value"], facts, 2)))

@@ -8,7 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from predictdyn.report import evidence, outlook, planned, record, trust
 from predictdyn.report.blocks import Section, Shown
-from predictdyn.report.examples import examples, hero_of
+from predictdyn.report.examples import Hero, examples, hero_of
 from predictdyn.report.figures import fan
 from predictdyn.report.results import Results
 from predictdyn.report.style import variables
@@ -22,12 +22,12 @@ def render(results: Results) -> dict[str, str]:
     past = results.made == "backtest"
     answer = trust.answer(results) if past else outlook.answer(results)
     fans = fan.fans(results)
-    hero = hero_of(fans, answer)
-    wide = Shown(fan.draw(hero, "hero", wide=True, key=True), fan.title(hero), fan.caption(hero)) if hero else None
+    hero = hero_of(results, fans, answer)
+    wide = _hero(hero) if hero else None
     proof = [evidence.ranking(results), evidence.reliability(results), evidence.skills(results)] if past else []
-    rest = [planned.changes(results), record.failures(results), record.plan(results), record.origin(results)]
-    events = outlook.probabilities(results)
-    sections: list[Section] = [part for part in (events, examples(results, fans, hero), *proof, *rest) if part]
+    rest = [record.failures(results), record.plan(results), record.origin(results)]
+    asked = [outlook.probabilities(results), planned.changes(results)]
+    sections: list[Section] = [part for part in (*asked, examples(results, fans, hero), *proof, *rest) if part]
     content = {
         "title": str(results.provenance.get("title") or f"{results.made} by predictdyn"),
         "made": results.made,
@@ -35,7 +35,7 @@ def render(results: Results) -> dict[str, str]:
         "version": str(results.provenance.get("predictdyn") or ""),
         "answer": answer,
         "hero": wide,
-        "narrow": fan.draw(hero, "hero-narrow", key=True) if hero else None,
+        "narrow": fan.draw(hero.fan, "hero-narrow", key=True) if hero else None,
         "sections": sections,
         "colours": variables(":root"),
     }
@@ -46,6 +46,19 @@ def render(results: Results) -> dict[str, str]:
         "report.md": _NOT_TEXT.sub("\ufffd", _templates(escape=False).get_template("page.md").render(content)),
         "index.html": _NOT_TEXT.sub("\ufffd", _templates(escape=True).get_template("page.html").render(content)),
     }
+
+
+def _hero(hero: Hero) -> Shown:
+    """The example beside the headline: the run, what it shows and by which rule it was chosen."""
+    one = hero.fan
+    label = f"{one.label[:1].upper()}{one.label[1:]}"
+    said = f"{fan.caption(one)} {hero.rule}"
+    return Shown(
+        fan.draw(one, "hero", wide=True, key=True),
+        f"{label} of {fan.title(one)}",
+        said,
+        name=f"{one.run}, {one.metric}",
+    )
 
 
 def _templates(*, escape: bool) -> Environment:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,7 @@ import pandas as pd
 
 from predictdyn.curves import KINDS, OUTCOMES
 from predictdyn.forecast import LEVELS
-from predictdyn.report.words import cutoffs_of, in_order
+from predictdyn.report.words import cutoffs_of, in_order, readable
 
 QUANTILES = [f"q{level:g}" for level in LEVELS]
 _ROWS = ["forecaster", "fold", "cutoff", "run", "metric", "kind", "step", "status", "truth", "mean", "sd", *QUANTILES]
@@ -26,7 +27,7 @@ FORECAST_FILES = {
     "metrics.csv": ["metric", "kind", "lower", "upper", "better", "chance"],
 }
 BACKTEST_FILES = FORECAST_FILES | {
-    "forecasts.parquet": [*_ROWS, "pit"],
+    "forecasts.parquet": [*_ROWS, "crps", "pit"],
     "scores.csv": ["forecaster", "kind", "metric", "cutoff", "n_runs", "n", "crps", "ae", "coverage_90", *_SKILL,
                    "fallback_share"],
     "leaderboard.csv": ["forecaster", "baseline", "n_families", "n_runs", "n", "scaled_crps", *_SKILL, *_COVERAGE,
@@ -35,12 +36,15 @@ BACKTEST_FILES = FORECAST_FILES | {
                      "coverage_90", "verdict"],
 }  # fmt: skip
 PROBABILITIES = "probabilities.csv"  # only where joint events were asked for
+TRUST = "trust.csv"  # only where the finished runs were replayed for the forecast
+TRUST_COLUMNS = ["metric", "kind", "progress", *_SKILL, "baseline", "coverage_90", "runs", "families", "note"]
 EFFECT_COLUMNS = [
     "intervention", "intervention_step", "run", "metric", "kind", "status",
     *(f"{what}_q{level}" for what in ("without", "with", "effect") for level in ("0.05", "0.5", "0.95")), "words",
 ]  # fmt: skip
 _WORDS = {"forecaster", "fold", "run", "metric", "kind", "status", "best_baseline", "verdict", "better", "baseline"}
-_WORDS |= {"event", "intervention", "words"}
+_WORDS |= {"event", "intervention", "words", "note"}
+_READERS = ("label", "unit")  # columns of metrics.csv that may be missing
 VERDICTS = ("predictable here", "not predictable here", "too few runs to say")
 
 
@@ -60,6 +64,7 @@ class Results:
     verdicts: pd.DataFrame = field(default_factory=pd.DataFrame)
     probabilities: pd.DataFrame = field(default_factory=pd.DataFrame)
     effects: pd.DataFrame = field(default_factory=pd.DataFrame)  # only where interventions were asked for
+    trust: pd.DataFrame = field(default_factory=pd.DataFrame)  # how well finished runs are forecast, where replayed
 
     @property
     def primary(self) -> str:
@@ -80,6 +85,37 @@ class Results:
     def outcomes(self) -> list[str]:
         """The kinds that headline and intervals speak of: outcomes, or what there is where no outcome is."""
         return [kind for kind in self.kinds if kind in OUTCOMES] or self.kinds
+
+    @cached_property
+    def _labels(self) -> dict[str, str]:
+        """What each metric is called: its label, else its name as words, else (two called alike) its name."""
+        stated = dict(zip(self.metrics["metric"], self.metrics["label"], strict=True))
+        names = dict.fromkeys([*self.metrics["metric"], *self.forecasts["metric"]])
+        called = {name: stated.get(name) or readable(name) for name in names}
+        twice = {label for label, n in Counter(called.values()).items() if n > 1}
+        return {name: name if label in twice else label for name, label in called.items()}
+
+    def label(self, metric: str) -> str:
+        """The words for a metric."""
+        return self._labels.get(metric, metric)
+
+    @cached_property
+    def _units(self) -> dict[str, str]:
+        return dict(zip(self.metrics["metric"], self.metrics["unit"], strict=True))
+
+    def unit(self, metric: str) -> str:
+        """What a metric is measured in; blank where that is not stated."""
+        return self._units.get(metric, "")
+
+    def named(self, kind: str) -> str:
+        """The words for the outcome of a kind: the metric where one was forecast, the kind where there are more."""
+        found = self.forecasts.loc[self.forecasts["kind"] == kind, "metric"].unique()
+        return self.label(found[0]) if len(found) == 1 else kind
+
+    @property
+    def speaker(self) -> str:
+        """Who forecasts, in a sentence: the name of the package where its own choice of forecasters speaks."""
+        return "predictdyn" if self.primary == "auto" else self.primary
 
     @property
     def cutoffs(self) -> list[float]:
@@ -110,6 +146,15 @@ def read(folder: Path) -> Results:
         tables["probabilities"] = _table(folder / PROBABILITIES, ["run", "event", "probability", "status"], made)
     if made == "forecast" and (folder / "effects.csv").is_file():
         tables["effects"] = _table(folder / "effects.csv", EFFECT_COLUMNS, made)
+    if made == "forecast" and (folder / TRUST).is_file():
+        trust = _table(folder / TRUST, TRUST_COLUMNS, made)
+        words = {
+            name: trust[name].astype(object).where(trust[name].notna(), "").astype(str) for name in ("baseline", "note")
+        }
+        tables["trust"] = trust.assign(**words)
+    for name in _READERS:
+        column = tables["metrics"].get(name, pd.Series("", index=tables["metrics"].index))
+        tables["metrics"][name] = column.astype(object).where(column.notna(), "").astype(str)
     if made == "backtest":
         board = tables["leaderboard"]
         board["baseline"] = board["baseline"].astype(str).str.lower().isin(["true", "1", "1.0"])
@@ -155,7 +200,7 @@ def _table(path: Path, columns: list[str], made: str) -> pd.DataFrame:
             f"{path}: missing column(s) {', '.join(missing)}; needed are {', '.join(columns)}; "
             f"found {', '.join(map(str, table.columns))}"
         )
-    for name in set(columns) & _WORDS - {"better", "baseline"}:
+    for name in set(columns) & _WORDS - {"better", "baseline", "note"}:
         table[name] = table[name].astype(str)
     for name in [n for n in columns if n not in _WORDS | {"seen"}]:
         number = pd.to_numeric(table[name], errors="coerce")

@@ -7,6 +7,7 @@ import math
 import pandas as pd
 
 from predictdyn.report.blocks import Cell, Mark, PageAnswer, PageTable
+from predictdyn.report.downloads import download
 from predictdyn.report.reliability import resolved, share_held
 from predictdyn.report.results import VERDICTS, Results
 from predictdyn.report.words import (
@@ -36,70 +37,71 @@ def answer(results: Results) -> PageAnswer:
     cutoff = cutoffs_of((good if len(good) else rows)["cutoff"])[0]
     if len(good):
         best = good[same_cutoff(good["cutoff"], cutoff)].sort_values("skill", ascending=False)
-        headline, proof = _better(results, best, cutoff)
+        asked = rows[same_cutoff(rows["cutoff"], cutoff)]["kind"].nunique()
+        headline, proof = _better(results, best, cutoff, asked)
     else:
         best = rows.nlargest(1, "skill") if rows["skill"].notna().any() else rows.head(1)
         cutoff = float(best["cutoff"].iloc[0])
         headline, proof = _no_better(results, rows)
-    few = _by_kind(rows[rows["verdict"] == TOO_FEW])
-    bad = _by_kind(rows[rows["verdict"] == NOT_PREDICTABLE])
+    few = _by_kind(results, rows[rows["verdict"] == TOO_FEW])
+    bad = _by_kind(results, rows[rows["verdict"] == NOT_PREDICTABLE])
     sentences = [
         proof,
         trust(results),
         f"Not predictable here: {bad}." if bad and len(good) else "",
         f"Too few runs to say: {few}." if few and (len(good) or bad) else "",
-        f"{len(good)} of {len(rows)} pairs of kind and cutoff {'is' if len(good) == 1 else 'are'} predictable here."
-        if len(cutoffs_of(rows["cutoff"])) > 1 and len(good)
-        else "",
     ]
     kind = in_order(best["kind"], results.kinds)[0]
     return PageAnswer(headline, [s for s in sentences if s], verdict_table(results, verdicts), kind, cutoff)
 
 
 def _what(results: Results, kind: str) -> str:
+    """The question: the end of a curve, or all that was hidden of it."""
     hidden = (results.provenance.get("plan") or {}).get("targets") == "hidden"
-    return f"the rest of {kind} curves" if hidden else f"final {kind}"
+    return f"the rest of {results.named(kind)}" if hidden else f"final {results.named(kind)}"
 
 
-def _better(results: Results, best: pd.DataFrame, cutoff: float) -> tuple[str, str]:
-    kinds = best["kind"].tolist()
-    named = [_what(results, kinds[0]), *kinds[1:]]
-    gains = [f"{kind} {percent(skill)}" for kind, skill in zip(named, best["skill"], strict=True)]
-    headline = (
-        f"{beginning(cutoff)}, {results.primary} forecasts {listed(gains, 3)} better than the best simple baseline."
-    )
-    spans = [
-        percents(row["skill_lo"], row["skill_hi"]) + (f" for {row['kind']}" if len(best) > 1 else "")
+def _better(results: Results, best: pd.DataFrame, cutoff: float, asked: int) -> tuple[str, str]:
+    """Headline and proof; ``best`` are the predictable kinds at the cutoff, of ``asked`` kinds in all."""
+    gains = best["skill"].tolist()
+    outcomes = [_what(results, kind) for kind in best["kind"]]
+    than = "less error than the best simple guess"
+    if len(best) == 1:
+        what = f"{outcomes[0]} with {percent(gains[0])} {than}"
+    elif len(best) == 2:
+        what = f"{outcomes[0]} with {percent(gains[0])} {than}, and {outcomes[1]} with {percent(gains[1])} less"
+    else:
+        what = f"{len(best)} of {count(asked, 'outcome')} with {percents(min(gains), max(gains))} {than}"
+    headline = f"{beginning(cutoff)}, {results.speaker} forecasts {what}."
+    each = [
+        f"{results.named(row['kind'])} {percent(row['skill'])} ({percents(row['skill_lo'], row['skill_hi'])})"
         for _, row in best.iterrows()
     ]
-    many = f"90{SPACE}% interval of {'these skills' if len(best) > 1 else 'the skill'}: {listed(spans)}"
-    return headline, f"{many}, over {_over(best)}."
+    return headline, f"Less error, with 90{SPACE}% interval: {listed(each)}, over {_over(best)}."
 
 
 def _no_better(results: Results, rows: pd.DataFrame) -> tuple[str, str]:
     closest = rows.sort_values("skill", ascending=False, na_position="last").iloc[0]
     span = percents(closest["skill_lo"], closest["skill_hi"])
-    where = f"{closest['kind']} at {at_cutoff(closest['cutoff'])}"
+    where = results.named(closest["kind"])
+    if math.isfinite(closest["cutoff"]):
+        where += f" at {at_cutoff(closest['cutoff'])} of the run"
     runs = _over(closest.to_frame().T)
-    skill = f"{where} with skill {percent(closest['skill'])} (90{SPACE}% interval {span}), over {runs}"
+    skill = f"{where}, {percent(closest['skill'])} less error (90{SPACE}% interval {span}), over {runs}"
     if (rows["verdict"] == TOO_FEW).all():
         return (
-            f"Too few runs to say whether {results.primary} forecasts anything here better than the best simple "
-            "baseline.",
+            f"Too few runs to say whether {results.speaker} forecasts anything here better than the best simple guess.",
             f"Nearest to a verdict: {skill}.",
         )
     rows = rows[rows["verdict"] == NOT_PREDICTABLE]
     shares = [at_cutoff(cutoff) for cutoff in cutoffs_of(rows["cutoff"])]
     when = f"at {listed(shares)} of a run" if rows["cutoff"].notna().all() else "from what is seen of each run"
     board = results.leaderboard
-    itself = (
-        ", itself a simple baseline," if board.loc[board["baseline"], "forecaster"].eq(results.primary).any() else ""
-    )
-    kinds = listed([str(kind) for kind in in_order(rows["kind"], results.kinds)])
+    itself = ", itself a simple guess," if board.loc[board["baseline"], "forecaster"].eq(results.primary).any() else ""
+    kinds = listed([results.named(kind) for kind in in_order(rows["kind"], results.kinds)])
     return (
         f"Not predictable here: {kinds}, {when}.",
-        f"{results.primary}{itself} is not shown to forecast better than the best simple baseline. "
-        f"Nearest to better: {skill}.",
+        f"{results.primary}{itself} does not forecast reliably better than the best simple guess. Nearest: {skill}.",
     )
 
 
@@ -111,11 +113,12 @@ def _over(rows: pd.DataFrame) -> str:
     return f"{span('n_runs', 'run', 'runs')} of {span('n_families', 'family', 'families')}"
 
 
-def _by_kind(rows: pd.DataFrame) -> str:
+def _by_kind(results: Results, rows: pd.DataFrame) -> str:
     found = []
     for kind in dict.fromkeys(rows["kind"]):
         shares = [at_cutoff(cutoff) for cutoff in cutoffs_of(rows.loc[rows["kind"] == kind, "cutoff"])]
-        found.append(f"{kind} at {listed(shares)}" if shares != ["fixed split"] else str(kind))
+        named = results.named(kind)
+        found.append(f"{named} at {listed(shares)}" if shares != ["fixed split"] else named)
     return "; ".join(found)
 
 
@@ -123,16 +126,17 @@ def trust(results: Results) -> str:
     """Whether the intervals of the primary forecaster hold what they promise, in one sentence."""
     rows = resolved(results.own())
     if rows.empty:
-        return "No truth is known yet, so nothing is known of its calibration."
+        return "No outcome is known yet, so the intervals cannot be checked."
     held = share_held(rows, 0.9, results.seed)
-    sure = f" (interval by runs {percents(held.low, held.high)})" if math.isfinite(held.low) else ""
+    sure = f" (between {percents(held.low, held.high)}, with runs as the unit)" if math.isfinite(held.low) else ""
+    sure = sure.replace(" to ", " and ")
     if held.high < 0.9:
-        judged = ": too narrow, so read them as less sure than they say"
+        judged = " They are too narrow: be less sure than they say."
     elif held.low > 0.9:
-        judged = ": wider than they need to be"
+        judged = " They are wider than they need to be."
     else:
         judged = ""
-    return f"Its 90{SPACE}% intervals held {percent(held.share)} of truths{sure}{judged}."
+    return f"The 90{SPACE}% intervals contain the outcome in {percent(held.share)} of cases{sure}.{judged}"
 
 
 def verdict_table(results: Results, verdicts: pd.DataFrame) -> PageTable:
@@ -140,18 +144,28 @@ def verdict_table(results: Results, verdicts: pd.DataFrame) -> PageTable:
     cutoffs = cutoffs_of(verdicts["cutoff"])
     rows = []
     for kind in in_order(verdicts["kind"], results.kinds):
-        cells = [Cell(kind)]
+        cells = [_outcome(results, kind)]
         for cutoff in cutoffs:
             found = verdicts[(verdicts["kind"] == kind) & same_cutoff(verdicts["cutoff"], cutoff)]
             cells.append(_verdict(found.iloc[0]) if len(found) else Cell("–", mark="quiet"))
         rows.append(cells)
-    head = ["kind", *(f"{at_cutoff(cutoff)} seen" if math.isfinite(cutoff) else "fixed split" for cutoff in cutoffs)]
+    head = ["outcome", *(f"{at_cutoff(cutoff)} seen" if math.isfinite(cutoff) else "fixed split" for cutoff in cutoffs)]
     caption = (
-        f"Skill of {results.primary}: the share of the best simple baseline's error (CRPS) that it takes away, "
-        f"with its 90{SPACE}% interval. Predictable: above zero with confidence, each judged by itself and not "
-        "corrected for their number."
+        "Can the outcome be predicted from this much of a run? The number is the skill: the share of the best simple "
+        f"guess's error that {results.speaker} removes, with its 90{SPACE}% interval. A simple guess is, for example, "
+        "the last value, or the mean of finished runs. Predictable: skill is above zero with confidence. Each cell is "
+        "judged by itself."
     )
-    return PageTable(caption, head, rows, names=len(head))
+    return PageTable(caption, head, rows, len(head), download(results.verdicts, "verdicts.csv"))
+
+
+def _outcome(results: Results, kind: str) -> Cell:
+    """The name of a row: the metric with its kind, or the kind with how many metrics it has."""
+    metrics = results.forecasts.loc[results.forecasts["kind"] == kind, "metric"].unique()
+    named = results.named(kind)
+    if len(metrics) != 1:
+        return Cell(named, count(len(metrics), "metric"))
+    return Cell(named, kind if named != kind else "", name=str(metrics[0]))
 
 
 def _verdict(row: pd.Series) -> Cell:

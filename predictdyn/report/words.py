@@ -60,6 +60,15 @@ def between(low: float, high: float, width: float = math.nan) -> str:
     return f"{value(low, size)} to {value(high, size)}"
 
 
+def readable(name: str) -> str:
+    """A metric's name as words.
+
+    >>> readable("test_accuracy"), readable("val/exact__match")
+    ('test accuracy', 'val/exact match')
+    """
+    return " ".join(name.replace("_", " ").split()) or name
+
+
 def count(n: float, one: str, many: str = "") -> str:
     """A number of things.
 
@@ -88,7 +97,7 @@ def at_cutoff(cutoff: float) -> str:
 
 def beginning(cutoff: float) -> str:
     """A cutoff as the beginning of a sentence."""
-    return f"From the first {percent(cutoff)} of a run" if math.isfinite(cutoff) else "From what is seen of each run"
+    return f"After {percent(cutoff)} of a run" if math.isfinite(cutoff) else "From what is seen of each run"
 
 
 def step_word(step: float, _position: object = None) -> str:

@@ -17,7 +17,7 @@ def curves_of(name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     form, rng = BY_NAME[name], np.random.default_rng(7)
     x = np.exp(np.append(np.sort(rng.uniform(-4, 0, (N, T - 1)), axis=1), np.zeros((N, 1)), axis=1))
     shapes = shape_at(form, rng.uniform(0.3, 0.7, (N, len(form.shape))))
-    clean = np.array([form.columns(*one).sum(axis=0) for one in zip(x, shapes, strict=True)])
+    clean = np.array([form.on_grid(a, shape[None])[:, 0].sum(axis=0) for a, shape in zip(x, shapes, strict=True)])
     return x, 2 + clean + 0.01 * rng.standard_normal((N, T)), rng.uniform(0.5, 2.0, (N, T))
 
 
@@ -26,7 +26,7 @@ def squares_by_scipy(name: str, u: np.ndarray, x: np.ndarray, z: np.ndarray, wei
     form, root = BY_NAME[name], np.sqrt(weight)
 
     def residual(u: np.ndarray) -> np.ndarray:
-        columns = np.asarray(form.columns(x, shape_at(form, u)))
+        columns = form.on_grid(x, shape_at(form, u)[None])[:, 0]
         design = np.vstack([np.ones(T), columns[form.fixed :]]).T * root[:, None]
         y = root * (z - (columns[0] if form.fixed else 0.0))
         return y - design @ np.linalg.lstsq(design, y, rcond=None)[0]
@@ -44,7 +44,7 @@ def test_nowhere_near_are_fewer_squares(name):
     other = [squares_by_scipy(name, *one) for one in zip(found.u, x, z, weight, strict=True)]
     # Five numbers of a break lie in a valley that is long and flat.
     assert_allclose(found.misfit, other, rtol=0.03 if name == "broken" else 1e-4)
-    columns = np.array([BY_NAME[name].columns(*one) for one in zip(x, found.shape, strict=True)])
+    columns = np.array([BY_NAME[name].on_grid(a, shape[None])[:, 0] for a, shape in zip(x, found.shape, strict=True)])
     values = found.level[:, None] + (found.gap[:, :, None] * columns).sum(axis=1)
     assert_allclose((weight * (z - values) ** 2).sum(axis=1), found.misfit, rtol=1e-8)
 

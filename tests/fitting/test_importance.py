@@ -106,7 +106,7 @@ def test_evidence_counts_in_the_terms_of_structural():
 def broken(u: np.ndarray) -> np.ndarray:
     """A sharp break shortly before the end (Caballero et al. 2023)."""
     shape = np.array([0.43, 0.055, 5.7, -0.18, 0.06])
-    return np.asarray(BROKEN.columns(np.exp(u), shape))[0]
+    return BROKEN.on_grid(np.exp(u), shape[None])[0, 0]
 
 
 @pytest.fixture(scope="module")

@@ -84,7 +84,7 @@ def each_node(one: Series, *, to: np.ndarray = AHEAD) -> list[list[np.ndarray]]:
 def gap_ridge(name: str, shape: np.ndarray, z: np.ndarray) -> np.ndarray:
     """Prior precision (j,) of each gap in units of the noise, which second differences of the later half tell."""
     form = BY_NAME[name]
-    here, far = (np.asarray(form.columns(np.exp(u), shape)) for u in (U, np.log([1.0, FAR])))
+    here, far = (form.on_grid(np.exp(u), shape[None])[:, 0] for u in (U, np.log([1.0, FAR])))
     noise = max(np.sqrt((np.diff(z, 2)[(T - 1) // 2 - 2 :] ** 2).mean() / 6), FLOOR)
     return noise**2 / GAP**2 * ((far[:, 1] - far[:, 0]) ** 2 + ((here - here[:, -1:]) ** 2).mean(axis=1))
 
@@ -101,7 +101,7 @@ def dense(name: str, shape: np.ndarray, of: np.ndarray, z: np.ndarray, unit: flo
         return diffusion**2 * low + speed**2 / (2 * kappa**3) * slope
 
     form = BY_NAME[name]
-    here, there = (np.asarray(form.columns(np.exp(u), shape)) for u in (U, to))
+    here, there = (form.on_grid(np.exp(u), shape[None])[:, 0] for u in (U, to))
     offset, offset_there, ridge = np.zeros(T), np.zeros(len(to)), gap_ridge(name, shape, z)
     if form.fixed:
         offset, offset_there = here[0] / unit, there[0] / unit
@@ -239,14 +239,14 @@ def test_the_density_is_that_of_student():
 
 
 def test_with_next_to_no_process_it_is_weighted_regression():
-    g = np.asarray(BY_NAME["pow3"].columns(np.exp(U), SHAPES[1]))[0]
+    g = BY_NAME["pow3"].on_grid(np.exp(U), SHAPES[1][None])[0, 0]
     z = 2 * g + 1e-3 * np.sqrt(VARIANCE) * np.random.default_rng(3).standard_normal(T)
     z = (z - z[-1]) / z.std()
     # The prior of the gap is one more observation of it.
     design = np.vstack([np.stack([np.ones(T), g], axis=1), [0.0, 1.0]])
     weight = np.append(1 / VARIANCE, gap_ridge("pow3", SHAPES[1], z))
     beta = np.linalg.lstsq(design * np.sqrt(weight)[:, None], np.append(z, 0) * np.sqrt(weight), rcond=None)[0]
-    ahead = np.stack([np.ones(2), np.asarray(BY_NAME["pow3"].columns(np.exp(AHEAD), SHAPES[1]))[0]], axis=1)
+    ahead = np.stack([np.ones(2), BY_NAME["pow3"].on_grid(np.exp(AHEAD), SHAPES[1][None])[0, 0]], axis=1)
     variance = ((np.append(z, 0) - design @ beta) ** 2 * weight).sum() + FLOOR**2
     inverse = np.linalg.inv((design * weight[:, None]).T @ design)
     location, known, whole = each_node(series(z))[1 * len(OF) + 2]
@@ -288,7 +288,7 @@ def simulated(n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray,
     z = np.empty((n, len(u)))
     for row in z:
         alpha, (diffusion, speed, kappa) = rng.choice(forms.nodes[0]), rng.choice(of)
-        column, far = (np.asarray(BY_NAME["pow3"].columns(np.exp(x), alpha))[0] for x in (u, np.log([1.0, FAR])))
+        column, far = (BY_NAME["pow3"].on_grid(np.exp(x), alpha[None])[0, 0] for x in (u, np.log([1.0, FAR])))
         level, slope = 0.0, rng.normal() * speed / np.sqrt(2 * kappa)
         walk, fine = [level], 20
         for length in np.diff(u):  # by small steps of the stochastic differential equation

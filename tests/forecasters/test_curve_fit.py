@@ -24,7 +24,7 @@ NOBODY = ReferenceRuns(np.zeros(0), np.zeros((0, 2)), np.zeros((0, 33)), None)
 
 def truth(name: str, shape: list[float], share: np.ndarray, gap: float = 1.0) -> np.ndarray:
     """A curve of a form, x = 1 at the last step seen."""
-    return 1 + gap * np.asarray(BY_NAME[name].columns(np.asarray(share) / SHARE[-1], np.array(shape)))[0]
+    return 1 + gap * BY_NAME[name].on_grid(np.asarray(share) / SHARE[-1], np.array(shape)[None])[0, 0]
 
 
 def curves_of(curve: np.ndarray, noise: float) -> list[LatentCurve]:

@@ -14,9 +14,9 @@ BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "
 FLAGS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update", "--allow-file-access-from-files"),
-    *("--enable-logging=stderr", "--v=0", "--window-size=1700,900"),
+    *("--enable-logging=stderr", "--v=0", "--window-size=2000,900"),
 ]
-WIDTHS = (375, 1600)
+WIDTHS = (390, 1300, 1900)
 # a window cannot be as narrow as a phone, a frame can
 FRAME = """<iframe src="{page}" style="border:0;width:{width}px;height:900px" onload="
 const page = this.contentDocument, root = page.documentElement;
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(BROWSER is None, reason="needs chromium or chrom
 
 
 @pytest.mark.parametrize("which", ["useful", "useless", "forecast"])
-def test_page_opens_clean_on_a_phone_and_on_a_projector(
+def test_page_opens_clean_on_a_phone_a_laptop_and_a_projector(
     which: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     page = (request.getfixturevalue(which) / "index.html").as_uri()
@@ -41,6 +41,14 @@ def test_page_opens_clean_on_a_phone_and_on_a_projector(
         assert drawings > 5
     assert "CONSOLE" not in shown.stderr
     assert not asked
+
+
+@pytest.mark.parametrize("which", ["useful", "forecast"])
+def test_page_prints_on_two_sheets(which: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    page, paper = request.getfixturevalue(which) / "index.html", tmp_path / "page.pdf"
+    command = [str(BROWSER), *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", f"--print-to-pdf={paper}"]
+    subprocess.run([*command, page.as_uri()], capture_output=True, timeout=120, check=True)
+    assert len(re.findall(rb"/Type\s*/Page\b", paper.read_bytes())) == 2
 
 
 def test_the_check_sees_errors_requests_and_what_is_too_wide(tmp_path: Path) -> None:

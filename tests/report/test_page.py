@@ -14,10 +14,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from predictdyn.report import publish
+from predictdyn.report import publish, trust
+from predictdyn.report.results import read
 from predictdyn.report.words import between, percent, percents, value
 
 Write = Callable[..., Path]
+CALLED = {"capability": "accuracy", "bias": "bias gap", "memorization": "exact recall", "loss": "valid loss"}
 HOSTILE = "<script>alert(1)</script>\"'&|$x_1$`*"
 
 
@@ -62,36 +64,55 @@ def test_headline_of_a_useful_forecaster_holds_the_numbers_of_the_verdicts(usefu
     assert len(first) > 1  # else the case does not test what it should
     page = text(useful)
     said = headline(page)
-    assert said.startswith(
-        f"From the first {percent(first['cutoff'].iloc[0])} of a run, auto forecasts final ".replace("\u00a0", " ")
-    )
+    share, gain = percent(first["cutoff"].iloc[0]), percents(first["skill"].min(), first["skill"].max())
+    assert said == (
+        f"After {share} of a run, predictdyn forecasts {len(first)} of 4 outcomes with {gain} less error than the best "
+        "simple guess."
+    ).replace("\u00a0", " ")
     for row in first.itertuples():
-        assert f"{row.kind} {percent(row.skill)}".replace("\u00a0", " ") in said
-        assert f"{percents(row.skill_lo, row.skill_hi)} for {row.kind}".replace("\u00a0", " ") in page
-    assert "better than the best simple baseline" in said
-    assert re.search(r"Not predictable here: [^.]*memorization at 10 %", page)
+        proof = f"{CALLED[row.kind]} {percent(row.skill)} ({percents(row.skill_lo, row.skill_hi)})"
+        assert proof.replace("\u00a0", " ") in page
+    assert re.search(r"Not predictable here: [^.]*exact recall at 10 %", page)
+
+
+@pytest.mark.parametrize("kept", [1, 2])
+def test_a_headline_names_one_outcome_or_two(kept: int, copied: Path) -> None:
+    table = pd.read_csv(copied / "verdicts.csv")
+    own = table[(table["forecaster"] == "auto") & (table["cutoff"] == 0.1)].nlargest(3, "skill")
+    table["verdict"] = "not predictable here"
+    table.loc[own.index[:kept], "verdict"] = "predictable here"
+    table.to_csv(copied / "verdicts.csv", index=False)
+    said = trust.answer(read(copied)).headline
+    first, second = (f"final {CALLED[row.kind]} with {percent(row.skill)}" for row in own[:2].itertuples())
+    than = "less error than the best simple guess"
+    what = f"{first} {than}" if kept == 1 else f"{first} {than}, and {second} less"
+    assert said == f"After {percent(0.1)} of a run, predictdyn forecasts {what}."
 
 
 def test_coverage_in_the_words_is_that_of_the_forecasts(useful: Path) -> None:
     rows = pd.read_parquet(useful / "forecasts.parquet").query("forecaster == 'auto' and truth == truth")
     share = ((rows["truth"] >= rows["q0.05"]) & (rows["truth"] <= rows["q0.95"])).mean()
-    assert f"Its 90 % intervals held {percent(share)} of truths".replace("\u00a0", " ") in text(useful)
+    said = f"The 90 % intervals contain the outcome in {percent(share)} of cases"
+    assert said.replace("\u00a0", " ") in text(useful)
 
 
 def test_headline_where_nothing_is_predictable(useless: Path) -> None:
     verdicts = pd.read_csv(useless / "verdicts.csv").query("forecaster == 'auto'")
     assert set(verdicts["verdict"]) == {"not predictable here"}
     said = headline(text(useless))
-    assert said == "Not predictable here: capability, bias, memorization and loss, at 10 %, 25 % and 50 % of a run."
+    assert (
+        said
+        == "Not predictable here: accuracy, bias gap, exact recall and valid loss, at 10 %, 25 % and 50 % of a run."
+    )
     assert "better" not in said
     best = verdicts.nlargest(1, "skill").iloc[0]
-    nearest = f"{best['kind']} at {percent(best['cutoff'])} with skill {percent(best['skill'])}"
+    nearest = f"{CALLED[best['kind']]} at {percent(best['cutoff'])} of the run, {percent(best['skill'])} less error"
     assert nearest.replace("\u00a0", " ") in text(useless)
 
 
 def test_headline_where_runs_are_too_few(write_backtest: Write, tmp_path: Path) -> None:
     page = publish(write_backtest(tmp_path, runs=4)).read_text(encoding="utf-8")
-    assert headline(page).startswith("Too few runs to say whether auto")
+    assert headline(page).startswith("Too few runs to say whether predictdyn")
     assert page.count("too few runs<small>") == 12
 
 
@@ -110,18 +131,19 @@ def test_intervals_that_are_too_narrow_are_called_so(copied: Path) -> None:
         rows[name] = rows["mean"] + (rows[name] - rows["mean"]) / 5
     rows.to_parquet(copied / "forecasts.parquet")
     publish(copied)
-    assert "too narrow, so read them as less sure than they say" in text(copied)
+    assert "They are too narrow: be less sure than they say." in text(copied)
 
 
-def test_forecast_says_median_and_interval_and_that_trust_is_unknown(forecast: Path) -> None:
+def test_forecast_says_median_and_interval_and_how_to_learn_how_far_to_trust_it(forecast: Path) -> None:
     page = text(forecast)
     rows = pd.read_parquet(forecast / "forecasts.parquet")
     for row in rows[rows["metric"] == "accuracy"].sort_values("q0.5").iloc[[0, -1]].to_dict("records"):
         width = row["q0.95"] - row["q0.05"]
         assert f"{value(row['q0.5'], width)} (" in headline(page)
         assert f"{between(row['q0.05'], row['q0.95'])}) for {row['run']}" in headline(page)
-    assert "No backtest stands behind this page" in page
-    assert "run predictdyn backtest" in page
+    assert "No finished runs were replayed for this page" in page
+    assert "run predictdyn backtest DATA --cutoffs 0.25 on finished runs" in page
+    assert "not known" not in page
     assert "1 of 12 forecasts fell back" in page
     assert "Leaderboard" not in page and "Calibration" not in page
 
@@ -134,8 +156,8 @@ def test_one_run_is_named_in_the_headline(write_forecast: Write, tmp_path: Path)
 def test_fixed_split_has_no_cutoff(write_backtest: Write, tmp_path: Path) -> None:
     publish(write_backtest(tmp_path, fixed=True))
     page = text(tmp_path)
-    assert headline(page).startswith("From what is seen of each run, auto forecasts final ")
-    assert "Skill by kind" in page
+    assert headline(page).startswith("From what is seen of each run, predictdyn forecasts ")
+    assert "Skill by outcome" in page
     assert not re.search(r"\bnan\b", page, re.IGNORECASE)
 
 
@@ -169,7 +191,8 @@ def test_page_loads_nothing_and_runs_nothing(useful: Path, forecast: Path) -> No
         assert not re.search(r"https?:|@import|url\((?!#)", page)
         links = [attrs[name] for _, attrs in elements.tags for name in ("href", "src") if name in attrs]
         ids = {attrs["id"] for _, attrs in elements.tags if "id" in attrs}
-        assert {link for link in links if link != "data:,"} <= {f"#{name}" for name in ids}
+        inside = [link for link in links if link != "data:,"]
+        assert {link for link in inside if not link.startswith("data:text/csv;")} <= {f"#{name}" for name in ids}
         assert not any(name.startswith("on") for _, attrs in elements.tags for name in attrs)
         named = [attrs["id"] for _, attrs in elements.tags if "id" in attrs]
         assert len(named) == len(set(named))
@@ -230,19 +253,6 @@ def test_a_backtest_without_examples_has_no_fans_but_all_else(copied: Path, tmp_
     page = publish(copied, tmp_path / "out").read_text(encoding="utf-8")
     assert "Example forecasts" not in page and "Leaderboard" in page
     assert 'class="hero"' not in page
-
-
-def test_caption_of_an_example_says_what_the_files_say(useful: Path) -> None:
-    paths, curves = (pd.read_parquet(useful / f"{name}.parquet") for name in ("paths", "examples"))
-    first = paths.query("metric == 'accuracy' and cutoff == 0.1").sort_values(["run", "step"])
-    last = first[first["run"] == first["run"].iloc[0]].iloc[-1]
-    truth = (
-        curves[(curves["run"] == last["run"]) & (curves["metric"] == "accuracy")].sort_values("step")["value"].iloc[-1]
-    )
-    width = last["q0.95"] - last["q0.05"]
-    where = "inside" if last["q0.05"] <= truth <= last["q0.95"] else "outside"
-    said = f"median {value(last['q0.5'], width)}, 90 % {between(last['q0.05'], last['q0.95'])}"
-    assert f"{said}; it became {value(truth, width)}, {where} the interval" in text(useful)
 
 
 def test_a_large_backtest_stays_readable(write_backtest: Write, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ _RULES = """\
 What a loader knows of a metric follows from its name. It knows the kind, the range, which end is better, and the
 level of one who chooses blindly. A row of metrics.csv is stronger than all of this. Put that table beside the data,
 or name it with `metrics_file=FILE`. Its columns are metric, kind, lower, upper, better, chance.
-Two more columns are for readers: `label` is what pages call the metric ("test accuracy"), `unit` its unit.
+Two more columns are for readers. `label` is what pages call the metric ("test accuracy"), `unit` what it counts in.
 
 First the name is made plain. Letters become small. Every other sign, and the border between the words of camelCase,
 becomes `_`: `valLoss` is `val_loss`, and `metrics/mAP50(B)` is `metrics_map50_b`. A `%` becomes `pct`. The first rule

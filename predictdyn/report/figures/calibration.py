@@ -25,8 +25,8 @@ def histogram(pit: np.ndarray, name: str, *, bins: int = 10) -> Drawing:
         ax.yaxis.set_major_locator(MaxNLocator(5))
         ax.yaxis.set_major_formatter(SHARE)
         ax.set_xlim(0, 1)
-        ax.set_xlabel("where the truth fell in its forecast (PIT)")
-        ax.set_ylabel("share of truths")
+        ax.set_xlabel("where the outcome fell in its forecast (PIT)")
+        ax.set_ylabel("share of outcomes")
         return drawing(figure, name)
 
 
@@ -41,7 +41,7 @@ def difference(grid: np.ndarray, gap: np.ndarray, low: np.ndarray, high: np.ndar
             ax.plot(grid[out], gap[out], linestyle="", marker="x", markersize=4.5, color=LIGHT["vermillion"])
         ax.set_xlim(0, 1)
         ax.yaxis.set_major_locator(MaxNLocator(5, symmetric=True))
-        ax.set_xlabel("where the truth fell in its forecast (PIT)")
+        ax.set_xlabel("where the outcome fell in its forecast (PIT)")
         ax.set_ylabel("ECDF less uniform")
         ax.yaxis.grid(True, color=LIGHT["rule"], linewidth=0.6)
         return drawing(figure, name)
@@ -69,4 +69,4 @@ def paint_coverage(ax: Axes, levels: list[float], held: Sequence[tuple[float, fl
         ax.yaxis.set_major_formatter(SHARE)
         ax.yaxis.grid(True, color=LIGHT["rule"], linewidth=0.6)
         ax.set_xlabel("promised by the interval")
-        ax.set_ylabel("truths held")
+        ax.set_ylabel("outcomes inside")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from textwrap import wrap
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,12 +12,14 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
+from predictdyn.backtest.examples import LITTLE
 from predictdyn.report.results import Results
 from predictdyn.report.style import LIGHT, NARROW, WIDE, Drawing, canvas, drawing, plain, styled
 from predictdyn.report.words import SPACE, at_cutoff, between, same_cutoff, step_word, value
 
 BANDS = (("q0.05", "q0.95", 0.16), ("q0.1", "q0.9", 0.16), ("q0.25", "q0.75", 0.24))
 DOTS = 40  # more hidden points than this are drawn as a dashed line
+EDGES = ("lower", "upper", "chance")
 POINTS = 240  # no eye sees more of a curve on one panel
 
 
@@ -33,6 +36,8 @@ class Fan(NamedTuple):
     lower: float
     upper: float
     chance: float
+    label: str = ""  # the words for the metric
+    unit: str = ""
 
     @property
     def cut(self) -> float:
@@ -43,7 +48,7 @@ class Fan(NamedTuple):
 def fans(results: Results) -> list[Fan]:
     """Every example that has a forecast, by kind, run, metric and cutoff."""
     paths = results.paths[results.paths["forecaster"] == results.primary]
-    ranges = results.metrics.set_index("metric")[["lower", "upper", "chance"]].to_dict("index")
+    ranges = results.metrics.set_index("metric")[[*EDGES]].to_dict("index")
     examples = dict(list(results.examples.groupby(["run", "metric"])))
     found = []
     for _, rows in paths.groupby(["run", "metric", "cutoff"], dropna=False):
@@ -54,9 +59,15 @@ def fans(results: Results) -> list[Fan]:
         if own.empty:
             continue
         seen = own["seen"].astype(bool)
-        edges = [float(ranges.get(metric, {}).get(name, math.nan)) for name in ("lower", "upper", "chance")]
+        lower, upper, chance = (float(ranges.get(metric, {}).get(name, math.nan)) for name in EDGES)
         path = rows.sort_values("step")
-        found.append(Fan(str(first["run"]), metric, str(first["kind"]), cutoff, own[seen], own[~seen], path, *edges))
+        found.append(
+            Fan(
+                run=str(first["run"]), metric=metric, kind=str(first["kind"]), cutoff=cutoff,
+                seen=own[seen], hidden=own[~seen], path=path, lower=lower, upper=upper, chance=chance,
+                label=results.label(metric), unit=results.unit(metric),
+            )
+        )  # fmt: skip
     return sorted(found, key=lambda fan: (results.kinds.index(fan.kind), fan.run, fan.metric, fan.cutoff))
 
 
@@ -99,29 +110,34 @@ def paint(ax: Axes, fan: Fan, *, wide: bool = False, key: bool = False) -> None:
         if key:
             _legend(ax, fan, short=not wide)
         else:
-            ax.annotate("cutoff", (fan.cut, 1), (3, -1), xycoords=("data", "axes fraction"), va="top",
+            share = f"{at_cutoff(fan.cutoff)} seen" if math.isfinite(fan.cutoff) else "seen"
+            ax.annotate(share, (fan.cut, 1), (3, -1), xycoords=("data", "axes fraction"), va="top",
                         textcoords="offset points", fontsize=8.5, color=LIGHT["quiet"])  # fmt: skip
 
 
 def title(fan: Fan) -> str:
-    """Run and metric, the middle of a long name left out."""
-    return f"{plain(fan.run, 60)}, {plain(fan.metric, 60)}"
+    """The run, the middle of a long name left out."""
+    return plain(fan.run, 60)
 
 
 def caption(fan: Fan) -> str:
     """What the panel shows, in words: the last forecast, its interval and what happened."""
     last = fan.path.iloc[-1]
     low, median, high = (float(last[q]) for q in ("q0.05", "q0.5", "q0.95"))
-    seen = f"seen to {at_cutoff(fan.cutoff)}" if math.isfinite(fan.cutoff) else f"seen to step {step_word(fan.cut)}"
+    unit = f" {fan.unit}" if fan.unit else ""
+    seen = f"{at_cutoff(fan.cutoff)} seen" if math.isfinite(fan.cutoff) else f"Seen to step {step_word(fan.cut)}"
     end = float(last["step"])
-    text = f"{seen}; at step {step_word(end)} median {value(median, high - low)}, 90{SPACE}% {between(low, high)}"
+    text = (
+        f"{seen}. Forecast for the end, step {step_word(end)}: {value(median, high - low)}{unit} "
+        f"(90{SPACE}% interval {between(low, high)})."
+    )
     if len(fan.hidden) and fan.hidden["step"].iloc[-1] < 0.98 * end:
-        text += f"; its log stops at step {step_word(float(fan.hidden['step'].iloc[-1]))}"
-    elif len(fan.hidden):
+        return f"{text} The log stops at step {step_word(float(fan.hidden['step'].iloc[-1]))}."
+    if len(fan.hidden):
         truth = float(fan.hidden["value"].iloc[-1])
         where = "inside" if low <= truth <= high else "outside"
-        text += f"; it became {value(truth, high - low)}, {where} the interval"
-    return f"{text[0].upper()}{text[1:]}."
+        return f"{text} It became {value(truth, high - low)}, {where} the interval."
+    return text
 
 
 def _axes(ax: Axes, fan: Fan) -> None:
@@ -152,7 +168,9 @@ def _axes(ax: Axes, fan: Fan) -> None:
     ax.set_axisbelow(True)
     bounded = math.isfinite(fan.lower) and math.isfinite(fan.upper)
     scale = f" ({fan.lower:g} to {fan.upper:g})".replace("-", "−") if bounded else ""
-    ax.set_ylabel(plain(fan.metric, 30 - len(scale)) + scale)
+    scale = f" ({fan.unit})" if fan.unit else scale
+    lines = wrap(plain(fan.label + scale, 60), 30) or [""]
+    ax.set_ylabel("\n".join(lines))
     _step_axis(ax, fan)
 
 
@@ -161,7 +179,9 @@ def _step_axis(ax: Axes, fan: Fan) -> None:
     early = early[early > 0]
     last = float(max(fan.path["step"].max(), fan.hidden["step"].max() if len(fan.hidden) else 0))
     format_step = FuncFormatter(step_word)
-    if len(early) >= 3 and fan.cut <= 0.3 * last and fan.cut >= 5 * early.min():
+    # Linear, so that the eye sees how much of the run lies ahead. Logarithmic only where the seen part would be less
+    # than `LITTLE` of the axis, and so unreadable, while a log axis has points to spread there.
+    if len(early) >= 3 and fan.cut < LITTLE * last and fan.cut >= 5 * early.min():
         first = float(early.min())
         ax.set_xscale("log")
         ax.set_xlim(first / 1.15, last * 1.06)

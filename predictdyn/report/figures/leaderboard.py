@@ -28,5 +28,5 @@ def draw(rows: pd.DataFrame, labels: list[str], filled: list[bool], main: int | 
         ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: percent(round(x, 6))))
         ax.xaxis.grid(True, color=LIGHT["rule"], linewidth=0.6)
         ax.set_axisbelow(True)
-        ax.set_xlabel("skill against the best simple baseline")
+        ax.set_xlabel("less error than the best simple guess")
         return drawing(figure, name)

@@ -1,0 +1,67 @@
+"""What replays inside a history say of the mixture itself: its CRPS and that of baselines, and what its intervals held.
+
+The weights were learnt from the same replays, so the mixture is flattered a little; the prior weights hold it back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from predictdyn.fitting.stacking import Resolved, mixed, widened
+from predictdyn.scores import crps
+
+REPLAYED = "replayed"  # begins the keys of these arrays, beside those of weights: "replayed/kind/metric"
+COMPARED = ("last_value", "mean_change", "mean_outcome", "log_linear", "nearest_run")
+
+
+class ReplayScores(NamedTuple):
+    """Of the replayed runs of one metric (n): family, CRPS of the mixture and of each of `COMPARED`, and coverage.
+
+    ``crps`` (n,) and ``compared`` (n, 5; NaN for one that is no member) in the metric's units; ``held`` (n,): whether
+    the 90 % interval held the truth. ``family`` (n,) is a number for each.
+    """
+
+    family: np.ndarray
+    held: np.ndarray
+    crps: np.ndarray
+    compared: np.ndarray
+
+
+def scores_of(
+    rows: Sequence[Resolved], members: Sequence[str], learnt: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Arrays (n, 3 + 5), one for each metric, of resolved rows of members with the weights that were learnt of them."""
+    by_metric: dict[tuple[str, str], list[Resolved]] = {}
+    for row in rows:
+        by_metric.setdefault((row.kind, row.metric), []).append(row)
+    codes = {name: float(i) for i, name in enumerate(sorted({row.family for row in rows}))}
+    place = {name: i for i, name in enumerate(members)}
+    found = {}
+    for (kind, metric), of_metric in by_metric.items():
+        *weight, factor = learnt[f"{kind}/{metric}"]
+        table = np.full((len(of_metric), 3 + len(COMPARED)), np.nan)
+        for i, row in enumerate(of_metric):
+            latent = row.scale.latent(np.sort(mixed(np.array(weight), row.draws)))
+            draws = np.sort(row.scale.value(widened(latent, row.scale, factor)))
+            low, high = np.quantile(draws, (0.05, 0.95))
+            table[i, :2] = codes[row.family], float(low <= row.truth <= high)
+            several = np.stack([draws, *(row.draws[place[name]] for name in COMPARED if name in place)])
+            one = crps(np.full(len(several), row.truth), several)
+            table[i, 2] = one[0]
+            table[i, [3 + j for j, name in enumerate(COMPARED) if name in place]] = one[1:]
+        found[f"{REPLAYED}/{kind}/{metric}"] = table
+    return found
+
+
+def read_scores(learnt: Mapping[str, np.ndarray]) -> dict[tuple[str, str], ReplayScores]:
+    """Back from arrays, by kind and metric; weights are passed over."""
+    found = {}
+    for key, table in learnt.items():
+        front, _, rest = key.partition("/")
+        if front == REPLAYED:
+            kind, _, metric = rest.partition("/")
+            found[kind, metric] = ReplayScores(table[:, 0], table[:, 1], table[:, 2], table[:, 3:])
+    return found

@@ -1,0 +1,86 @@
+"""Trust in a forecast: how well the user's own finished runs are forecast at the same progress, from ``trust.csv``."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from predictdyn.report.blocks import Cell, PageTable
+from predictdyn.report.downloads import download
+from predictdyn.report.results import Results
+from predictdyn.report.words import SPACE, count, cutoffs_of, listed, percent, percents
+
+ROWS = 40  # on the page; the rest is in the file
+
+
+def sentences(results: Results) -> list[str]:
+    """How far to trust the forecasts of a page, or how to find out."""
+    rows = results.trust
+    if rows.empty:
+        share = cutoffs_of(results.forecasts["cutoff"])[0]
+        cutoffs = f" --cutoffs {share:.2g}" if 0 < share < 1 else ""
+        return [
+            "No finished runs were replayed for this page. To see how far to trust these numbers, run predictdyn "
+            f"backtest DATA{cutoffs} on finished runs of the same make."
+        ]
+    known = _known(rows)
+    if known.empty:
+        note = rows["note"].iloc[0] or "no finished run reaches this far"
+        return [f"There are too few finished runs to say how far to trust these numbers ({note})."]
+    better = known.loc[known["skill_lo"] > 0, "metric"].nunique()
+    judged = known["metric"].nunique()
+    held = known["coverage_90"]
+    runs = f"{known['runs'].max():,.0f} of your finished runs"
+    said = [
+        f"In replays of {runs}, the forecasts beat the best simple guess reliably for {better} of "
+        f"{count(judged, 'outcome')}.",
+    ]
+    if held.notna().any():
+        low, high = held.min(), held.max()
+        shares = percent(low) if percent(low) == percent(high) else percents(low, high)
+        said.append(f"The 90{SPACE}% intervals contained the outcome in {shares} of cases.")
+    few = [name for name in dict.fromkeys(rows["metric"]) if name not in set(known["metric"])]
+    if few:
+        said.append(f"Too few finished runs to say: {listed([results.label(name) for name in few], 4)}.")
+    return said
+
+
+def table(results: Results) -> PageTable | None:
+    """What replays say of each metric; None where no runs were replayed."""
+    rows = results.trust
+    if rows.empty:
+        return None
+    sure = _known(rows).index
+    cells = []
+    for place, row in rows.head(ROWS).iterrows():
+        named = results.label(row["metric"])
+        outcome = Cell(named, row["kind"] if named != row["kind"] else "", name=row["metric"])
+        runs = Cell(_number(row["runs"]), count(row["families"], "family", "families") if _is(row["families"]) else "")
+        if place in sure:
+            good = row["skill_lo"] > 0
+            skill = Cell(percent(row["skill"]), percents(row["skill_lo"], row["skill_hi"]), "good" if good else "bad")
+            judged = [skill, Cell(results.label(row["baseline"])), Cell(percent(row["coverage_90"]))]
+        else:
+            judged = [Cell("too few", row["note"], "unsure"), Cell("–", mark="quiet"), Cell("–", mark="quiet")]
+        cells.append([outcome, Cell(percent(row["progress"])), *judged, runs])
+    left = len(rows) - len(cells)
+    caption = (
+        "How far to trust these forecasts: your own finished runs were cut at the same progress and forecast again. "
+        "Skill is the share of the best simple guess's error that the forecast removes, with its "
+        f"90{SPACE}% interval.{f' {left:,} further rows are in trust.csv.' if left else ''}"
+    )
+    head = ["outcome", "progress", "skill", "best simple guess", f"inside 90{SPACE}%", "finished runs"]
+    return PageTable(caption, head, cells, download=download(rows, "trust.csv"))
+
+
+def _known(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows that say something: no note that runs are too few, and a skill."""
+    return rows[(rows["note"] == "") & np.isfinite(rows["skill"].to_numpy(dtype=float))]
+
+
+def _is(number: float) -> bool:
+    return bool(np.isfinite(number))
+
+
+def _number(number: float) -> str:
+    return f"{number:,.0f}" if _is(number) else "–"
