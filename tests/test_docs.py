@@ -27,7 +27,7 @@ def test_the_page_on_python_runs_as_it_is_written(capsys, monkeypatch):
     monkeypatch.setenv("MPLBACKEND", "Agg")
     told = told_by("python.md")
     said = capsys.readouterr().out
-    assert said.startswith("Curves: 12 runs, 2 metrics (capability, loss), 456 points\n")
+    assert said.startswith("Curves: 12 runs, 2 metrics (capability, loss), 424 points\n")
     assert told["forecast"].summary()["run"].tolist() == ["run10", "run10", "run11", "run11"]
     assert told["both"]["probability"].between(0, 1).all() and "verdict" in said
     assert told["page"].is_file() and told["ax"].get_xlabel() == "promised by the interval"

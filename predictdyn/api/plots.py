@@ -103,9 +103,13 @@ def fan_of(paths: pd.DataFrame, examples: pd.DataFrame, curves: Curves, run: str
         )
     points = examples[(examples["run"] == run) & (examples["metric"] == metric)].sort_values("step")
     about = curves.metrics[metric]
-    edges = [np.nan if edge is None else float(edge) for edge in (about.lower, about.upper, about.chance)]
+    lower, upper, chance = (
+        np.nan if edge is None else float(edge) for edge in (about.lower, about.upper, about.chance)
+    )
     cutoff = float(own["cutoff"].iloc[0])
-    return fan.Fan(run, metric, about.kind, cutoff, points, points.head(0), own, *edges)
+    return fan.Fan(
+        run, metric, about.kind, cutoff, points, points.head(0), own, lower, upper, chance, about.label, about.unit
+    )
 
 
 def plot_skill(backtest: Backtest, kind: str | None, *, ax: Axes | None = None) -> Axes:
