@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 # A sentence ends at . ! ? before a space and a capital, a digit, a quote or code; "e.g." and the like do not end one.
-END = re.compile(r"(?<!e\.g)(?<!i\.e)(?<! al)(?<! cf)(?<! vs)[.!?][)\"”]?\s+(?=[\"“(\[`A-Z0-9≥])")
+END = re.compile(r"(?<!e\.g)(?<!i\.e)(?<! al)(?<! cf)(?<! vs)[.!?][)\"”]?\s+(?=[\"“(\[`A-Z0-9≥]|predictdyn)")
 
 
 def paragraphs(text: str) -> list[str]:
@@ -52,7 +52,8 @@ def sentences(text: str) -> list[str]:
     ['One sentence.', 'Code is a word, e.g. here.', 'An item']
     """
     parted = [piece for paragraph in paragraphs(text) for piece in _parts(paragraph)]
-    return [piece for piece in parted if words(piece)]
+    # A list of names in code is no sentence.
+    return [piece for piece in parted if words(piece) and re.sub(r"Code|\W", "", piece)]
 
 
 def _parts(paragraph: str) -> list[str]:

@@ -4,6 +4,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
+import pytest
+
 DOCS = Path(__file__).parents[1] / "docs"
 
 
@@ -36,3 +39,27 @@ def test_the_page_on_forecasters_runs_as_it_is_written(capsys):
     assert "median_change" in board["forecaster"].tolist() and "median_change" in capsys.readouterr().out
     mine = board.set_index("forecaster").loc["median_change"]
     assert mine["fallback_share"] == 0 and 0.5 < mine["coverage_90"] <= 1
+
+
+@pytest.mark.parametrize("page", ["index.md", "get-started.md", "how-to/kinds-and-ends.md", "how-to/save-a-model.md"])
+def test_the_python_of_other_pages_runs(page, monkeypatch, capsys):
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    told = told_by(page)
+    plt.close("all")
+    assert len(told["curves"].runs) and ("forecast" not in told or told["forecast"].summary()["status"].eq("ok").all())
+
+
+def test_the_readme_prints_what_it_says(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    monkeypatch.chdir(tmp_path)
+    told = told_by("../README.md")
+    plt.close("all")
+    text = (DOCS.parent / "README.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"```python\n.*?```\n\n```\n(.*?)```", text, flags=re.S)
+    assert told["page"].is_file()
+    # The last digits differ between machines; all words are the same, and numbers nearly.
+    for there, now in zip(shown.split(), capsys.readouterr().out.split(), strict=True):
+        if re.fullmatch(r"-?\d+\.\d+", there):
+            assert abs(float(there) - float(now)) < 0.06, (there, now)
+        else:
+            assert there == now
