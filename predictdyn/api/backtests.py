@@ -118,6 +118,7 @@ class Backtest:
         found = self.replay
         # Unstated bounds are blank in a file, and numbers when it is read.
         metrics = found.metrics.astype(dict.fromkeys(("lower", "upper", "chance"), float))
+        metrics = metrics.assign(**{name: metrics.get(name, "") for name in ("label", "unit")})
         return Results(
             Path(), "backtest", self._about("Backtest"), found.forecasts, found.paths, found.examples, metrics,
             found.scores, found.leaderboard, found.verdicts,

@@ -179,7 +179,7 @@ def finished_runs(history: History, metrics: tuple[FinishedCurves, ...], left_ou
     return FinishedRuns(metrics, *history.once(("finished runs", logged, left_out), make))
 
 
-class Row(NamedTuple):
+class OutcomeAsked(NamedTuple):
     """One row of the targets of a problem, by its place there."""
 
     place: int
@@ -196,14 +196,14 @@ class Outcome(NamedTuple):
     families: int
 
 
-def rows_by_group(problem: Problem) -> Iterator[tuple[MetricGroup, list[Row]]]:
+def rows_by_group(problem: Problem) -> Iterator[tuple[MetricGroup, list[OutcomeAsked]]]:
     """The groups of metrics of a problem, each with the rows that ask for one of its metrics."""
     asked = {panel.metric: panel.queries for panel in problem.panels}
     for group in metric_groups(problem):
         yield (
             group,
             [
-                Row(int(place), query.run, metric, float(progress))
+                OutcomeAsked(int(place), query.run, metric, float(progress))
                 for metric in group.metrics
                 for query in asked.get(metric, ())
                 for place, progress in zip(query.rows, query.progress, strict=True)
@@ -211,7 +211,7 @@ def rows_by_group(problem: Problem) -> Iterator[tuple[MetricGroup, list[Row]]]:
         )
 
 
-def answer(latent: Latent, row: Row, found: Outcome, seed: int) -> None:
+def answer(latent: Latent, row: OutcomeAsked, found: Outcome, seed: int) -> None:
     """Write draws (s,) of a row, with Student tails; those of a run and metric are from the same random numbers.
 
     The tails have as many degrees of freedom as there are families to learn from, from two to five: real runs

@@ -55,7 +55,9 @@ def table(results: Results) -> PageTable | None:
     for place, row in rows.head(ROWS).iterrows():
         named = results.label(row["metric"])
         outcome = Cell(named, row["kind"] if named != row["kind"] else "", name=row["metric"])
-        runs = Cell(_number(row["runs"]), count(row["families"], "family", "families") if _is(row["families"]) else "")
+        runs = Cell(
+            _number(row["n_runs"]), count(row["n_families"], "family", "families") if _is(row["n_families"]) else ""
+        )
         if place in sure:
             good = row["skill_lo"] > 0
             skill = Cell(percent(row["skill"]), percents(row["skill_lo"], row["skill_hi"]), "good" if good else "bad")

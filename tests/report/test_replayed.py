@@ -13,7 +13,7 @@ import pytest
 from predictdyn.report import outlook, publish, replayed
 from predictdyn.report.results import read
 
-TRUST = """metric,kind,progress,skill,skill_lo,skill_hi,baseline,coverage_90,runs,families,note
+TRUST = """metric,kind,progress,skill,skill_lo,skill_hi,baseline,coverage_90,n_runs,n_families,note
 accuracy,capability,0.25,0.31,0.18,0.42,last_value,0.91,24,12,
 bias_gap,bias,0.25,0.12,-0.03,0.25,mean_change,0.875,22,11,
 exact_recall,memorization,0.25,,,,,,3,1,3 finished runs of 1 family; 5 are needed
