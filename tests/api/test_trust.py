@@ -81,3 +81,12 @@ def test_a_metric_that_was_not_replayed_rests_on_its_kind_in_units_of_each():
     assert row["baseline"] == COMPARED[best]
     assert row["skill"] == pytest.approx(skill(own, compared[:, best], run, family, seed=0).skill)
     assert _row(at, "capability", "acc", Lots(), 0)["note"] == NOT_REPLAYED
+
+
+def test_an_outcome_on_a_bound_lies_inside_an_interval_that_ends_there():
+    metric = Metric("share", "memorization", 0.0, 1.0)
+    draws = np.r_[np.linspace(0.2, 0.9, 700), np.ones(300)][None]
+    row = resolved(draws, 1.0, metric, "f", np.ones(1, dtype=bool))
+    learnt = {"memorization/share": np.array([1.0, 1.2])}
+    (table,) = scores_of([row], ["last_value"], learnt).values()
+    assert table[0, 1] == 1.0
