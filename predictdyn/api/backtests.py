@@ -118,6 +118,7 @@ class Backtest:
         found = self.replay
         # Unstated bounds are blank in a file, and numbers when it is read.
         metrics = found.metrics.astype(dict.fromkeys(("lower", "upper", "chance"), float))
+        metrics = metrics.assign(**{name: metrics.get(name, "") for name in ("label", "unit")})
         return Results(
             Path(), "backtest", self._about("Backtest"), found.forecasts, found.paths, found.examples, metrics,
             found.scores, found.leaderboard, found.verdicts,
@@ -195,7 +196,7 @@ def backtest(
     curves = chosen(prepared(curves), plan)
     keeping = pieces_kept(Path(out)) if out is not None else nullcontext(None)
     lock = locked(Path(out)) if out is not None else nullcontext(None)
-    moving = bar("backtest", quiet=quiet_by(progress), transient=True)
+    moving = bar("backtest", quiet=quiet_by(progress), transient=progress is None)
     with lock, keeping as resume, moving as moved:
         found = replayed(curves, plan, models, workers=workers, resume=resume, progress=moved, first=first)
         if out is not None:

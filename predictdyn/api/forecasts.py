@@ -237,6 +237,7 @@ class Forecast:
     def write(self, folder: Path, about: dict[str, Any], *, events: Sequence[str] = ()) -> None:
         """The files of `save`, in a folder that is there, with a provenance of the caller's."""
         from predictdyn.report import publish
+        from predictdyn.report.results import TRUST
 
         live = self.base or self.live
         if events:
@@ -245,6 +246,9 @@ class Forecast:
         write_live(live, self.question.curves.metrics, folder)
         if len(self.effects):
             self.effects.to_csv(folder / "effects.csv", index=False)
+        replayed = self.trust()
+        if replayed["n_runs"].notna().any():
+            replayed.to_csv(folder / TRUST, index=False)
         write_json(about, folder / "provenance.json")
         publish(folder)
 

@@ -52,7 +52,7 @@ def load_dataset(name: str, *, progress: bool | None = None) -> Curves:
     >>> load_dataset("tinylm")
     Curves: ... runs, ... metrics (...), ... points
     """
-    with bar(f"fetching {name}", quiet=quiet_by(progress), transient=True) as moved, heard() as lines:
+    with bar(f"fetching {name}", quiet=quiet_by(progress), transient=progress is None) as moved, heard() as lines:
         curves = datasets.load(name, progress=moved)
     curves = replace(curves, notes=tuple(lines))
     tell(curves.notes, stacklevel=2)

@@ -15,10 +15,11 @@ from predictdyn.forecasters._replay_scores import COMPARED, ReplayScores, read_s
 from predictdyn.forecasters._sizes import beyond
 
 TRUST_COLUMNS = [
-    "metric", "kind", "progress", "best baseline", "skill", "skill_lo", "skill_hi", "coverage_90", "n_runs",
-    "n_families", "rests on", "verdict",
+    "metric", "kind", "progress", "skill", "skill_lo", "skill_hi", "baseline", "coverage_90", "n_runs", "n_families",
+    "rests_on", "verdict", "note",
 ]  # fmt: skip
-NOT_REPLAYED = "not known: no finished run was replayed; a backtest tells"
+TOO_FEW = "too few runs to say"  # the verdict of `compare.verdict`
+NOT_REPLAYED = "no finished run was replayed; a backtest tells"
 _KEY = re.compile(r"[^/]+/weights/(?P<origin>[^/+]+)(?P<farther>\+?)/")
 
 
@@ -35,9 +36,9 @@ def trust(fitted: Fitted, split: LiveSplit, *, seed: int) -> pd.DataFrame:
 
     ``progress`` is the share of the run at which finished runs were cut, the nearest to what is seen. ``skill`` is the
     share of the best simple baseline's CRPS that the mixture saves, with a 90 % interval over families, then runs;
-    ``coverage_90`` the share of truths that its 90 % intervals held. A metric that was not replayed itself ``rests on``
+    ``coverage_90`` the share of truths that its 90 % intervals held. A metric that was not replayed itself ``rests_on``
     the others of its kind. The weights were learnt from these replays, so all of it is a little flattering. The
-    columns are blank where nothing was replayed, and ``verdict`` says so.
+    columns are blank where nothing was replayed, and ``note`` says so.
     """
     replayed = _replayed(fitted)
     farther = beyond(split.history.runs, split.observed.runs)
@@ -74,7 +75,7 @@ def _row(at: ReplayedAt | None, kind: str, metric: str, lots: Lots, seed: int) -
     alike = {} if at is None else {name: one for (of, name), one in at.scores.items() if of == kind}
     used = {metric: alike[metric]} if metric in alike else alike
     if not used:
-        return {"rests on": "", "verdict": NOT_REPLAYED}
+        return {"baseline": "", "rests_on": "", "verdict": TOO_FEW, "note": NOT_REPLAYED}
     family = np.concatenate([one.family for one in used.values()])
     run = np.arange(len(family))  # a metric has one row a run
     units = [_unit(one) for one in used.values()]
@@ -82,14 +83,16 @@ def _row(at: ReplayedAt | None, kind: str, metric: str, lots: Lots, seed: int) -
     compared = np.concatenate([one.compared / unit for one, unit in zip(used.values(), units, strict=True)])
     means = [macro_mean(column, run, family) for column in compared.T]
     if not np.isfinite(means).any():
-        return {"rests on": "", "verdict": NOT_REPLAYED}
+        return {"baseline": "", "rests_on": "", "verdict": TOO_FEW, "note": NOT_REPLAYED}
     best = int(np.nanargmin(means))
     gain = skill(own, compared[:, best], run, family, seed=seed, lots=lots)
+    said = verdict(gain)
     held = np.concatenate([one.held for one in used.values()])
     return {
-        "best baseline": COMPARED[best], "skill": gain.skill, "skill_lo": gain.low, "skill_hi": gain.high,
+        "baseline": COMPARED[best], "skill": gain.skill, "skill_lo": gain.low, "skill_hi": gain.high,
         "coverage_90": macro_mean(held, run, family), "n_runs": max(len(one.family) for one in used.values()),
-        "n_families": gain.n_families, "rests on": ", ".join(used), "verdict": verdict(gain),
+        "n_families": gain.n_families, "rests_on": ", ".join(used), "verdict": said,
+        "note": f"finished runs of {gain.n_families} families" if said == TOO_FEW else "",
     }  # fmt: skip
 
 

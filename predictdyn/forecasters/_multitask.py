@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
 from predictdyn.fitting.change_gp import PlannedRuns
-from predictdyn.forecast import DRAWS, seed_for
+from predictdyn.forecast import DRAWS, Latent, seed_for
 from predictdyn.forecasters._fence import fenced
 from predictdyn.forecasters._plans import PlanView, in_turn, plan_view, plans_apart, spread_over
 from predictdyn.forecasters._spread import moments_of, smallest_spread
@@ -179,16 +179,49 @@ def finished_runs(history: History, metrics: tuple[FinishedCurves, ...], left_ou
     return FinishedRuns(metrics, *history.once(("finished runs", logged, left_out), make))
 
 
-def draws_of(mean: float, sd: float, *, families: int, seed: int, run: str, metric: str) -> np.ndarray:
-    """Draws (s,) about a mean with Student tails; those of a run and metric are from the same random numbers.
+class OutcomeAsked(NamedTuple):
+    """One row of the targets of a problem, by its place there."""
 
-    The tails have as many degrees of freedom as there are ``families`` to learn from, from two to five: real runs
+    place: int
+    run: str
+    metric: str
+    progress: float
+
+
+class Outcome(NamedTuple):
+    """A latent value: mean, standard deviation, and of how many families it was learnt."""
+
+    mean: float
+    sd: float
+    families: int
+
+
+def rows_by_group(problem: Problem) -> Iterator[tuple[MetricGroup, list[OutcomeAsked]]]:
+    """The groups of metrics of a problem, each with the rows that ask for one of its metrics."""
+    asked = {panel.metric: panel.queries for panel in problem.panels}
+    for group in metric_groups(problem):
+        yield (
+            group,
+            [
+                OutcomeAsked(int(place), query.run, metric, float(progress))
+                for metric in group.metrics
+                for query in asked.get(metric, ())
+                for place, progress in zip(query.rows, query.progress, strict=True)
+            ],
+        )
+
+
+def answer(latent: Latent, row: OutcomeAsked, found: Outcome, seed: int) -> None:
+    """Write draws (s,) of a row, with Student tails; those of a run and metric are from the same random numbers.
+
+    The tails have as many degrees of freedom as there are families to learn from, from two to five: real runs
     break away more often than normal ones, and few families do not say how often. The second half mirrors the first,
     so that the median is the mean.
     """
-    rng = np.random.default_rng(seed_for(seed, run, metric))
-    half = rng.standard_t(float(np.clip(families, *TAILS)), DRAWS // 2)
-    return mean + sd * np.concatenate([half, -half])
+    rng = np.random.default_rng(seed_for(seed, row.run, row.metric))
+    half = rng.standard_t(float(np.clip(found.families, *TAILS)), DRAWS // 2)
+    latent.status[row.place] = "ok"
+    latent.draws[row.place] = found.mean + found.sd * np.concatenate([half, -half])
 
 
 def scatter(curves: Iterable[LatentCurve]) -> float:

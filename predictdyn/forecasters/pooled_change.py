@@ -17,11 +17,12 @@ from predictdyn.forecasters._multitask import (
     TOO_FEW,
     FinishedRuns,
     MetricGroup,
-    draws_of,
+    Outcome,
+    answer,
     finished_runs,
-    metric_groups,
     own_scale_curves,
     panel_curves,
+    rows_by_group,
     scatter,
 )
 from predictdyn.forecasters._places import rounded
@@ -52,31 +53,14 @@ class PooledChange:
     def latent(self, problem: Problem) -> Latent:
         """Draws of each row; where there is too little to learn from, no answer and why."""
         latent = no_answer(problem, TOO_FEW)
-        asked = {panel.metric: panel for panel in problem.panels}
-        for group in metric_groups(problem):
+        for group, rows in rows_by_group(problem):
             ahead = _Ahead(self, problem, group)
-            for panel in (asked[name] for name in group.metrics if name in asked):
-                for query in panel.queries:
-                    if not np.isfinite(ahead.origin(query.run)):
-                        latent.status[query.rows] = "nothing seen: last value"
-                        continue
-                    for row, progress in zip(query.rows, query.progress, strict=True):
-                        found = ahead.at(query.run, panel.metric, float(progress))
-                        if found is not None:
-                            latent.status[row] = "ok"
-                            latent.draws[row] = draws_of(
-                                found.mean, found.sd, families=found.families, seed=problem.seed, run=query.run,
-                                metric=panel.metric,
-                            )  # fmt: skip
+            for row in rows:
+                if not np.isfinite(ahead.origin(row.run)):
+                    latent.status[row.place] = "nothing seen: last value"
+                elif found := ahead.at(row.run, row.metric, row.progress):
+                    answer(latent, row, found, problem.seed)
         return latent
-
-
-class Outcome(NamedTuple):
-    """A latent value: mean, standard deviation, and of how many families it was learnt."""
-
-    mean: float
-    sd: float
-    families: int
 
 
 class CutRuns(NamedTuple):

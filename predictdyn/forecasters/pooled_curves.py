@@ -19,11 +19,12 @@ from predictdyn.forecasters._multitask import (
     FinishedCurves,
     FinishedRuns,
     MetricGroup,
-    draws_of,
+    Outcome,
+    answer,
     finished_runs,
-    metric_groups,
     own_scale_curves,
     panel_curves,
+    rows_by_group,
     scatter,
 )
 from predictdyn.forecasters._plans import plans_apart
@@ -58,20 +59,11 @@ class PooledCurves:
     def latent(self, problem: Problem) -> Latent:
         """Draws of each row; where there is too little to learn from, no answer and why."""
         latent = no_answer(problem, TOO_FEW)
-        asked = {panel.metric: panel for panel in problem.panels}
-        for group in metric_groups(problem):
+        for group, rows in rows_by_group(problem):
             ahead = _WholeCurves(self, problem, group)
-            for panel in (asked[name] for name in group.metrics if name in asked):
-                for query in panel.queries:
-                    curve = ahead.curve(query.run, panel.metric)
-                    for row, progress in zip(query.rows, query.progress, strict=True):
-                        if curve is not None and ahead.reached(query.run, panel.metric, float(progress)):
-                            mean, sd = curve.at(ahead.weight(curve.knots, float(progress)))
-                            latent.status[row] = "ok"
-                            latent.draws[row] = draws_of(
-                                mean, sd, families=curve.families, seed=problem.seed, run=query.run,
-                                metric=panel.metric,
-                            )  # fmt: skip
+            for row in rows:
+                if found := ahead.at(row.run, row.metric, row.progress):
+                    answer(latent, row, found, problem.seed)
         return latent
 
 
@@ -85,10 +77,10 @@ class CurveAhead(NamedTuple):
     noise: float
     families: int
 
-    def at(self, weight: np.ndarray) -> tuple[float, float]:
-        """Mean and standard deviation of a measurement at a progress, given the weights (q,) of knots there."""
+    def at(self, weight: np.ndarray) -> Outcome:
+        """A measurement at a progress, given the weights (q,) of knots there."""
         variance = max(float(weight @ self.covariance @ weight), 0.0) + self.noise
-        return float(weight @ self.mean), float(np.sqrt(variance))
+        return Outcome(float(weight @ self.mean), float(np.sqrt(variance)), self.families)
 
 
 class StandardCurves(NamedTuple):
@@ -116,24 +108,21 @@ class _WholeCurves:
         self._centres: dict[str, np.ndarray] = {}
         self._plans: dict[str, PlannedRuns] = {}
 
-    def curve(self, run: str, metric: str) -> CurveAhead | None:
-        """The curve of a run in a metric; None where too few finished runs tell of it."""
+    def at(self, run: str, metric: str, progress: float) -> Outcome | None:
+        """A run at a progress; None where too few finished runs tell of the metric, or got as far."""
         if run not in self._curves:
             self._curves[run] = self._predicted(run)
-        return self._curves[run].get(metric)
+        curve = self._curves[run].get(metric)
+        past = self._finished(self._left_out(run)).metrics[self.group.metrics.index(metric)]
+        return curve.at(self._weight(curve.knots, progress)) if curve is not None and past.reached(progress) else None
 
-    def weight(self, knots: np.ndarray, progress: float) -> np.ndarray:
+    def _weight(self, knots: np.ndarray, progress: float) -> np.ndarray:
         """The weights (q,) of knots at a progress, the first knot at least."""
         key = float(knots[0]), progress
         if key not in self._weights:
             when = np.log([max(progress, float(np.exp(knots[0])))])
             self._weights[key] = curve_gp.weights(when, knots)[0]
         return self._weights[key]
-
-    def reached(self, run: str, metric: str, progress: float) -> bool:
-        """Whether runs of enough families got as far."""
-        past = self._finished(self._left_out(run))
-        return past.metrics[self.group.metrics.index(metric)].reached(progress)
 
     def _predicted(self, run: str) -> dict[str, CurveAhead]:
         observed = {name: panel.observed[run] for name, panel in self._panels.items()}

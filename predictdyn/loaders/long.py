@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -84,20 +85,14 @@ def load(path: Path | str, **options: object) -> Curves:
 
 
 def scan(
-    path: Path,
-    *,
-    run: str | Sequence[str] | None = None,
-    metric: str | Sequence[str] | None = None,
-    step: str | None = None,
-    value: str | None = None,
-    family: str | None = None,
-    covariates: str | Sequence[str] | None = None,
-    last_step: str | float | None = None,
-    merge: str = "auto",
+    path: Path, *, metric: str | Sequence[str] | None = None, value: str | None = None, **options: Any
 ) -> list[Item]:
-    """The runs of all tables, each with its log. Raises ValueError, one line with file and line, for a faulty table."""
-    choices = Choices(run, step, None, family, covariates, last_step, merge)
-    found = _tables(path, metric, value, step)
+    """The runs of all tables, each with its log; options are those of ``SOURCE``.
+
+    Raises ValueError, one line with file and line, for a faulty table.
+    """
+    choices = Choices(**options)
+    found = _tables(path, metric, value, choices.step)
     tables = [table for table in found if isinstance(table, Table)]
     damaged = [table for table in found if isinstance(table, Item)]
     if not tables:
@@ -105,11 +100,11 @@ def scan(
     noted, rows = Noted({}, {}, {}, {}), []
     for table, name in zip(tables, run_names(path, [table.path for table in tables]), strict=True):
         metric_columns, value_column = _metric(table, metric), _value(table, value)
-        own = run if run is not None else _telling(table, {*metric_columns, value_column}, choices)
+        own = choices.run if choices.run is not None else _telling(table, {*metric_columns, value_column}, choices)
         columns = columns_of(table, Part(name), choices._replace(run=own), only=(value_column, *_errors(table)))
         for name_of_column in (value_column, *_errors(table)) if choices.refusing else ():
             check_column(table, name_of_column, numbers(table.cells[name_of_column]))
-        if run is None and own:
+        if choices.run is None and own:
             _need_curves(table, columns.run)
         note(columns, noted)
         rows.append(_values(table, columns, metric_columns, value_column))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from predictdyn.curves import Curves
 from predictdyn.loaders.engine.gather import gathered
@@ -77,21 +77,14 @@ def load(path: Path | str, **options: object) -> Curves:
     return gathered(path, SOURCE, options)
 
 
-def scan(
-    path: Path,
-    *,
-    run: str | Sequence[str] | None = None,
-    step: str | None = None,
-    files: str | None = None,
-    family: str | None = None,
-    covariates: str | Sequence[str] | None = None,
-    last_step: str | float | None = None,
-    merge: str = "auto",
-) -> list[Item]:
-    """The runs of all tables, each with its log. Raises ValueError, one line with file and line, for a faulty table."""
+def scan(path: Path, **options: Any) -> list[Item]:
+    """The runs of all tables, each with its log; options are `TABLE_OPTIONS`.
+
+    Raises ValueError, one line with file and line, for a faulty table.
+    """
     found = _logs(path)
-    choices = Choices(run, step, files, family, covariates, last_step, merge)
-    one = partial(read_table, keep=() if step is None else (step,))
+    choices = Choices(**options)
+    one = partial(read_table, keep=() if choices.step is None else (choices.step,))
     return items_of(path, readable(found, one, whole=len(found) == 1), choices)
 
 

@@ -35,7 +35,8 @@ class _Ranked(NamedTuple):
         n = len(self.fans)
         if n < 3:
             return [
-                ("Only one" if n == 1 else tag, one) for tag, one in zip(("Best", "Worst"), self.fans, strict=False)
+                ("Only one scored" if n == 1 else tag, one)
+                for tag, one in zip(("Best", "Worst"), self.fans, strict=False)
             ]
         return [("Best", self.fans[0]), ("Median", self.median), ("Worst", self.fans[-1])]
 
@@ -141,7 +142,7 @@ def _listed(results: Results, fans: list[Fan]) -> list[tuple[str, list[tuple[str
         chosen = (first + _varied([f for f in of_kind if f is not widest]))[: min(room, PANELS_PER_KIND)]
         room -= len(chosen)
         several = len(fans) > 1
-        groups.append((kind, [("Widest interval" if f is widest and several else "", f) for f in chosen]))
+        groups.append((kind, [("Widest" if f is widest and several else "", f) for f in chosen]))
     order = [*results.kinds]
     return [(_heading(results, kind), chosen) for kind, chosen in sorted(groups, key=lambda one: order.index(one[0]))]
 

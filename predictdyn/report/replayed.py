@@ -8,7 +8,7 @@ import pandas as pd
 from predictdyn.report.blocks import Cell, PageTable
 from predictdyn.report.downloads import download
 from predictdyn.report.results import Results
-from predictdyn.report.words import SPACE, count, cutoffs_of, listed, percent, percents
+from predictdyn.report.words import SPACE, count, cutoffs_of, listed, percent, percents, readable
 
 ROWS = 40  # on the page; the rest is in the file
 
@@ -55,11 +55,13 @@ def table(results: Results) -> PageTable | None:
     for place, row in rows.head(ROWS).iterrows():
         named = results.label(row["metric"])
         outcome = Cell(named, row["kind"] if named != row["kind"] else "", name=row["metric"])
-        runs = Cell(_number(row["runs"]), count(row["families"], "family", "families") if _is(row["families"]) else "")
+        runs = Cell(
+            _number(row["n_runs"]), count(row["n_families"], "family", "families") if _is(row["n_families"]) else ""
+        )
         if place in sure:
             good = row["skill_lo"] > 0
             skill = Cell(percent(row["skill"]), percents(row["skill_lo"], row["skill_hi"]), "good" if good else "bad")
-            judged = [skill, Cell(results.label(row["baseline"])), Cell(percent(row["coverage_90"]))]
+            judged = [skill, Cell(readable(row["baseline"]), name=row["baseline"]), Cell(percent(row["coverage_90"]))]
         else:
             judged = [Cell("too few", row["note"], "unsure"), Cell("–", mark="quiet"), Cell("–", mark="quiet")]
         cells.append([outcome, Cell(percent(row["progress"])), *judged, runs])

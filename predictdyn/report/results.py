@@ -37,7 +37,7 @@ BACKTEST_FILES = FORECAST_FILES | {
 }  # fmt: skip
 PROBABILITIES = "probabilities.csv"  # only where joint events were asked for
 TRUST = "trust.csv"  # only where the finished runs were replayed for the forecast
-TRUST_COLUMNS = ["metric", "kind", "progress", *_SKILL, "baseline", "coverage_90", "runs", "families", "note"]
+TRUST_COLUMNS = ["metric", "kind", "progress", *_SKILL, "baseline", "coverage_90", "n_runs", "n_families", "note"]
 EFFECT_COLUMNS = [
     "intervention", "intervention_step", "run", "metric", "kind", "status",
     *(f"{what}_q{level}" for what in ("without", "with", "effect") for level in ("0.05", "0.5", "0.95")), "words",

@@ -77,7 +77,7 @@ def _better(results: Results, best: pd.DataFrame, cutoff: float, asked: int) -> 
         f"{results.named(row['kind'])} {percent(row['skill'])} ({percents(row['skill_lo'], row['skill_hi'])})"
         for _, row in best.iterrows()
     ]
-    return headline, f"Less error, with 90{SPACE}% interval: {listed(each)}, over {_over(best)}."
+    return headline, f"Less error, with 90{SPACE}% interval: {listed(each)}. {_over(best)}."
 
 
 def _no_better(results: Results, rows: pd.DataFrame) -> tuple[str, str]:
@@ -87,7 +87,7 @@ def _no_better(results: Results, rows: pd.DataFrame) -> tuple[str, str]:
     if math.isfinite(closest["cutoff"]):
         where += f" at {at_cutoff(closest['cutoff'])} of the run"
     runs = _over(closest.to_frame().T)
-    skill = f"{where}, {percent(closest['skill'])} less error (90{SPACE}% interval {span}), over {runs}"
+    skill = f"{where}, {percent(closest['skill'])} less error (90{SPACE}% interval {span}). {runs}"
     if (rows["verdict"] == TOO_FEW).all():
         return (
             f"Too few runs to say whether {results.speaker} forecasts anything here better than the best simple guess.",
@@ -110,7 +110,8 @@ def _over(rows: pd.DataFrame) -> str:
         low, high = rows[column].min(), rows[column].max()
         return count(low, one, many) if low == high else f"{low:,.0f} to {high:,.0f} {many}"
 
-    return f"{span('n_runs', 'run', 'runs')} of {span('n_families', 'family', 'families')}"
+    runs, families = span("n_runs", "run", "runs"), span("n_families", "family", "families")
+    return f"The basis is {runs} of {families}; runs of one family were hidden together"
 
 
 def _by_kind(results: Results, rows: pd.DataFrame) -> str:

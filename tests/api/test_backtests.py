@@ -139,3 +139,13 @@ def test_a_wrong_call_is_one_line(curves, named, said):
 def test_a_repr_is_short_and_a_notebook_shows_the_verdicts(found):
     assert repr(found).startswith("Backtest: damped_slope and 7 more;") and "of 4 pairs" in repr(found)
     assert found._repr_html_().count("<tr") == 5
+
+
+def test_progress_is_shown_where_it_is_asked_for_alone(curves, capfd):
+    ask = {"forecasters": "last_value", "cutoffs": [0.5], "metrics": "val_acc", "test": "r0"}
+    pdyn.backtest(curves, **ask)
+    pdyn.backtest(curves, **ask, progress=False)
+    assert capfd.readouterr() == ("", "")
+    pdyn.backtest(curves, **ask, progress=True)
+    out, err = capfd.readouterr()
+    assert out == "" and "backtest" in err and "1/1" in err

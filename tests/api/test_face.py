@@ -18,8 +18,9 @@ def test_nothing_heavy_is_imported_before_it_is_used():
         "heavy = {'pandas', 'numpy', 'jax', 'scipy', 'sklearn', 'matplotlib', 'click', 'rich'} & set(sys.modules)\n"
         "print(sorted(heavy), spent)"
     )
-    heavy, _, spent = python(code).strip().rpartition(" ")
-    assert heavy == "[]" and float(spent) < 0.3
+    told = [python(code).strip().rpartition(" ") for _ in range(3)]
+    assert {heavy for heavy, _, _ in told} == {"[]"}
+    assert min(float(spent) for _, _, spent in told) < 0.3
 
 
 def test_a_forecast_imports_no_jax():

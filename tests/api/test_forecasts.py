@@ -140,7 +140,7 @@ def test_a_run_that_is_larger_than_all_finished_ones_is_noted(curves):
 def test_the_fan_is_drawn_on_axes_that_are_given_or_new_ones(found, curves):
     ax = Figure().add_subplot()
     assert found.plot("val_loss", "r7", ax=ax) is ax
-    assert ax.get_title() == "r7, val_loss" and len(ax.collections) == 3, "three bands"
+    assert ax.get_title() == "r7" and len(ax.collections) == 3, "three bands"
     seen, median = ax.lines[1].get_xydata(), ax.lines[0].get_xydata()
     assert len(seen) == 6 and seen[-1][0] == 60 and median[-1][0] == 200
     assert median[-1][1] == pytest.approx(found.summary()["median"].iloc[3])

@@ -22,10 +22,10 @@ def found(curves):
 def test_a_forecast_knows_how_its_replays_went(found):
     table = found.trust()
     assert list(table.columns) == TRUST_COLUMNS
-    assert table["metric"].tolist() == ["val_acc", "val_loss"] and table["rests on"].tolist() == ["val_acc", "val_loss"]
+    assert table["metric"].tolist() == ["val_acc", "val_loss"] and table["rests_on"].tolist() == ["val_acc", "val_loss"]
     assert (table["progress"] == 0.25).all(), "the origin that is nearest to the 30 % that are seen"
     assert (table["n_runs"] == 6).all() and (table["n_families"] == 6).all()
-    assert table["coverage_90"].between(0, 1).all() and set(table["best baseline"]) <= set(COMPARED)
+    assert table["coverage_90"].between(0, 1).all() and set(table["baseline"]) <= set(COMPARED)
     assert (table["skill_lo"] <= table["skill"]).all() and (table["skill"] <= table["skill_hi"]).all()
 
 
@@ -73,11 +73,11 @@ def test_a_metric_that_was_not_replayed_rests_on_its_kind_in_units_of_each():
     from predictdyn.backtest.compare import Lots
 
     row = _row(at, "loss", "new", Lots(), 0)
-    assert row["rests on"] == "a, b" and row["n_runs"] == 8 and row["verdict"] == "too few runs to say"
+    assert row["rests_on"] == "a, b" and row["n_runs"] == 8 and row["verdict"] == "too few runs to say"
     compared = np.concatenate([one.compared / np.median(one.compared.mean(axis=0)) for one in (small, large)])
     own = np.concatenate([one.crps / np.median(one.compared.mean(axis=0)) for one in (small, large)])
     family, run = np.r_[small.family, large.family], np.arange(16)
     best = int(np.argmin([macro_mean(column, run, family) for column in compared.T]))
-    assert row["best baseline"] == COMPARED[best]
+    assert row["baseline"] == COMPARED[best]
     assert row["skill"] == pytest.approx(skill(own, compared[:, best], run, family, seed=0).skill)
     assert _row(at, "capability", "acc", Lots(), 0)["verdict"] == NOT_REPLAYED

@@ -18,6 +18,7 @@ from predictdyn.curves import KEY, Curves
 from predictdyn.loaders import detection
 from predictdyn.loaders.engine.option_page import documented
 from predictdyn.loaders.engine.options import SHARED
+from predictdyn.loaders.tables.runs import Choices
 from predictdyn.loaders.tidy import save
 from predictdyn.loaders.writing import write
 
@@ -89,7 +90,12 @@ def test_a_source_is_a_value_and_declares_what_its_functions_take(source: str) -
         if name == "load" and one.by_run:
             assert [p.kind for p in parameters[1:]] == [inspect.Parameter.VAR_KEYWORD] and options == SHARED
         else:
-            assert {p.name: p.default for p in parameters[1:]} == {option.name: option.default for option in options}
+            named = {p.name: p.default for p in parameters[1:] if p.kind is p.KEYWORD_ONLY}
+            # What is not named goes into the choices that all tables share.
+            rest = {option.name: option.default for option in options if option.name not in named}
+            passed_on = any(p.kind is p.VAR_KEYWORD for p in parameters)
+            assert named == {option.name: option.default for option in options if option.name in named}
+            assert rest.items() <= Choices._field_defaults.items() if passed_on else not rest
     assert one.by_run == (one.read is not None)
 
 

@@ -111,7 +111,7 @@ def test_hero_of_a_forecast_is_the_first_run_and_the_widest_interval_is_named(fa
     named = f"{widest['metric'].replace('_', ' ')} of {widest['run']}"
     expected = "Its interval is the widest of 12 curves" if own else f"The widest interval is that of {named}; it is"
     assert expected in hero.rule
-    assert f'<span class="tag">Widest interval</span> {first}' in page_of(forecast)
+    assert f'<span class="tag">Widest</span> {first}' in page_of(forecast)
 
 
 def test_a_forecast_without_paths_has_no_hero(forecast: Path) -> None:

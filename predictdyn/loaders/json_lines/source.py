@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from predictdyn.curves import Curves
 from predictdyn.loaders.engine.gather import gathered
@@ -59,23 +59,16 @@ def load(path: Path | str, **options: object) -> Curves:
     return gathered(path, SOURCE, options)
 
 
-def scan(
-    path: Path,
-    *,
-    run: str | Sequence[str] | None = None,
-    step: str | None = None,
-    files: str | None = None,
-    family: str | None = None,
-    covariates: str | Sequence[str] | None = None,
-    last_step: str | float | None = None,
-    merge: str = "auto",
-) -> list[Item]:
-    """The runs of all files, each with its log. Raises ValueError, one line with file and line, for a faulty file."""
+def scan(path: Path, **options: Any) -> list[Item]:
+    """The runs of all files, each with its log; options are `TABLE_OPTIONS`.
+
+    Raises ValueError, one line with file and line, for a faulty file.
+    """
     found, series = ([path], []) if path.is_file() else _found(path)
     if not found and not series:
         raise ValueError(f"{path}: no file of JSON lines in this folder")
-    choices = Choices(run, step, files, family, covariates, last_step, merge, strict=False)
-    one = partial(read_lines, step=step, strict=choices.refusing)
+    choices = Choices(strict=False, **options)
+    one = partial(read_lines, step=choices.step, strict=choices.refusing)
     tables = readable(found, one, whole=len(found) == 1 and not series)
     items = items_of(path, [*tables, *map(read_snapshots, series)], choices)
     parts = {each.path: each.files for each in series}

@@ -35,7 +35,7 @@ NO_NUMBER = "cell(s) left out that are no numbers"
 
 
 class Choices(NamedTuple):
-    """What a user says of tables, as `wide.load` documents it."""
+    """What a user says of tables: a field an option of `options.TABLE_OPTIONS`, as `wide.load` documents it."""
 
     run: str | Sequence[str] | None = None
     step: str | None = None
