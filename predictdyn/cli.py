@@ -12,7 +12,7 @@ import click
 from predictdyn import __version__, cli_faults, cli_words
 from predictdyn.cli_datasets import datasets
 from predictdyn.cli_words import listed
-from predictdyn.console import HINT, PATH, QUIET, as_options, notes, say, speaks_of_options
+from predictdyn.console import FOLDER, HINT, PATH, QUIET, as_options, notes, say, speaks_of_options
 from predictdyn.progress import bar, spinner
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # Nothing heavy is imported here: `predictdyn --help` must answer at once. Each command imports what it uses.
 
-OUT = click.option("--out", type=PATH, required=True, help="Folder to write; must not exist.")
+OUT = click.option("--out", type=FOLDER, required=True, help="Folder to write; must not exist.")
 SOURCE = click.option("--source", default=None, help="Name of the loader (default: found out from the data).")
 SET = click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Setting of the loader, e.g. run=name."
@@ -100,7 +100,7 @@ def fit(
 
 @cli.command()
 @click.argument("data", type=PATH)
-@click.option("--model", type=PATH, default=None, help="Folder written by `predictdyn fit`.")
+@click.option("--model", type=FOLDER, default=None, help="Folder written by `predictdyn fit`.")
 @click.option(
     "--forecaster", "name", default=None, help="Forecaster, fitted on the finished runs of DATA (default: auto)."
 )
@@ -238,8 +238,8 @@ def backtest(
 
 
 @cli.command()
-@click.argument("folder", type=PATH)
-@click.option("--out", type=PATH, default=None, help="Where to write the page (default: FOLDER itself).")
+@click.argument("folder", type=FOLDER)
+@click.option("--out", type=FOLDER, default=None, help="Where to write the page (default: FOLDER itself).")
 def report(folder: Path, out: Path | None) -> None:
     """Make the page of a folder written by `forecast` or `backtest` (again)."""
     from predictdyn.report import publish
@@ -248,7 +248,7 @@ def report(folder: Path, out: Path | None) -> None:
 
 
 @cli.command()
-@click.option("--out", type=PATH, default=Path("predictdyn-demo"), show_default=True, help="Folder to write.")
+@click.option("--out", type=FOLDER, default=Path("predictdyn-demo"), show_default=True, help="Folder to write.")
 @SEED
 @click.option("--workers", default=None, type=int, help="Processes (default: one per core, at most 4).")
 @QUIET

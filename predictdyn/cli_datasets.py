@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from predictdyn.console import PATH, QUIET, said, say
+from predictdyn.console import FOLDER, QUIET, said, say
 from predictdyn.progress import bar
 
 
@@ -33,7 +33,7 @@ def list_() -> None:
 
 @datasets.command()
 @click.argument("name")
-@click.option("--out", type=PATH, default=None, help="Write it as a tidy folder too; must not exist.")
+@click.option("--out", type=FOLDER, default=None, help="Write it as a tidy folder too; must not exist.")
 @click.option("--from", "mirror", default=None, metavar="MIRROR", help="Folder or address that has the files in NAME/.")
 @QUIET
 def fetch(name: str, out: Path | None, mirror: str | None, quiet: bool) -> None:

@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import shlex
 import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 
 from predictdyn.secrets import hidden
 
 PATH = click.Path(path_type=Path)
+
+
+class ResultFolder(click.Path):
+    """The path of a folder that a command writes, or has written: its name is checked before anything is done."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """The path; ValueError for a name that no parquet file can be written under."""
+        from predictdyn.backtest.writing import check_name
+
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        check_name(path)
+        return path
+
+
+FOLDER = ResultFolder(path_type=Path)
 # Joiners inside words of some scripts and inside emoji; all other characters that show nothing are escaped.
 JOINERS = "\u200c\u200d"
 QUIET = click.option("--quiet", is_flag=True, help="No progress on stderr.")

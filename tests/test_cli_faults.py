@@ -250,3 +250,37 @@ def test_a_folder_of_results_is_the_same_table(call, data, tmp_path):
     (tmp_path / "again").mkdir()
     table.to_parquet(tmp_path / "again" / "forecasts.parquet", index=False)
     assert (tmp_path / "again" / "forecasts.parquet").read_bytes() == first
+
+
+NOT_TEXT = os.fsdecode(b"results-\xff")
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names are text on this system")
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_folder_whose_name_is_no_text_is_refused_before_anything_is_read(call, tmp_path, command):
+    """No parquet file can lie there; the data are not even looked at."""
+    status, out, err = call(*words_of(command, tmp_path / "no-data", tmp_path / NOT_TEXT / "inner"))
+    assert status == 2 and not out and not list(tmp_path.iterdir())
+    (line,) = err.splitlines()
+    assert line.startswith("predictdyn: the name of the folder ") and "results-\\xff/inner is not UTF-8 text" in line
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names are text on this system")
+@pytest.mark.parametrize(
+    "words",
+    [("report", NOT_TEXT), ("demo", "--out", NOT_TEXT), ("forecast", "data", "--model", NOT_TEXT, "--out", "a")],
+)
+def test_so_is_a_folder_of_results_that_was_renamed(call, tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    Path(NOT_TEXT).mkdir()
+    status, _, err = call(*words)
+    assert status == 2 and "results-\\xff is not UTF-8 text" in err and len(err.splitlines()) == 1
+    assert not list(Path(NOT_TEXT).iterdir()) and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names are text on this system")
+def test_a_name_that_is_no_text_is_refused_in_the_library_too(tmp_path):
+    for folder in (writing.new_folder, writing.folder_again):
+        with pytest.raises(ValueError, match="is not UTF-8 text"), folder(tmp_path / NOT_TEXT):
+            raise AssertionError("nothing may be written")
+    assert not list(tmp_path.iterdir())

@@ -12,8 +12,26 @@ from pathlib import Path
 PIECE = ".piece"  # ending of a finished piece of a backtest
 
 
+def check_name(folder: Path) -> None:
+    r"""Raises ValueError for a folder whose name is not UTF-8 text: no parquet file is written or read there.
+
+    >>> check_name(Path("results-\udcff"))
+    Traceback (most recent call last):
+    ValueError: the name of the folder results-\xff is not UTF-8 text, so no parquet file can be written or read ...
+    """
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:
+        shown = os.fsencode(folder).decode(errors="backslashreplace")
+        raise ValueError(
+            f"the name of the folder {shown} is not UTF-8 text, so no parquet file can be written or read there; "
+            "choose another name"
+        ) from None
+
+
 def check_new(out: Path) -> None:
-    """Raises ValueError when ``out`` is in the way of new results."""
+    """Raises ValueError when ``out`` is in the way of new results, or has a name that none can have."""
+    check_name(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{out} exists already; choose another out=, or remove it first")
 
@@ -24,6 +42,7 @@ def new_folder(out: Path) -> Iterator[Path]:
 
     Raises ValueError when ``out`` exists and is not an empty folder, or when another process is writing it.
     """
+    check_name(out)
     with locked(out), aside(out) as folder:
         yield folder
 
@@ -35,6 +54,7 @@ def folder_again(out: Path) -> Iterator[Path]:
     Two renames do it, and a process can be killed between them: `recovered` goes on from wherever that was. Raises
     ValueError where ``out`` holds anything but such a folder.
     """
+    check_name(out)
     with locked(out):
         if not (out / "points.parquet").is_file():
             raise ValueError(

@@ -18,10 +18,10 @@ def sentences(results: Results) -> list[str]:
     rows = results.trust
     if rows.empty:
         share = cutoffs_of(results.forecasts["cutoff"])[0]
-        cutoffs = f" --cutoffs {share:.2g}" if 0 < share < 1 else ""
+        cut = f" at the cutoff {share:.2g}" if 0 < share < 1 else ""
         return [
-            "No finished runs were replayed for this page. To see how far to trust these numbers, run predictdyn "
-            f"backtest DATA{cutoffs} on finished runs of the same make."
+            "No finished runs were replayed for this page. "
+            f"A backtest of your finished runs{cut} says how far to trust these numbers (predictdyn backtest)."
         ]
     known = _known(rows)
     if known.empty:

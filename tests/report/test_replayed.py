@@ -59,9 +59,9 @@ def test_without_replays_the_page_says_how_to_get_them(forecast: Path) -> None:
     results = read(forecast)
     answer = outlook.answer(results)
     assert answer.trust is None
-    assert any("run predictdyn backtest DATA --cutoffs 0.25 on finished runs" in line for line in answer.sentences)
+    assert any("A backtest of your finished runs at the cutoff 0.25 says" in line for line in answer.sentences)
     begun = replace(results, forecasts=results.forecasts.assign(cutoff=0.0))
-    assert "run predictdyn backtest DATA on finished runs" in replayed.sentences(begun)[0]
+    assert "A backtest of your finished runs says" in replayed.sentences(begun)[0]
 
 
 def test_equal_shares_are_said_once(replays: Path) -> None:
