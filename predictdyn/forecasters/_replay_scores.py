@@ -47,7 +47,9 @@ def scores_of(
             latent = row.scale.latent(np.sort(mixed(np.array(weight), row.draws)))
             draws = np.sort(row.scale.value(widened(latent, row.scale, factor)))
             low, high = np.quantile(draws, (0.05, 0.95))
-            table[i, :2] = codes[row.family], float(low <= row.truth <= high)
+            # A draw on a bound comes back from the latent scale as far from it as the floor.
+            near = 1.001 * row.scale.floor
+            table[i, :2] = codes[row.family], float(low - near <= row.truth <= high + near)
             several = np.stack([draws, *(row.draws[place[name]] for name in COMPARED if name in place)])
             one = crps(np.full(len(several), row.truth), several)
             table[i, 2] = one[0]

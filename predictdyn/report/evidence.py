@@ -47,6 +47,7 @@ def ranking(results: Results) -> Section:
         f"Best first. The line through a dot is the 90{SPACE}% interval of the skill. Hollow dots are simple guesses. "
         "An arrow at the edge means that the skill lies further out."
     )
+    default = ", the default of predictdyn" if results.primary == "auto" else ""
     said = (
         "Every forecaster, over all kinds and cutoffs. CRPS is the error of a whole forecast; relative to a typical "
         f"simple guess it is 1 on average. In 50{SPACE}% is the share of outcomes inside the 50{SPACE}% interval."
@@ -59,6 +60,7 @@ def ranking(results: Results) -> Section:
             words(
                 "All forecasters saw the same runs up to the same cutoffs. A family is a group of runs that were "
                 "hidden together, for example seeds of one setup. Every family, kind and cutoff has equal weight here."
+                f" The rest of this page speaks for {results.primary}{default}."
             ),
             figures([Shown(picture, "Skill of each forecaster", caption + left)]),
             table(PageTable(said, head, cells, download=download(rows, "leaderboard.csv"))),

@@ -30,7 +30,7 @@ def sentences(results: Results) -> list[str]:
     better = known.loc[known["skill_lo"] > 0, "metric"].nunique()
     judged = known["metric"].nunique()
     held = known["coverage_90"]
-    runs = f"{known['runs'].max():,.0f} of your finished runs"
+    runs = f"{known['n_runs'].max():,.0f} of your finished runs"
     said = [
         f"In replays of {runs}, the forecasts beat the best simple guess reliably for {better} of "
         f"{count(judged, 'outcome')}.",

@@ -38,9 +38,9 @@ def test_it_is_saved_with_the_model(curves, found, tmp_path):
 
 def test_where_nothing_was_replayed_it_says_so(curves):
     plain = pdyn.forecast(curves, forecaster="mean_change").trust()
-    assert plain["verdict"].tolist() == [NOT_REPLAYED] * 2 and plain["skill"].isna().all()
+    assert plain["note"].tolist() == [NOT_REPLAYED] * 2 and plain["skill"].isna().all()
     alone = pdyn.forecast(curves.select(runs=["r6", "r7"]), forecaster="curve_ensemble").trust()
-    assert alone["verdict"].tolist() == [NOT_REPLAYED] * 2
+    assert alone["note"].tolist() == [NOT_REPLAYED] * 2
 
 
 def test_scores_of_replays_are_those_of_the_mixture_and_of_each_baseline():
@@ -80,4 +80,13 @@ def test_a_metric_that_was_not_replayed_rests_on_its_kind_in_units_of_each():
     best = int(np.argmin([macro_mean(column, run, family) for column in compared.T]))
     assert row["baseline"] == COMPARED[best]
     assert row["skill"] == pytest.approx(skill(own, compared[:, best], run, family, seed=0).skill)
-    assert _row(at, "capability", "acc", Lots(), 0)["verdict"] == NOT_REPLAYED
+    assert _row(at, "capability", "acc", Lots(), 0)["note"] == NOT_REPLAYED
+
+
+def test_an_outcome_on_a_bound_lies_inside_an_interval_that_ends_there():
+    metric = Metric("share", "memorization", 0.0, 1.0)
+    draws = np.r_[np.linspace(0.2, 0.9, 700), np.ones(300)][None]
+    row = resolved(draws, 1.0, metric, "f", np.ones(1, dtype=bool))
+    learnt = {"memorization/share": np.array([1.0, 1.2])}
+    (table,) = scores_of([row], ["last_value"], learnt).values()
+    assert table[0, 1] == 1.0
