@@ -317,7 +317,7 @@ def test_the_best_round_so_far_is_no_metric_of_its_own(read: Read, curves: Point
             f"{i}:\tlearn: 0.{9 - i}\ttest: 0.{i}5\tbest: 0.05 (0)\ttotal: {i}5ms\tremaining: {5 - i}s\n"
             for i in range(5)
         )
-        + "\nbestIteration = 0\n"
+        + "\nbestTest = 0.05\nbestIteration = 0\n\nShrink model to first 1 iterations.\n"
     )
     assert curves(log) == {
         "learn": [(i, float(f"0.{9 - i}")) for i in range(5)],
@@ -325,7 +325,42 @@ def test_the_best_round_so_far_is_no_metric_of_its_own(read: Read, curves: Point
         "total": [(i, float(f"{i}5e-3")) for i in range(5)],
         "remaining": [(i, 5 - i) for i in range(5)],
     }
-    assert dict(log.dropped) == {"value(s) of the best round so far left out, which belong to another round": 5}
+    assert dict(log.dropped) == {
+        "value(s) of the best round so far left out, which belong to another round": 5,
+        "line(s) like 'bestTest = #' left out: the best of all rounds is no value of the round above": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("end", "said", "left"),
+    [
+        ("Best val Acc: 0.6875\n", "Best val Acc: #", {}),
+        ("Best validation loss: 0.5\nTest accuracy: 0.75\n", "Best validation loss: #", {"test/accuracy": [(9, 0.75)]}),
+        (
+            "Test accuracy: 0.75, best_test_acc: 0.875\n",
+            "Test accuracy: #, best_test_acc: #",
+            {"test/accuracy": [(9, 0.75)]},
+        ),
+        ("Best epoch: 3, test_acc: 0.875\n", "Best epoch: #, test_acc: #", {}),
+    ],
+)
+def test_the_best_of_all_rounds_is_no_value_of_the_last(
+    read: Read, curves: Points, end: str, said: str, left: dict[str, list[tuple[float, float]]]
+) -> None:
+    """A tutorial's last lines: the best value is of a round that nobody names, or of another one."""
+    epochs = "".join(f"Epoch {e}: train_loss 0.{9 - e // 2} val_loss 0.{8 - e // 3}\n" for e in range(10))
+    log = read(epochs + end)
+    found = curves(log)
+    assert {name: found[name] for name in sorted(set(found) - {"train_loss", "val_loss"})} == left
+    assert dict(log.dropped) == {
+        f"line(s) like {said!r} left out: the best of all rounds is no value of the round above": 1
+    }
+
+
+def test_the_best_so_far_after_each_round_stays(read: Read, curves: Points) -> None:
+    text = "".join(f"Epoch {e}: train_loss 0.{9 - e}\n Test: acc: 0.{e}, best acc: 0.{e}\n" for e in range(1, 6))
+    log = read(text)
+    assert curves(log)["test/best_acc"] == [(e, e / 10) for e in range(1, 6)] and not log.dropped
 
 
 def test_a_best_value_and_its_average_are_no_round(read: Read, curves: Points) -> None:

@@ -174,6 +174,15 @@ def says_phase(name: str) -> bool:
     return any(word in PHASES or _glued(word) for word in words)
 
 
+def says_best(name: str) -> bool:
+    """Whether a name is that of the best of several values.
+
+    >>> [says_best(name) for name in ("bestTest", "Best val Acc", "best_epoch", "test")]
+    [True, True, True, False]
+    """
+    return any(word.lower() == "best" for word in _LETTERS.findall(name))
+
+
 def _glued(word: str) -> bool:
     return any(word.startswith(phase) and word != phase and is_outcome(word[len(phase) :]) for phase in PHASES)
 

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from predictdyn.loaders.engine.facts import is_clock
+from predictdyn.loaders.engine.facts import is_clock, plain_name
 from predictdyn.loaders.text_log.forms import Field
-from predictdyn.loaders.text_log.names import EVALUATIONS, is_outcome, says_phase
+from predictdyn.loaders.text_log.names import EVALUATIONS, is_outcome, says_best, says_phase
 from predictdyn.loaders.text_log.rows import FormRows, only
 
 MOST_SAID = 3  # skeletons of lines that are named, the rest is counted together
@@ -19,6 +19,7 @@ INNER = "line(s) like {!r} left out: running values inside an evaluation"
 UNNAMED = "line(s) like {!r} left out: no phase is said, and lines that count have the same names"
 SAME = "value(s) called {!r} left out: no phase is said, and lines that count have the same name"
 TWICE = "line(s) like {!r} left out: more than one below the same step"
+BEST_OF_ALL = "line(s) like {!r} left out: the best of all rounds is no value of the round above"
 EARLY = "line(s) like {!r} left out: no line that counts is above"
 UNREAD = "line(s) like {!r} without a counter left out"
 OTHERS = "other line(s) with names and numbers, but without a counter, left out"
@@ -128,7 +129,7 @@ def placed(
     """
     ready: list[FormRows] = []
     unread: Counter[str] = Counter()
-    for rows in results:
+    for rows in _without_best_of_all(results, ruler, dropped):
         if len(ruler.line) and rows.line[-1] > ruler.line[0]:
             ready += _readable(rows, ruler, phases, unread, dropped)
     names = {field.name for rows in ready for field in rows.form.fields}
@@ -139,6 +140,29 @@ def placed(
         dropped[UNREAD.format(said)] += count
     dropped[OTHERS] += sum(count for _, count in unread.most_common()[MOST_SAID:])
     return _once(ready, ruler, dropped)
+
+
+def _without_best_of_all(results: Sequence[FormRows], ruler: Ruler, dropped: Counter[str]) -> list[FormRows]:
+    """Lines without what they say of the best round, if no more come than runs end (CatBoost: ``bestTest = 0.28``).
+
+    That is a value of another round, which nobody names. A line that says which one (best epoch) is of that round.
+    """
+    ends = 1 + int((np.diff(ruler.step) < 0).sum())
+    kept = []
+    for rows in results:
+        names = [field.name for field in rows.form.fields]
+        best = [says_best(name) for name in names]
+        if not any(best) or len(rows.line) > ends:
+            kept.append(rows)
+            continue
+        told = any(
+            one and is_clock(plain_name(name).removeprefix("best_")) for one, name in zip(best, names, strict=True)
+        )
+        others = [] if told else [i for i, one in enumerate(best) if not one]
+        if any(map(is_outcome, names)) or any(map(says_phase, names)):
+            dropped[BEST_OF_ALL.format(rows.form.like)] += len(rows.line)
+        kept += [_with(rows, others)] if others else []
+    return kept
 
 
 def _readable(
