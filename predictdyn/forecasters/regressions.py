@@ -42,7 +42,7 @@ class FeatureRegression:
     features of the metric and of pairs with it, level and slope of all other metrics, and the plan; ``own`` leaves the
     other metrics out. ``make`` gives a regressor of scikit-learn's kind, for families (n,) of its rows and a seed.
     Families left out by ``folds`` say how wrong it is (`fitting.crossfit`). A target before the end goes by the
-    forecast of the end: a line through what finished runs did by then, against what was forecast of their ends.
+    forecast of the end: a line through what finished runs did by then, against what they did by their ends.
 
     >>> from sklearn.linear_model import Ridge
     >>> FeatureRegression("my_ridge", lambda family, seed: Ridge(10.0)).name
@@ -172,15 +172,18 @@ class Learnt(NamedTuple):
     def predicted(self, progress: float, point: np.ndarray, sizes: np.ndarray) -> ConformalPrediction:
         """The change to a progress, of runs whose change to the end is forecast as ``point`` (m,).
 
-        Before the end it is a line in the forecast of the end, by least squares over finished runs.
+        Before the end it is a line in the forecast of the end: by least squares, what finished runs did by then against
+        what they did by their ends.
         """
         if progress >= 1.0 - 1e-9:
             return ConformalPrediction.of(point, self.change - self.left_out, self.family, self.sizes, sizes)
         begun = np.array([curve.truncate(self.origin).latent[-1] for curve in self.curves])
         change = np.array([float(curve.at(np.array(progress))) for curve in self.curves]) - begun
-        design = np.stack([np.ones(len(change)), self.left_out], axis=1)
+        # By the ends that came, not by those that were forecast: so the way there comes to the forecast of the end.
+        design = np.stack([np.ones(len(change)), self.change], axis=1)
         line = np.linalg.lstsq(design, change, rcond=None)[0]
-        return ConformalPrediction.of(line[0] + line[1] * point, change - design @ line, self.family, self.sizes, sizes)
+        off = change - (line[0] + line[1] * self.left_out)
+        return ConformalPrediction.of(line[0] + line[1] * point, off, self.family, self.sizes, sizes)
 
 
 def feature_table(problem: Problem, history: History, origin: float) -> pd.DataFrame:

@@ -83,6 +83,14 @@ def test_targets_on_the_way_are_answered_alike_whatever_else_is_asked(split):
     assert (middle[:, 0] < middle[:, 1]).mean() > 0.8, "most have risen less by then"
 
 
+def test_the_way_there_comes_to_the_forecast_of_the_end(split):
+    history, test = split
+    both = fit(EXTRA_TREES, history, seed=0).forecast(test.truncate(0.1), final(test, ["planned"], (995, 1000)), seed=1)
+    near, end = both.draws.reshape(len(test.runs), 2, -1).swapaxes(0, 1)
+    width = np.quantile(end, 0.95, axis=1) - np.quantile(end, 0.05, axis=1)
+    assert (np.abs(np.median(near, axis=1) - np.median(end, axis=1)) < 0.02 * width).all()
+
+
 def test_what_was_not_seen_moves_nothing(split):
     history, test = split
     one = fit("extra_trees", history, seed=0)
