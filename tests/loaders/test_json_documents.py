@@ -110,12 +110,29 @@ def epoch(i: int) -> Content:
 def test_an_object_an_epoch_is_a_row_of_one_run(tmp_path: Path) -> None:
     for i in range(12):
         dump(tmp_path / f"metrics_epoch_{i}.json", epoch(i), indent=2)
-    dump(tmp_path / "metrics.json", {"best_epoch": 11, "test_accuracy": 0.75})
+    # Its last file: those of the last epoch again, and results of the best one, which may be another.
+    final = {"best_epoch": 4, "best_validation_loss": 1.875, "test_accuracy": 0.75, "test_loss": 1.5}
+    dump(tmp_path / "metrics.json", {**epoch(11), **final})
+    dump(tmp_path / "config.json", {"dropout": 0.1, "epochs": 12})
     assert detect(tmp_path).words == "JSON objects, one a file: 12 files, 1 series"
-    curves = load(tmp_path, last_step=11)
+    with pytest.warns(UserWarning, match=r"^3 value\(s\) of metrics.json left out: results of the whole run") as said:
+        curves = load(tmp_path, last_step=11)
+    assert len(said) == 1
     assert points(curves)["metrics", "validation_loss"] == [(i, 2 - i / 32) for i in range(12)]
     assert points(curves)["metrics", "training_accuracy"] == [(i, 0.5 + i / 32) for i in range(12)]
     assert "test_accuracy" not in curves.metrics
+
+
+def test_results_beside_the_checkpoints_of_a_run_are_counted(tmp_path: Path) -> None:
+    """As a trainer leaves them: the results of each checkpoint in its folder, those of the end above."""
+    for run in ("a", "b"):
+        for step in (500, 1000):
+            dump(tmp_path / run / f"checkpoint-{step}" / "eval_results.json", {"eval_loss": 2 - step / 2000})
+        dump(tmp_path / run / "all_results.json", {"eval_loss": 1.5 if run == "a" else 1.25, "train_runtime": 60.5})
+    with pytest.warns(UserWarning, match=r"^1 value\(s\) of all_results.json left out: .*, in b/eval_results$") as said:
+        curves = load(tmp_path, last_step=1000)
+    assert len(said) == 1, "what is said again at the end is no loss"
+    assert points(curves)["b/eval_results", "eval_loss"] == [(500, 1.75), (1000, 1.5)]
 
 
 def test_the_files_of_several_runs_and_of_phases(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ LARGEST = 1 << 20  # bytes of an object that may be one of these
 ROUND = 10  # numbers without a word are steps if all are multiples of this
 FEWEST = 3  # and if there are so many
 UNREAD = "file(s) dropped that are no JSON object"
+BESIDE = "value(s) of {} left out: results of the whole run, without a step of their own"
 _NUMBER = re.compile(r"(?P<front>.*?)(?P<number>\d+)")
 _NAMED = re.compile(r"(?:^|_)(?:checkpoints?|ckpt)$")  # what counts steps in names of files, beside the words of clocks
 
@@ -32,13 +33,15 @@ _NAMED = re.compile(r"(?:^|_)(?:checkpoints?|ckpt)$")  # what counts steps in na
 class Snapshots(NamedTuple):
     """The ``files`` of one run by their ``step``; ``path`` is called like them, without what counts.
 
-    ``word`` is the column that the numbers in the names go to, "" where the objects say another.
+    ``word`` is the column that the numbers in the names go to, "" where the objects say another. ``beside`` are files
+    in the folder of the run that are of no series (AllenNLP's last ``metrics.json``).
     """
 
     path: Path
     files: tuple[Path, ...]
     step: tuple[int, ...]
     word: str
+    beside: tuple[Path, ...] = ()
 
 
 class _Counted(NamedTuple):
@@ -81,6 +84,11 @@ def snapshots(root: Path, files: Sequence[Path]) -> list[Snapshots]:
         word = _word(first.word, step, [record for _, file in _some(group) if (record := _object(file)) is not None])
         if word is not None:
             series.append(Snapshots(first.path, tuple(file for _, file in group), step, word))
+    of_series = {file for one in series for file in one.files}
+    alone = [file for file in files if file.name.lower().endswith(ENDING) and file not in of_series]
+    for i, one in enumerate(series):
+        series[i] = one._replace(beside=tuple(file for file in alone if file.parent == one.path.parent))
+        alone = [file for file in alone if file not in series[i].beside]
     times = Counter(one.path for one in series)
     again = [one for one in series if times[one.path] > 1]
     return [
@@ -90,7 +98,11 @@ def snapshots(root: Path, files: Sequence[Path]) -> list[Snapshots]:
 
 
 def read_snapshots(series: Snapshots) -> Table:
-    """One row a file, in the order of their steps; what is no object is counted. ValueError where none is one."""
+    """One row a file, in the order of their steps; what is no object is counted. ValueError where none is one.
+
+    Results in a file beside them are counted, too: they may be those of the best row (AllenNLP's ``test_accuracy``), so
+    they are no point of the last one.
+    """
     records: list[dict[str, object]] = []
     places = []
     for place, (file, step) in enumerate(zip(series.files, series.step, strict=True), 1):
@@ -101,9 +113,13 @@ def read_snapshots(series: Snapshots) -> Table:
     if not records:
         raise ValueError(f"{series.files[0]}: expected one JSON object in this file and those like it")
     unread = len(series.files) - len(records)
+    dropped = {UNREAD: unread} if unread else {}
+    for file in series.beside:
+        if count := len(_results_beside(_object(file) or {}, records)):
+            dropped[BESIDE.format(file.name)] = count
     names = dict.fromkeys(name for record in records for name in record)
     columns = {name: pd.Series([record.get(name) for record in records], dtype=object) for name in names}
-    return Table(series.path, pd.DataFrame(columns), np.array(places), {UNREAD: unread} if unread else {})
+    return Table(series.path, pd.DataFrame(columns), np.array(places), dropped)
 
 
 def _counted(root: Path, file: Path) -> _Counted | None:
@@ -164,6 +180,17 @@ def _word(word: str, step: Sequence[int], records: Sequence[Mapping[str, object]
     if any(name.lower() in STEP_NAMES and _rises(name, records) for name in records[0]):
         return ""
     return "step" if len(step) >= FEWEST and all(one % ROUND == 0 for one in step) else None
+
+
+def _results_beside(record: Mapping[str, object], records: Sequence[Mapping[str, object]]) -> list[str]:
+    """The results of an object that no row has under the same name."""
+    numbers = {name: number for name, cell in record.items() if (number := json_number(cell)) is not None}
+    return [
+        name
+        for name, number in numbers.items()
+        if (log_metric(name).kind in OUTCOMES or looks_like_outcome(name))
+        and number not in {json_number(row.get(name)) for row in records}
+    ]
 
 
 def _is_result(name: str, records: Sequence[Mapping[str, object]]) -> bool:
