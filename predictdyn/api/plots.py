@@ -33,7 +33,8 @@ def axes_or_new(ax: Axes | None, size: tuple[float, float] = NARROW) -> Axes:
     import matplotlib.pyplot as plt
 
     with styled():
-        return plt.subplots(figsize=size, layout="constrained")[1]
+        new: Axes = plt.subplots(figsize=size, layout="constrained")[1]
+    return new
 
 
 def plot_curves(

@@ -16,8 +16,9 @@ from urllib.parse import quote
 from uuid import uuid4
 
 from predictdyn import loaders
+from predictdyn.cache import cache
 from predictdyn.curves import Curves
-from predictdyn.datasets.places import cache, copies, holds, sha256
+from predictdyn.datasets.places import copies, holds, sha256
 from predictdyn.datasets.table import Entry, File, bundled, entry
 
 if TYPE_CHECKING:

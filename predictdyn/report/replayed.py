@@ -77,7 +77,8 @@ def table(results: Results) -> PageTable | None:
 
 def _known(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows that say something: no note that runs are too few, and a skill."""
-    return rows[(rows["note"] == "") & np.isfinite(rows["skill"].to_numpy(dtype=float))]
+    judged: pd.Series[bool] = (rows["note"] == "") & np.isfinite(rows["skill"].astype(float))
+    return rows.loc[judged]
 
 
 def _is(number: float) -> bool:
