@@ -14,7 +14,7 @@ from predictdyn.backtest.examples import PATH_POINTS
 from predictdyn.backtest.folder import metrics_table
 from predictdyn.backtest.plan import target_metrics
 from predictdyn.backtest.run import rows_of
-from predictdyn.curves import ENDED, Curves, Metric
+from predictdyn.curves import ENDED, Curve, Curves, Metric
 from predictdyn.forecast import Prediction
 from predictdyn.forecasters import fit
 from predictdyn.forecasters._fitted import Fitted
@@ -182,17 +182,19 @@ def _parted(history: Curves, seen: Curves, runs: pd.DataFrame, name: str) -> boo
 
 def _equal(history: Curves, seen: Curves) -> set[str]:
     """Runs of a history of which a curve equals one that is seen wherever both are logged (`ALIKE` values at least)."""
-    begun: dict[str, list[pd.Series]] = {}
+    begun: dict[str, list[Curve]] = {}
     for (_, metric), curve in seen.series.items():
         if seen.metrics[metric].kind != "schedule" and len(np.unique(curve.value)) >= ALIKE:
-            begun.setdefault(metric, []).append(pd.Series(curve.value, index=curve.step))
+            begun.setdefault(metric, []).append(curve)
     found = set()
     for (run, metric), curve in history.series.items():
         for one in begun.get(metric, []):
-            at = np.isin(curve.step, one.index)
-            value = one.reindex(curve.step[at]).to_numpy()
-            if len(np.unique(value)) >= ALIKE and np.array_equal(curve.value[at], value):
-                found.add(run)
+            place = np.minimum(np.searchsorted(curve.step, one.step), len(curve.step) - 1)
+            both = curve.step[place] == one.step
+            value, own = curve.value[place[both]], one.value[both]
+            # Most differ in the first value that both have.
+            if len(own) >= ALIKE and value[0] == own[0] and np.array_equal(value, own):
+                found |= {run} if len(np.unique(own)) >= ALIKE else set()
     return found
 
 

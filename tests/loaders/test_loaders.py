@@ -160,7 +160,7 @@ def test_metrics_file_overrides_what_is_known(source: str, samples: Samples, tmp
     stated = tmp_path / "other" / "facts.csv"
     stated.write_text(f"metric,kind,lower,upper,better,chance\n{name},robustness,-3,9,zero,0.25\n")
     assert tuple(loaders.load(path, source, metrics_file=stated).metrics[name]) == (
-        name, "robustness", -3.0, 9.0, "zero", 0.25, False,
+        name, "robustness", -3.0, 9.0, "zero", 0.25, False, "", "",
     )  # fmt: skip
 
 

@@ -141,7 +141,7 @@ def test_forecast_says_median_and_interval_and_how_to_learn_how_far_to_trust_it(
         assert f"{value(row['q0.5'], width)} (" in headline(page)
         assert f"{between(row['q0.05'], row['q0.95'])}) for {row['run']}" in headline(page)
     assert "No finished runs were replayed for this page" in page
-    assert "run predictdyn backtest DATA --cutoffs 0.25 on finished runs" in page
+    assert "A backtest of your finished runs at the cutoff 0.25 says how far to trust these numbers" in page
     assert "not known" not in page
     assert "1 of 12 forecasts fell back" in page
     assert "Leaderboard" not in page and "Calibration" not in page
