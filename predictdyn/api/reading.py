@@ -79,7 +79,10 @@ def prepared(curves: Curves) -> Curves:
     """The same curves without what was not known before the runs, and notes on it; doing it twice changes nothing."""
     kept, reached = known_before(curves)
     kept, noted = settled(kept)
-    return replace(kept, notes=(*curves.notes, *(line for line in (*reached, *noted) if line not in curves.notes)))
+    notes = (*curves.notes, *(line for line in (*reached, *noted) if line not in curves.notes))
+    if kept.runs is curves.runs and kept.metrics == curves.metrics and notes == curves.notes:
+        return curves  # with what was worked out of them
+    return replace(kept, notes=notes)
 
 
 def tell(lines: Sequence[str], *, stacklevel: int) -> None:
