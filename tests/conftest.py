@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+import typing
 from pathlib import Path
 
 # Before anything imports JAX: the test room runs in double precision, on the processor, one thread a process.
@@ -16,13 +17,36 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(tempfile.gettempdir(
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
+from jaxtyping import install_import_hook, jaxtyped
+
+# What functions of fitting take and give has the shapes that their annotations say, in every module that says shapes:
+# checked at each call, from the first import on. The hook leaves named tuples alone; see `pytest_collection_finish`.
+ROOM = Path(__file__).parents[1] / "predictdyn" / "fitting"
+WITH_SHAPES = [
+    f"predictdyn.fitting.{file.stem}"
+    for file in sorted(ROOM.glob("*.py"))
+    if "from jaxtyping import" in file.read_text(encoding="utf-8")
+]
+install_import_hook(WITH_SHAPES, "beartype.beartype")
+
 import numpy as np
 import pandas as pd
 import pytest
+from beartype import beartype
 
 from predictdyn import cli
 from predictdyn.curves import Curves, Metric, curves_from
 from predictdyn.loaders import tidy
+
+
+def pytest_collection_finish() -> None:
+    """Named tuples of fitting, in all modules that are imported by now, check their fields when they are made."""
+    for module in [sys.modules[name] for name in WITH_SHAPES if name in sys.modules]:
+        for kind in list(vars(module).values()):
+            if isinstance(kind, type) and kind.__module__ == module.__name__ and hasattr(kind, "_fields"):
+                kind.__new__.__annotations__ = {**typing.get_type_hints(kind, include_extras=True), "return": object}
+                kind.__new__ = jaxtyped(kind.__new__, typechecker=beartype)
+
 
 METRICS = {
     "accuracy": Metric("accuracy", "capability", 0.0, 1.0, "higher", 0.1),

@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float, Int
 from scipy.linalg import cho_factor, cho_solve
 from scipy.sparse import csr_matrix
 from scipy.stats import multivariate_t
@@ -31,19 +32,19 @@ class Counts(NamedTuple):
     """Shares (n,) of so many trials (n,), and the columns (n, p) of what their hazards depend on."""
 
     columns: csr_matrix
-    share: np.ndarray
-    trials: np.ndarray
+    share: Float[np.ndarray, " n"]
+    trials: Float[np.ndarray, " n"]
 
 
 class FittedWeights(NamedTuple):
     """Weights (p,), their covariance (p, p), the variance (g,) of each group of them."""
 
-    mean: np.ndarray
-    covariance: np.ndarray
-    variance: np.ndarray
+    mean: Float[np.ndarray, " p"]
+    covariance: Float[np.ndarray, " ..."]
+    variance: Float[np.ndarray, " g"]
 
 
-def probability(hazard: np.ndarray) -> np.ndarray:
+def probability(hazard: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
     """Share of strings that come out where ln mu is ``hazard`` (...).
 
     >>> probability(np.log([0.01, 2.0])).round(4).tolist()
@@ -52,7 +53,7 @@ def probability(hazard: np.ndarray) -> np.ndarray:
     return np.asarray(-np.expm1(-_sum(np.exp(np.minimum(hazard, HIGHEST)))))
 
 
-def log_likelihood(counts: Counts, weights: np.ndarray) -> np.ndarray:
+def log_likelihood(counts: Counts, weights: Float[np.ndarray, "p s"]) -> Float[np.ndarray, " s"]:
     """Of weights (p, s), less what they do not change: (s,).
 
     >>> three_of_four = Counts(csr_matrix(np.ones((1, 1))), np.array([0.75]), np.array([4.0]))
@@ -67,7 +68,10 @@ def log_likelihood(counts: Counts, weights: np.ndarray) -> np.ndarray:
 
 
 def posterior(
-    counts: Counts, mean: np.ndarray, precision: np.ndarray, start: np.ndarray | None = None
+    counts: Counts,
+    mean: Float[np.ndarray, " p"],
+    precision: Float[np.ndarray, "p p"],
+    start: Float[np.ndarray, " p"] | None = None,
 ) -> FittedWeights:
     """Weights under a normal prior with a mean (p,) and a precision (p, p): the mode, and Laplace's covariance."""
     weights = mean.copy() if start is None else start.copy()
@@ -96,7 +100,9 @@ def posterior(
     return FittedWeights(weights, cho_solve(root, np.eye(len(mean))), np.zeros(0))
 
 
-def learnt(counts: Counts, mean: np.ndarray, group: np.ndarray, variance: np.ndarray) -> FittedWeights:
+def learnt(
+    counts: Counts, mean: Float[np.ndarray, " p"], group: Int[np.ndarray, " p"], variance: Float[np.ndarray, " g"]
+) -> FittedWeights:
     """Weights and the variances of their groups (p,), from variances (g,) to start from."""
     found = FittedWeights(mean, np.zeros((0, 0)), variance)
     size = np.bincount(group, minlength=len(variance))
@@ -113,8 +119,13 @@ def learnt(counts: Counts, mean: np.ndarray, group: np.ndarray, variance: np.nda
 
 
 def sampled(
-    counts: Counts, mean: np.ndarray, covariance: np.ndarray, df: float, draws: int, rng: np.random.Generator
-) -> np.ndarray:
+    counts: Counts,
+    mean: Float[np.ndarray, " p"],
+    covariance: Float[np.ndarray, "p p"],
+    df: float,
+    draws: int,
+    rng: np.random.Generator,
+) -> Float[np.ndarray, "p {draws}"]:
     """Draws (p, s) of weights given counts, by importance: the prior is Student's with a mean, a scale and df.
 
     Half of the proposals are Student's about the mode, half are from the prior: counts of none, or of all, bound the

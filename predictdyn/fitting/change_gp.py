@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Bool, Float, Real
 
 from predictdyn.fitting.multitask_gp import (
     DenseLoading,
@@ -45,10 +46,10 @@ STEPS = 40
 class PlannedRuns(NamedTuple):
     """What is planned of runs: size (r,), log size (r,), other settings (r, k), number of the family (r,)."""
 
-    size: np.ndarray
-    log_size: np.ndarray
-    rest: np.ndarray
-    family: np.ndarray
+    size: Float[np.ndarray, " r"]
+    log_size: Float[np.ndarray, " r"]
+    rest: Float[np.ndarray, "r k"]
+    family: Real[np.ndarray, " r"]
 
     def rows(self, which: np.ndarray) -> PlannedRuns:
         """Some of the runs, by place."""
@@ -61,15 +62,15 @@ class Changes(NamedTuple):
     ``stderr`` and ``scatter`` are variances. Where ``known`` is false the change is not used.
     """
 
-    change: np.ndarray
-    level: np.ndarray
-    slope: np.ndarray
-    stderr: np.ndarray
-    scatter: np.ndarray
-    known: np.ndarray
+    change: Float[np.ndarray, "m r"]
+    level: Float[np.ndarray, "m r"]
+    slope: Float[np.ndarray, "m r"]
+    stderr: Float[np.ndarray, "m r"]
+    scatter: Float[np.ndarray, "m r"]
+    known: Bool[np.ndarray, "m r"]
 
 
-def matern(apart: np.ndarray) -> np.ndarray:
+def matern(apart: Float[np.ndarray, "*any"]) -> Float[np.ndarray, "*any"]:
     """The Matern 5/2 correlation of a distance in lengths, any shape.
 
     >>> matern(np.array([0.0, 1.0])).round(3).tolist()
@@ -79,7 +80,7 @@ def matern(apart: np.ndarray) -> np.ndarray:
     return (1 + d + d**2 / 3) * np.exp(-d)
 
 
-def run_kernels(runs: PlannedRuns, others: PlannedRuns | None = None) -> dict[str, np.ndarray]:
+def run_kernels(runs: PlannedRuns, others: PlannedRuns | None = None) -> dict[str, Float[np.ndarray, "r s"]]:
     """Correlations (r, s) between runs by what is planned of them, and ``others``, which are none of them."""
     to = runs if others is None else others
     r, s = len(runs.size), len(to.size)
@@ -95,7 +96,7 @@ def run_kernels(runs: PlannedRuns, others: PlannedRuns | None = None) -> dict[st
     }
 
 
-def prior_means(*, smooth: bool) -> np.ndarray:
+def prior_means(*, smooth: bool) -> Float[np.ndarray, " 19"]:
     """Means (19,) of the priors of the log sds; the slope at the cutoff counts where curves are ``smooth``."""
     means = [m if smooth or name != "slope" else (-3.5, -3.5) for name, m in PRIOR.items()]
     return np.array([*(m[0] for m in means), *(m[1] for m in means), *NOISE_PRIOR])
@@ -104,10 +105,10 @@ def prior_means(*, smooth: bool) -> np.ndarray:
 class ChangeCovariance(NamedTuple):
     """The parts of the covariance: own (m, r, r), noise (m, r), loading (m, r, h), prior (h, h)."""
 
-    own: np.ndarray
-    noise: np.ndarray
-    loading: np.ndarray
-    prior: np.ndarray
+    own: Float[np.ndarray, "m r r"]
+    noise: Float[np.ndarray, "m r"]
+    loading: Float[np.ndarray, "m r h"]
+    prior: Float[np.ndarray, "h h"]
 
 
 def _own_kernels(of_runs: dict[str, np.ndarray], rows: Changes, others: Changes) -> dict[str, np.ndarray]:
@@ -136,7 +137,7 @@ def _features(rows: Changes, runs: PlannedRuns) -> np.ndarray:
     return np.stack([np.ones(rows.level.shape), size, rows.level, rows.slope], axis=2)
 
 
-def covariance(theta: np.ndarray, rows: Changes, runs: PlannedRuns) -> ChangeCovariance:
+def covariance(theta: Float[np.ndarray, " 19"], rows: Changes, runs: PlannedRuns) -> ChangeCovariance:
     """The covariance of rows under log sds theta (19,)."""
     of_runs = run_kernels(runs)
     return _covariance(theta, rows, _features(rows, runs), of_runs, _own_kernels(of_runs, rows, rows))
@@ -173,11 +174,11 @@ class Likely(NamedTuple):
     """All of the density of known changes that does not depend on the log sds."""
 
     rows: Changes
-    features: np.ndarray
-    of_runs: dict[str, np.ndarray]
-    kernels: dict[str, np.ndarray]
+    features: Float[np.ndarray, "m r 4"]
+    of_runs: dict[str, Float[np.ndarray, "r r"]]
+    kernels: dict[str, Float[np.ndarray, "*m r r"]]
 
-    def nll(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
+    def nll(self, theta: Float[np.ndarray, " 19"]) -> tuple[float, Float[np.ndarray, " 19"]]:
         """Negative log density of the known changes, and its gradient (19,) by the log sds."""
         parts = _covariance(theta, self.rows, self.features, self.of_runs, self.kernels)
         found = likelihood(*_known_only(parts, self.rows))
@@ -199,7 +200,7 @@ def likely(rows: Changes, runs: PlannedRuns) -> Likely:
     return Likely(rows, _features(rows, runs), of_runs, _own_kernels(of_runs, rows, rows))
 
 
-def fitted(rows: Changes, runs: PlannedRuns, *, smooth: bool) -> np.ndarray:
+def fitted(rows: Changes, runs: PlannedRuns, *, smooth: bool) -> Float[np.ndarray, " 19"]:
     """The most probable log sds (19,); the priors of the noise have sd one."""
     spread = np.r_[np.full(2 * len(EFFECTS), SPREAD), np.ones(len(NOISE_PRIOR))]
     return mode(likely(rows, runs).nll, prior_means(smooth=smooth), spread, STEPS)
@@ -208,13 +209,13 @@ def fitted(rows: Changes, runs: PlannedRuns, *, smooth: bool) -> np.ndarray:
 class ChangePosterior(NamedTuple):
     """Finished runs, conditioned on once for any number of runs in question."""
 
-    theta: np.ndarray
+    theta: Float[np.ndarray, " 19"]
     rows: Changes
     runs: PlannedRuns
-    root: np.ndarray  # (r, r), of the prior of what all metrics of a run share
+    root: Float[np.ndarray, "r r"]  # of the prior of what all metrics of a run share
     data: Factorization
 
-    def predict(self, rows: Changes, runs: PlannedRuns) -> tuple[np.ndarray, np.ndarray]:
+    def predict(self, rows: Changes, runs: PlannedRuns) -> tuple[Float[np.ndarray, "m n"], Float[np.ndarray, "m n"]]:
         """Mean and variance (m, n) of the changes of n new runs, noise of the next measurement included.
 
         The covariance of new runs with each other is left out: each is answered as if it were the only one.
@@ -234,7 +235,7 @@ class ChangePosterior(NamedTuple):
         return ahead.mean, np.diagonal(own, axis1=1, axis2=2) + shared + _noise(square, rows)
 
 
-def conditioned(theta: np.ndarray, rows: Changes, runs: PlannedRuns) -> ChangePosterior:
+def conditioned(theta: Float[np.ndarray, " 19"], rows: Changes, runs: PlannedRuns) -> ChangePosterior:
     """All that the known changes of finished runs say under log sds theta (19,)."""
     parts = covariance(theta, rows, runs)
     root = root_of(parts.prior[len(SHARED) :, len(SHARED) :])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Float, Int, Shaped
 from scipy import stats
 
 FEWEST_FAMILIES = 4  # below this nothing is known of how two metrics move together
 LEAST_EIGENVALUE = 1e-6
 
 
-def residuals(level: np.ndarray, change: np.ndarray) -> np.ndarray:
+def residuals(level: Float[np.ndarray, " n"], change: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     r"""What a line through level leaves of the change, centred at its median; NaN where either (n,) is NaN.
 
     The slope is the median over n / 2 pairs of runs, the i-th lowest level with the i-th lowest of the upper half
@@ -31,7 +32,7 @@ def residuals(level: np.ndarray, change: np.ndarray) -> np.ndarray:
     return out
 
 
-def normal_scores(values: np.ndarray) -> np.ndarray:
+def normal_scores(values: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
     r""":math:`\Phi^{-1}((\mathrm{rank} - 1/2) / n)` of each column of (n, d); ties share a rank, NaN stays NaN.
 
     >>> normal_scores(np.array([[5.0], [1.0], [3.0]])).round(2).ravel().tolist()
@@ -42,7 +43,7 @@ def normal_scores(values: np.ndarray) -> np.ndarray:
     return np.asarray(stats.norm.ppf((rank - 0.5) / np.maximum(n, 1)))
 
 
-def correlation(scores: np.ndarray, family: np.ndarray) -> np.ndarray:
+def correlation(scores: Float[np.ndarray, "n d"], family: Shaped[np.ndarray, " n"]) -> Float[np.ndarray, "d d"]:
     r"""Correlations (d, d) of columns of scores (n, d), shrunk towards independence, positive definite.
 
     Every family (n,) counts the same, and each pair of columns has the runs that have both. The estimate r of two
@@ -95,7 +96,7 @@ def correlation(scores: np.ndarray, family: np.ndarray) -> np.ndarray:
     return _positive(shrunk + np.eye(d))
 
 
-def ranks(correlation: np.ndarray, s: int, rng: np.random.Generator) -> np.ndarray:
+def ranks(correlation: Float[np.ndarray, "d d"], s: int, rng: np.random.Generator) -> Int[np.ndarray, "d {s}"]:
     """Ranks (d, s), 0 to s - 1 in each row, of s normal vectors with these correlations (d, d).
 
     >>> ranks(np.array([[1.0, 0.999999], [0.999999, 1.0]]), 3, np.random.default_rng(0)).tolist()
@@ -105,7 +106,7 @@ def ranks(correlation: np.ndarray, s: int, rng: np.random.Generator) -> np.ndarr
     return np.argsort(np.argsort(normals, axis=1, kind="stable"), axis=1, kind="stable")
 
 
-def coupled(draws: np.ndarray, ranks: np.ndarray) -> np.ndarray:
+def coupled(draws: Float[np.ndarray, "m s"], ranks: Int[np.ndarray, "m s"]) -> Float[np.ndarray, "m s"]:
     """The draws (m, s) of each row in the order of ranks (m, s): the same numbers, so no margin moves.
 
     Rows with the same ranks are paths. This is the reordering of the Schaake shuffle (Clark et al. 2004,

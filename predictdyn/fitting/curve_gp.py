@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Bool, Float
 from scipy import linalg
 
 from predictdyn.fitting.change_gp import PlannedRuns, matern, run_kernels
@@ -54,21 +55,21 @@ class ProjectedCurves(NamedTuple):
     leave no more than of one, while the scatter averages out.
     """
 
-    root: np.ndarray
-    seen: np.ndarray
-    used: np.ndarray
-    spare: np.ndarray
-    off: np.ndarray
-    stderr: np.ndarray
-    scatter: np.ndarray
-    dense: np.ndarray
+    root: Float[np.ndarray, "m r q q"]
+    seen: Float[np.ndarray, "m r q"]
+    used: Bool[np.ndarray, "m r q"]
+    spare: Float[np.ndarray, "m r"]
+    off: Float[np.ndarray, "m r"]
+    stderr: Float[np.ndarray, "m r"]
+    scatter: Float[np.ndarray, "m r"]
+    dense: Float[np.ndarray, "m r"]
 
-    def noise(self, square: np.ndarray) -> np.ndarray:
+    def noise(self, square: Float[np.ndarray, " 39"]) -> Float[np.ndarray, "m r"]:
         """The variance of the noise of each curve (m, r), under the variances (39,) of all effects."""
         return np.asarray(self.dense * (square[-3] + square[-2] * self.stderr) + square[-1] * self.scatter)
 
 
-def weights(when: np.ndarray, knots: np.ndarray) -> np.ndarray:
+def weights(when: Float[np.ndarray, " t"], knots: Float[np.ndarray, " q"]) -> Float[np.ndarray, "t q"]:
     """How values at knots (q,) make those at times (t,): (t, q), exact for straight lines.
 
     >>> knots = np.array([-4.0, -2.0, 0.0])
@@ -96,11 +97,11 @@ def no_curves(m: int, r: int, q: int) -> ProjectedCurves:
 class Rotation(NamedTuple):
     """Of the checkpoints of a curve to at most q numbers, (t, k), and what these are of the values at knots, (k, q)."""
 
-    turn: np.ndarray
-    root: np.ndarray
+    turn: Float[np.ndarray, "t k"]
+    root: Float[np.ndarray, "k q"]
 
 
-def rotation(when: np.ndarray, knots: np.ndarray) -> Rotation:
+def rotation(when: Float[np.ndarray, " t"], knots: Float[np.ndarray, " q"]) -> Rotation:
     """For checkpoints at times (t,); the same for all curves that have them."""
     return Rotation(*np.linalg.qr(weights(when, knots)))
 
@@ -156,10 +157,12 @@ class LikelyCurves(NamedTuple):
     """All of the density of curves that does not depend on the log sds."""
 
     curves: ProjectedCurves
-    effects: np.ndarray
-    of_time: np.ndarray
+    effects: Float[np.ndarray, "e r r"]
+    of_time: Float[np.ndarray, "k q q"]
 
-    def parts(self, square: np.ndarray) -> tuple[np.ndarray, np.ndarray, BlockLoading, np.ndarray]:
+    def parts(
+        self, square: Float[np.ndarray, " 39"]
+    ) -> tuple[Float[np.ndarray, "m p"], Float[np.ndarray, "m p p"], BlockLoading, Float[np.ndarray, "p p"]]:
         """y, D, Phi and Lambda as `multitask_gp` takes them, under variances (39,)."""
         root, used = self.curves.root, self.curves.used
         m, r, q = used.shape
@@ -170,7 +173,7 @@ class LikelyCurves(NamedTuple):
         shared = _values(square[:N_SCALES], self.effects, self.of_time)
         return self.curves.seen.reshape(m, r * q), own, BlockLoading(root), shared
 
-    def nll(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
+    def nll(self, theta: Float[np.ndarray, " 39"]) -> tuple[float, Float[np.ndarray, " 39"]]:
         """Negative log density of all checkpoints, and its gradient (39,) by the log sds."""
         curves, square = self.curves, np.exp(2 * theta)
         m, r, q = curves.seen.shape
@@ -194,12 +197,12 @@ class LikelyCurves(NamedTuple):
         return value, np.concatenate(slope) * square
 
 
-def likely(curves: ProjectedCurves, runs: PlannedRuns, knots: np.ndarray) -> LikelyCurves:
+def likely(curves: ProjectedCurves, runs: PlannedRuns, knots: Float[np.ndarray, " q"]) -> LikelyCurves:
     """The density of curves of runs, to be asked at any log sds."""
     return LikelyCurves(curves, _effects(runs), time_kernels(knots))
 
 
-def fitted(curves: ProjectedCurves, runs: PlannedRuns, knots: np.ndarray) -> np.ndarray:
+def fitted(curves: ProjectedCurves, runs: PlannedRuns, knots: Float[np.ndarray, " q"]) -> Float[np.ndarray, " 39"]:
     """The most probable log sds (39,); priors are normal with sd one."""
     centre = prior_means()
     return mode(likely(curves, runs, knots).nll, centre, np.ones(len(centre)), STEPS)
@@ -208,14 +211,16 @@ def fitted(curves: ProjectedCurves, runs: PlannedRuns, knots: np.ndarray) -> np.
 class CurvePosterior(NamedTuple):
     """Finished runs, conditioned on once for any number of runs in question."""
 
-    theta: np.ndarray
-    curve_root: np.ndarray  # (m, r, q, q), of the finished curves
+    theta: Float[np.ndarray, " 39"]
+    curve_root: Float[np.ndarray, "m r q q"]  # of the finished curves
     runs: PlannedRuns
-    of_time: np.ndarray
-    root: np.ndarray  # (r q, r q), of the prior of what all metrics of a run share
+    of_time: Float[np.ndarray, "k q q"]
+    root: Float[np.ndarray, "r*q r*q"]  # of the prior of what all metrics of a run share
     data: Factorization
 
-    def predict(self, curves: ProjectedCurves, run: PlannedRuns) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def predict(
+        self, curves: ProjectedCurves, run: PlannedRuns
+    ) -> tuple[Float[np.ndarray, "m q"], Float[np.ndarray, "m q q"], Float[np.ndarray, " m"]]:
         """Of a new run and what was seen of it (m, 1, q): the mean (m, q) and covariance (m, q, q) of its values at
         knots, and the variance (m,) of the noise of the next measurement.
 
@@ -254,7 +259,9 @@ def _observed(
     return mean + gain @ (curves.seen.ravel()[used] - design @ mean), covariance - gain @ across
 
 
-def conditioned(theta: np.ndarray, curves: ProjectedCurves, runs: PlannedRuns, knots: np.ndarray) -> CurvePosterior:
+def conditioned(
+    theta: Float[np.ndarray, " 39"], curves: ProjectedCurves, runs: PlannedRuns, knots: Float[np.ndarray, " q"]
+) -> CurvePosterior:
     """All that finished curves say under log sds theta (39,)."""
     whole = likely(curves, runs, knots)
     y, own, loading, shared = whole.parts(np.exp(2 * theta))

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Float
 
 
-def family_weights(family: Sequence[str] | np.ndarray) -> np.ndarray:
+def family_weights(family: Sequence[str] | np.ndarray) -> Float[np.ndarray, " n"]:
     """Weights (n,) of rows in families (n,): they sum to one, and those of each family to the same.
 
     >>> family_weights(["a", "b", "b"]).tolist()

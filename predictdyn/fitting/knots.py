@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Float
 
 from predictdyn.problem import LatentCurve, log_progress
 
@@ -30,7 +31,7 @@ class Knots:
         self.begin = np.array([curve.progress[0] if len(curve.progress) else np.inf for curve in curves])
         self.reach = np.array([curve.reaches_to for curve in curves])
 
-    def at(self, progress: float, *, begun: bool = False) -> np.ndarray:
+    def at(self, progress: float, *, begun: bool = False) -> Float[np.ndarray, " n"]:
         """Values (n,) at a progress as `LatentCurve.at` has them, NaN for curves that do not reach as far.
 
         ``begun``: also for those that were not logged as early.

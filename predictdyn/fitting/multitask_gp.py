@@ -9,9 +9,10 @@ identity in D, and zeros in Phi. Rasmussen and Williams 2006, eq. 2.30 and A.9.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
+from jaxtyping import Float
 from scipy import linalg, optimize
 
 JITTER = 1e-9
@@ -24,11 +25,11 @@ class Factorization(NamedTuple):
     :math:`D^{-1} y`; ``mean`` (h,) and ``covariance`` (h, h) are those of c given the data.
     """
 
-    inverse: np.ndarray
-    carried: np.ndarray
-    weighed: np.ndarray
-    mean: np.ndarray
-    covariance: np.ndarray
+    inverse: Float[np.ndarray, "m p p"]
+    carried: Float[np.ndarray, "m p h"]
+    weighed: Float[np.ndarray, "m p"]
+    mean: Float[np.ndarray, " h"]
+    covariance: Float[np.ndarray, "h h"]
 
 
 class Likelihood(NamedTuple):
@@ -39,8 +40,8 @@ class Likelihood(NamedTuple):
     """
 
     nll: float
-    inside: np.ndarray
-    outside: np.ndarray
+    inside: Float[np.ndarray, "m p p"]
+    outside: Float[np.ndarray, "h h"]
 
 
 class NewRows(NamedTuple):
@@ -50,19 +51,20 @@ class NewRows(NamedTuple):
     by ``leaning`` (m, n, h).
     """
 
-    mean: np.ndarray
-    explained: np.ndarray
-    leaning: np.ndarray
+    mean: Float[np.ndarray, "m n"]
+    explained: Float[np.ndarray, "m n n"]
+    leaning: Float[np.ndarray, "m n h"]
 
 
+@runtime_checkable
 class Loading(Protocol):
     """Phi, however it is kept."""
 
-    def after(self, inverse: np.ndarray) -> np.ndarray:
+    def after(self, inverse: Float[np.ndarray, "m p p"]) -> Float[np.ndarray, "m p h"]:
         """Symmetric matrices (m, p, p) times Phi: (m, p, h)."""
         ...
 
-    def before(self, rows: np.ndarray) -> np.ndarray:
+    def before(self, rows: Float[np.ndarray, "m p k"]) -> Float[np.ndarray, "m h k"]:
         """Phi' times rows (m, p, k), (m, h, k)."""
         ...
 
@@ -70,13 +72,13 @@ class Loading(Protocol):
 class DenseLoading(NamedTuple):
     """Phi as it stands, (m, p, h)."""
 
-    matrix: np.ndarray
+    matrix: Float[np.ndarray, "m p h"]
 
-    def after(self, inverse: np.ndarray) -> np.ndarray:
+    def after(self, inverse: Float[np.ndarray, "m p p"]) -> Float[np.ndarray, "m p h"]:
         """See `Loading`."""
         return np.asarray(inverse @ self.matrix)
 
-    def before(self, rows: np.ndarray) -> np.ndarray:
+    def before(self, rows: Float[np.ndarray, "m p k"]) -> Float[np.ndarray, "m h k"]:
         """See `Loading`."""
         return np.asarray(self.matrix.transpose(0, 2, 1) @ rows)
 
@@ -84,19 +86,21 @@ class DenseLoading(NamedTuple):
 class BlockLoading(NamedTuple):
     """Phi that is block diagonal in each metric, of r blocks (m, r, q, q): p and h are r q."""
 
-    blocks: np.ndarray
+    blocks: Float[np.ndarray, "m r q q"]
 
-    def after(self, inverse: np.ndarray) -> np.ndarray:
+    def after(self, inverse: Float[np.ndarray, "m p p"]) -> Float[np.ndarray, "m p h"]:
         """See `Loading`."""
         return self.before(inverse).transpose(0, 2, 1)
 
-    def before(self, rows: np.ndarray) -> np.ndarray:
+    def before(self, rows: Float[np.ndarray, "m p k"]) -> Float[np.ndarray, "m h k"]:
         """See `Loading`."""
         m, r, q, _ = self.blocks.shape
         return np.asarray(self.blocks.transpose(0, 1, 3, 2) @ rows.reshape(m, r, q, -1)).reshape(m, r * q, -1)
 
 
-def factorize(y: np.ndarray, own: np.ndarray, loading: Loading, prior: np.ndarray) -> Factorization:
+def factorize(
+    y: Float[np.ndarray, "m p"], own: Float[np.ndarray, "m p p"], loading: Loading, prior: Float[np.ndarray, "h h"]
+) -> Factorization:
     """Condition on y (m, p), with D ``own`` (m, p, p), Phi ``loading`` (m, p, h) and Lambda ``prior`` (h, h).
 
     >>> one = np.ones((2, 1, 1))  # two measurements and a prior at zero, all of variance one
@@ -106,7 +110,9 @@ def factorize(y: np.ndarray, own: np.ndarray, loading: Loading, prior: np.ndarra
     return _solved(y, own, loading, prior)[0]
 
 
-def likelihood(y: np.ndarray, own: np.ndarray, loading: Loading, prior: np.ndarray) -> Likelihood:
+def likelihood(
+    y: Float[np.ndarray, "m p"], own: Float[np.ndarray, "m p p"], loading: Loading, prior: Float[np.ndarray, "h h"]
+) -> Likelihood:
     """The density of y (m, p) under the same covariance as in `factorize`, with its derivatives."""
     data, base, half, log_det = _solved(y, own, loading, prior)
     alpha = data.weighed - data.carried @ data.mean
@@ -118,8 +124,8 @@ def likelihood(y: np.ndarray, own: np.ndarray, loading: Loading, prior: np.ndarr
 
 
 def _solved(
-    y: np.ndarray, own: np.ndarray, loading: Loading, prior: np.ndarray
-) -> tuple[Factorization, np.ndarray, np.ndarray, float]:
+    y: Float[np.ndarray, "m p"], own: Float[np.ndarray, "m p p"], loading: Loading, prior: Float[np.ndarray, "h h"]
+) -> tuple[Factorization, Float[np.ndarray, "h h"], Float[np.ndarray, "h h"], float]:
     """The factorization, Phi' D^-1 Phi (h, h), a W (h, h) whose W' W is the covariance of c, and ln det K."""
     inverse, log_det = _inverses(own)
     carried = loading.after(inverse)
@@ -134,7 +140,7 @@ def _solved(
     return Factorization(inverse, carried, weighed, mean, covariance), base, half, log_det
 
 
-def _inverses(own: np.ndarray) -> tuple[np.ndarray, float]:
+def _inverses(own: Float[np.ndarray, "m p p"]) -> tuple[Float[np.ndarray, "m p p"], float]:
     """Inverses (m, p, p) of positive definite matrices, and the sum of the logarithms of their determinants."""
     inverse, log_det = np.empty_like(own), 0.0
     for j, one in enumerate(own):
@@ -147,7 +153,7 @@ def _inverses(own: np.ndarray) -> tuple[np.ndarray, float]:
     return inverse, log_det
 
 
-def new_rows(data: Factorization, across: np.ndarray, loading: np.ndarray) -> NewRows:
+def new_rows(data: Factorization, across: Float[np.ndarray, "m n p"], loading: Float[np.ndarray, "m n h"]) -> NewRows:
     r"""New rows that have the covariance ``across`` (m, n, p) with the rows of the data, and a loading (m, n, h) on c.
 
     Given c, metrics are independent: own mean :math:`k D^{-1} (y - \Phi c)`; c enters by
@@ -158,12 +164,14 @@ def new_rows(data: Factorization, across: np.ndarray, loading: np.ndarray) -> Ne
     return NewRows(mean, (across @ data.inverse) @ across.transpose(0, 2, 1), leaning)
 
 
-def root_of(prior: np.ndarray) -> np.ndarray:
+def root_of(prior: Float[np.ndarray, "h h"]) -> Float[np.ndarray, "h h"]:
     """The lower Cholesky factor of a prior (h, h), its diagonal raised by what rounding may take."""
     return np.asarray(np.linalg.cholesky(prior + JITTER * np.eye(len(prior))))
 
 
-def extension(root: np.ndarray, across: np.ndarray, new: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def extension(
+    root: Float[np.ndarray, "h h"], across: Float[np.ndarray, "n h"], new: Float[np.ndarray, "n n"]
+) -> tuple[Float[np.ndarray, "n h"], Float[np.ndarray, "n n"]]:
     r"""What new parts of c are made of: :math:`c_* = A c + e`; A (n, h) and the covariance (n, n) of e.
 
     ``root`` (h, h) is `root_of` the prior of c, ``across`` (n, h) the covariance with c, ``new`` (n, n) their own:
@@ -175,8 +183,11 @@ def extension(root: np.ndarray, across: np.ndarray, new: np.ndarray) -> tuple[np
 
 
 def mode(
-    objective: Callable[[np.ndarray], tuple[float, np.ndarray]], centre: np.ndarray, spread: np.ndarray, steps: int
-) -> np.ndarray:
+    objective: Callable[[np.ndarray], tuple[float, np.ndarray]],
+    centre: Float[np.ndarray, " k"],
+    spread: Float[np.ndarray, " k"],
+    steps: int,
+) -> Float[np.ndarray, " k"]:
     """The most probable hyper-parameters (k,) under normal priors, by L-BFGS from their centre.
 
     ``objective`` gives the negative log density of the data and its gradient (k,). Hyper-parameters stay within four

@@ -24,6 +24,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.linalg import solve_triangular
+from jaxtyping import Float
 from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
 from numpyro.infer.hmc import hmc
 from numpyro.infer.util import ParamInfo
@@ -79,9 +80,9 @@ class MetricBlock(NamedTuple):
 class ScaleSamples(NamedTuple):
     """Draws of z (chains, draws, h), split R-hat and effective size (h,), and the share of divergent transitions."""
 
-    draws: np.ndarray
-    rhat: np.ndarray
-    size: np.ndarray
+    draws: Float[np.ndarray, "chains draws h"]
+    rhat: Float[np.ndarray, " h"]
+    size: Float[np.ndarray, " h"]
     divergent: float
 
     @property
@@ -90,7 +91,7 @@ class ScaleSamples(NamedTuple):
         return bool(np.max(self.rhat) <= 1.05 and self.divergent <= 0.01)
 
 
-def basis(clock: np.ndarray, k: int) -> np.ndarray:
+def basis(clock: Float[np.ndarray, "*n"], k: int) -> Float[np.ndarray, "*n {k}"]:
     r"""The k functions 1, u, sin((j - 1/2) pi u / REACH) (j = 1 ...) at clock (...): (..., k).
 
     All but the first vanish at the start, where the runs of a metric mostly agree: `level` says how well.

@@ -11,6 +11,7 @@ le Cessie 1990 (doi:10.1002/sim.4780091109).
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Float, Shaped
 
 PENALTIES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, np.inf)  # for each family, where columns have about unit size
 
@@ -24,12 +25,12 @@ class ShrunkenRidge:
     [2.0, 5.0]
     """
 
-    def __init__(self, family: np.ndarray) -> None:
+    def __init__(self, family: Shaped[np.ndarray, " n"]) -> None:
         names, code, count = np.unique(family, return_inverse=True, return_counts=True)
         self.code, self.n_families, self.weight = code, len(names), 1 / count[code]
         self.intercept, self.slope, self.factor = 0.0, np.zeros(0), 0.0
 
-    def fit(self, x: np.ndarray, y: np.ndarray) -> ShrunkenRidge:
+    def fit(self, x: Float[np.ndarray, "n p"], y: Float[np.ndarray, " n"]) -> ShrunkenRidge:
         """Rows x (n, p) in columns of about unit size, answers y (n,)."""
         tried = [self._left_out(x, y, penalty) for penalty in PENALTIES]
         loss = [float(np.sum(self.weight * (y - out) ** 2)) for out in tried]
@@ -43,7 +44,7 @@ class ShrunkenRidge:
         self.slope[: len(found) - 1] = found[1:]
         return self
 
-    def predict(self, x: np.ndarray) -> np.ndarray:
+    def predict(self, x: Float[np.ndarray, "m p"]) -> Float[np.ndarray, " m"]:
         """Answers (m,) for rows (m, p)."""
         return self.factor * (self.intercept + x @ self.slope)
 

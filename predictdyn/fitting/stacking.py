@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Bool, Float
 
 from predictdyn.curves import Metric
 from predictdyn.fitting.family_weights import family_weights
@@ -26,22 +27,24 @@ class Resolved(NamedTuple):
     together, so it is families that are counted.
     """
 
-    draws: np.ndarray
+    draws: Float[np.ndarray, "k s"]
     truth: float
     scale: Scale
     metric: str
     kind: str
     family: str
-    good: np.ndarray
+    good: Bool[np.ndarray, " k"]
 
 
-def resolved(draws: np.ndarray, truth: float, metric: Metric, family: str, good: np.ndarray) -> Resolved:
+def resolved(
+    draws: Float[np.ndarray, "k s"], truth: float, metric: Metric, family: str, good: Bool[np.ndarray, " k"]
+) -> Resolved:
     """Draws (k, s) of one target and what then happened."""
     scale = scale_for(metric, draws.ravel())
     return Resolved(np.sort(draws, axis=1), truth, scale, metric.name, metric.kind, family, good)
 
 
-def scaled(rows: Sequence[Resolved]) -> np.ndarray:
+def scaled(rows: Sequence[Resolved]) -> Float[np.ndarray, "n k s"]:
     """Draws less truth (n, k, s) in units of their metric: mean over its rows of the lower quartile of members' CRPS.
 
     Of many draws `THINNED` are taken, evenly: their distances are a table of pairs.
@@ -66,8 +69,8 @@ def _thinned(draws: np.ndarray) -> np.ndarray:
 
 
 def stack(
-    rows: Sequence[Resolved], prior_weights: np.ndarray, *, prior: float, families: int | None = None
-) -> np.ndarray:
+    rows: Sequence[Resolved], prior_weights: Float[np.ndarray, " k"], *, prior: float, families: int | None = None
+) -> Float[np.ndarray, " k"]:
     r"""Weights (k,) on the simplex that minimise the mean CRPS of the mixture, pulled towards ``prior_weights`` (k,).
 
     :math:`\mathrm{CRPS}(w) = \sum_i w_i E|X_i - y| - \frac12 \sum_{i,j} w_i w_j E|X_i - X_j|`, convex since
@@ -138,7 +141,7 @@ def _is_sure(gain: np.ndarray, family: Sequence[str]) -> bool:
     return bool(of_family.mean() > SURELY * of_family.std(ddof=1) / np.sqrt(len(names)))
 
 
-def mixed(weight: np.ndarray, draws: np.ndarray) -> np.ndarray:
+def mixed(weight: Float[np.ndarray, " k"], draws: Float[np.ndarray, "k s"]) -> Float[np.ndarray, " s"]:
     """A sample (s,) of the mixture of k members, from draws (k, s): each member gives its share, evenly."""
     k, s = draws.shape
     count = np.diff(np.floor(np.cumsum(np.r_[0.0, weight]) * s + 0.5).astype(int))
@@ -148,7 +151,7 @@ def mixed(weight: np.ndarray, draws: np.ndarray) -> np.ndarray:
     return np.asarray(draws[member, (within * step[member]).round().astype(int)])
 
 
-def widened(latent: np.ndarray, scale: Scale, factor: float) -> np.ndarray:
+def widened(latent: Float[np.ndarray, " s"], scale: Scale, factor: float) -> Float[np.ndarray, " s"]:
     """Latent draws (s,) with their deviations from the median times a factor; draws on a bound stay there.
 
     Beside a lower bound alone no draw goes further above the highest than `scales.LEAST_RISE`.
@@ -169,7 +172,7 @@ def widened(latent: np.ndarray, scale: Scale, factor: float) -> np.ndarray:
     return out
 
 
-def wanted(row: Resolved, weight: np.ndarray, *, level: float = 0.9) -> float:
+def wanted(row: Resolved, weight: Float[np.ndarray, " k"], *, level: float = 0.9) -> float:
     """The factor for `widened` that puts the truth on the end of the mixture's central interval, to its own side."""
     ordered = np.sort(mixed(weight, row.draws))[None]
     ends = quantiles(ordered, [(1 - level) / 2, 0.5, (1 + level) / 2])[0]

@@ -68,7 +68,7 @@ def plan_view(runs: pd.DataFrame) -> PlanView:
     size, others = _split(encoder.encode(runs), column)
     families = {family: i for i, family in enumerate(dict.fromkeys(runs["family"].astype("str")))}
     line = np.linalg.lstsq(np.stack([np.ones(len(size)), size], axis=1), others, rcond=None)[0]
-    nobody = PlannedRuns(*(np.zeros(0) for _ in range(4)))
+    nobody = PlannedRuns(np.zeros(0), np.zeros(0), others[:0], np.zeros(0, dtype=int))
     view = PlanView(encoder, column, spread, others.mean(axis=0), line, families, nobody)
     return view._replace(finished=view.planned(runs, damped=False))
 
