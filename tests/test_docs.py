@@ -30,6 +30,8 @@ def test_the_page_on_python_runs_as_it_is_written(capsys, monkeypatch):
     told = told_by("python.md")
     said = capsys.readouterr().out
     assert said.startswith("Curves: 12 runs, 2 metrics (capability, loss), 424 points\n")
+    given = told["with_settings"].runs
+    assert given["family"].value_counts().tolist() == [2] * 6 and given.loc["run11", "learning_rate"] == 1e-3
     assert told["forecast"].summary()["run"].tolist() == ["run10", "run10", "run11", "run11"]
     assert told["both"]["probability"].between(0, 1).all() and "verdict" in said
     assert told["page"].is_file() and told["ax"].get_xlabel() == "promised by the interval"
