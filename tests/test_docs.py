@@ -7,6 +7,8 @@ from typing import Any
 import matplotlib.pyplot as plt
 import pytest
 
+import predictdyn as pdyn
+
 DOCS = Path(__file__).parents[1] / "docs"
 
 
@@ -28,6 +30,8 @@ def test_the_page_on_python_runs_as_it_is_written(capsys, monkeypatch):
     told = told_by("python.md")
     said = capsys.readouterr().out
     assert said.startswith("Curves: 12 runs, 2 metrics (capability, loss), 424 points\n")
+    given = told["with_settings"].runs
+    assert given["family"].value_counts().tolist() == [2] * 6 and given.loc["run11", "learning_rate"] == 1e-3
     assert told["forecast"].summary()["run"].tolist() == ["run10", "run10", "run11", "run11"]
     assert told["both"]["probability"].between(0, 1).all() and "verdict" in said
     assert told["page"].is_file() and told["ax"].get_xlabel() == "promised by the interval"
@@ -35,10 +39,29 @@ def test_the_page_on_python_runs_as_it_is_written(capsys, monkeypatch):
 
 def test_the_page_on_forecasters_runs_as_it_is_written(capsys):
     told = told_by("add-a-forecaster.md")
-    board = told["board"]
-    assert "median_change" in board["forecaster"].tolist() and "median_change" in capsys.readouterr().out
-    mine = board.set_index("forecaster").loc["median_change"]
+    board = told["result"].leaderboard.set_index("forecaster")
+    said = capsys.readouterr().out
+    assert "median_change" in said and "ridge" in said
+    mine = board.loc["median_change"]
     assert mine["fallback_share"] == 0 and 0.5 < mine["coverage_90"] <= 1
+    assert board["skill"].idxmax() == "pooled_change"
+    ridge = told["compared"].leaderboard.set_index("forecaster").loc["ridge"]
+    assert ridge["fallback_share"] == 0 and ridge["skill"] > mine["skill"]
+
+
+def test_what_the_page_on_forecasters_says_of_limits(tmp_path):
+    told = told_by("add-a-forecaster.md")
+    curves, ridge = told["curves"], told["ridge"]
+    with pytest.raises(ValueError, match="'median_change' is not one"):
+        pdyn.fit(curves, told["MedianChange"]()).save(tmp_path / "model")
+    plain = curves.runs[curves.runs.index.str.fullmatch(r".*-s\d")]
+    families = plain["family"].unique()
+    share = {}
+    for count in (4, 5):
+        some = curves.select(runs=plain.index[plain["family"].isin(families[:count])])
+        board = pdyn.backtest(some, ridge, cutoffs=[0.25]).leaderboard.set_index("forecaster")
+        share[count] = board.loc["ridge", "fallback_share"]
+    assert share == {4: 1, 5: 0}
 
 
 @pytest.mark.parametrize("page", ["index.md", "get-started.md", "how-to/kinds-and-ends.md", "how-to/save-a-model.md"])
