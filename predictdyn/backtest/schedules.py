@@ -25,7 +25,7 @@ def settled(curves: Curves) -> tuple[Curves, list[str]]:
     has some. The answer is one for a metric, whichever run is asked for: nothing can be learnt from it.
     """
     metrics, lines = dict(curves.metrics), []
-    logged = set(curves.points["metric"])
+    logged = set(curves.points["metric"].unique())
     for name, metric in curves.metrics.items():
         if metric.kind == "schedule" and metric.guessed and name in logged:
             why = _why_not(curves, name)

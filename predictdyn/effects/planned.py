@@ -124,7 +124,7 @@ def _schedules(curves: Curves) -> list[str]:
 
 def _panels(history: Curves, seen: Curves, target: pd.DataFrame) -> tuple[dict[str, Panel], list[Panel]]:
     """The curves of every metric that is asked for, and those of the outcomes, whose levels an effect may depend on."""
-    logged = set(history.points["metric"])
+    logged = set(history.points["metric"].unique())
     outcomes = [name for name, metric in history.metrics.items() if metric.kind in OUTCOMES and name in logged]
     problem = Problem(History(history), seen, target, 0)
     of_metric = {name: problem.panel(name) for name in dict.fromkeys([*target["metric"], *outcomes])}
