@@ -6,8 +6,10 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import pytest
+from sklearn.linear_model import Ridge
 
 import predictdyn as pdyn
+from predictdyn.forecasters.regressions import FeatureRegression
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -50,10 +52,12 @@ def test_the_page_on_forecasters_runs_as_it_is_written(capsys):
 
 
 def test_what_the_page_on_forecasters_says_of_limits(tmp_path):
-    told = told_by("add-a-forecaster.md")
-    curves, ridge = told["curves"], told["ridge"]
+    told: dict[str, Any] = {}
+    exec(blocks("add-a-forecaster.md")[0], told)
+    curves = pdyn.load_dataset("tinylm").select(metrics=["validation_loss"])
     with pytest.raises(ValueError, match="'median_change' is not one"):
         pdyn.fit(curves, told["MedianChange"]()).save(tmp_path / "model")
+    ridge = FeatureRegression("ridge", lambda family, seed: Ridge(10.0))
     plain = curves.runs[curves.runs.index.str.fullmatch(r".*-s\d")]
     families = plain["family"].unique()
     share = {}
