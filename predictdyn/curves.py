@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 import numpy as np
 import pandas as pd
 
+from predictdyn.naming import meant, some
 from predictdyn.secrets import public
 
 if TYPE_CHECKING:
@@ -159,10 +160,12 @@ class Curves:
     def select(
         self,
         *,
-        runs: pd.Index | list[str] | set[str] | None = None,
-        metrics: list[str] | set[str] | tuple[str, ...] | None = None,
+        runs: pd.Index | str | list[str] | set[str] | None = None,
+        metrics: str | list[str] | set[str] | tuple[str, ...] | None = None,
     ) -> Curves:
         """The curves of some runs, of some metrics, or both; runs without points and their events stay where runs do.
+
+        Names are whole names, and no globs. Raises ValueError for one that no run, or no metric, has.
 
         >>> points = pd.DataFrame({"run": ["a", "b"], "metric": "loss", "step": 1, "value": [2.0, 1.0]})
         >>> curves_from(points).select(runs=["a"]).runs.index.tolist()
@@ -171,13 +174,13 @@ class Curves:
         points, table, known, events = self.points, self.runs, self.metrics, self.events
         keep = np.ones(len(points), dtype=bool)
         if runs is not None:
-            names = set(runs)
+            names = _named(runs, table.index, "runs")
             keep &= self._of_points("run", lambda run: run.isin(names))
             table, events = table[table.index.isin(names)], events[events["run"].isin(names)]
         if metrics is not None:
-            some = set(metrics)
-            keep &= self._of_points("metric", lambda metric: metric.isin(some))
-            known = {name: metric for name, metric in known.items() if name in some}
+            chosen = _named(metrics, known, "metrics")
+            keep &= self._of_points("metric", lambda metric: metric.isin(chosen))
+            known = {name: metric for name, metric in known.items() if name in chosen}
         return Curves(points[keep], table, known, events, self.notes)
 
     def where(self, visible: np.ndarray) -> Curves:
@@ -230,6 +233,18 @@ def curves_from(
     _check_metrics(complete)
     _check_ranges(table, complete)
     return Curves(table, _checked_runs(table, runs), complete, _checked_events(table, events))
+
+
+def _named(asked: str | Iterable[str], known: Collection[str], keyword: str) -> set[str]:
+    """The names that were asked for, one or several, all of them known."""
+    names = {asked} if isinstance(asked, str) else set(asked)
+    strange = sorted(str(name) for name in names if name not in known)
+    if strange:
+        raise ValueError(
+            f"select: {keyword}= names {some(strange)}, which is not there; {meant(strange[0], map(str, known))}"
+            f"there are {some(list(known), 12) or 'none'}"
+        )
+    return names
 
 
 def _first(bad: np.ndarray, points: pd.DataFrame) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from predictdyn.api.models import FittedModel, as_model, load_model
-from predictdyn.api.reading import globs, prepared
+from predictdyn.api.reading import globs, prepared, tell
 from predictdyn.api.show import html_table
 from predictdyn.backtest.folder import provenance, write_json
 from predictdyn.backtest.live import (
@@ -30,7 +30,7 @@ from predictdyn.backtest.trust import trust
 from predictdyn.backtest.writing import new_folder
 from predictdyn.curves import ENDED, Curves
 from predictdyn.effects import Intervention, check, comparison, intervened
-from predictdyn.events import parse, probabilities
+from predictdyn.events import outside, parse, probabilities
 from predictdyn.forecast import Model
 from predictdyn.forecasters import DEFAULT
 from predictdyn.forecasters import fit as fitted_on
@@ -128,9 +128,11 @@ class Forecast:
         """The probability of a joint event for each run (index): probability, status.
 
         ``event`` is a sentence of bounds, as ``"val_acc > 0.9 and 'the gap' < 0.05"``. Of s draws the standard error is
-        at most 1 / (2 sqrt(s)). Raises ValueError for a sentence that cannot be read, and for unknown metrics.
+        at most 1 / (2 sqrt(s)). Raises ValueError for a sentence that cannot be read, and for unknown metrics; a
+        number outside a metric's range is a UserWarning.
         """
         asked = parse(event, set(self.target["metric"]))
+        tell(outside(asked, self.question.curves.metrics), stacklevel=2)
         return probabilities(self.live.prediction, [asked]).set_index("run")[["probability", "status"]]
 
     def with_intervention(self, name: str | Intervention, step: float | None = None) -> Forecast:
@@ -224,6 +226,8 @@ class Forecast:
 
         ``events`` are joint events whose probabilities the page tells. Raises ValueError where the folder is not new.
         """
+        for text in events:
+            tell(outside(parse(text, set(self.target["metric"])), self.question.curves.metrics), stacklevel=2)
         asked = {**self.plan, "events": "; ".join(events)}
         about = provenance(
             self.question.curves, made="forecast", title=title, command="predictdyn.forecast(...)",

@@ -248,3 +248,24 @@ def test_without_arviz_it_is_said_how_to_get_it(found, monkeypatch):
     monkeypatch.setitem(sys.modules, "arviz", None)
     with pytest.raises(ImportError, match=r"pip install predictdyn\[arviz\]"):
         found.to_inference_data()
+
+
+def test_an_event_in_percent_of_a_share_is_a_warning(found, tmp_path):
+    with pytest.warns(UserWarning, match=r"80 lies outside 0 to 1, the range of val_acc; did you mean 0\.8\?"):
+        assert (found.probability("val_acc > 80")["probability"] == 0).all()
+
+
+def test_a_step_beyond_the_planned_end_is_no_step_to_forecast(curves):
+    with pytest.raises(ValueError, match=r"at= is 2000, which lies beyond the planned end of 2 run.*set last_step"):
+        pdyn.forecast(curves, forecaster="last_value", at=2000)
+    assert (pdyn.forecast(curves, forecaster="last_value", at=200).target["step"] == 200).all()
+
+
+def test_a_name_that_is_nearly_right_is_asked_after(curves):
+    for wrong, said in (
+        (lambda: pdyn.forecast(curves, metrics="val_ac"), "no metric matches 'val_ac'; did you mean 'val_acc'\\?"),
+        (lambda: pdyn.forecast(curves, runs="r66"), "no run matches r66; did you mean 'r6'\\?"),
+        (lambda: pdyn.forecast(curves, forecaster="last_valu"), "did you mean 'last_value'\\?"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            wrong()
