@@ -91,13 +91,18 @@ class Curves:
         step: str | None = None,
         metric: str | None = None,
         value: str | None = None,
+        family: Any = None,
+        last_step: Any = None,
     ) -> Curves:
         """Curves of a table of your own: one row a value (long), or one row a step and one column a metric (wide).
 
         ``run``, ``step``, and for a long table ``metric`` and ``value`` name its columns; by themselves they are found
         by usual names. ``runs`` says what was known before: ``last_step`` (the planned end), ``family`` (near-copies,
         such as seeds) and settings; a table with the column or index run, ``{"last_step": 1000, "lr": {"a": 0.1}}`` by
-        column, or ``{"a": {"last_step": 1000}}`` by run. Without ``last_step`` a run counts as finished at its longest
+        column, or ``{"a": {"last_step": 1000}}`` by run. ``last_step`` and ``family`` may be keywords: one value, a
+        dictionary by run, or a column; ``family`` also a pattern, as ``"{family}-s*"`` or a regular expression with one
+        group. Columns that never change within a run count as settings, and a UserWarning says so. Without
+        ``last_step`` a run counts as finished at its longest
         step, and a UserWarning says so; without ``family`` every run is its own. ``metrics`` says what metrics are:
         ``{"val_acc": "capability"}``, `Metric` values, a table (metric, kind, lower, upper, better, chance), or the
         names to take; what it does not say is known by their names, as in logs. Cells that are blank were not logged;
@@ -112,7 +117,9 @@ class Curves:
         """
         from predictdyn.api.frames import from_frame
 
-        return from_frame(frame, runs, metrics, run=run, step=step, metric=metric, value=value)
+        return from_frame(
+            frame, runs, metrics, run=run, step=step, metric=metric, value=value, family=family, last_step=last_step
+        )
 
     def plot(self, metric: str, runs: str | Sequence[str] | None = None, *, ax: Axes | None = None) -> Axes:
         """Draw a metric of all runs, or of those that match globs: finished ones thin, others strong. Returns Axes."""
@@ -250,7 +257,8 @@ def _named(asked: str | Iterable[str], known: Collection[str], keyword: str) -> 
 def _first(bad: np.ndarray, points: pd.DataFrame) -> str:
     """Words for where a fault is first: the row and its key."""
     row = int(np.flatnonzero(bad)[0])
-    key = ", ".join(f"{name} {points[name].iloc[row]!r}" for name in KEY if name in points)
+    # As Python's own numbers, which show no type of numpy.
+    key = ", ".join(f"{name} {points[name].iloc[row : row + 1].tolist()[0]!r}" for name in KEY if name in points)
     return f"first in row {row + 1} ({key})"
 
 
