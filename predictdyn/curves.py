@@ -453,7 +453,8 @@ def _check_ranges(points: pd.DataFrame, metrics: Mapping[str, Metric]) -> None:
         metric = metrics[points["metric"].iloc[int(np.flatnonzero(outside)[0])]]
         raise ValueError(
             f"points: value of {metric.name!r} must lie between {metric.lower} and {metric.upper}, "
-            f"found {value[outside][0]:g}, {_first(outside, points)}; mend the data or the range in metrics.csv"
+            f"found {value[outside][0]:g}, {_first(outside, points)}; "
+            "mend the data, or the range (metrics= or metrics.csv)"
         )
 
 

@@ -57,10 +57,11 @@ def parse(text: str, metrics: Collection[str]) -> JointEvent:
         if name not in metrics and name[0] == "(":
             raise _wrong(text, f"found {name!r}{_why(name, metrics)}")
         if name not in metrics:
+            hint = f"; {meant(name, metrics)}".rstrip("; ")
             known = f"forecast are {some(sorted(metrics), 20)}"
             if _is_number(name):
                 known += f"; the metric comes first: write 'metric {TURNED[sign]} {name}'"
-            raise ValueError(f"event {text!r} names metric {name!r}; {meant(name, metrics)}{known}")
+            raise ValueError(f"event {text!r} names metric {name!r}; {known}{hint}")
         try:
             number = float(word)
         except ValueError:

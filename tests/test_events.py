@@ -41,7 +41,7 @@ def test_a_sentence_is_read(text, bounds):
         ("0.5 < acc < 0.9", "the metric comes first: write 'metric > 0.5'"),
         ("accuracy gap > 1", "a name with spaces is put in quotes: 'accuracy gap'"),
         ("acc > 1 or acc < 0", "'or', 'not' and signs for them are not allowed"),
-        ("ac > 1", "names metric 'ac'; did you mean 'acc'? forecast are acc, accuracy gap"),
+        ("ac > 1", "val/loss; did you mean 'acc'?"),
         ("acc > much", "'much' is not a number"),
         ("acc > nan", "'nan' is not a number"),
         ("acc > 0.9 or acc < 0.1", "found 'or acc < 0.1' where 'and' was expected"),

@@ -65,7 +65,9 @@ def target_metrics(curves: Curves, globs: tuple[str, ...]) -> list[str]:
     outcomes = [name for name in names if curves.metrics[name].kind in OUTCOMES]
     chosen = outcomes or names
     if not chosen:
-        raise ValueError("no metric to forecast: all are of kind schedule; say in metrics.csv which are outcomes")
+        raise ValueError(
+            "no metric to forecast: all are of kind schedule; say which are outcomes (metrics= or metrics.csv)"
+        )
     return chosen
 
 
