@@ -140,7 +140,7 @@ def forecast(
     from predictdyn.api.models import as_model, load_model
     from predictdyn.backtest.folder import provenance
     from predictdyn.backtest.writing import check_new, new_folder
-    from predictdyn.events import parse
+    from predictdyn.events import outside, parse
     from predictdyn.forecasters import DEFAULT
 
     if model is not None and name is not None:
@@ -156,7 +156,8 @@ def forecast(
         seed=seed,
     )  # fmt: skip
     for text in events:
-        parse(text, set(asked.split.target["metric"]))
+        for line in outside(parse(text, set(asked.split.target["metric"])), asked.curves.metrics):
+            say(line, err=True)
     check_planned(asked, planned)
     plan = {
         "upto": upto, "cutoff": cutoff, "at": at, "runs": runs, "events": "; ".join(events),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 import numpy as np
 import pandas as pd
 
+from predictdyn.naming import meant, some
 from predictdyn.secrets import public
 
 if TYPE_CHECKING:
@@ -90,13 +91,18 @@ class Curves:
         step: str | None = None,
         metric: str | None = None,
         value: str | None = None,
+        family: Any = None,
+        last_step: Any = None,
     ) -> Curves:
         """Curves of a table of your own: one row a value (long), or one row a step and one column a metric (wide).
 
         ``run``, ``step``, and for a long table ``metric`` and ``value`` name its columns; by themselves they are found
         by usual names. ``runs`` says what was known before: ``last_step`` (the planned end), ``family`` (near-copies,
         such as seeds) and settings; a table with the column or index run, ``{"last_step": 1000, "lr": {"a": 0.1}}`` by
-        column, or ``{"a": {"last_step": 1000}}`` by run. Without ``last_step`` a run counts as finished at its longest
+        column, or ``{"a": {"last_step": 1000}}`` by run. ``last_step`` and ``family`` may be keywords: one value, a
+        dictionary by run, or a column; ``family`` also a pattern, as ``"{family}-s*"`` or a regular expression with one
+        group. Columns that never change within a run count as settings, and a UserWarning says so. Without
+        ``last_step`` a run counts as finished at its longest
         step, and a UserWarning says so; without ``family`` every run is its own. ``metrics`` says what metrics are:
         ``{"val_acc": "capability"}``, `Metric` values, a table (metric, kind, lower, upper, better, chance), or the
         names to take; what it does not say is known by their names, as in logs. Cells that are blank were not logged;
@@ -111,7 +117,9 @@ class Curves:
         """
         from predictdyn.api.frames import from_frame
 
-        return from_frame(frame, runs, metrics, run=run, step=step, metric=metric, value=value)
+        return from_frame(
+            frame, runs, metrics, run=run, step=step, metric=metric, value=value, family=family, last_step=last_step
+        )
 
     def plot(self, metric: str, runs: str | Sequence[str] | None = None, *, ax: Axes | None = None) -> Axes:
         """Draw a metric of all runs, or of those that match globs: finished ones thin, others strong. Returns Axes."""
@@ -159,10 +167,12 @@ class Curves:
     def select(
         self,
         *,
-        runs: pd.Index | list[str] | set[str] | None = None,
-        metrics: list[str] | set[str] | tuple[str, ...] | None = None,
+        runs: pd.Index | str | list[str] | set[str] | None = None,
+        metrics: str | list[str] | set[str] | tuple[str, ...] | None = None,
     ) -> Curves:
         """The curves of some runs, of some metrics, or both; runs without points and their events stay where runs do.
+
+        Names are whole names, and no globs. Raises ValueError for one that no run, or no metric, has.
 
         >>> points = pd.DataFrame({"run": ["a", "b"], "metric": "loss", "step": 1, "value": [2.0, 1.0]})
         >>> curves_from(points).select(runs=["a"]).runs.index.tolist()
@@ -171,13 +181,13 @@ class Curves:
         points, table, known, events = self.points, self.runs, self.metrics, self.events
         keep = np.ones(len(points), dtype=bool)
         if runs is not None:
-            names = set(runs)
+            names = _named(runs, table.index, "runs")
             keep &= self._of_points("run", lambda run: run.isin(names))
             table, events = table[table.index.isin(names)], events[events["run"].isin(names)]
         if metrics is not None:
-            some = set(metrics)
-            keep &= self._of_points("metric", lambda metric: metric.isin(some))
-            known = {name: metric for name, metric in known.items() if name in some}
+            chosen = _named(metrics, known, "metrics")
+            keep &= self._of_points("metric", lambda metric: metric.isin(chosen))
+            known = {name: metric for name, metric in known.items() if name in chosen}
         return Curves(points[keep], table, known, events, self.notes)
 
     def where(self, visible: np.ndarray) -> Curves:
@@ -232,10 +242,23 @@ def curves_from(
     return Curves(table, _checked_runs(table, runs), complete, _checked_events(table, events))
 
 
+def _named(asked: str | Iterable[str], known: Collection[str], keyword: str) -> set[str]:
+    """The names that were asked for, one or several, all of them known."""
+    names = {asked} if isinstance(asked, str) else set(asked)
+    strange = sorted(str(name) for name in names if name not in known)
+    if strange:
+        raise ValueError(
+            f"select: {keyword}= names {some(strange)}, which is not there; {meant(strange[0], map(str, known))}"
+            f"there are {some(list(known), 12) or 'none'}"
+        )
+    return names
+
+
 def _first(bad: np.ndarray, points: pd.DataFrame) -> str:
     """Words for where a fault is first: the row and its key."""
     row = int(np.flatnonzero(bad)[0])
-    key = ", ".join(f"{name} {points[name].iloc[row]!r}" for name in KEY if name in points)
+    # As Python's own numbers, which show no type of numpy.
+    key = ", ".join(f"{name} {points[name].iloc[row : row + 1].tolist()[0]!r}" for name in KEY if name in points)
     return f"first in row {row + 1} ({key})"
 
 
@@ -430,7 +453,8 @@ def _check_ranges(points: pd.DataFrame, metrics: Mapping[str, Metric]) -> None:
         metric = metrics[points["metric"].iloc[int(np.flatnonzero(outside)[0])]]
         raise ValueError(
             f"points: value of {metric.name!r} must lie between {metric.lower} and {metric.upper}, "
-            f"found {value[outside][0]:g}, {_first(outside, points)}; mend the data or the range in metrics.csv"
+            f"found {value[outside][0]:g}, {_first(outside, points)}; "
+            "mend the data, or the range (metrics= or metrics.csv)"
         )
 
 

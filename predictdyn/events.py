@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from predictdyn.curves import Metric
 from predictdyn.forecast import Prediction
+from predictdyn.naming import meant, some
 
 _BOUND = re.compile(r"""\s*(?:"([^"]+)"|'([^']+)'|([^\s<>="']+))\s*(<=|>=|<|>)\s*([^\s<>="']+)\s*""")
 _AND = re.compile(r"and\s", re.IGNORECASE)
+TURNED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 COMPARED = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal}
 
 
@@ -48,24 +51,30 @@ def parse(text: str, metrics: Collection[str]) -> JointEvent:
     while True:
         found = _BOUND.match(text, at)
         if found is None:
-            raise _wrong(text, f"found {text[at:].strip()[:40]!r} where a bound was expected")
+            raise _wrong(text, f"found {text[at:].strip()[:40]!r} where a bound was expected{_why(text[at:], metrics)}")
         *names, sign, word = found.groups()
         name = next(one for one in names if one)
+        if name not in metrics and name[0] == "(":
+            raise _wrong(text, f"found {name!r}{_why(name, metrics)}")
         if name not in metrics:
-            raise ValueError(f"event {text!r} names metric {name!r}; forecast are {', '.join(sorted(metrics)[:20])}")
+            hint = f"; {meant(name, metrics)}".rstrip("; ")
+            known = f"forecast are {some(sorted(metrics), 20)}"
+            if _is_number(name):
+                known += f"; the metric comes first: write 'metric {TURNED[sign]} {name}'"
+            raise ValueError(f"event {text!r} names metric {name!r}; {known}{hint}")
         try:
             number = float(word)
         except ValueError:
             number = math.nan
         if not math.isfinite(number):
-            raise _wrong(text, f"{word!r} is not a number")
+            raise _wrong(text, f"{word!r} is not a number{_why(word.lstrip('.-+0123456789'), metrics)}")
         bounds.append(Bound(name, sign, number))
         at = found.end()
         if at == len(text):
             return JointEvent(text, tuple(bounds))
         joined = _AND.match(text, at)
         if joined is None:
-            raise _wrong(text, f"found {text[at:].strip()[:40]!r} where 'and' was expected")
+            raise _wrong(text, f"found {text[at:].strip()[:40]!r} where 'and' was expected{_why(text[at:], metrics)}")
         at = joined.end()
 
 
@@ -95,6 +104,58 @@ def probabilities(forecast: Prediction, events: Sequence[JointEvent]) -> pd.Data
             fell = [str(forecast.status[row]) for row in rows.values() if forecast.status[row] != "ok"]
             found.append((run, event.text, float(held.mean()), fell[0] if fell else "ok"))
     return pd.DataFrame(found, columns=["run", "event", "probability", "status"])
+
+
+def outside(event: JointEvent, metrics: Mapping[str, Metric]) -> list[str]:
+    """Lines on bounds whose number no value of their metric can reach, which are surely true or surely false.
+
+    A share that is logged from 0 to 1 and asked in percent is one, and the other way round.
+
+    >>> outside(parse("acc > 80", ["acc"]), {"acc": Metric("acc", "capability", 0, 1)})
+    ["event 'acc > 80': 80 lies outside 0 to 1, the range of acc; did you mean 0.8?"]
+    """
+    lines = []
+    for name, _, number in event.bounds:
+        lower, upper = (None, None) if name not in metrics else (metrics[name].lower, metrics[name].upper)
+        low, high = -math.inf if lower is None else lower, math.inf if upper is None else upper
+        where = f"event {event.text!r}: {number:g} lies"
+        if not low <= number <= high:
+            span = (
+                f"{low:g} to {high:g}" if upper is not None and lower is not None
+                else f"the values from {low:g}" if lower is not None else f"the values up to {high:g}"
+            )  # fmt: skip
+            hint = f"; did you mean {number / 100:g}?" if high == 1 and 1 < number <= 100 else ""
+            lines.append(f"{where} outside {span}, the range of {name}{hint}")
+        elif low == 0 and high == 100 and 0 < number < 1:
+            lines.append(f"{where} below 1 % of 0 to 100, the range of {name}; did you mean {number * 100:g}?")
+    return lines
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
+def _why(rest: str, metrics: Collection[str]) -> str:
+    """What the rest of a sentence has that no sentence may have, and what to write for it."""
+    rest = rest.strip()
+    spaced = next(
+        (name for name in sorted(metrics, key=len, reverse=True) if " " in name and rest.startswith(name)), ""
+    )
+    if spaced:
+        return f" (a name with spaces is put in quotes: {spaced!r})"
+    if rest[:1] in ("(", ")"):
+        return " (parentheses are not allowed; bounds are joined by 'and' alone)"
+    if re.match(r"(or|not)\b|[|&!]", rest, re.IGNORECASE):
+        return " ('or', 'not' and signs for them are not allowed; ask for each event by itself)"
+    if re.match(r"[<>]", rest):
+        return " (a bound has one sign; write 'metric > low and metric < high')"
+    if re.search(r"(?<![<>])=", rest) and not re.search(r"[<>]", rest):
+        return " (signs are <, <=, > and >=)"
+    return ""
 
 
 def _wrong(text: str, why: str) -> ValueError:

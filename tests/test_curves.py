@@ -120,3 +120,14 @@ def test_cuts_are_what_names_row_by_row_say():
     assert (
         not len(nothing.points) and not nothing.series and not len(nothing.truncate(0.5).select(metrics=["m0"]).points)
     )
+
+
+def test_a_name_that_nothing_has_cannot_be_selected(small):
+    run = small.runs.index[0]
+    for asked, said in (
+        ({"metrics": ["acuracy"]}, r"select: metrics= names acuracy, which is not there; did you mean 'accuracy'\?"),
+        ({"runs": [run, "nobody"]}, "select: runs= names nobody, which is not there; .*there are "),
+    ):
+        with pytest.raises(ValueError, match=said):
+            small.select(**asked)
+    assert small.select(runs=run, metrics="accuracy").points["metric"].unique().tolist() == ["accuracy"]

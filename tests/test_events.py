@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from predictdyn.events import Bound, parse, probabilities
+from predictdyn.curves import Metric
+from predictdyn.events import Bound, outside, parse, probabilities
 from predictdyn.forecast import Prediction
 
 KNOWN = ["acc", "accuracy gap", "val/loss", 'odd "name"', "land and sea"]
@@ -31,7 +32,16 @@ def test_a_sentence_is_read(text, bounds):
         ("acc", "found 'acc' where a bound was expected"),
         ("0.9 < acc", "names metric '0.9'; forecast are acc, accuracy gap"),
         ("accuracy gap < 1", "found 'accuracy gap < 1' where a bound was expected"),
-        ("acc = 1", "found 'acc = 1' where a bound was expected"),
+        ("acc = 1", "found 'acc = 1' where a bound was expected (signs are <, <=, > and >=)"),
+        ("(acc > 0.9)", "parentheses are not allowed; bounds are joined by 'and' alone"),
+        ("acc > 0.9 and (val/loss < 1)", "parentheses are not allowed"),
+        ("acc > (0.9)", "parentheses are not allowed"),
+        ("acc > 0.9)", "parentheses are not allowed"),
+        ("acc > 0.5 < 1", "a bound has one sign; write 'metric > low and metric < high'"),
+        ("0.5 < acc < 0.9", "the metric comes first: write 'metric > 0.5'"),
+        ("accuracy gap > 1", "a name with spaces is put in quotes: 'accuracy gap'"),
+        ("acc > 1 or acc < 0", "'or', 'not' and signs for them are not allowed"),
+        ("ac > 1", "val/loss; did you mean 'acc'?"),
         ("acc > much", "'much' is not a number"),
         ("acc > nan", "'nan' is not a number"),
         ("acc > 0.9 or acc < 0.1", "found 'or acc < 0.1' where 'and' was expected"),
@@ -46,6 +56,23 @@ def test_what_is_no_event_ends_in_one_line(text, said):
     with pytest.raises(ValueError, match="event ") as error:
         parse(text, KNOWN)
     assert said in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "sentence", "said"),
+    [
+        ((0, 1), "acc > 80", ["80 lies outside 0 to 1, the range of acc; did you mean 0.8?"]),
+        ((0, 1), "acc < -0.1", ["-0.1 lies outside 0 to 1, the range of acc"]),
+        ((0, 100), "acc > 0.8", ["0.8 lies below 1 % of 0 to 100, the range of acc; did you mean 80?"]),
+        ((0, None), "acc > -1 and acc < 2", ["-1 lies outside the values from 0, the range of acc"]),
+        ((None, 1), "acc > 200", ["200 lies outside the values up to 1, the range of acc"]),
+        ((0, 1), "acc > 1 and acc >= 0 and acc < 0.5", []),
+        ((None, None), "acc > 80", []),
+    ],
+)  # fmt: skip
+def test_a_number_that_no_value_can_reach_is_told(bounds, sentence, said):
+    found = outside(parse(sentence, KNOWN), {"acc": Metric("acc", "capability", *bounds)})
+    assert found == [f"event {sentence!r}: {line}" for line in said]
 
 
 def forecast(joint=True):

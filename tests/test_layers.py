@@ -4,7 +4,7 @@ import ast
 from pathlib import Path
 
 LAYERS = [
-    {"secrets", "workers", "cache", "progress"},
+    {"secrets", "workers", "cache", "progress", "naming"},
     {"curves"},
     {"scales", "forms", "scores", "covariates"},
     {"problem"},

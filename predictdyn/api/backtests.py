@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import pandas as pd
 
 from predictdyn.api.models import as_model
@@ -26,7 +27,6 @@ from predictdyn.forecasters import BASELINES, forecaster, names
 from predictdyn.progress import bar, quiet_by
 
 if TYPE_CHECKING:
-    import numpy as np
     from matplotlib.axes import Axes
 
     from predictdyn.report.results import Results
@@ -151,7 +151,7 @@ def backtest(
     curves: Curves,
     forecasters: str | Model | Sequence[str | Model] = "auto",
     *,
-    cutoffs: Sequence[float] = (0.1, 0.25, 0.5),
+    cutoffs: float | Sequence[float] = (0.1, 0.25, 0.5),
     metrics: str | Sequence[str] | None = None,
     hold_out: str = "family",
     runs: str | Sequence[str] | None = None,
@@ -186,7 +186,7 @@ def backtest(
     if workers < 1:
         raise ValueError(f"workers= is at least 1, got {workers}")
     plan = Plan(
-        cutoffs=tuple(float(cutoff) for cutoff in cutoffs), split=split, targets=targets, hold_out=hold_out,
+        cutoffs=_shares(cutoffs), split=split, targets=targets, hold_out=hold_out,
         test=globs(test), metrics=globs(metrics), budget=budget, seed=seed, runs=globs(runs),
     )  # fmt: skip
     models = models_of(forecasters)
@@ -203,6 +203,15 @@ def backtest(
             with aside(Path(out)) as inside:
                 found.write(inside, found._about("Backtest"))
     return found
+
+
+def _shares(cutoffs: float | Sequence[float]) -> tuple[float, ...]:
+    """One share of the run, or several."""
+    several = [cutoffs] if isinstance(cutoffs, str) or np.isscalar(cutoffs) else list(cutoffs)  # type: ignore[arg-type]
+    try:
+        return tuple(map(float, several))  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise ValueError(f"cutoffs= takes shares in (0, 1), as [0.1, 0.5], got {cutoffs!r}") from None
 
 
 def chosen(curves: Curves, plan: Plan) -> Curves:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from predictdyn.api.models import FittedModel, as_model, load_model
-from predictdyn.api.reading import globs, prepared
+from predictdyn.api.reading import globs, prepared, tell
 from predictdyn.api.show import html_table
 from predictdyn.backtest.folder import provenance, write_json
 from predictdyn.backtest.live import (
@@ -30,9 +30,9 @@ from predictdyn.backtest.trust import trust
 from predictdyn.backtest.writing import new_folder
 from predictdyn.curves import ENDED, Curves
 from predictdyn.effects import Intervention, check, comparison, intervened
-from predictdyn.events import parse, probabilities
+from predictdyn.events import outside, parse, probabilities
 from predictdyn.forecast import Model
-from predictdyn.forecasters import DEFAULT
+from predictdyn.forecasters import DEFAULT, names
 from predictdyn.forecasters import fit as fitted_on
 from predictdyn.forecasters._fitted import Fitted
 from predictdyn.progress import quiet_by, spinner
@@ -105,6 +105,8 @@ class Forecast:
 
     def interval(self, coverage: float = 0.9) -> pd.DataFrame:
         """run, metric, step, lower, upper: the central interval, which holds the outcome with this probability."""
+        if not np.isscalar(coverage):
+            raise ValueError("interval: coverage= takes one number in (0, 1); predict_interval takes several")
         low, high = np.quantile(self.draws, _ends(coverage), axis=1)
         return self._keys().assign(lower=low, upper=high)
 
@@ -128,9 +130,11 @@ class Forecast:
         """The probability of a joint event for each run (index): probability, status.
 
         ``event`` is a sentence of bounds, as ``"val_acc > 0.9 and 'the gap' < 0.05"``. Of s draws the standard error is
-        at most 1 / (2 sqrt(s)). Raises ValueError for a sentence that cannot be read, and for unknown metrics.
+        at most 1 / (2 sqrt(s)). Raises ValueError for a sentence that cannot be read, and for unknown metrics; a
+        number outside a metric's range is a UserWarning.
         """
         asked = parse(event, set(self.target["metric"]))
+        tell(outside(asked, self.question.curves.metrics), stacklevel=2)
         return probabilities(self.live.prediction, [asked]).set_index("run")[["probability", "status"]]
 
     def with_intervention(self, name: str | Intervention, step: float | None = None) -> Forecast:
@@ -224,6 +228,8 @@ class Forecast:
 
         ``events`` are joint events whose probabilities the page tells. Raises ValueError where the folder is not new.
         """
+        for text in events:
+            tell(outside(parse(text, set(self.target["metric"])), self.question.curves.metrics), stacklevel=2)
         asked = {**self.plan, "events": "; ".join(events)}
         about = provenance(
             self.question.curves, made="forecast", title=title, command="predictdyn.forecast(...)",
@@ -296,9 +302,11 @@ def forecast(
     >>> found.summary()[["run", "metric", "step"]].values.tolist(), found.draws.shape
     ([['d', 'val_acc', 4.0]], (1, 1000))
     """
+    if isinstance(model, str) and model in names() and not Path(model).exists():
+        raise ValueError(f"model= takes what fit gave, or its folder; name a forecaster by forecaster={model!r}")
     asked = question(
         curves, model, forecaster, runs=globs(runs), metrics=globs(metrics), upto=upto, cutoff=cutoff,
-        at=None if at == "final" else float(at), seed=seed,
+        at=_step_of(at), seed=seed,
     )  # fmt: skip
     plan = {
         "upto": upto, "cutoff": cutoff, "at": at, "runs": ", ".join(globs(runs)), "events": "", "intervene": "",
@@ -374,6 +382,15 @@ def path_prediction(forecast: Forecast, run: str, metric: str) -> LiveForecast:
     rows = (split.target["run"] == run) & (split.target["metric"] == metric)
     one = split._replace(target=split.target[rows].reset_index(drop=True))
     return forecast_live(curves, one, fitted, fitted.model.name, seed=forecast.seed)
+
+
+def _step_of(at: object) -> float | None:
+    """The one step to forecast, None for the planned end."""
+    if isinstance(at, str) and at == "final":
+        return None
+    if isinstance(at, bool) or not isinstance(at, int | float | np.number) or not np.isfinite(at):
+        raise ValueError(f"at= takes one step or 'final', got {at!r}; forecast each step by itself")
+    return float(at)
 
 
 def _levels(levels: Sequence[float], keyword: str) -> list[float]:

@@ -10,17 +10,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from predictdyn.api.frame_runs import runs_of, settings_of
 from predictdyn.api.reading import tell
 from predictdyn.curves import Curves, Metric, curves_from
 from predictdyn.loaders.engine.facts import is_clock, log_metrics
-from predictdyn.loaders.engine.notes import some
 from predictdyn.loaders.engine.points import fitted_to
 from predictdyn.loaders.engine.remarks import fingerprints, remarks
 from predictdyn.loaders.tables.clock import STEP_NAMES
 from predictdyn.loaders.tables.kinds import METRIC_NAMES, VALUE_NAMES
 from predictdyn.loaders.tables.runs import RUN_NAMES
+from predictdyn.naming import meant, some
 
 OF_RUNS = ("family", "last_step")  # columns of a frame that are facts of runs, and no metrics
+NOT_FINITE = " is not finite"  # behind the name of a metric: an event
+BESIDE_VALUES = ("stderr", "seen")  # columns of a long table that belong to its values
 ERROR = "_stderr"  # behind the name of a metric: its standard error
 # Files beside a log, as loaders name them, and what a frame has instead.
 BESIDE = {
@@ -40,6 +43,8 @@ def from_frame(
     step: str | None = None,
     metric: str | None = None,
     value: str | None = None,
+    family: Any = None,
+    last_step: Any = None,
 ) -> Curves:
     """See `Curves.from_frame`."""
     table = _flat(frame)
@@ -51,26 +56,49 @@ def from_frame(
     named = table[run].astype("str") if run is not None else pd.Series("run", index=table.index)
     if run is not None and table[run].isna().any():
         raise ValueError(f"from_frame: column {run!r} of runs is blank in {int(table[run].isna().sum())} row(s)")
-    points = pd.DataFrame({"run": named, "step": _numbers(table, step, "steps; name another column with step=...")})
+    points = pd.DataFrame({"run": named, "step": _steps(table, step)})
+    of_runs = {name: table[name] for name in OF_RUNS if name in table}
+    keywords = {"family": family, "last_step": last_step}
+    given = {name: one for name, one in keywords.items() if one is not None}
+    # A keyword that names a column means the column.
+    told = {name: one for name, one in given.items() if isinstance(one, str) and one in table}
+    of_runs |= {name: table[one] for name, one in told.items()}
+    aside = {run, step, *OF_RUNS, *told.values()}
+    settings: list[str] = []
     if long is not None and of_value is not None:
+        columns = [name for name in table.columns if name not in {*aside, long, of_value, *BESIDE_VALUES}]
+        settings = settings_of(table, named, points["step"], [name for name in columns if not is_clock(name)])
         points = _long(points, table, long, of_value)
     elif metric is not None or value is not None:
         missing = "value" if of_value is None else "metric"
         raise ValueError(f"from_frame: a long table needs metric= and value=; no column is known as {missing}")
     else:
-        points = _wide(points, table, {run, step, *OF_RUNS}, metrics)
+        settings = _settings(table, points, aside, metrics)
+        points = _wide(points, table, {*aside, *settings}, metrics)
     stated, only = _stated(metrics, [str(name) for name in pd.unique(points["metric"])])
     points = points[points["metric"].isin(only)] if only is not None else points
+    before = points["metric"][points["value"].isna()].unique()
     points, events, lines = _finite(points)
+    empty = sorted({str(name) for name in before} - set(points["metric"]) - _infinite(events))
+    if empty:
+        lines.append(f"metric(s) {some(empty, 6)} left out: no cell has a value; nothing is forecast of them")
+    points = _unique(points, [run, step, *([long] if long and of_value else [])])
     if points.empty:
         raise ValueError("from_frame: no metric has a value; name the columns with metric= and value=, or step=")
     known = log_metrics([str(name) for name in pd.unique(points["metric"])])
     facts, noted = fitted_to(points, known, stated)
-    of_runs, assumed = _runs(points, runs, {name: table[name] for name in OF_RUNS if name in table}, named)
-    curves = curves_from(points, of_runs, facts, events)
+    rest = {name: one for name, one in given.items() if name not in told}
+    table_of_runs, assumed = runs_of(points, runs, {**of_runs, **{name: table[name] for name in settings}}, named, rest)
+    taken = [name for name in settings if runs is None or name not in _columns_of(runs)]
+    if taken:
+        lines.append(
+            f"column(s) {some(taken, 6)} never change within a run, so they count as settings of runs and not as "
+            f"metrics; say metrics={{'{taken[0]}': KIND}} for a metric, or leave the column out"
+        )
+    curves = curves_from(points, table_of_runs, facts, events)
     said = remarks(
         curves.runs, curves.metrics, stated, fingerprints(curves.points),
-        known=runs is not None or "family" in table,
+        known=runs is not None or family is not None or "family" in table,
     )  # fmt: skip
     curves = replace(curves, notes=(*lines, *assumed, *map(_by_keyword, (*noted, *said))))
     tell(curves.notes, stacklevel=3)
@@ -108,7 +136,9 @@ def _column(table: pd.DataFrame, given: str | None, keyword: str, known: Sequenc
     columns = list(table.columns)
     if given is not None:
         if given not in columns:
-            raise ValueError(f"from_frame: {keyword}={given!r} is no column; found {some(columns, 12)}")
+            raise ValueError(
+                f"from_frame: {keyword}={given!r} is no column; {meant(str(given), columns)}found {some(columns, 12)}"
+            )
         return given
     lower = {name.lower(): name for name in reversed(columns)}
     found = next((lower[name] for name in known if name in lower), None)
@@ -137,10 +167,68 @@ def _numbers(table: pd.DataFrame, name: str, what: str) -> np.ndarray:
     wrong = number.isna() & table[name].notna()
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
-        raise ValueError(
-            f"from_frame: column {name!r} holds {table[name].iloc[row]!r} (row {row + 1}), expected {what}"
-        )
+        cell = table[name].iloc[row]
+        sign = isinstance(cell, str) and cell.strip().endswith("%")
+        percent = f"; take the sign off: frame[{name!r}].str.rstrip('% ').astype(float)" if sign else ""
+        raise ValueError(f"from_frame: column {name!r} holds {cell!r} (row {row + 1}), expected {what}{percent}")
     return number.to_numpy(dtype=float)
+
+
+def _steps(table: pd.DataFrame, name: str) -> np.ndarray:
+    """The column that counts steps; dates count none."""
+    cells = table[name]
+    found = cells.dropna()
+    dates = pd.api.types.is_datetime64_any_dtype(cells) or pd.api.types.is_timedelta64_dtype(cells)
+    if not dates and len(found) and pd.to_numeric(found, errors="coerce").isna().all():
+        dates = pd.to_datetime(found.iloc[:1], errors="coerce", format="mixed").notna().all()
+    if dates:
+        raise ValueError(
+            f"from_frame: column {name!r} holds dates, expected steps; name another column with step=..., or count "
+            f"them: frame[{name!r}] = frame.groupby('run').cumcount()"
+        )
+    return _numbers(table, name, "steps; name another column with step=...")
+
+
+def _settings(table: pd.DataFrame, points: pd.DataFrame, aside: set[str | None], metrics: object) -> list[str]:
+    """The columns of a wide table that are settings of runs; none where the metrics to take are named."""
+    if metrics is not None and not isinstance(metrics, Mapping | pd.DataFrame):
+        return []
+    stated = set(_table_of(metrics)) if metrics is not None else set()
+    columns = [
+        name for name in table.columns
+        if name not in aside and name not in stated and not is_clock(name) and not name.endswith(ERROR)
+    ]  # fmt: skip
+    return settings_of(table, points["run"], points["step"], columns)
+
+
+def _columns_of(runs: object) -> set[str]:
+    """What ``runs`` says of runs, by column or by run."""
+    if isinstance(runs, pd.DataFrame):
+        return set(map(str, runs.columns))
+    assert isinstance(runs, Mapping)
+    inner = [set(map(str, one)) for one in runs.values() if isinstance(one, Mapping)]
+    return set(map(str, runs)).union(*inner)
+
+
+def _infinite(events: pd.DataFrame | None) -> set[str]:
+    """The metrics that events tell of."""
+    return set() if events is None else {what.removesuffix(NOT_FINITE) for what in events["what"]}
+
+
+def _unique(points: pd.DataFrame, columns: Sequence[str | None]) -> pd.DataFrame:
+    """One value a run, metric and step: repeats of the same value are one; others are for the user to choose from."""
+    key = ["run", "metric", "step"]
+    points = points.drop_duplicates([*key, "value"], keep="last")
+    double = points.duplicated(key)
+    if double.any():
+        first = points[double].iloc[0]
+        names = ", ".join(f'"{name}"' for name in columns if name is not None)
+        raise ValueError(
+            f"from_frame: run, metric, step must be unique, but {int(double.sum())} value(s) come again with another "
+            f"value, first run {first['run']!r}, metric {first['metric']!r}, step {first['step']:g}; keep one of each: "
+            f'frame.drop_duplicates([{names}], keep="last"), or name the column that tells runs apart with run=...'
+        )
+    return points
 
 
 def _long(points: pd.DataFrame, table: pd.DataFrame, metric: str, value: str) -> pd.DataFrame:
@@ -167,14 +255,28 @@ def _wide(points: pd.DataFrame, table: pd.DataFrame, aside: set[str | None], met
         if name not in errors and (name in asked if asked is not None else name in stated or not is_clock(name))
     ]  # fmt: skip
     text = [
-        name for name in taken if pd.to_numeric(table[name], errors="coerce").isna().all() and table[name].notna().any()
+        name
+        for name in taken
+        if table[name].notna().any()
+        and (
+            pd.api.types.is_datetime64_any_dtype(table[name])
+            or pd.to_numeric(table[name], errors="coerce").isna().all()
+        )
     ]
     if text:
-        raise ValueError(
-            f"from_frame: column(s) {some(text, 6)} hold text, and are no metrics; leave them out, name the metrics "
-            "with metrics=[...], or give what was known of runs before by runs={'column': {'run': value}}"
+        percent = table[text[0]].dropna().astype("str").str.strip().str.endswith("%").all()
+        numbers = [name for name in taken if name not in text]
+        long = f"metric={text[0]!r}, value={numbers[0]!r}" if len(text) == 1 and numbers else "metric= and value="
+        words = (
+            f"hold percent as text; make numbers of them: frame[{text[0]!r}].str.rstrip('% ').astype(float)"
+            if percent
+            else "hold text, and are no metrics; leave them out, name the metrics with metrics=[...], or give what was "
+            "known of runs before by runs={'column': {'run': value}}; "
+            f"if the table has a value a row, say {long}"
         )
+        raise ValueError(f"from_frame: column(s) {some(text, 6)} {words}")
     if not taken:
+        _need(sorted(asked or ()), columns)
         raise ValueError(
             f"from_frame: no column is a metric; found {some(list(table.columns), 12)}; name some with metrics=[...]"
         )
@@ -197,7 +299,7 @@ def _finite(points: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame | None, li
         return points[~blank], None, lines
     names = some(sorted(points.loc[wild, "metric"].unique()))
     lines.append(f"{int(wild.sum())} value(s) of {names} infinite, kept as events")
-    events = points.loc[wild, ["run", "step"]].assign(what=points.loc[wild, "metric"] + " is not finite")
+    events = points.loc[wild, ["run", "step"]].assign(what=points.loc[wild, "metric"] + NOT_FINITE)
     rest = points[~blank & ~wild]
     return rest, events[events["run"].isin(rest["run"])], lines
 
@@ -234,7 +336,8 @@ def _need(names: Sequence[str], logged: Sequence[str]) -> None:
     missing = [name for name in names if name not in set(logged)]
     if missing:
         raise ValueError(
-            f"from_frame: metrics= names {missing[0]!r}, which was not logged; there are {some(list(logged), 12)}"
+            f"from_frame: metrics= names {missing[0]!r}, which was not logged; {meant(missing[0], logged)}"
+            f"there are {some(list(logged), 12)}"
         )
 
 
@@ -252,86 +355,3 @@ def _described(name: str, one: Any) -> Metric:
     usual = log_metrics([name])[name]
     known = usual if usual.kind == facts["kind"] else Metric(name, facts["kind"])
     return known._replace(**facts)
-
-
-def _runs(
-    points: pd.DataFrame,
-    runs: pd.DataFrame | Mapping[str, Any] | None,
-    columns: Mapping[str, pd.Series],
-    named: pd.Series,
-) -> tuple[pd.DataFrame, list[str]]:
-    """The table of runs, as given and by columns of the frame, and lines on what was assumed."""
-    names = sorted(points["run"].unique())
-    table = _table_of_runs(runs, names)
-    for name, column in columns.items():
-        if name in table:
-            continue
-        of_run = {str(run): cells.dropna().unique().tolist() for run, cells in column.groupby(named)}
-        several = [run for run in names if len(of_run[run]) > 1]
-        if several:
-            raise ValueError(
-                f"from_frame: column {name!r} has more than one value in run {several[0]!r}; give it by runs="
-            )
-        table[name] = [of_run[run][0] if len(of_run[run]) else None for run in names]
-    ends = (
-        pd.to_numeric(table["last_step"], errors="coerce") if "last_step" in table else pd.Series(np.nan, table.index)
-    )
-    unknown = int(ends.isna().sum())
-    if not unknown:
-        return table, []
-    count = "all" if unknown == len(names) else f"{unknown} of {len(names)}"
-    return table, [
-        f"the planned end of {count} run(s) is not known, so they count as finished at their longest step, and are not "
-        "forecast; give runs={'last_step': STEP}, or a column last_step"
-    ]
-
-
-def _table_of_runs(runs: pd.DataFrame | Mapping[str, Any] | None, names: Sequence[str]) -> pd.DataFrame:
-    index = pd.Index(list(names), name="run", dtype="str")
-    if runs is None:
-        return pd.DataFrame(index=index)
-    if isinstance(runs, pd.DataFrame):
-        table = runs.set_index("run") if "run" in runs.columns else runs
-    elif isinstance(runs, Mapping):
-        by_run = (
-            bool(runs) and all(isinstance(one, Mapping) for one in runs.values()) and set(map(str, runs)) <= set(names)
-        )
-        if by_run:
-            table = pd.DataFrame.from_dict({str(run): dict(facts) for run, facts in runs.items()}, orient="index")
-        else:
-            table = pd.DataFrame(
-                {str(name): _of_runs(str(name), one, names) for name, one in runs.items()}, index=index
-            )
-    else:
-        raise ValueError(f"from_frame: runs= takes a table or a dictionary, got {type(runs).__name__}")
-    table = table.rename_axis("run")
-    table.index = table.index.astype("str")
-    double = table.index[table.index.duplicated()]
-    if len(double):
-        raise ValueError(f"from_frame: runs= has run {double[0]!r} more than once")
-    missing = [run for run in names if run not in table.index]
-    if missing:
-        raise ValueError(
-            f"from_frame: runs= has no row for {len(missing)} run(s) of the table, first {missing[0]!r}; "
-            f"it has {some(list(table.index), 8)}"
-        )
-    return table.loc[list(names)].copy()
-
-
-def _of_runs(name: str, one: Any, names: Sequence[str]) -> list[Any]:
-    """A column of runs: one value for all, or a value for each by its name."""
-    if isinstance(one, pd.Series):
-        one = one.to_dict()
-    if isinstance(one, Mapping):
-        by_name = {str(run): cell for run, cell in one.items()}
-        strange = [run for run in by_name if run not in set(names)]
-        if strange:
-            raise ValueError(
-                f"from_frame: runs= says {name} of run {strange[0]!r}, which is not there; there are {some(names, 8)}"
-            )
-        return [by_name.get(run) for run in names]
-    if isinstance(one, str) or np.isscalar(one):
-        return [one] * len(names)
-    raise ValueError(
-        f"from_frame: runs= takes for {name} one value, or a dictionary run -> value, got {type(one).__name__}"
-    )

@@ -109,6 +109,10 @@ def as_model(one: str | Model) -> Model:
     """A model of the table by its name, or the model itself."""
     if isinstance(one, str):
         return forecaster(one)
-    if not hasattr(one, "latent") or not hasattr(one, "name"):
+    if isinstance(one, type):
+        raise ValueError(
+            f"forecaster= takes a model, got the class {one.__name__}; make one of it: {one.__name__}(...)"
+        )
+    if not callable(getattr(one, "latent", None)) or not isinstance(getattr(one, "name", None), str):
         raise ValueError(f"forecaster= takes a name or a model with name and latent, got {type(one).__name__}")
     return one

@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from predictdyn import datasets, loaders
 from predictdyn.backtest.schedules import settled
 from predictdyn.covariates import known_before
@@ -76,7 +78,16 @@ def read(path: Path, source: str, settings: dict[str, Any]) -> Curves:
 
 
 def prepared(curves: Curves) -> Curves:
-    """The same curves without what was not known before the runs, and notes on it; doing it twice changes nothing."""
+    """The same curves without what was not known before the runs, and notes on it; doing it twice changes nothing.
+
+    Raises ValueError for what is no `Curves`: all verbs begin here.
+    """
+    if not isinstance(curves, Curves):
+        kind = "a table" if isinstance(curves, pd.DataFrame) else type(curves).__name__
+        raise ValueError(
+            f"curves= takes Curves, got {kind}; make them by Curves.from_frame(frame) of a table, "
+            "or by load(path) of a log"
+        )
     kept, reached = known_before(curves)
     kept, noted = settled(kept)
     notes = (*curves.notes, *(line for line in (*reached, *noted) if line not in curves.notes))

@@ -19,6 +19,7 @@ from predictdyn.forecast import Prediction
 from predictdyn.forecasters import fit
 from predictdyn.forecasters._fitted import Fitted
 from predictdyn.forecasters._sizes import largest
+from predictdyn.naming import meant, some
 
 ALIKE = 5  # different values that two curves must share to be those of one run
 
@@ -73,13 +74,14 @@ def split_live(
     if runs:
         chosen = [run for run in curves.runs.index if any(fnmatchcase(run, glob) for glob in runs)]
         if not chosen:
-            raise ValueError(f"no run matches {', '.join(runs)}; there are {', '.join(curves.runs.index[:8])}")
+            names = list(curves.runs.index)
+            raise ValueError(f"no run matches {', '.join(runs)}; {meant(runs[0], names)}there are {some(names, 8)}")
     else:
         chosen = [run for run in curves.runs.index if run not in finished] or list(curves.runs.index)
     if not runs and len(chosen) == len(finished) and upto is None and cutoff is None and at is None:
         raise ValueError(
             "every run has reached its planned last_step, so nothing is left to forecast; "
-            "set last_step in runs.csv, or hide the end with cutoff= or upto="
+            "set last_step of the runs (runs=, or runs.csv), or hide the end with cutoff= or upto="
         )
     known = set(chosen) | _kin(curves.runs, [run for run in chosen if run in finished])
     history = curves.select(runs=[run for run in finished if run not in known])
@@ -88,6 +90,8 @@ def split_live(
         begun = begun.truncate(cutoff)
     if upto is not None:
         begun = begun.where(begun.points["step"].to_numpy(float) <= upto)
+    if at is not None:
+        _within(curves.runs["last_step"].loc[chosen], at)
     names = target_metrics(curves, metrics)
     pairs = [(run, name) for run, name in curves.select(runs=chosen).series if name in set(names)]
     end = curves.runs["last_step"].to_dict()
@@ -100,6 +104,17 @@ def split_live(
     if target.empty:
         raise ValueError("nothing to forecast: the step asked for lies within what was already seen")
     return LiveSplit(history, begun, target)
+
+
+def _within(ends: pd.Series, at: float) -> None:
+    """ValueError where a run (index) is not planned as far as a step that is asked."""
+    short = ends[at > ends.astype(float) * (1 + 1e-9)]
+    if len(short):
+        raise ValueError(
+            f"at= is {at:g}, which lies beyond the planned end of {len(short)} run(s), first {short.index[0]!r} "
+            f"(last_step {short.iloc[0]:g}); set last_step of these runs to the end that is planned, or choose "
+            "others by runs="
+        )
 
 
 def larger(ask: LiveSplit) -> list[str]:
@@ -139,10 +154,9 @@ def without(fitted: Fitted, curves: Curves, ask: LiveSplit) -> tuple[Fitted, lis
     again = fit(fitted.model, Curves(rest.points, rest.runs, {**rest.metrics, **cut}, rest.events), seed=fitted.seed)
     if not known:
         return again, []
-    some = ", ".join(known[:4]) + (", ..." if len(known) > 4 else "")
     words = (
-        f"the model was fitted on {len(known)} run(s) in question, or that share steps with them ({some}); it was "
-        f"fitted again without them, on {len(rest.runs)} run(s), so their ends are not used"
+        f"the model was fitted on {len(known)} run(s) in question, or that share steps with them ({some(known)}); it "
+        f"was fitted again without them, on {len(rest.runs)} run(s), so their ends are not used"
     )
     return again, [words]
 

@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from predictdyn.curves import OUTCOMES, Curves
+from predictdyn.naming import meant, some
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,9 @@ def target_metrics(curves: Curves, globs: tuple[str, ...]) -> list[str]:
     outcomes = [name for name in names if curves.metrics[name].kind in OUTCOMES]
     chosen = outcomes or names
     if not chosen:
-        raise ValueError("no metric to forecast: all are of kind schedule; say in metrics.csv which are outcomes")
+        raise ValueError(
+            "no metric to forecast: all are of kind schedule; say which are outcomes (metrics= or metrics.csv)"
+        )
     return chosen
 
 
@@ -78,6 +81,5 @@ def needed_metrics(curves: Curves, globs: tuple[str, ...]) -> Curves:
 def _matching(names: list[str], globs: tuple[str, ...], what: str) -> list[str]:
     for glob in globs:
         if not any(fnmatchcase(name, glob) for name in names):
-            some = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
-            raise ValueError(f"no {what} matches {glob!r}; there are {some or 'none'}")
+            raise ValueError(f"no {what} matches {glob!r}; {meant(glob, names)}there are {some(names, 8) or 'none'}")
     return [name for name in names if any(fnmatchcase(name, glob) for glob in globs)]

@@ -62,7 +62,10 @@ def replay(
         )
     table = summary.resolved(done.rows, curves.runs["family"], baselines)
     if table.empty:
-        raise ValueError("nothing to score: every run stopped before its planned last_step; mend last_step in runs.csv")
+        raise ValueError(
+            "nothing to score: every run stopped before its planned last_step; "
+            "mend last_step of the runs (runs= or runs.csv)"
+        )
     return Replay(
         forecasts=done.rows,
         scores=summary.scores_table(table, names, baselines, seed=plan.seed),

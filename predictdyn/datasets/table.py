@@ -13,10 +13,11 @@ import csv
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
+
+from predictdyn.naming import meant
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -83,9 +84,7 @@ def entry(name: str) -> Entry:
     ('Apache-2.0', ('capability', 'bias'))
     """
     if name not in names():
-        near = get_close_matches(name, names(), n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise ValueError(f"no data set {name!r}; {hint}known are {', '.join(names())}")
+        raise ValueError(f"no data set {name!r}; {meant(name, names())}known are {', '.join(names())}")
     folder = _root() / name
     about = tomllib.loads((folder / "about.toml").read_text(encoding="utf-8"))
     about["kinds"] = tuple(about["kinds"])

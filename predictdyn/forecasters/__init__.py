@@ -6,6 +6,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from predictdyn.naming import meant
+
 if TYPE_CHECKING:
     from predictdyn.curves import Curves
     from predictdyn.forecast import Model
@@ -72,7 +74,7 @@ def forecaster(name: str) -> Model:
     'last_value'
     """
     if name not in TABLE:
-        raise ValueError(f"no forecaster {name!r}; known are {', '.join(names())}")
+        raise ValueError(f"no forecaster {name!r}; {meant(name, TABLE)}known are {', '.join(names())}")
     module, attribute = TABLE[name]
     found: Model = getattr(import_module(f"{__name__}.{module}"), attribute)
     return found

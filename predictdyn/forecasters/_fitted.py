@@ -37,7 +37,9 @@ class Fitted:
     def answer(self, problem: Problem) -> Prediction:
         """Draws of each row of a problem, not coupled: each row's draws are in an order of their own."""
         with one_thread():
-            return in_units(problem, with_fallback(problem, self.model.latent(problem)))
+            latent = self.model.latent(problem)
+            check_latent(self.model.name, problem, latent)
+            return in_units(problem, with_fallback(problem, latent))
 
     def save(self, folder: Path) -> None:
         """Write the history and what was learnt of it into an existing, empty folder, as parquet, JSON and npz."""
@@ -63,6 +65,22 @@ def one_thread() -> AbstractContextManager[object]:
 def fitted_from(model: Model, folder: Path, seed: int) -> Fitted:
     """Back from `Fitted.save`."""
     return Fitted(model, History(read_history(folder), read_learnt(folder)), seed)
+
+
+def check_latent(name: str, problem: Problem, latent: object) -> None:
+    """ValueError, one line that names the model, where an answer is not as `Latent` says."""
+    n = len(problem.target)
+    wanted = f"Latent(draws ({n}, {DRAWS}), status ({n},))"
+    if not isinstance(latent, Latent):
+        raise ValueError(f"latent of {name!r} returned {type(latent).__name__}, expected {wanted}")
+    shapes = np.shape(latent.draws), np.shape(latent.status)
+    if shapes != ((n, DRAWS), (n,)):
+        raise ValueError(
+            f"latent of {name!r} returned draws {shapes[0]} and status {shapes[1]}, expected {wanted}: "
+            f"a row for each target, {DRAWS} draws in each"
+        )
+    if not isinstance(latent.draws, np.ndarray) or not isinstance(latent.status, np.ndarray):
+        raise ValueError(f"latent of {name!r} returned draws or status that are no numpy arrays, expected {wanted}")
 
 
 def with_fallback(problem: Problem, latent: Latent) -> Latent:

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 import predictdyn as pdyn
 from predictdyn.curves import curves_from
+from predictdyn.forecast import Latent
 from predictdyn.loaders import tidy
 
 
@@ -248,3 +249,73 @@ def test_without_arviz_it_is_said_how_to_get_it(found, monkeypatch):
     monkeypatch.setitem(sys.modules, "arviz", None)
     with pytest.raises(ImportError, match=r"pip install predictdyn\[arviz\]"):
         found.to_inference_data()
+
+
+def test_an_event_in_percent_of_a_share_is_a_warning(found, tmp_path):
+    with pytest.warns(UserWarning, match=r"80 lies outside 0 to 1, the range of val_acc; did you mean 0\.8\?"):
+        assert (found.probability("val_acc > 80")["probability"] == 0).all()
+
+
+def test_a_step_beyond_the_planned_end_is_no_step_to_forecast(curves):
+    with pytest.raises(ValueError, match=r"at= is 2000, which lies beyond the planned end of 2 run.*set last_step"):
+        pdyn.forecast(curves, forecaster="last_value", at=2000)
+    assert (pdyn.forecast(curves, forecaster="last_value", at=200).target["step"] == 200).all()
+
+
+def test_a_name_that_is_nearly_right_is_asked_after(curves):
+    for wrong, said in (
+        (lambda: pdyn.forecast(curves, metrics="val_ac"), "no metric matches 'val_ac'; did you mean 'val_acc'\\?"),
+        (lambda: pdyn.forecast(curves, runs="r66"), "no run matches r66; did you mean 'r6'\\?"),
+        (lambda: pdyn.forecast(curves, forecaster="last_valu"), "did you mean 'last_value'\\?"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            wrong()
+
+
+class Wrong:
+    """A model whose answer is none."""
+
+    name = "wrong"
+
+    def __init__(self, answer=None):
+        self.answer = answer
+
+    def latent(self, problem):
+        return self.answer(len(problem.target))
+
+
+def test_an_argument_of_the_wrong_type_is_told_in_one_line_that_names_the_keyword(curves, found):
+    table = pd.DataFrame({"run": ["a"], "step": [1], "val_acc": [0.5]})
+    makes = r"curves= takes Curves, got a table; make them by Curves\.from_frame\(frame\)"
+    for wrong, said in (
+        (lambda: pdyn.forecast(table), makes),
+        (lambda: pdyn.fit(table), makes),
+        (lambda: pdyn.backtest(table), makes),
+        (lambda: pdyn.forecast(curves, at=[100, 200]), r"at= takes one step or 'final', got \[100, 200\]"),
+        (lambda: pdyn.forecast(curves, at="soon"), "at= takes one step or 'final', got 'soon'"),
+        (lambda: found.interval([0.5, 0.9]), "interval: coverage= takes one number .*predict_interval takes several"),
+        (lambda: pdyn.fit(curves, Wrong), r"got the class Wrong; make one of it: Wrong\(\.\.\.\)"),
+        (lambda: pdyn.forecast(curves, "auto"), "name a forecaster by forecaster='auto'"),
+        (lambda: pdyn.backtest(curves, "last_value", cutoffs="half"), "cutoffs= takes shares in .* got 'half'"),
+    ):
+        with pytest.raises(ValueError, match=said) as error:
+            wrong()
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (lambda n: np.zeros((n, 1000)), r"latent of 'wrong' returned ndarray, expected Latent\(draws"),
+        (lambda n: Latent(np.zeros((n + 1, 1000)), np.full(n + 1, "ok")), "a row for each target"),
+        (lambda n: Latent(np.zeros((n, 10)), np.full(n, "ok")), r"draws \(\d+, 10\) and status .* 1000 draws in each"),
+        (lambda n: Latent(np.zeros((n, 1000)), "ok"), r"and status \(\), expected"),
+    ],
+)  # fmt: skip
+def test_a_model_that_answers_something_else_is_told_by_its_name(curves, answer, said):
+    with pytest.raises(ValueError, match=said):
+        pdyn.forecast(curves, forecaster=Wrong(answer))
+
+
+def test_one_cutoff_may_be_a_number(curves):
+    assert pdyn.backtest(curves, "last_value", cutoffs=0.5, hold_out="run").plan.cutoffs == (0.5,)

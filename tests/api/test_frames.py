@@ -146,7 +146,25 @@ def test_blank_cells_were_not_logged_and_infinite_ones_are_events():
         (frame(), {"runs": RUNS, "metrics": {"lr": "speed"}}, "'lr' has kind 'speed'; allowed are capability"),
         (frame(), {"runs": RUNS, "metrics": {"lr": {"low": 1}}}, "expected a kind, or a kind and some of"),
         (frame(family=["f", "g", "f", "f"]), {}, "column 'family' has more than one value in run 'a'"),
-        (frame(step=[1, 1, 1, 2]), {"runs": RUNS}, "run, metric, step must be unique"),
+        (
+            frame(step=[1, 1, 1, 2]), {"runs": RUNS},
+            r"run, metric, step must be unique, but 2 value\(s\) .* first run 'a', metric 'val_acc', step 1; .*"
+            r'frame\.drop_duplicates\(\["run", "step"\], keep="last"\)',
+        ),
+        (frame(val_acc=["1%", "2 %", "3%", "4%"]), {}, r"val_acc hold percent as text; .*str\.rstrip"),
+        (frame(val_acc=["0.1", "20%", "0.3", "0.4"]), {}, r"holds '20%' \(row 2\).*take the sign off"),
+        (
+            frame().melt(["run", "step"], var_name="which", value_name="number"), {"runs": RUNS},
+            "column.s. which hold text.*a value a row, say metric='which', value='number'",
+        ),
+        (frame(step=pd.date_range("2024-01-01", periods=4)), {}, "column 'step' holds dates.*step=.*cumcount"),
+        (frame(step=["2024-01-01 10:00", "2024-01-02", "2024-01-03", "2024-01-04"]), {}, "holds dates"),
+        (frame(), {"step": "stepp"}, "step='stepp' is no column; did you mean 'step'\\?"),
+        (frame(), {"runs": RUNS, "metrics": ["val_ac"]}, "'val_ac', which was not logged; did you mean 'val_acc'\\?"),
+        (frame(), {"runs": RUNS, "last_step": 5}, "last_step is given twice, by last_step= and by runs="),
+        (frame(), {"last_step": "plan"}, "last_step='plan' is no column"),
+        (frame(), {"runs": {"last_step": 3, "family": ".*-s[0-9]"}}, "regular expression with one group, found 0"),
+        (frame(), {"runs": {"last_step": 3, "family": r"(.*)-s\d"}}, "finds nothing in the run name 'a'"),
     ],
 )  # fmt: skip
 def test_an_error_names_the_keyword_and_what_was_found(table, named, said):
@@ -169,3 +187,54 @@ def test_notes_stay_with_curves_that_are_cut():
     with pytest.warns(UserWarning):
         curves = Curves.from_frame(frame())
     assert curves.select(runs=["a"]).truncate(0.5).notes == curves.notes != ()
+
+
+def test_columns_that_never_change_within_a_run_are_settings_of_runs():
+    table = frame(lr=[0.1, 0.1, 0.2, 0.2], seed=[0, 0, 1, 1], width=64, optimizer=[*"xxyy"], val_f1=0.0)
+    with pytest.warns(
+        UserWarning, match=r"column\(s\) lr, seed, width, optimizer never change.*metrics=\{'lr': KIND\}"
+    ):
+        curves = Curves.from_frame(table, RUNS)
+    assert list(curves.metrics) == ["val_acc", "val_f1"], "an outcome that stands still is one all the same"
+    assert curves.runs.loc["b", ["lr", "seed", "width", "optimizer"]].tolist() == [0.2, 1, 64, "y"]
+    with pytest.warns(UserWarning, match="never change"):
+        stated = Curves.from_frame(table.drop(columns="optimizer"), RUNS, {"lr": "schedule"})
+    assert "lr" in stated.metrics and "lr" not in stated.runs
+    assert list(Curves.from_frame(table, RUNS, ["val_acc"]).runs.columns) == ["family", "last_step"]
+    long = table.melt(["run", "step", "seed", "optimizer"], ["val_acc"], "metric", "value")
+    with pytest.warns(UserWarning, match="seed, optimizer never change"):
+        assert Curves.from_frame(long, RUNS).runs["optimizer"].tolist() == ["x", "y"]
+
+
+def test_a_column_of_one_run_or_of_single_points_is_a_metric():
+    one = Curves.from_frame(frame(width=64)[:2], RUNS)
+    assert "width" in one.metrics
+    single = Curves.from_frame(frame(width=[1, 1, 2, 2]).iloc[[0, 2]], RUNS)
+    assert "width" in single.metrics
+
+
+def test_a_planned_end_by_another_name_is_asked_after():
+    with pytest.warns(UserWarning, match=r"did you mean planned_steps\? call it last_step"):
+        Curves.from_frame(frame(), {"planned_steps": 10, "warmup_steps": 1})
+
+
+def test_planned_end_and_family_are_keywords_too():
+    table = frame(plan=[4, 4, 5, 5])
+    by_column = Curves.from_frame(table, last_step="plan", family={"a": "f", "b": "f"}).runs
+    assert by_column["last_step"].tolist() == [4, 5] and by_column["family"].tolist() == ["f", "f"]
+    assert Curves.from_frame(frame(), last_step=9).runs["last_step"].tolist() == [9, 9]
+    seeds = frame(run=["m-s0", "m-s0", "m-s1", "m-s1"])
+    for pattern in ("{family}-s*", r"(.*)-s\d"):
+        assert Curves.from_frame(seeds, RUNS, family=pattern).runs["family"].tolist() == ["m", "m"]
+        assert Curves.from_frame(seeds, {**RUNS, "family": pattern}).runs["family"].tolist() == ["m", "m"]
+
+
+def test_a_metric_without_any_value_is_told():
+    with pytest.warns(UserWarning, match=r"metric\(s\) val_f1 left out: no cell has a value"):
+        curves = Curves.from_frame(frame(val_f1=np.nan), RUNS)
+    assert list(curves.metrics) == ["lr", "val_acc"] and len(curves.notes) == 1
+
+
+def test_rows_that_say_the_same_twice_are_one():
+    twice = pd.concat([frame(), frame()[1:3]])
+    pd.testing.assert_frame_equal(Curves.from_frame(twice, RUNS).points, Curves.from_frame(frame(), RUNS).points)

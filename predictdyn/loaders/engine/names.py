@@ -47,6 +47,19 @@ def families_of(names: Iterable[str]) -> dict[str, str]:
     return family
 
 
+def families_like(pattern: str, names: Iterable[str]) -> dict[str, str]:
+    """As `families_by`, where a pattern may also be such as ``"{family}_s*"``, with * for whatever else varies.
+
+    >>> families_like("{family}_s*", ["mlp_s1", "mlp_s2"])
+    {'mlp_s1': 'mlp', 'mlp_s2': 'mlp'}
+    """
+    if "{family}" not in pattern:
+        return families_by(pattern, names)
+    parts = re.split(r"(\{family\}|\*)", pattern)
+    found = {"{family}": "(.+?)", "*": ".*"}
+    return families_by("^" + "".join(found.get(part, re.escape(part)) for part in parts) + "$", names)
+
+
 def families_by(pattern: str, names: Iterable[str]) -> dict[str, str]:
     """The family of every name: what the one group of a regular expression finds in it; ValueError where it does not.
 

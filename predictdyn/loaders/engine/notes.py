@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+
+from predictdyn.naming import some as some
 
 # Reason -> metric ("" where none is meant) -> count. In a reason, {metrics} stands for the names of the metrics.
 Notes = Mapping[str, Mapping[str, int]]
@@ -65,16 +67,6 @@ def flat(counts: Mapping[str, int]) -> dict[str, dict[str, int]]:
     {'line(s) cut': {'': 2}}
     """
     return {reason: {"": count} for reason, count in counts.items()}
-
-
-def some(names: Sequence[str], most: int = 4) -> str:
-    """The first few names, and how many more there are.
-
-    >>> some(["a", "b", "c"], 2)
-    'a, b and 1 more'
-    """
-    rest = len(names) - most
-    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def lines_of(notes: Mapping[str, Notes]) -> list[str]:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from predictdyn.loaders.engine.lengths import Length, last_steps
 from predictdyn.loaders.engine.merge import matches
-from predictdyn.loaders.engine.names import families_by, families_of
+from predictdyn.loaders.engine.names import families_by, families_like, families_of
 from predictdyn.loaders.engine.notes import some
 from predictdyn.loaders.engine.words import listed
 
@@ -65,9 +65,7 @@ def _families(configs: Mapping[str, Mapping[str, object]], family: str | None) -
         said = {run: str(configs[run].get("family", name)) for run, name in families_of(configs).items()}
         return _together(said, configs)
     if "{family}" in family:
-        parts = re.split(r"(\{family\}|\*)", family)
-        found = {"{family}": "(.+?)", "*": ".*"}
-        return families_by("^" + "".join(found.get(part, re.escape(part)) for part in parts) + "$", configs)
+        return families_like(family, configs)
     keys = listed(family)
     if any(key in config for key in keys for config in configs.values()):
         one = [f"{config.get(keys[0])}" for config in configs.values()]

@@ -1,0 +1,27 @@
+"""Names in messages: the first few of a list, and the one that was meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+
+
+def some(names: Sequence[str], most: int = 4) -> str:
+    """The first few names, and how many more there are.
+
+    >>> some(["a", "b", "c"], 2)
+    'a, b and 1 more'
+    """
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """A question for who has mistyped a name, blank where no known name is near.
+
+    >>> meant("val_ac", ["val_acc", "val_loss"]), meant("VAL_ACC", ["val_acc"]), meant("speed", ["val_acc"])
+    ("did you mean 'val_acc'? ", "did you mean 'val_acc'? ", '')
+    """
+    lower = {one.lower(): one for one in known}
+    near = get_close_matches(name.lower(), lower, n=1)
+    return f"did you mean {lower[near[0]]!r}? " if near else ""
