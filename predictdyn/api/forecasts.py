@@ -105,7 +105,7 @@ class Forecast:
 
     def interval(self, coverage: float = 0.9) -> pd.DataFrame:
         """run, metric, step, lower, upper: the central interval, which holds the outcome with this probability."""
-        if not np.isscalar(coverage):
+        if np.ndim(coverage):
             raise ValueError("interval: coverage= takes one number in (0, 1); predict_interval takes several")
         low, high = np.quantile(self.draws, _ends(coverage), axis=1)
         return self._keys().assign(lower=low, upper=high)

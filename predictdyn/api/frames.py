@@ -180,7 +180,7 @@ def _steps(table: pd.DataFrame, name: str) -> np.ndarray:
     found = cells.dropna()
     dates = pd.api.types.is_datetime64_any_dtype(cells) or pd.api.types.is_timedelta64_dtype(cells)
     if not dates and len(found) and pd.to_numeric(found, errors="coerce").isna().all():
-        dates = pd.to_datetime(found.iloc[:1], errors="coerce", format="mixed").notna().all()
+        dates = bool(pd.to_datetime(found.iloc[:1], errors="coerce", format="mixed").notna().all())
     if dates:
         raise ValueError(
             f"from_frame: column {name!r} holds dates, expected steps; name another column with step=..., or count "
