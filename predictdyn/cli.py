@@ -29,10 +29,21 @@ SEED = click.option("--seed", default=0, show_default=True, help="Seed of all th
 METRICS = click.option("--metrics", default="", metavar="GLOB,...", help="Metrics to forecast (default: all outcomes).")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True)
 @click.version_option(__version__, prog_name="predictdyn")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Forecast what a training run will become, from how it began; show by backtest how far to trust it."""
+    if context.invoked_subcommand is None:
+        for line in f"{context.get_help()}\n{NEXT}".splitlines():
+            say(line)
+
+
+NEXT = """
+Begin with one of these:
+  predictdyn demo                          a backtest of runs that come with the package, and its page
+  predictdyn forecast LOGS --out forecast  forecast the runs of a folder of logs that have not ended
+  predictdyn backtest LOGS --out backtest  replay the runs that have ended"""
 
 
 cli.add_command(datasets)

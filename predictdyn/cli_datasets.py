@@ -10,9 +10,13 @@ from predictdyn.console import FOLDER, QUIET, said, say
 from predictdyn.progress import bar
 
 
-@click.group()
-def datasets() -> None:
+@click.group(invoke_without_command=True)
+@click.pass_context
+def datasets(context: click.Context) -> None:
     """Public data sets by name: list them, or fetch one."""
+    if context.invoked_subcommand is None:
+        for line in context.get_help().splitlines():
+            say(line)
 
 
 @datasets.command("list")

@@ -403,3 +403,10 @@ def test_a_bar_on_stderr_and_results_on_stdout(call, data, tmp_path):
     words = ("--forecasters", "last_value", "--cutoffs", "0.4", "--metrics", "loss")
     status, out, err = call("backtest", data, "--out", tmp_path / "out", *words)
     assert status == 0 and "backtest" in err and "forecaster" in out and "backtest" not in out
+
+
+def test_without_a_command_it_says_where_to_begin() -> None:
+    for words, expected in (([], "predictdyn demo"), (["datasets"], "fetch")):
+        done = subprocess.run([sys.executable, "-m", "predictdyn", *words], capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0 and "\\n" not in done.stdout and not done.stderr
+        assert any(line.strip().startswith(expected) for line in done.stdout.splitlines())

@@ -277,3 +277,9 @@ def test_several_evaluation_sets_at_one_step_are_all_there(tmp_path: Path) -> No
         warnings.simplefilter("ignore")
         points = huggingface.load(tmp_path, last_step=100).points
     assert points.groupby("metric").size().to_dict() == {f"eval_{name}_loss": 3 for name in ("en", "de", "fr")}
+
+
+def test_equal_lengths_alone_make_no_family_of_all_runs(tmp_path: Path) -> None:
+    for i in range(4):
+        write(tmp_path / f"run{i}", [loss(5, 1.0 + i), loss(10, 0.9 + i)], 10)
+    assert loaders.load(tmp_path, "huggingface").runs["family"].nunique() == 4

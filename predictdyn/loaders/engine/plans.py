@@ -15,6 +15,7 @@ from predictdyn.loaders.engine.notes import some
 from predictdyn.loaders.engine.words import listed
 
 # Keys of a configuration that tell copies of one recipe apart, and say nothing of what it does.
+_LENGTH = re.compile(r"(?i)(epochs?|steps?|batch_?size)$")
 _COPY = re.compile(
     r"(^|[/_.])(seed|rng|random_state|run_?(id|name)|(exp|experiment|trial|project|job)_?(id|name)?|names?|notes|tags?|group|host(name)?|"
     r"user|(output|logging|log|save|checkpoint|ckpt|work|cache|hub)_?(dir|path|folder|root|model_id|token)|resume_from\w*|.*_?seed|"
@@ -91,8 +92,10 @@ def _together(family: dict[str, str], configs: Mapping[str, Mapping[str, object]
         return name
 
     for run, config in configs.items():
-        recipe = tuple(sorted(f"{key}={value}" for key, value in config.items() if not _COPY.search(key)))
-        if recipe:
+        of_recipe = {key: value for key, value in config.items() if not _COPY.search(key)}
+        recipe = tuple(sorted(f"{key}={value}" for key, value in of_recipe.items()))
+        # Length and size of batches alone, as a trainer's state has them, are no recipe: rates may differ unseen.
+        if not all(_LENGTH.search(key) for key in of_recipe):
             twin, own = first(recipes.setdefault(recipe, family[run])), first(family[run])
             if twin != own:
                 joined[own] = twin
