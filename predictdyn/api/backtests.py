@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import pandas as pd
 from predictdyn.api.models import as_model
 from predictdyn.api.reading import globs, prepared
 from predictdyn.api.show import html_table
+from predictdyn.backtest.answered import short_of_answers
 from predictdyn.backtest.folder import provenance, write_json
 from predictdyn.backtest.folds import groups
 from predictdyn.backtest.plan import Plan, matching_runs, needed_metrics
@@ -22,7 +24,7 @@ from predictdyn.backtest.rules import RULES
 from predictdyn.backtest.writing import aside, check_new, locked, pieces_kept
 from predictdyn.curves import Curves
 from predictdyn.forecast import Model
-from predictdyn.forecasters import BASELINES, forecaster, names
+from predictdyn.forecasters import BASELINES, TABLE, forecaster, names
 from predictdyn.progress import bar, quiet_by
 
 if TYPE_CHECKING:
@@ -70,6 +72,11 @@ class Backtest:
     def notes(self) -> tuple[str, ...]:
         """Lines on the data and the plan that a reader should know."""
         return (*self.curves.notes, *self.replay.warnings)
+
+    @property
+    def unanswered(self) -> list[str]:
+        """The lines among them on forecasters whose forecasts are the last value in more than a tenth of cases."""
+        return short_of_answers(self.forecasts, BASELINES)
 
     def summary(self) -> pd.DataFrame:
         """What the primary forecaster can forecast: kind, cutoff, skill with its 90 % interval, coverage, verdict."""
@@ -171,7 +178,8 @@ def backtest(
     ``hold_out`` are held out together; with ``test``, all that match its globs are, and no others. ``metrics`` and
     ``runs`` are globs. ``targets="hidden"`` asks every hidden point, not the last alone; ``split="seen"`` takes the
     column seen of points for what is visible. ``budget`` (FLOP) keeps larger runs out of the history. ``workers`` are
-    processes. With ``out`` the tables and a page are written there, and what is done when it is interrupted is kept.
+    processes. A forecaster that raises or has no answer is scored by the last value; a UserWarning says so where that is
+    more than a tenth of its forecasts. With ``out`` the tables and a page are written there, and what is done when it is interrupted is kept.
     Raises ValueError, one line, where the plan does not fit the data.
 
     >>> step = [1, 2, 5, 10]
@@ -202,6 +210,8 @@ def backtest(
         if out is not None:
             with aside(Path(out)) as inside:
                 found.write(inside, found._about("Backtest"))
+    for line in found.unanswered:
+        warnings.warn(line, UserWarning, stacklevel=2)
     return found
 
 
@@ -228,8 +238,20 @@ def models_of(asked: str | Model | Sequence[str | Model]) -> list[Model]:
     """The models that were asked for behind the baselines, which skill refers to and which always run."""
     if isinstance(asked, str) and asked == "all":
         return [forecaster(name) for name in names()]
-    rest = {model.name: model for model in as_models(asked) if model.name not in BASELINES}
+    rest: dict[str, Model] = {}
+    for model in as_models(asked):
+        if model.name in TABLE and not _same(model, forecaster(model.name)):
+            raise ValueError(
+                f"{model.name!r} is the name of a built-in forecaster; give your {type(model).__name__} another name"
+            )
+        if not _same(model, rest.setdefault(model.name, model)):
+            raise ValueError(f"two forecasters are called {model.name!r}; give each a name of its own")
+    rest = {name: model for name, model in rest.items() if name not in BASELINES}
     return [*(forecaster(name) for name in BASELINES), *rest.values()]
+
+
+def _same(one: Model, other: Model) -> bool:
+    return one is other or one == other
 
 
 def as_models(asked: str | Model | Sequence[str | Model]) -> list[Model]:
