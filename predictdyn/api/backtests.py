@@ -5,13 +5,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
+from predictdyn.api.called import called
 from predictdyn.api.models import as_model
 from predictdyn.api.reading import globs, prepared
 from predictdyn.api.show import html_table
@@ -47,6 +48,7 @@ class Backtest:
     plan: Plan
     replay: Replay
     primary: str
+    call: str = "predictdyn.backtest(curves)"  # that makes it again
 
     @property
     def leaderboard(self) -> pd.DataFrame:
@@ -84,17 +86,20 @@ class Backtest:
         columns = ["kind", "cutoff", "skill", "skill_lo", "skill_hi", "coverage_90", "n_runs", "n_families", "verdict"]
         return own[columns].reset_index(drop=True)
 
-    def plot_skill(self, *, kind: str | None = None, ax: Axes | None = None) -> Axes:
-        """Skill of the primary forecaster at each cutoff, with its interval: the first kind, or ``kind``."""
+    def plot_skill(self, *, kind: str | None = None, forecaster: str | None = None, ax: Axes | None = None) -> Axes:
+        """Skill at each cutoff, with its 90 % interval: of the primary forecaster, or ``forecaster``, for each kind.
+
+        With ``kind``, of this kind alone; without ``forecaster``, the best others that are no baselines are beside it.
+        """
         from predictdyn.api.plots import plot_skill
 
-        return plot_skill(self, kind, ax=ax)
+        return plot_skill(self, kind, forecaster, ax=ax)
 
-    def plot_calibration(self, *, ax: Axes | None = None) -> Axes:
-        """How many truths the intervals of each level held, with 90 % intervals by runs."""
+    def plot_calibration(self, *, forecaster: str | None = None, ax: Axes | None = None) -> Axes:
+        """How many truths the intervals of each level held, with 90 % intervals by runs; of ``forecaster``."""
         from predictdyn.api.plots import plot_calibration
 
-        return plot_calibration(self, ax=ax)
+        return plot_calibration(self, forecaster, ax=ax)
 
     def plot_examples(self, *, axes: Sequence[Axes] | None = None) -> np.ndarray:
         """Fans of the example runs, with what then happened, at most six or as many as ``axes``; an array of Axes."""
@@ -140,7 +145,7 @@ class Backtest:
         )  # fmt: skip
 
     def _about(self, title: str) -> dict[str, Any]:
-        return self.about(title=title, command="predictdyn.backtest(...)", data=None)
+        return self.about(title=title, command=self.call, data=None)
 
     def __repr__(self) -> str:
         verdicts = self.summary()["verdict"]
@@ -178,8 +183,9 @@ def backtest(
     ``hold_out`` are held out together; with ``test``, all that match its globs are, and no others. ``metrics`` and
     ``runs`` are globs. ``targets="hidden"`` asks every hidden point, not the last alone; ``split="seen"`` takes the
     column seen of points for what is visible. ``budget`` (FLOP) keeps larger runs out of the history. ``workers`` are
-    processes. A forecaster that raises or has no answer is scored by the last value; a UserWarning says so where that is
-    more than a tenth of its forecasts. With ``out`` the tables and a page are written there, and what is done when it is interrupted is kept.
+    processes. A forecaster that raises or abstains is scored by the last value; a UserWarning says so where that is
+    more than a tenth of its forecasts. With ``out`` the tables and a page are written there, and what is done when it
+    is interrupted is kept.
     Raises ValueError, one line, where the plan does not fit the data.
 
     >>> step = [1, 2, 5, 10]
@@ -197,6 +203,10 @@ def backtest(
         cutoffs=tuple(float(cutoff) for cutoff in cutoffs), split=split, targets=targets, hold_out=hold_out,
         test=globs(test), metrics=globs(metrics), budget=budget, seed=seed, runs=globs(runs),
     )  # fmt: skip
+    call = called(
+        backtest, forecasters=forecasters, cutoffs=cutoffs, metrics=metrics, hold_out=hold_out, runs=runs, test=test,
+        targets=targets, split=split, budget=budget, seed=seed,
+    )  # fmt: skip
     models = models_of(forecasters)
     first = None if forecasters == "all" else as_models(forecasters)[0].name
     if out is not None:
@@ -207,6 +217,7 @@ def backtest(
     moving = bar("backtest", quiet=quiet_by(progress), transient=progress is None)
     with lock, keeping as resume, moving as moved:
         found = replayed(curves, plan, models, workers=workers, resume=resume, progress=moved, first=first)
+        found = replace(found, call=call)
         if out is not None:
             with aside(Path(out)) as inside:
                 found.write(inside, found._about("Backtest"))
