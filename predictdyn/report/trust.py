@@ -118,7 +118,11 @@ def _no_better(results: Results, rows: pd.DataFrame) -> tuple[str, str]:
     if closest["skill"] >= 0:
         said = f"{percent(closest['skill'])} less error (90{SPACE}% interval {percents(low, high)})"
     else:  # skill below zero is no word for error, so both ends are said in full
-        ends = f" (90{SPACE}% interval {less_error(low)} to {less_error(high)})" if math.isfinite(low + high) else ""
+        best, worst = less_error(high), less_error(low)
+        # "8.1 to 12 times the error" and "4 to 9 % more error": the words that both ends share are said once.
+        best = best.split(" times")[0] if " times" in worst and " times" in best else best
+        best = best.removesuffix(f"{SPACE}% more error") if worst.endswith("% more error") else best
+        ends = f" (90{SPACE}% interval {best} to {worst})" if math.isfinite(low + high) else ""
         said = less_error(closest["skill"]) + ends
     skill = f"{where}, {said}. {runs}"
     if (rows["verdict"] == TOO_FEW).all():

@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from predictdyn.forecast import Latent
 from predictdyn.forecasters import BASELINES, forecaster
 from predictdyn.problem import Problem
 
-ASK = {"cutoffs": [0.3], "progress": False}
+ASK: dict[str, Any] = {"cutoffs": [0.3], "progress": False}
 
 
 @dataclass(frozen=True)
@@ -81,5 +82,5 @@ def test_each_forecaster_has_a_name_of_its_own(curves):
     for taken in ("last_value", "curve_fit"):
         with pytest.raises(ValueError, match=f"{taken!r} is the name of a built-in forecaster; give your Raises"):
             pdyn.backtest(curves, Raises(name=taken), **ASK)
-    asked = ["mean_change", forecaster("mean_change"), Abstains(unknown=()), Abstains(unknown=())]
+    asked: list[Any] = ["mean_change", forecaster("mean_change"), Abstains(unknown=()), Abstains(unknown=())]
     assert list(pdyn.backtest(curves, asked, **ASK).leaderboard["forecaster"]).count("picky") == 1
