@@ -337,6 +337,8 @@ def _backtest(
     with locked(out), pieces_kept(out) as resume, progress_bar as progress, aside(out) as folder:
         found = replayed(curves, plan, models, workers=workers, resume=resume, progress=progress)
         found.write(folder, found.about(title=cli_words.title(data), command=cli_words.command(), data=data))
+    for line in found.unanswered:
+        say(line, err=True)
     for line in _board(found.leaderboard, {*asked, found.primary}, out):
         say(line)
 

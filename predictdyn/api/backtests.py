@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,9 +13,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
+from predictdyn.api.called import called
 from predictdyn.api.models import as_model
 from predictdyn.api.reading import globs, prepared
 from predictdyn.api.show import html_table
+from predictdyn.backtest.answered import short_of_answers
 from predictdyn.backtest.folder import provenance, write_json
 from predictdyn.backtest.folds import groups
 from predictdyn.backtest.plan import Plan, matching_runs, needed_metrics
@@ -23,7 +26,7 @@ from predictdyn.backtest.rules import RULES
 from predictdyn.backtest.writing import aside, check_new, locked, pieces_kept
 from predictdyn.curves import Curves
 from predictdyn.forecast import Model
-from predictdyn.forecasters import BASELINES, forecaster, names
+from predictdyn.forecasters import BASELINES, TABLE, forecaster, names
 from predictdyn.progress import bar, quiet_by
 
 if TYPE_CHECKING:
@@ -45,6 +48,7 @@ class Backtest:
     plan: Plan
     replay: Replay
     primary: str
+    call: str = "predictdyn.backtest(curves)"  # that makes it again
 
     @property
     def leaderboard(self) -> pd.DataFrame:
@@ -71,23 +75,31 @@ class Backtest:
         """Lines on the data and the plan that a reader should know."""
         return (*self.curves.notes, *self.replay.warnings)
 
+    @property
+    def unanswered(self) -> list[str]:
+        """The lines among them on forecasters whose forecasts are the last value in more than a tenth of cases."""
+        return short_of_answers(self.forecasts, BASELINES)
+
     def summary(self) -> pd.DataFrame:
         """What the primary forecaster can forecast: kind, cutoff, skill with its 90 % interval, coverage, verdict."""
         own = self.verdicts[self.verdicts["forecaster"] == self.primary]
         columns = ["kind", "cutoff", "skill", "skill_lo", "skill_hi", "coverage_90", "n_runs", "n_families", "verdict"]
         return own[columns].reset_index(drop=True)
 
-    def plot_skill(self, *, kind: str | None = None, ax: Axes | None = None) -> Axes:
-        """Skill of the primary forecaster at each cutoff, with its interval: the first kind, or ``kind``."""
+    def plot_skill(self, *, kind: str | None = None, forecaster: str | None = None, ax: Axes | None = None) -> Axes:
+        """Skill at each cutoff, with its 90 % interval: of the primary forecaster, or ``forecaster``, for each kind.
+
+        With ``kind``, of this kind alone; without ``forecaster``, the best others that are no baselines are beside it.
+        """
         from predictdyn.api.plots import plot_skill
 
-        return plot_skill(self, kind, ax=ax)
+        return plot_skill(self, kind, forecaster, ax=ax)
 
-    def plot_calibration(self, *, ax: Axes | None = None) -> Axes:
-        """How many truths the intervals of each level held, with 90 % intervals by runs."""
+    def plot_calibration(self, *, forecaster: str | None = None, ax: Axes | None = None) -> Axes:
+        """How many truths the intervals of each level held, with 90 % intervals by runs; of ``forecaster``."""
         from predictdyn.api.plots import plot_calibration
 
-        return plot_calibration(self, ax=ax)
+        return plot_calibration(self, forecaster, ax=ax)
 
     def plot_examples(self, *, axes: Sequence[Axes] | None = None) -> np.ndarray:
         """Fans of the example runs, with what then happened, at most six or as many as ``axes``; an array of Axes."""
@@ -133,7 +145,7 @@ class Backtest:
         )  # fmt: skip
 
     def _about(self, title: str) -> dict[str, Any]:
-        return self.about(title=title, command="predictdyn.backtest(...)", data=None)
+        return self.about(title=title, command=self.call, data=None)
 
     def __repr__(self) -> str:
         verdicts = self.summary()["verdict"]
@@ -171,7 +183,9 @@ def backtest(
     ``hold_out`` are held out together; with ``test``, all that match its globs are, and no others. ``metrics`` and
     ``runs`` are globs. ``targets="hidden"`` asks every hidden point, not the last alone; ``split="seen"`` takes the
     column seen of points for what is visible. ``budget`` (FLOP) keeps larger runs out of the history. ``workers`` are
-    processes. With ``out`` the tables and a page are written there, and what is done when it is interrupted is kept.
+    processes. A forecaster that raises or abstains is scored by the last value; a UserWarning says so where that is
+    more than a tenth of its forecasts. With ``out`` the tables and a page are written there, and what is done when it
+    is interrupted is kept.
     Raises ValueError, one line, where the plan does not fit the data.
 
     >>> step = [1, 2, 5, 10]
@@ -189,6 +203,10 @@ def backtest(
         cutoffs=_shares(cutoffs), split=split, targets=targets, hold_out=hold_out,
         test=globs(test), metrics=globs(metrics), budget=budget, seed=seed, runs=globs(runs),
     )  # fmt: skip
+    call = called(
+        backtest, forecasters=forecasters, cutoffs=cutoffs, metrics=metrics, hold_out=hold_out, runs=runs, test=test,
+        targets=targets, split=split, budget=budget, seed=seed,
+    )  # fmt: skip
     models = models_of(forecasters)
     first = None if forecasters == "all" else as_models(forecasters)[0].name
     if out is not None:
@@ -199,9 +217,12 @@ def backtest(
     moving = bar("backtest", quiet=quiet_by(progress), transient=progress is None)
     with lock, keeping as resume, moving as moved:
         found = replayed(curves, plan, models, workers=workers, resume=resume, progress=moved, first=first)
+        found = replace(found, call=call)
         if out is not None:
             with aside(Path(out)) as inside:
                 found.write(inside, found._about("Backtest"))
+    for line in found.unanswered:
+        warnings.warn(line, UserWarning, stacklevel=2)
     return found
 
 
@@ -237,8 +258,20 @@ def models_of(asked: str | Model | Sequence[str | Model]) -> list[Model]:
     """The models that were asked for behind the baselines, which skill refers to and which always run."""
     if isinstance(asked, str) and asked == "all":
         return [forecaster(name) for name in names()]
-    rest = {model.name: model for model in as_models(asked) if model.name not in BASELINES}
+    rest: dict[str, Model] = {}
+    for model in as_models(asked):
+        if model.name in TABLE and not _same(model, forecaster(model.name)):
+            raise ValueError(
+                f"{model.name!r} is the name of a built-in forecaster; give your {type(model).__name__} another name"
+            )
+        if not _same(model, rest.setdefault(model.name, model)):
+            raise ValueError(f"two forecasters are called {model.name!r}; give each a name of its own")
+    rest = {name: model for name, model in rest.items() if name not in BASELINES}
     return [*(forecaster(name) for name in BASELINES), *rest.values()]
+
+
+def _same(one: Model, other: Model) -> bool:
+    return one is other or one == other
 
 
 def as_models(asked: str | Model | Sequence[str | Model]) -> list[Model]:

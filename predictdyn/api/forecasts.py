@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
+from predictdyn.api.called import called
 from predictdyn.api.models import FittedModel, as_model, load_model
 from predictdyn.api.reading import globs, prepared, tell
 from predictdyn.api.show import html_table
@@ -69,6 +70,7 @@ class Forecast:
     plan: Mapping[str, Any]
     effects: pd.DataFrame
     base: LiveForecast | None = None  # the forecast without the intervention
+    call: str = "predictdyn.forecast(curves)"  # that makes it again
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -95,7 +97,7 @@ class Forecast:
         rows = self.live.rows
         names = {"cutoff": "share seen", "q0.5": "median", "q0.05": "5 %", "q0.95": "95 %"}
         return rows.rename(columns=names)[
-            ["run", "metric", "kind", "step", "share seen", "median", "5 %", "95 %", "status"]
+            ["run", "metric", "median", "5 %", "95 %", "step", "share seen", "kind", "status"]
         ]
 
     def quantiles(self, levels: Sequence[float] = (0.05, 0.25, 0.5, 0.75, 0.95)) -> pd.DataFrame:
@@ -155,7 +157,9 @@ class Forecast:
             for draws in (before.prediction, before.way)
         )
         live = live_of(self.question.curves, split, one, way, fitted.model.name)
-        return replace(self, live=live, base=before, effects=pd.concat([self.effects, found], ignore_index=True))
+        call = f"{self.call}.with_intervention({planned.name!r}, step={planned.step:g})"
+        effects = pd.concat([self.effects, found], ignore_index=True)
+        return replace(self, live=live, base=before, effects=effects, call=call)
 
     def compared(self, planned: Sequence[Intervention]) -> pd.DataFrame:
         """A row for each planned change and target: without it, with it, the effect, and what supports it."""
@@ -231,8 +235,9 @@ class Forecast:
         for text in events:
             tell(outside(parse(text, set(self.target["metric"])), self.question.curves.metrics), stacklevel=2)
         asked = {**self.plan, "events": "; ".join(events)}
+        call = f"{self.call}.save('page', events={list(events)!r})" if events else self.call
         about = provenance(
-            self.question.curves, made="forecast", title=title, command="predictdyn.forecast(...)",
+            self.question.curves, made="forecast", title=title, command=call,
             primary_forecaster=self.forecaster, seed=self.seed, plan=asked, data=None, warnings=list(self.notes),
             seconds={},
         )  # fmt: skip
@@ -314,7 +319,12 @@ def forecast(
     }  # fmt: skip
     count = asked.split.target["run"].nunique()
     with spinner(f"forecasting {count} runs", quiet=quiet_by(progress)):
-        return answered(asked, seed=seed, plan=plan)
+        found = answered(asked, seed=seed, plan=plan)
+    call = called(
+        forecast, model=model, forecaster=forecaster, runs=runs, metrics=metrics, upto=upto, cutoff=cutoff, at=at,
+        seed=seed,
+    )  # fmt: skip
+    return replace(found, call=call)
 
 
 def question(

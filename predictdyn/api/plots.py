@@ -17,6 +17,7 @@ from predictdyn.loaders.engine.notes import some
 from predictdyn.report.figures import calibration, fan, skill
 from predictdyn.report.reliability import ENDS, resolved, share_held
 from predictdyn.report.style import LIGHT, NARROW, OTHERS, WIDE, plain, styled
+from predictdyn.report.words import count, readable
 
 if TYPE_CHECKING:
     from predictdyn.api.backtests import Backtest
@@ -27,8 +28,12 @@ EXAMPLES = 6
 
 
 def axes_or_new(ax: Axes | None, size: tuple[float, float] = NARROW) -> Axes:
-    """The axes that are given, else those of a new figure."""
+    """The axes that are given, with the frame that all figures have, else those of a new figure."""
     if ax is not None:
+        for side in {"top", "right"} & set(ax.spines):
+            ax.spines[side].set_visible(False)
+        for spine in ax.spines.values():
+            spine.set(edgecolor=LIGHT["quiet"], linewidth=0.7)
         return ax
     import matplotlib.pyplot as plt
 
@@ -85,13 +90,18 @@ def plot_forecast(forecast: Forecast, metric: str | None, run: str | None, *, ax
         raise ValueError(f"metric {metric!r} of run {run!r} is not forecast")
     shown = set(zip(forecast.live.paths["run"], forecast.live.paths["metric"], strict=True))
     keys = list(zip(rows["run"], rows["metric"], strict=True))
-    chosen = next((key for key in keys if key in shown), keys[0])
+    about = forecast.question.curves.metrics
+    order = sorted(about, key=lambda name: about[name].kind != "capability")
+    # What has an intervention has no way but those that were computed; else the metric counts for more.
+    chosen = min(
+        keys, key=lambda key: (forecast.base is not None and key not in shown, order.index(key[1]), key not in shown)
+    )
     live = path_prediction(forecast, *chosen)
     ready = fan_of(live.paths, live.examples, forecast.question.curves, *chosen)
     ax = axes_or_new(ax)
     fan.paint(ax, ready, key=True)
     with styled():
-        ax.set_title(fan.title(ready), fontsize=10, pad=22)
+        ax.set_title(f"{fan.title(ready)}: {plain(ready.label)}", fontsize=10, pad=22)
     return ax
 
 
@@ -109,33 +119,64 @@ def fan_of(paths: pd.DataFrame, examples: pd.DataFrame, curves: Curves, run: str
     )
     cutoff = float(own["cutoff"].iloc[0])
     return fan.Fan(
-        run, metric, about.kind, cutoff, points, points.head(0), own, lower, upper, chance, about.label, about.unit
+        run,
+        metric,
+        about.kind,
+        cutoff,
+        points,
+        points.head(0),
+        own,
+        lower,
+        upper,
+        chance,
+        about.label or readable(metric),
+        about.unit,
     )
 
 
-def plot_skill(backtest: Backtest, kind: str | None, *, ax: Axes | None = None) -> Axes:
+def plot_skill(backtest: Backtest, kind: str | None, forecaster: str | None, *, ax: Axes | None = None) -> Axes:
     """See `Backtest.plot_skill`."""
-    kinds = backtest.results.outcomes
-    if kind is not None and kind not in kinds:
-        raise ValueError(f"no kind {kind!r} was forecast; there are {', '.join(kinds)}")
-    board = backtest.leaderboard
-    others = [
-        name
-        for name in board["forecaster"]
-        if name != backtest.primary and not board.set_index("forecaster").loc[name, "baseline"]
-    ]
+    results, main = backtest.results, _one_of(backtest, forecaster)
+    if kind is not None and kind not in results.outcomes:
+        raise ValueError(f"no kind {kind!r} was forecast; there are {', '.join(results.outcomes)}")
     ax = axes_or_new(ax)
-    skill.paint(ax, backtest.verdicts, [backtest.primary, *others[: len(OTHERS)]], kind or kinds[0])
+    if kind is None:
+        rows = backtest.verdicts[backtest.verdicts["forecaster"] == main]
+        lines = {results.named(one): rows[rows["kind"] == one] for one in results.outcomes}
+        title = f"Skill of {plain(main)}" + (f": {plain(next(iter(lines)))}" if len(lines) == 1 else "")
+    else:
+        board = backtest.leaderboard
+        others = [name for name in board.loc[~board["baseline"], "forecaster"] if name != main]
+        names = [main, *(others[: len(OTHERS)] if forecaster is None else [])]
+        rows = backtest.verdicts[backtest.verdicts["kind"] == kind]
+        lines = {name: rows[rows["forecaster"] == name] for name in names}
+        title = f"Skill for {plain(results.named(kind))}" + (f" of {plain(main)}" if len(names) == 1 else "")
+    skill.paint(ax, lines)
+    with styled():
+        ax.set_title(title, fontsize=10, pad=6 + 16 * (-(-len(lines) // 3) if len(lines) > 1 else 0))
     return ax
 
 
-def plot_calibration(backtest: Backtest, *, ax: Axes | None = None) -> Axes:
+def plot_calibration(backtest: Backtest, forecaster: str | None, *, ax: Axes | None = None) -> Axes:
     """See `Backtest.plot_calibration`."""
-    rows = resolved(backtest.results.own())
+    results, name = backtest.results, _one_of(backtest, forecaster)
+    all_rows = backtest.forecasts
+    rows = resolved(all_rows[(all_rows["forecaster"] == name) & all_rows["kind"].isin(results.outcomes)])
     held = [share_held(rows, level, backtest.plan.seed) for level in ENDS]
     ax = axes_or_new(ax)
     calibration.paint_coverage(ax, list(ENDS), held)
+    with styled():
+        size = f"{count(len(rows), 'forecast')} of {count(rows['run'].nunique(), 'run')}"
+        ax.set_title(f"{plain(name)}: {size}", fontsize=10)
     return ax
+
+
+def _one_of(backtest: Backtest, forecaster: str | None) -> str:
+    """The forecaster that was asked for, by default the primary one."""
+    names = list(backtest.leaderboard["forecaster"])
+    if forecaster is not None and forecaster not in names:
+        raise ValueError(f"no forecaster {forecaster!r} took part; there are {', '.join(names)}")
+    return forecaster or backtest.primary
 
 
 def plot_examples(backtest: Backtest, *, axes: Sequence[Axes] | None = None) -> np.ndarray:

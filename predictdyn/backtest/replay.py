@@ -9,6 +9,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from predictdyn.backtest import summary
+from predictdyn.backtest.answered import short_of_answers
 from predictdyn.backtest.examples import example_points, examples, path_targets
 from predictdyn.backtest.folder import metrics_table
 from predictdyn.backtest.plan import Plan
@@ -74,7 +75,7 @@ def replay(
         examples=example_points(curves, chosen),
         paths=done.paths,
         metrics=metrics_table(curves.metrics),
-        warnings=warnings_for(curves, plan),
+        warnings=[*short_of_answers(done.rows, baselines), *warnings_for(curves, plan)],
         seconds=done.seconds,
     )
 

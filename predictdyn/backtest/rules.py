@@ -25,9 +25,12 @@ RULES = {
 def warnings_for(curves: Curves, plan: Plan) -> list[str]:
     """What a reader of this backtest should know: rules that lack data here, and designs that weaken it."""
     said = []
-    if plan.split == "cutoff" and plan.budget is None:
-        why = "has no column flops" if "flops" not in curves.runs else "was run without a budget"
-        said.append(f"L2: the history is not limited by compute (this backtest {why})")
+    # Where no run says what it cost, nobody could limit the history by it.
+    if plan.split == "cutoff" and plan.budget is None and "flops" in curves.runs:
+        said.append(
+            "L2: the history holds runs of any compute, also larger ones than the run that is forecast, which may "
+            "flatter skill; give a budget (FLOP) to leave them out"
+        )
     families = curves.runs["family"].nunique()
     if plan.split == "cutoff" and families == len(curves.runs) and families > 1:
         said.append("L3: every run is its own family; if some share a recipe or a lineage, name it in runs.csv")

@@ -30,11 +30,7 @@ def answer(results: Results) -> PageAnswer:
     else:
         metric = str(rows["metric"].iloc[0])
         same = rows[rows["metric"] == metric].sort_values("q0.5")
-        low, high = same.iloc[0], same.iloc[-1]
-        headline = (
-            f"{count(len(runs), 'run')} are forecast to the end: {results.label(metric)} from "
-            f"{_interval(results, low, True)} for {low['run']} to {_interval(results, high)} for {high['run']}."
-        )
+        headline = f"{count(len(runs), 'run')} are forecast to the end. {_range(results, same)}"
     fell = int((~rows["status"].isin(["ok", "censored"])).sum())
     sentences = [
         f"Each number is the median forecast of {results.speaker}. The 90{SPACE}% interval should contain the outcome "
@@ -71,6 +67,19 @@ def probabilities(results: Results) -> Section | None:
         "How likely it is",
         [words(said), table(PageTable(caption, head, cells, 2, download(rows, "probabilities.csv")))],
         paper=True,
+    )
+
+
+def _range(results: Results, same: pd.DataFrame) -> str:
+    """One metric of several runs, in order of their medians: the lowest and the highest, each with its interval."""
+    label, low, high = results.label(str(same["metric"].iloc[0])), same.iloc[0], same.iloc[-1]
+    if len(same) == 1:
+        return f"{label}: {_interval(results, low, True)} for {low['run']}."
+    unit = results.unit(low["metric"])
+    width = float(min(low["q0.95"] - low["q0.05"], high["q0.95"] - high["q0.05"]))
+    return (
+        f"{label}: {between(low['q0.5'], high['q0.5'], width)}{f' {unit}' if unit else ''}, lowest "
+        f"{_interval(results, low, True)} for {low['run']} and highest {_interval(results, high)} for {high['run']}."
     )
 
 

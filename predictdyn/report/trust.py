@@ -6,6 +6,7 @@ import math
 
 import pandas as pd
 
+from predictdyn.backtest.answered import short_of_answers, silent
 from predictdyn.report.blocks import Cell, Mark, PageAnswer, PageTable
 from predictdyn.report.downloads import download
 from predictdyn.report.reliability import resolved, share_held
@@ -17,6 +18,7 @@ from predictdyn.report.words import (
     count,
     cutoffs_of,
     in_order,
+    less_error,
     listed,
     percent,
     percents,
@@ -33,6 +35,11 @@ def answer(results: Results) -> PageAnswer:
     verdicts = results.verdicts[results.verdicts["forecaster"] == results.primary]
     rows = verdicts[verdicts["kind"].isin(results.outcomes)]
     rows = rows if len(rows) else verdicts
+    own = results.forecasts[results.forecasts["forecaster"] == results.primary]
+    mute = [silent(own, kind, cutoff) for kind, cutoff in zip(rows["kind"], rows["cutoff"], strict=True)]
+    unsaid, rows = rows[mute], rows[[not one for one in mute]]
+    if rows.empty:
+        return _no_answer(results, own, unsaid, verdicts)
     good = rows[rows["verdict"] == PREDICTABLE]
     cutoff = cutoffs_of((good if len(good) else rows)["cutoff"])[0]
     if len(good):
@@ -45,14 +52,35 @@ def answer(results: Results) -> PageAnswer:
         headline, proof = _no_better(results, rows)
     few = _by_kind(results, rows[rows["verdict"] == TOO_FEW])
     bad = _by_kind(results, rows[rows["verdict"] == NOT_PREDICTABLE])
+    mute_kinds = _by_kind(results, unsaid)
     sentences = [
         proof,
+        *_fallbacks(results, own),
+        f"{results.primary} did not answer for {mute_kinds}: those forecasts are the last value." if mute_kinds else "",
         trust(results),
         f"Not predictable here: {bad}." if bad and len(good) else "",
         f"Too few runs to say: {few}." if few and (len(good) or bad) else "",
     ]
     kind = in_order(best["kind"], results.kinds)[0]
     return PageAnswer(headline, [s for s in sentences if s], verdict_table(results, verdicts), kind, cutoff)
+
+
+def _no_answer(results: Results, own: pd.DataFrame, unsaid: pd.DataFrame, verdicts: pd.DataFrame) -> PageAnswer:
+    """Where no forecast is the forecaster's own, nothing was learnt of what is predictable."""
+    kinds = listed([results.named(kind) for kind in in_order(unsaid["kind"], results.kinds)])
+    kind = in_order(unsaid["kind"], results.kinds)[0]
+    said = [
+        *(f"{line}." for line in short_of_answers(own, (), 0.0)),
+        "So this backtest does not say what can be predicted here. Scores and figures are those of the last value.",
+    ]
+    headline = f"{results.speaker} did not answer: nothing was forecast of {kinds}."
+    return PageAnswer(headline, said, verdict_table(results, verdicts), kind, cutoffs_of(unsaid["cutoff"])[0])
+
+
+def _fallbacks(results: Results, own: pd.DataFrame) -> list[str]:
+    """How many forecasts are the forecaster's own, where many are not."""
+    board = results.leaderboard
+    return [f"{line}." for line in short_of_answers(own, board.loc[board["baseline"], "forecaster"].tolist())]
 
 
 def _what(results: Results, kind: str) -> str:
@@ -82,12 +110,21 @@ def _better(results: Results, best: pd.DataFrame, cutoff: float, asked: int) -> 
 
 def _no_better(results: Results, rows: pd.DataFrame) -> tuple[str, str]:
     closest = rows.sort_values("skill", ascending=False, na_position="last").iloc[0]
-    span = percents(closest["skill_lo"], closest["skill_hi"])
     where = results.named(closest["kind"])
     if math.isfinite(closest["cutoff"]):
         where += f" at {at_cutoff(closest['cutoff'])} of the run"
     runs = _over(closest.to_frame().T)
-    skill = f"{where}, {percent(closest['skill'])} less error (90{SPACE}% interval {span}). {runs}"
+    low, high = closest["skill_lo"], closest["skill_hi"]
+    if closest["skill"] >= 0:
+        said = f"{percent(closest['skill'])} less error (90{SPACE}% interval {percents(low, high)})"
+    else:  # skill below zero is no word for error, so both ends are said in full
+        best, worst = less_error(high), less_error(low)
+        # "8.1 to 12 times the error" and "4 to 9 % more error": the words that both ends share are said once.
+        best = best.split(" times")[0] if " times" in worst and " times" in best else best
+        best = best.removesuffix(f"{SPACE}% more error") if worst.endswith("% more error") else best
+        ends = f" (90{SPACE}% interval {best} to {worst})" if math.isfinite(low + high) else ""
+        said = less_error(closest["skill"]) + ends
+    skill = f"{where}, {said}. {runs}"
     if (rows["verdict"] == TOO_FEW).all():
         return (
             f"Too few runs to say whether {results.speaker} forecasts anything here better than the best simple guess.",
@@ -143,12 +180,18 @@ def trust(results: Results) -> str:
 def verdict_table(results: Results, verdicts: pd.DataFrame) -> PageTable:
     """Kind x cutoff: the verdict as word, colour, sign and number."""
     cutoffs = cutoffs_of(verdicts["cutoff"])
+    own = results.forecasts[results.forecasts["forecaster"] == results.primary]
     rows = []
     for kind in in_order(verdicts["kind"], results.kinds):
         cells = [_outcome(results, kind)]
         for cutoff in cutoffs:
             found = verdicts[(verdicts["kind"] == kind) & same_cutoff(verdicts["cutoff"], cutoff)]
-            cells.append(_verdict(found.iloc[0]) if len(found) else Cell("–", mark="quiet"))
+            if found.empty:
+                cells.append(Cell("–", mark="quiet"))
+            elif silent(own, kind, cutoff):
+                cells.append(Cell("no answer", "all are the last value", "unsure"))
+            else:
+                cells.append(_verdict(found.iloc[0]))
         rows.append(cells)
     head = ["outcome", *(f"{at_cutoff(cutoff)} seen" if math.isfinite(cutoff) else "fixed split" for cutoff in cutoffs)]
     caption = (

@@ -21,6 +21,19 @@ def percent(share: float) -> str:
     return f"{_hundredths(share)}{SPACE}%" if math.isfinite(share) else UNKNOWN
 
 
+def less_error(skill: float) -> str:
+    """A skill in words: how much less error, or how many times the error.
+
+    >>> less_error(0.3).replace(SPACE, " "), less_error(-0.05).replace(SPACE, " "), less_error(-2.51)
+    ('30 % less error', '5 % more error', '3.5 times the error')
+    """
+    if not math.isfinite(skill):
+        return UNKNOWN
+    if skill <= -1:
+        return f"{1 - skill:,.{1 if skill > -9 else 0}f} times the error"
+    return f"{percent(abs(skill))} {'more' if skill < 0 else 'less'} error"
+
+
 def percents(low: float, high: float) -> str:
     """An interval of shares.
 

@@ -32,7 +32,7 @@ def test_the_tables_are_plain_frames(found):
     cells = [[kind, cutoff] for kind in ("capability", "loss") for cutoff in (0.2, 0.5)]
     assert own[["kind", "cutoff"]].sort_values(["kind", "cutoff"]).to_numpy().tolist() == cells
     assert set(own["verdict"]) <= {"predictable here", "not predictable here", "too few runs to say"}
-    assert any(line.startswith("L2:") for line in found.notes)
+    assert not any(line.startswith("L2:") for line in found.notes), "no run says what it cost"
 
 
 def test_baselines_alone_are_summed_up_by_the_one_that_was_asked_for(curves):
@@ -68,7 +68,15 @@ def test_figures_are_drawn_on_axes_that_are_given_or_new_ones(found):
     ax = Figure().add_subplot()
     assert found.plot_skill(ax=ax) is ax and ax.get_ylabel() == "skill"
     assert [text.get_text() for text in ax.get_xticklabels()] == ["20\u00a0%", "50\u00a0%"]
+    assert ax.get_title() == "Skill of damped_slope"
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["val acc", "val loss"]
+    assert found.plot_skill(kind="loss").get_title() == "Skill for val loss of damped_slope"
+    assert found.plot_skill(forecaster="pow3").get_title() == "Skill of pow3"
+    assert found.plot_calibration(forecaster="pow3").get_title() == "pow3: 24 forecasts of 6 runs"
+    with pytest.raises(ValueError, match="no forecaster 'pow' took part; there are "):
+        found.plot_calibration(forecaster="pow")
     ax = Figure().add_subplot()
+    assert found.plot_calibration(ax=ax) is ax and ax.get_title() == "damped_slope: 24 forecasts of 6 runs"
     assert found.plot_calibration(ax=ax) is ax and ax.get_xlabel() == "promised by the interval"
     own = found.forecasts[(found.forecasts["forecaster"] == "damped_slope") & found.forecasts["truth"].notna()]
     held = ((own["q0.05"] <= own["truth"]) & (own["truth"] <= own["q0.95"])).mean()
@@ -95,6 +103,7 @@ def test_files_are_those_of_the_command(found, curves, call, tmp_path):
     for name in ("scores.csv", "leaderboard.csv", "verdicts.csv"):
         assert (tmp_path / "told" / name).read_bytes() == (tmp_path / "saved" / name).read_bytes()
     one, other = (json.loads((tmp_path / folder / "provenance.json").read_text()) for folder in ("told", "saved"))
+    assert other["command"] == "predictdyn.backtest(curves, forecasters=['damped_slope'], cutoffs=[0.2, 0.5])"
     same = ("plan", "warnings", "primary_forecaster", "seed", "data", "versions")
     assert {name: one[name] for name in same} == {name: other[name] for name in same}
 

@@ -25,7 +25,7 @@ def test_unfinished_runs_are_forecast_to_their_planned_end(found):
         [run, metric, 200] for run in ("r6", "r7") for metric in ("val_acc", "val_loss")
     ]
     table = found.summary()
-    assert list(table.columns) == ["run", "metric", "kind", "step", "share seen", "median", "5 %", "95 %", "status"]
+    assert list(table.columns) == ["run", "metric", "median", "5 %", "95 %", "step", "share seen", "kind", "status"]
     assert (table["share seen"] == 0.3).all() and (table["status"] == "ok").all()
     np.testing.assert_allclose(table["median"], np.median(found.draws, axis=1))
     np.testing.assert_allclose(table[["5 %", "95 %"]], np.quantile(found.draws, (0.05, 0.95), axis=1).T)
@@ -141,11 +141,17 @@ def test_a_run_that_is_larger_than_all_finished_ones_is_noted(curves):
 def test_the_fan_is_drawn_on_axes_that_are_given_or_new_ones(found, curves):
     ax = Figure().add_subplot()
     assert found.plot("val_loss", "r7", ax=ax) is ax
-    assert ax.get_title() == "r7" and len(ax.collections) == 3, "three bands"
+    assert ax.get_title() == "r7: val loss" and ax.get_ylabel() == "val loss" and len(ax.collections) == 3, (
+        "three bands"
+    )
     seen, median = ax.lines[1].get_xydata(), ax.lines[0].get_xydata()
     assert len(seen) == 6 and seen[-1][0] == 60 and median[-1][0] == 200
     assert median[-1][1] == pytest.approx(found.summary()["median"].iloc[3])
-    assert isinstance(found.plot(), Axes)
+    new, sides = found.plot(), ("top", "right", "left", "bottom")
+    assert new.get_title() == "r6: val acc"
+    for side in sides:
+        one, other = ax.spines[side], new.spines[side]
+        assert (one.get_visible(), one.get_edgecolor()) == (other.get_visible(), other.get_edgecolor())
     with pytest.raises(ValueError, match="no metric 'acc' is forecast; there are val_acc, val_loss"):
         found.plot("acc")
     with pytest.raises(ValueError, match="no run 'r0' is forecast; there are r6, r7"):
@@ -185,7 +191,8 @@ def test_files_are_those_of_the_command(found, curves, call, tmp_path):
             *(pd.read_csv(tmp_path / folder / name) for folder in ("told", "saved")), check_dtype=False
         )
     about = json.loads((page.parent / "provenance.json").read_text())
-    assert about["command"] == "predictdyn.forecast(...)" and list(about["sha256"]) == ["curves"]
+    said = "predictdyn.forecast(curves, forecaster='mean_change', seed=3).save('page', events=['val_acc > 0.8'])"
+    assert about["command"] == said and list(about["sha256"]) == ["curves"]
     with pytest.raises(ValueError, match="exists already; choose another out="):
         found.save(tmp_path / "saved")
     assert pdyn.report(found, tmp_path / "third").is_file()

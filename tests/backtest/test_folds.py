@@ -88,6 +88,7 @@ def test_a_budget_keeps_expensive_runs_out_of_the_history(small):
     group, _ = only(curves, Plan(budget=2e18, test=("f3*",)))
     assert list(group.history.runs.index) == ["f0-s0", "f0-s1", "f1-s0"]
     assert not any(warning.startswith("L2") for warning in warnings_for(curves, Plan(budget=2e18)))
+    assert "give a budget" in next(warning for warning in warnings_for(curves, Plan()) if warning.startswith("L2"))
 
 
 @pytest.mark.parametrize(

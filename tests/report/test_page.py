@@ -16,7 +16,7 @@ import pytest
 
 from predictdyn.report import publish, trust
 from predictdyn.report.results import read
-from predictdyn.report.words import between, percent, percents, value
+from predictdyn.report.words import between, less_error, percent, percents, value
 
 Write = Callable[..., Path]
 CALLED = {"capability": "accuracy", "bias": "bias gap", "memorization": "exact recall", "loss": "valid loss"}
@@ -106,7 +106,7 @@ def test_headline_where_nothing_is_predictable(useless: Path) -> None:
     )
     assert "better" not in said
     best = verdicts.nlargest(1, "skill").iloc[0]
-    nearest = f"{CALLED[best['kind']]} at {percent(best['cutoff'])} of the run, {percent(best['skill'])} less error"
+    nearest = f"{CALLED[best['kind']]} at {percent(best['cutoff'])} of the run, {less_error(best['skill'])} (90 % "
     assert nearest.replace("\u00a0", " ") in text(useless)
 
 

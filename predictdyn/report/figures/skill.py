@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from predictdyn.report.style import LIGHT, MARKERS, OTHERS, Drawing, canvas, drawing, plain, styled
-from predictdyn.report.words import percent
+from predictdyn.report.words import at_cutoff, cutoffs_of, percent
 
+COLOURS = ("blue", *OTHERS, "vermillion", "quiet")
+SIGNS = ("o", *MARKERS, "v", "P")
 FLOOR, CEILING = -1.0, 1.0  # skill is at most 1; below -1 the forecaster is out of the question, not of interest
 
 
@@ -49,34 +52,34 @@ def whisker(
 def draw(verdicts: pd.DataFrame, names: list[str], kind: str, name: str) -> Drawing:
     """One kind: skill of the forecasters ``names`` (the primary one first) at each cutoff."""
     with canvas() as (figure, ax):
-        paint(ax, verdicts, names, kind)
+        rows = verdicts[verdicts["kind"] == kind]
+        paint(ax, {one: rows[rows["forecaster"] == one] for one in names})
         return drawing(figure, name)
 
 
-def paint(ax: Axes, verdicts: pd.DataFrame, names: list[str], kind: str) -> None:
-    """The same on any axes."""
-    rows = verdicts[(verdicts["kind"] == kind) & verdicts["forecaster"].isin(names)]
-    shares = np.unique(rows["cutoff"].to_numpy(dtype=float))
+def paint(ax: Axes, lines: Mapping[str, pd.DataFrame]) -> None:
+    """Verdicts by the word for them, the main ones first, on any axes."""
+    rows = pd.concat(lines.values())
+    shares = cutoffs_of(rows["cutoff"])
     with styled():
         ax.set_ylim(*limits(rows))
         ax.axhline(0, color=LIGHT["ink"], linewidth=1)
-        for i, forecaster in enumerate(names):
-            own = rows[rows["forecaster"] == forecaster].sort_values("cutoff")
-            colour = LIGHT["blue"] if i == 0 else LIGHT[OTHERS[i - 1]]
-            marker = "o" if i == 0 else MARKERS[i - 1]
-            place = np.searchsorted(shares, own["cutoff"]) + 0.11 * (i - (len(names) - 1) / 2)
+        for i, (word, own) in enumerate(lines.items()):
+            colour, marker = LIGHT[COLOURS[i % len(COLOURS)]], SIGNS[i % len(SIGNS)]
+            own = own.sort_values("cutoff")
+            place = np.searchsorted(shares, own["cutoff"]) + 0.11 * (i - (len(lines) - 1) / 2)
             shown = own["skill"].clip(lower=ax.get_ylim()[0])
-            ax.plot(place, shown, color=colour, linewidth=1.8 if i == 0 else 1, label=plain(forecaster, 20))
+            ax.plot(place, shown, color=colour, linewidth=1.8 if i == 0 else 1, label=plain(word, 20))
             for x, (_, row) in zip(place, own.iterrows(), strict=True):
                 whisker(ax, x, row, colour, marker, hollow=i > 0, upright=True)
         ax.set_xlim(-0.4, len(shares) - 0.6)
-        ax.set_xticks(range(len(shares)), [percent(share) for share in shares])
+        ax.set_xticks(range(len(shares)), [at_cutoff(share) for share in shares])
         ax.set_xlabel("share of the run that is seen")
         ax.set_ylabel("skill")
         ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
         ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: percent(round(y, 6))))
         ax.yaxis.grid(True, color=LIGHT["rule"], linewidth=0.6)
-        if len(names) > 1:
+        if len(lines) > 1:
             ax.legend(
                 loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, frameon=False, fontsize=9, columnspacing=1.2
             )
