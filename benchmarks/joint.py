@@ -14,13 +14,9 @@ family, then over families; 90 % intervals from 2000 bootstrap samples of famili
 from __future__ import annotations
 
 import argparse
-import os
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
-
-os.environ.setdefault("JAX_ENABLE_X64", "1")
-os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import numpy as np
 import pandas as pd

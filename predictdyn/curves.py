@@ -102,8 +102,8 @@ class Curves:
         column, or ``{"a": {"last_step": 1000}}`` by run. ``last_step`` and ``family`` may be keywords: one value, a
         dictionary by run, or a column; ``family`` also a pattern, as ``"{family}-s*"`` or a regular expression with one
         group. Columns that never change within a run count as settings, and a UserWarning says so. Without
-        ``last_step`` a run counts as finished at its longest
-        step, and a UserWarning says so; without ``family`` every run is its own. ``metrics`` says what metrics are:
+        ``last_step`` a run counts as finished at its longest step, and a UserWarning says so; without ``family`` every
+        run is its own. ``metrics`` says what metrics are:
         ``{"val_acc": "capability"}``, `Metric` values, a table (metric, kind, lower, upper, better, chance), or the
         names to take; what it does not say is known by their names, as in logs. Cells that are blank were not logged;
         infinite ones become events. Raises ValueError, one line that names the keyword.
@@ -211,6 +211,13 @@ class Curves:
         cut = self.where(visible)
         past = self.events["step"].to_numpy(dtype=float) <= self.events["run"].map(limit).to_numpy(dtype=float)
         return Curves(cut.points, cut.runs, cut.metrics, self.events[past], self.notes)
+
+
+def ended(curves: Curves) -> pd.Index:
+    """Runs whose log reaches their planned end."""
+    last = curves.points.groupby("run")["step"].max()
+    done = last.reindex(curves.runs.index) >= ENDED * curves.runs["last_step"]
+    return curves.runs.index[done]
 
 
 def curves_from(

@@ -310,7 +310,7 @@ def forecast(
     if isinstance(model, str) and model in names() and not Path(model).exists():
         raise ValueError(f"model= takes what fit gave, or its folder; name a forecaster by forecaster={model!r}")
     asked = question(
-        curves, model, forecaster, runs=globs(runs), metrics=globs(metrics), upto=upto, cutoff=cutoff,
+        prepared(curves), model, forecaster, runs=globs(runs), metrics=globs(metrics), upto=upto, cutoff=cutoff,
         at=_step_of(at), seed=seed,
     )  # fmt: skip
     plan = {
@@ -339,14 +339,14 @@ def question(
     at: float | None,
     seed: int,
 ) -> Question:
-    """What is to be forecast and by what, checked; nothing is computed yet."""
+    """What is to be forecast of curves that are `prepared`, and by what, checked; nothing is computed yet."""
     given = load_model(model) if isinstance(model, str | Path) else model
     if given is not None and not isinstance(given, FittedModel):
         raise ValueError(f"model= takes what fit gave, or its folder, got {type(given).__name__}")
     if given is not None and forecaster != DEFAULT and forecaster != given.name:
         raise ValueError("give model= or forecaster=, not both")
     one = as_model(forecaster)
-    curves = needed_metrics(prepared(curves), metrics)
+    curves = needed_metrics(curves, metrics)
     split = split_live(curves, runs=runs, metrics=metrics, upto=upto, cutoff=cutoff, at=at)
     if given is None:
         fitted, said = fitted_on(one, split.history, seed=seed), larger(split)

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Literal
 import pandas as pd
 
 from predictdyn.api.reading import prepared
-from predictdyn.backtest.live import ended
 from predictdyn.backtest.writing import new_folder
-from predictdyn.curves import Curves
+from predictdyn.curves import Curves, ended
 from predictdyn.forecast import Model
 from predictdyn.forecasters import ABOUT, DEFAULT, forecaster, names
 from predictdyn.forecasters import fit as fitted_on

@@ -10,9 +10,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from predictdyn.api.reading import globs
-from predictdyn.backtest.live import ended
 from predictdyn.backtest.plan import matching_runs
-from predictdyn.curves import Curves
+from predictdyn.curves import Curves, ended
 from predictdyn.loaders.engine.notes import some
 from predictdyn.report.figures import calibration, fan, skill
 from predictdyn.report.reliability import ENDS, resolved, share_held

@@ -10,6 +10,7 @@ from scipy.stats import norm
 from scipy.stats import t as student
 
 Key = TypeVar("Key")
+PREDICTABLE, NOT_PREDICTABLE, TOO_FEW = "predictable here", "not predictable here", "too few runs to say"
 FEWEST = 5  # units; the smallest p of a sign flip is 2^-units, and 2^-4 is above 0.05
 MANY = 20  # units; from here on the bootstrap interval stands alone
 _EXACT = 12  # 2^12 = 4096 sign patterns are all tried
@@ -124,9 +125,9 @@ def verdict(skill: Skill) -> str:
     """
     units = skill.n_families if skill.n_families > 1 else skill.n_runs
     if units < FEWEST:
-        return "too few runs to say"
+        return TOO_FEW
     sure = skill.low > 0 and (units >= MANY or skill.p_value < 0.05)
-    return "predictable here" if sure else "not predictable here"
+    return PREDICTABLE if sure else NOT_PREDICTABLE
 
 
 def _saved(pair: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from predictdyn.backtest.plan import Plan, matching_runs, target_metrics
-from predictdyn.curves import ENDED, Curves
+from predictdyn.curves import Curves, ended
 
 PATH_POINTS = 24
 LITTLE = 0.08  # share of a run below which figures have a logarithmic axis
@@ -26,8 +26,7 @@ def examples(curves: Curves, plan: Plan) -> pd.DataFrame:
     cutoffs = [np.nan] if plan.split == "seen" else sorted(plan.cutoffs)
     allowed = set(matching_runs(curves, plan.test)) if plan.test else set(curves.runs.index)
     logged = curves.points.groupby("metric")["run"].unique()
-    last = curves.points.groupby("run")["step"].max().reindex(curves.runs.index)
-    done = set(curves.runs.index[last >= ENDED * curves.runs["last_step"]])
+    done = set(ended(curves))
     chosen: dict[str, list[str]] = {}
     for name in names:
         chosen.setdefault(curves.metrics[name].kind, []).append(name)

@@ -14,7 +14,7 @@ from predictdyn.backtest.examples import PATH_POINTS
 from predictdyn.backtest.folder import metrics_table
 from predictdyn.backtest.plan import target_metrics
 from predictdyn.backtest.run import rows_of
-from predictdyn.curves import ENDED, Curve, Curves, Metric
+from predictdyn.curves import Curve, Curves, Metric, ended
 from predictdyn.forecast import Prediction
 from predictdyn.forecasters import fit
 from predictdyn.forecasters._fitted import Fitted
@@ -40,13 +40,6 @@ class LiveForecast(NamedTuple):
     rows: pd.DataFrame
     paths: pd.DataFrame
     examples: pd.DataFrame
-
-
-def ended(curves: Curves) -> pd.Index:
-    """Runs whose log reaches their planned end."""
-    last = curves.points.groupby("run")["step"].max()
-    done = last.reindex(curves.runs.index) >= ENDED * curves.runs["last_step"]
-    return curves.runs.index[done]
 
 
 def split_live(
@@ -98,7 +91,7 @@ def split_live(
     target = pd.DataFrame(
         [(run, name, end[run] if at is None else at) for run, name in pairs], columns=["run", "metric", "step"]
     )
-    now = {key: curve.step[-1] for key, curve in begun.series.items()}
+    now = _now(begun)
     ahead = [step > now.get((run, name), -1.0) for run, name, step in target.itertuples(index=False)]
     target = target[np.array(ahead, dtype=bool)].reset_index(drop=True)
     if target.empty:
@@ -251,9 +244,14 @@ def write_live(live: LiveForecast, metrics: Mapping[str, Metric], folder: Path) 
     metrics_table(metrics).to_csv(folder / "metrics.csv", index=False)
 
 
+def _now(observed: Curves) -> dict[tuple[str, str], float]:
+    """The last step that is seen of each curve."""
+    return {key: float(curve.step[-1]) for key, curve in observed.series.items()}
+
+
 def _shares(ask: LiveSplit) -> list[float]:
     """The share of its run that is seen of each target's curve."""
-    now = {key: float(curve.step[-1]) for key, curve in ask.observed.series.items()}
+    now = _now(ask.observed)
     plan = ask.observed.runs["last_step"].astype(float).to_dict()
     keys = zip(ask.target["run"], ask.target["metric"], strict=True)
     return [now.get((run, metric), 0.0) / plan[run] for run, metric in keys]
@@ -261,7 +259,7 @@ def _shares(ask: LiveSplit) -> list[float]:
 
 def _way(ask: LiveSplit, shown: pd.DataFrame) -> pd.DataFrame:
     """Steps from what is seen of a curve to its target, even in the logarithm: run, metric, step."""
-    now = {key: float(curve.step[-1]) for key, curve in ask.observed.series.items()}
+    now = _now(ask.observed)
     frames = []
     for run, metric, step in shown[["run", "metric", "step"]].itertuples(index=False):
         begin = max(now.get((run, metric), 0.0), 1e-4 * float(step))

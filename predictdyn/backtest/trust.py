@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from predictdyn.backtest.compare import Lots, macro_mean, skill, verdict
+from predictdyn.backtest.compare import TOO_FEW, Lots, macro_mean, skill, verdict
 from predictdyn.backtest.live import LiveSplit
 from predictdyn.forecasters._fitted import Fitted
 from predictdyn.forecasters._replay_scores import COMPARED, ReplayScores, read_scores
@@ -18,7 +18,6 @@ TRUST_COLUMNS = [
     "metric", "kind", "progress", "skill", "skill_lo", "skill_hi", "baseline", "coverage_90", "n_runs", "n_families",
     "rests_on", "verdict", "note",
 ]  # fmt: skip
-TOO_FEW = "too few runs to say"  # the verdict of `compare.verdict`
 NOT_REPLAYED = "no finished run was replayed; a backtest tells"
 _KEY = re.compile(r"[^/]+/weights/(?P<origin>[^/+]+)(?P<farther>\+?)/")
 

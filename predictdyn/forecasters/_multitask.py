@@ -179,6 +179,36 @@ def finished_runs(history: History, metrics: tuple[FinishedCurves, ...], left_ou
     return FinishedRuns(metrics, *history.once(("finished runs", logged, left_out), make))
 
 
+class GroupAhead:
+    """What is asked of the runs of a problem in the metrics of a group: finished runs and plans, computed once each."""
+
+    def __init__(self, problem: Problem, group: MetricGroup) -> None:
+        self.problem, self.group = problem, group
+        self.panels = [problem.panel(name) for name in group.metrics]
+        self._past: dict[str, FinishedRuns] = {}
+        self._plans: dict[str, PlannedRuns] = {}
+
+    def left_out(self, run: str) -> str:
+        """The finished run that nothing may be learnt from: the run itself, blank if the history lacks it."""
+        return run if run in self.problem.history.plan else ""
+
+    def finished(self, left_out: str) -> FinishedRuns:
+        """The finished runs but for one."""
+        if left_out not in self._past:
+            metrics = tuple(panel_curves(self.problem, panel, left_out) for panel in self.panels)
+            self._past[left_out] = finished_runs(self.problem.history, metrics, left_out)
+        return self._past[left_out]
+
+    def plan(self, run: str) -> PlannedRuns:
+        """What is planned of a run, as finished runs but itself see it."""
+        left_out = self.left_out(run)
+        if left_out not in self._plans:
+            plans, runs = self.finished(left_out).plans, self.problem.observed.runs
+            assert plans is not None  # there is a posterior
+            self._plans[left_out] = plans.planned(runs, damped=not self.group.smooth)
+        return self._plans[left_out].rows(np.array([self.problem.observed.runs.index.get_loc(run)]))
+
+
 class OutcomeAsked(NamedTuple):
     """One row of the targets of a problem, by its place there."""
 

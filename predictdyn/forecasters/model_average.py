@@ -87,7 +87,8 @@ class ModelAverage:
         # Runs at about the same progress have the same prior.
         origin = float(np.exp(np.round(4 * np.log(curve.progress[-1])) / 4))
         together = self._together(problem, panel.metric)
-        scales = tuple((problem.scales[name].floor, problem.scales[name].unit) for name in together)
+        # Of these metrics alone: the scales of all others need not be worked out.
+        scales = tuple((scale.floor, scale.unit) for scale in (problem.panel(name).scale for name in together))
         key = self, together, scales, origin
         prior = history.once(("node prior", *key), lambda: self._prior(problem, key, together, origin))
         floor = smallest_spread(spread_of(history, panel).joined(moments_of(curve.latent)), bounded=panel.scale.bounded)

@@ -16,12 +16,12 @@ from predictdyn.forecasters._multitask import (
     FEWEST_RUNS,
     TOO_FEW,
     FinishedRuns,
+    GroupAhead,
     MetricGroup,
     Outcome,
     answer,
     finished_runs,
     own_scale_curves,
-    panel_curves,
     rows_by_group,
     scatter,
 )
@@ -79,16 +79,14 @@ class CutRuns(NamedTuple):
     families: int
 
 
-class _Ahead:
+class _Ahead(GroupAhead):
     """The way ahead of the runs of a problem, in the metrics of a group; what several rows need is computed once."""
 
     def __init__(self, settings: PooledChange, problem: Problem, group: MetricGroup) -> None:
-        self.settings, self.problem, self.group = settings, problem, group
-        self._panels = [problem.panel(name) for name in group.metrics]
+        super().__init__(problem, group)
+        self.settings = settings
         self._outcomes: dict[tuple[str, float], dict[str, Outcome]] = {}
         self._posteriors: dict[tuple[object, ...], tuple[CutRuns, ChangePosterior] | None] = {}
-        self._past: dict[str, FinishedRuns] = {}
-        self._plans: dict[str, PlannedRuns] = {}
 
     def at(self, run: str, metric: str, progress: float) -> Outcome | None:
         """A run at a progress; between two places of the way their means and variances are interpolated."""
@@ -113,7 +111,7 @@ class _Ahead:
         return max(ends, default=np.nan)
 
     def _observed(self, run: str) -> list[LatentCurve]:
-        return [panel.observed[run] for panel in self._panels]
+        return [panel.observed[run] for panel in self.panels]
 
     def _outcomes_at(self, run: str, progress: float) -> dict[str, Outcome]:
         """A run at a progress, in all metrics of which something is seen and enough finished runs tell."""
@@ -135,29 +133,11 @@ class _Ahead:
             np.nan_to_num(stderr / cut.unit)[:, None] ** 2, cut.changes.scatter[:, :1],
             np.zeros((len(level), 1), dtype=bool),
         )  # fmt: skip
-        mean, variance = data.predict(rows, self._plan(run))
+        mean, variance = data.predict(rows, self.plan(run))
         mean, sd = level + cut.unit * mean[:, 0], cut.unit * np.sqrt(variance[:, 0])
         return {
             name: Outcome(float(mean[j]), float(sd[j]), cut.families) for j, name in enumerate(cut.metrics)
         }  # fmt: skip
-
-    def _finished(self, left_out: str) -> FinishedRuns:
-        if left_out not in self._past:
-            metrics = tuple(panel_curves(self.problem, panel, left_out) for panel in self._panels)
-            self._past[left_out] = finished_runs(self.problem.history, metrics, left_out)
-        return self._past[left_out]
-
-    def _left_out(self, run: str) -> str:
-        return run if run in self.problem.history.plan else ""
-
-    def _plan(self, run: str) -> PlannedRuns:
-        """What is planned of a run, as finished runs but itself see it."""
-        left_out = self._left_out(run)
-        if left_out not in self._plans:
-            plans, runs = self._finished(left_out).plans, self.problem.observed.runs
-            assert plans is not None  # there is a posterior
-            self._plans[left_out] = plans.planned(runs, damped=not self.group.smooth)
-        return self._plans[left_out].rows(np.array([self.problem.observed.runs.index.get_loc(run)]))
 
     def _posterior(self, run: str, progress: float) -> tuple[CutRuns, ChangePosterior] | None:
         """Finished runs, conditioned on once for all runs that stand about where this one does."""
@@ -165,7 +145,7 @@ class _Ahead:
             rounded(float(curve.progress[-1]), FINENESS) if len(curve.progress) else np.nan
             for curve in self._observed(run)
         )
-        left_out = self._left_out(run)
+        left_out = self.left_out(run)
         key = ("posterior", left_out, progress, *np.nan_to_num(origins, nan=-1.0))
         if key not in self._posteriors:
             self._posteriors[key] = self._conditioned(origins, progress, left_out)
@@ -174,10 +154,10 @@ class _Ahead:
     def _conditioned(
         self, origins: tuple[float, ...], progress: float, left_out: str
     ) -> tuple[CutRuns, ChangePosterior] | None:
-        past = self._finished(left_out)
+        past = self.finished(left_out)
         seen = int(np.isfinite(origins).sum())
         most = min(self.settings.conditioning_runs, int((MOST_NUMBERS / seen) ** (1 / 3)))
-        scales = tuple((panel.scale.floor, panel.scale.unit) for panel in self._panels)
+        scales = tuple((panel.scale.floor, panel.scale.unit) for panel in self.panels)
         about = tuple(np.nan_to_num(origins, nan=-1.0))
         key = ("cut runs", self.group.metrics, scales, left_out, most, about, progress)
         cut = self.problem.history.once(key, lambda: cut_runs(past, past.chosen(most), origins, progress))

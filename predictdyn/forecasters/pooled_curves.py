@@ -18,12 +18,12 @@ from predictdyn.forecasters._multitask import (
     TOO_FEW,
     FinishedCurves,
     FinishedRuns,
+    GroupAhead,
     MetricGroup,
     Outcome,
     answer,
     finished_runs,
     own_scale_curves,
-    panel_curves,
     rows_by_group,
     scatter,
 )
@@ -95,25 +95,23 @@ class StandardCurves(NamedTuple):
     families: int
 
 
-class _WholeCurves:
+class _WholeCurves(GroupAhead):
     """Curves of the runs of a problem in the metrics of a group; what several rows need is computed once."""
 
     def __init__(self, settings: PooledCurves, problem: Problem, group: MetricGroup) -> None:
-        self.settings, self.problem, self.group = settings, problem, group
-        self._panels = {name: problem.panel(name) for name in group.metrics}
+        super().__init__(problem, group)
+        self.settings = settings
         self._curves: dict[str, dict[str, CurveAhead]] = {}
         self._posteriors: dict[tuple[str, float, int], tuple[StandardCurves, CurvePosterior] | None] = {}
         self._weights: dict[tuple[float, float], np.ndarray] = {}
-        self._past: dict[str, FinishedRuns] = {}
         self._centres: dict[str, np.ndarray] = {}
-        self._plans: dict[str, PlannedRuns] = {}
 
     def at(self, run: str, metric: str, progress: float) -> Outcome | None:
         """A run at a progress; None where too few finished runs tell of the metric, or got as far."""
         if run not in self._curves:
             self._curves[run] = self._predicted(run)
         curve = self._curves[run].get(metric)
-        past = self._finished(self._left_out(run)).metrics[self.group.metrics.index(metric)]
+        past = self.finished(self.left_out(run)).metrics[self.group.metrics.index(metric)]
         return curve.at(self._weight(curve.knots, progress)) if curve is not None and past.reached(progress) else None
 
     def _weight(self, knots: np.ndarray, progress: float) -> np.ndarray:
@@ -125,10 +123,10 @@ class _WholeCurves:
         return self._weights[key]
 
     def _predicted(self, run: str) -> dict[str, CurveAhead]:
-        observed = {name: panel.observed[run] for name, panel in self._panels.items()}
+        observed = {panel.metric: panel.observed[run] for panel in self.panels}
         ends = [float(curve.progress[-1]) for curve in observed.values() if len(curve.progress)]
         knots = knots_for(max(ends, default=EARLIEST), self.settings.knots)
-        left_out = self._left_out(run)
+        left_out = self.left_out(run)
         key = left_out, knots[0], self._centre(run, left_out)
         if key not in self._posteriors:
             self._posteriors[key] = self._conditioned(left_out, knots, key[-1])
@@ -140,7 +138,7 @@ class _WholeCurves:
         own.scatter[:] = past.curves.scatter[:, :1]
         for j, name in enumerate(past.metrics):
             _project(own, j, 0, observed[name], past.centre[j], past.unit[j], knots, {})
-        mean, covariance, noise = data.predict(own, self._plan(run, left_out))
+        mean, covariance, noise = data.predict(own, self.plan(run))
         return {
             name: CurveAhead(
                 knots, past.centre[j] + past.unit[j] * mean[j], past.unit[j] ** 2 * covariance[j],
@@ -149,41 +147,24 @@ class _WholeCurves:
             for j, name in enumerate(past.metrics)
         }  # fmt: skip
 
-    def _left_out(self, run: str) -> str:
-        return run if run in self.problem.history.plan else ""
-
-    def _finished(self, left_out: str) -> FinishedRuns:
-        if left_out not in self._past:
-            metrics = tuple(panel_curves(self.problem, panel, left_out) for panel in self._panels.values())
-            self._past[left_out] = finished_runs(self.problem.history, metrics, left_out)
-        return self._past[left_out]
-
-    def _plan(self, run: str, left_out: str) -> PlannedRuns:
-        """What is planned of a run, as finished runs but itself see it."""
-        if left_out not in self._plans:
-            plans, runs = self._finished(left_out).plans, self.problem.observed.runs
-            assert plans is not None  # there is a posterior
-            self._plans[left_out] = plans.planned(runs, damped=not self.group.smooth)
-        return self._plans[left_out].rows(np.array([self.problem.observed.runs.index.get_loc(run)]))
-
     def _centre(self, run: str, left_out: str) -> int:
         """The place of the run with the nearest plan, among finished runs whose plans are far from each other."""
-        past = self._finished(left_out)
+        past = self.finished(left_out)
         if past.plans is None:
             return 0
         if left_out not in self._centres:
             self._centres[left_out] = past.centres(self.settings.centres)
         centres = self._centres[left_out]
-        return int(centres[np.argmin(plans_apart(past.planned(centres), self._plan(run, left_out))[:, 0])])
+        return int(centres[np.argmin(plans_apart(past.planned(centres), self.plan(run))[:, 0])])
 
     def _conditioned(
         self, left_out: str, knots: np.ndarray, centre: int
     ) -> tuple[StandardCurves, CurvePosterior] | None:
         """Finished runs, conditioned on once for all runs that have the same knots and the same centre."""
-        past = self._finished(left_out)
-        numbers = (MOST_NUMBERS / len(self._panels)) ** (1 / 3) / self.settings.knots
+        past = self.finished(left_out)
+        numbers = (MOST_NUMBERS / len(self.panels)) ** (1 / 3) / self.settings.knots
         most = min(self.settings.conditioning_runs, int(numbers))
-        scales = tuple((panel.scale.floor, panel.scale.unit) for panel in self._panels.values())
+        scales = tuple((panel.scale.floor, panel.scale.unit) for panel in self.panels)
         key = ("standard curves", self.group.metrics, scales, left_out, most, centre, *knots)
         some = self.problem.history.once(
             key, lambda: standard_curves(past, past.around(centre, most), past.metrics, knots)

@@ -111,6 +111,7 @@ class FeatureRegression:
         table = feature_table(problem, history, origin)
         columns = columns_for(table, panel.metric, own=self.own)
         rows = _examples(ends, table, columns, origin)
+        begun = np.array([curve.truncate(origin).latent[-1] for curve in ends])
         units = robust_units(rows.x)
         sizes = _sizes(table, panel.metric, [curve.run for curve in ends])
         seed = seed_for(problem.fit_seed, panel.metric)
@@ -131,7 +132,7 @@ class FeatureRegression:
             },
         )["left_out"]
         return Learnt(
-            ends, origin, columns, units, rows.y, out, rows.family, sizes,
+            ends, columns, units, begun, rows.y, out, rows.family, sizes,
             history, (self.name, panel.metric, problem.scales_key, origin, problem.fit_seed),
             lambda: learnt(self.make, every(), seed),
         )  # fmt: skip
@@ -149,10 +150,10 @@ class Learnt(NamedTuple):
     """A regression over the runs that have ended (n): what they were asked, and what other families say of them."""
 
     curves: list[LatentCurve]
-    origin: float
     columns: list[str]
     units: RobustUnits
-    change: np.ndarray  # (n,) to the end
+    begun: np.ndarray  # (n,) latent, at the origin
+    change: np.ndarray  # (n,) from there to the end
     left_out: np.ndarray  # (n,) the same, forecast from other families
     family: np.ndarray
     sizes: np.ndarray  # (n, q)
@@ -177,8 +178,7 @@ class Learnt(NamedTuple):
         """
         if progress >= 1.0 - 1e-9:
             return ConformalPrediction.of(point, self.change - self.left_out, self.family, self.sizes, sizes)
-        begun = np.array([curve.truncate(self.origin).latent[-1] for curve in self.curves])
-        change = np.array([float(curve.at(np.array(progress))) for curve in self.curves]) - begun
+        change = np.array([float(curve.at(np.array(progress))) for curve in self.curves]) - self.begun
         # By the ends that came, not by those that were forecast: so the way there comes to the forecast of the end.
         design = np.stack([np.ones(len(change)), self.change], axis=1)
         line = np.linalg.lstsq(design, change, rcond=None)[0]

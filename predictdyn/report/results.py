@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from predictdyn.backtest.compare import NOT_PREDICTABLE, PREDICTABLE, TOO_FEW
 from predictdyn.curves import KINDS, OUTCOMES
 from predictdyn.forecast import LEVELS
 from predictdyn.report.words import cutoffs_of, in_order, readable
@@ -45,7 +46,7 @@ EFFECT_COLUMNS = [
 _WORDS = {"forecaster", "fold", "run", "metric", "kind", "status", "best_baseline", "verdict", "better", "baseline"}
 _WORDS |= {"event", "intervention", "words", "note"}
 _READERS = ("label", "unit")  # columns of metrics.csv that may be missing
-VERDICTS = ("predictable here", "not predictable here", "too few runs to say")
+VERDICTS = (PREDICTABLE, NOT_PREDICTABLE, TOO_FEW)
 
 
 @dataclass(frozen=True)

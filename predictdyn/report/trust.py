@@ -7,10 +7,11 @@ import math
 import pandas as pd
 
 from predictdyn.backtest.answered import short_of_answers, silent
+from predictdyn.backtest.compare import NOT_PREDICTABLE, PREDICTABLE, TOO_FEW
 from predictdyn.report.blocks import Cell, Mark, PageAnswer, PageTable
 from predictdyn.report.downloads import download
 from predictdyn.report.reliability import resolved, share_held
-from predictdyn.report.results import VERDICTS, Results
+from predictdyn.report.results import Results
 from predictdyn.report.words import (
     SPACE,
     at_cutoff,
@@ -25,7 +26,6 @@ from predictdyn.report.words import (
     same_cutoff,
 )
 
-PREDICTABLE, NOT_PREDICTABLE, TOO_FEW = VERDICTS
 _MARK: dict[str, Mark] = {PREDICTABLE: "good", NOT_PREDICTABLE: "bad", TOO_FEW: "unsure"}
 _SHORT = {PREDICTABLE: "predictable", NOT_PREDICTABLE: "not predictable", TOO_FEW: "too few runs"}
 
