@@ -9,7 +9,7 @@ LAYERS = [
     {"scales", "forms", "scores", "covariates"},
     {"problem"},
     {"forecast"},
-    {"fitting", "features", "events"},
+    {"fitting", "features", "events", "laws"},
     {"joint"},
     {"loaders", "forecasters", "effects"},
     {"backtest"},

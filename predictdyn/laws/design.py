@@ -1,0 +1,140 @@
+"""A structure over a table: the matrix of its features, the term of each column, and the prior of each number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from predictdyn.laws.inputs import Encoded
+from predictdyn.laws.structures import FLOOR, ONE, Monomial, Structure, column, saturated
+
+FACTOR_TERM = -1  # the column belongs to the factor of all terms
+USUAL_SPREAD = 1.5  # sd of a log input for which the priors below are meant; narrower inputs have wider priors
+
+# Prior (mean, sd) of the numbers of a structure, in units of u for a unit of the feature; bounds are not needed.
+EXPONENT = (-0.2, 0.3)
+CROSS = (0.0, 0.05)
+SQUARE = (0.0, 0.02)
+FACTOR_LOG = (0.0, 0.3)
+FACTOR_SQUARE = (0.02, 0.05)
+SHARE = {"share": (0.0, 1.5), "root": (0.0, 1.0), "log_share": (0.0, 0.3), "shares": (0.0, 1.5)}
+OWN_LEVEL = {"floor": 0.3, "term": 0.5}  # sd of a group's own constant
+OWN_SHARE = 0.3  # sd of a group's own exponent, in parts of the sd of the exponent
+
+
+class Scene(NamedTuple):
+    """What is known of a table before a law is fitted: moments of u, spread and largest of each log input, groups."""
+
+    lowest: float  # of u
+    mean: float  # of u
+    spread: np.ndarray  # (d,)
+    centres: np.ndarray  # (d,) mean logarithms, so that inputs can be compared with each other
+    largest: np.ndarray  # (d,) centred
+    groups: int
+
+
+@dataclass(frozen=True)
+class Design:
+    """A structure made ready: k numbers to fit, each with the term that its column belongs to and its prior."""
+
+    structure: Structure
+    scene: Scene
+    columns: tuple[tuple[Monomial, int], ...]  # feature, group (-1: of all)
+    term: np.ndarray  # (k,)
+    mean: np.ndarray  # (k,)
+    sd: np.ndarray  # (k,)
+    own: np.ndarray  # (k,) sd of what a group adds to it
+
+    @property
+    def n_terms(self) -> int:
+        return len(self.structure.terms)
+
+    def matrix(self, encoded: Encoded) -> np.ndarray:
+        """The features of some rows, (n, k)."""
+        logs = saturated(self.structure, encoded, self.scene.centres, self.scene.largest)
+        kept: dict[Monomial, np.ndarray] = {}
+        columns = []
+        for feature, group in self.columns:
+            if feature not in kept:
+                kept[feature] = column(feature, logs, encoded.proportions)
+            columns.append(kept[feature] if group < 0 else kept[feature] * (encoded.group == group))
+        return np.stack(columns, axis=1)
+
+    def values(self, matrix: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+        """u of each row (n,) for each set of numbers (s, k): (s, n)."""
+        return self._parts(matrix, numbers)[0]
+
+    def slopes(self, matrix: np.ndarray, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """u (s, n) and its derivatives by the numbers (s, n, k)."""
+        value, weight = self._parts(matrix, numbers)
+        jacobian = np.where(self.term == FACTOR_TERM, 1.0, weight[:, :, np.maximum(self.term, 0)]) * matrix
+        return value, jacobian
+
+    def _parts(self, matrix: np.ndarray, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        exponents = np.stack(
+            [numbers[:, self.term == t] @ matrix[:, self.term == t].T for t in range(self.n_terms)], axis=2
+        )
+        top = exponents.max(axis=2, keepdims=True)
+        weight = np.exp(exponents - top)
+        total = weight.sum(axis=2, keepdims=True)
+        factor = numbers[:, self.term == FACTOR_TERM] @ matrix[:, self.term == FACTOR_TERM].T
+        return (top + np.log(total))[:, :, 0] + factor, weight / total
+
+
+def scene_of(encoded: Encoded, u: np.ndarray, centres: np.ndarray, groups: int) -> Scene:
+    """The scene of finished runs, from their inputs and their latent values (n,)."""
+    logs = encoded.logs
+    return Scene(float(u.min()), float(u.mean()), np.maximum(logs.std(axis=0), 1e-3), centres, logs.max(axis=0), groups)
+
+
+def design_for(structure: Structure, scene: Scene) -> Design:
+    """Columns, terms and priors of a structure."""
+    columns: list[tuple[Monomial, int]] = []
+    term: list[int] = []
+    prior: list[tuple[float, float, float]] = []
+
+    def add(feature: Monomial, place: int, mean: float, sd: float, own: float) -> None:
+        columns.append((feature, -1))
+        term.append(place)
+        grouped = scene.groups > 1 and own > 0
+        prior.append((mean, sd, own if grouped else 0.0))
+        if grouped:
+            for group in range(scene.groups):
+                columns.append((feature, group))
+                term.append(place)
+                prior.append((0.0, own, 0.0))
+
+    alone = len(structure.terms) == 1
+    for place, summand in enumerate(structure.terms):
+        for feature in summand.features:
+            if feature == ONE:
+                level, width = (
+                    (scene.lowest - 0.5, 0.7) if summand.role == FLOOR else (scene.mean - 1.2 * (not alone), 1.5)
+                )
+                add(feature, place, level, width, OWN_LEVEL[summand.role])
+            else:
+                mean, sd = _prior(feature, scene)
+                add(feature, place, mean, sd, OWN_SHARE * sd if feature.what in ("log", "share", "log_share") else 0.0)
+    for feature in structure.factor:
+        mean, sd = _factor_prior(feature, scene)
+        add(feature, FACTOR_TERM, mean, sd, 0.0)
+    means, sds, owns = np.array(prior).T
+    return Design(structure, scene, tuple(columns), np.array(term), means, sds, owns)
+
+
+def _widening(feature: Monomial, scene: Scene) -> float:
+    return float(np.prod([max(1.0, USUAL_SPREAD / scene.spread[i]) for i in feature.of]))
+
+
+def _prior(feature: Monomial, scene: Scene) -> tuple[float, float]:
+    if feature.what in SHARE:
+        return SHARE[feature.what]
+    mean, sd = EXPONENT if feature.what == "log" else SQUARE if len(set(feature.of)) == 1 else CROSS
+    return mean, sd * _widening(feature, scene)
+
+
+def _factor_prior(feature: Monomial, scene: Scene) -> tuple[float, float]:
+    mean, sd = FACTOR_LOG if feature.what == "log" else FACTOR_SQUARE if len(set(feature.of)) == 1 else CROSS
+    return mean, sd * _widening(feature, scene)

@@ -1,0 +1,100 @@
+"""Law: how a target depends on the plan of a run, learnt from finished runs; draws of it for any other plan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from predictdyn.laws.inputs import Encoded, Inputs, inputs_from
+from predictdyn.laws.link import Link, link_for
+from predictdyn.laws.mixture import Mixture, mixture_of
+
+FEWEST = 6  # finished runs
+DRAWS = 400
+
+
+@dataclass(frozen=True)
+class Law:
+    """A mixture of structures, each with the posterior of its numbers, for one target.
+
+    ``runs`` are the finished runs that it was learnt from, with columns of inputs and the target.
+    """
+
+    target: str
+    inputs: Inputs
+    link: Link
+    mixture: Mixture
+    runs: pd.DataFrame
+
+    def draws(self, table: pd.DataFrame, *, n: int = DRAWS, seed: int = 0, noise: bool = True) -> np.ndarray:
+        """Joint draws of the target for the runs of a table (m rows with the inputs): (m, n), in units of the target.
+
+        A draw is one structure with one set of its numbers, the same in all rows; ``noise=False`` leaves out what
+        differs between equal runs. Rows that `status` does not call "ok" are NaN.
+        """
+        encoded = self.inputs.encode(table)
+        good = self._status(encoded) == "ok"
+        out = np.full((len(table), n), np.nan)
+        if good.any():
+            out[good] = self.link.value(self.mixture.draws(encoded.rows(good), n=n, seed=seed, noise=noise))
+        return out
+
+    def status(self, table: pd.DataFrame) -> np.ndarray:
+        """For each row (m,) "ok", or why there is no answer."""
+        return self._status(self.inputs.encode(table))
+
+    def _status(self, encoded: Encoded) -> np.ndarray:
+        missing = ~(np.isfinite(encoded.logs).all(axis=1) & np.isfinite(encoded.proportions).all(axis=1))
+        return np.where(missing, "an input is missing", "ok").astype(object)
+
+
+def law_of(
+    table: pd.DataFrame,
+    target: str,
+    inputs: Sequence[str] | None = None,
+    *,
+    lower: float = np.nan,
+    upper: float = np.nan,
+    better: str = "lower",
+    chance: float | None = None,
+    towards: pd.DataFrame | None = None,
+    seed: int = 0,
+) -> Law:
+    """Learn a law from finished runs, one row each.
+
+    ``inputs`` are columns, by default all but the target. ``towards`` are runs in question: structures are weighed by
+    how well they forecast held-out runs that lie towards them, by default those that cost more. ``lower`` and ``upper``
+    bound the target, ``chance`` is the value of a model without skill. Raises ValueError where fewer than six rows are
+    complete, or where no input varies.
+
+    >>> rng = np.random.default_rng(0)
+    >>> runs = pd.DataFrame({"params": 10 ** rng.uniform(6, 8, 30)})
+    >>> runs["loss"] = 2.0 + 50.0 * runs["params"] ** -0.3
+    >>> law = law_of(runs, "loss")
+    >>> round(float(np.median(law.draws(pd.DataFrame({"params": [1e9]})))), 2)
+    2.1
+    """
+    names = [str(name) for name in table.columns if name != target] if inputs is None else list(inputs)
+    value = pd.to_numeric(table[target], errors="coerce").to_numpy(dtype=float)
+    whole = table.loc[np.isfinite(value) & table[names].notna().all(axis=1).to_numpy(), [*names, target]]
+    whole = whole.reset_index(drop=True)
+    if len(whole) < FEWEST:
+        raise ValueError(f"a law of {target!r} needs {FEWEST} finished runs with all inputs, got {len(whole)}")
+    how = inputs_from(whole, names)
+    if not how.names:
+        why = "; ".join(f"{name} {said}" for name, said in how.dropped.items())
+        raise ValueError(f"a law of {target!r} needs an input that varies: {why}")
+    y = whole[target].to_numpy(dtype=float)
+    link = link_for(y, lower=lower, upper=upper, better=better, chance=chance)
+    asked = None if towards is None else how.encode(towards)
+    if asked is not None:
+        asked = asked.rows(np.isfinite(asked.logs).all(axis=1) & np.isfinite(asked.proportions).all(axis=1))
+        asked = asked if len(asked) else None
+    centres = np.array([centre for _, centre in how.logs.values()])
+    mixture = mixture_of(
+        how.encode(whole), link.latent(y), centres=centres, groups=len(how.groups), towards=asked, seed=seed
+    )
+    return Law(target, how, link, mixture, whole)
