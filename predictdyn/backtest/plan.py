@@ -15,7 +15,8 @@ class Plan:
     """The settings of a backtest; checked when made.
 
     ``runs``: globs of the runs that take part (default: all). ``cutoffs``: shares of the planned run that are seen
-    (0: the plan alone). ``split``: "cutoff", or "seen" (the points' own ``seen`` column decides, nothing else is held out). ``targets``:
+    (0: the plan alone). ``split``: "cutoff", or "seen" (the points' own ``seen`` column decides, nothing
+    else is held out). ``targets``:
     "final" (at ``last_step``) or "hidden" (every hidden point). ``hold_out``: the column of runs whose groups are held
     out together. ``test``: globs of runs; all that match are held out together and none is ever history. ``metrics``:
     globs of metrics to forecast (default: all outcomes). ``budget``: history holds only runs whose ``flops`` do not
