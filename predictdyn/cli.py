@@ -12,6 +12,7 @@ import click
 from predictdyn import __version__, cli_faults, cli_words
 from predictdyn.cli_datasets import datasets
 from predictdyn.cli_words import listed
+from predictdyn.commit import commit
 from predictdyn.console import FOLDER, HINT, PATH, QUIET, as_options, notes, say, speaks_of_options
 from predictdyn.progress import bar, spinner
 
@@ -29,8 +30,19 @@ SEED = click.option("--seed", default=0, show_default=True, help="Seed of all th
 METRICS = click.option("--metrics", default="", metavar="GLOB,...", help="Metrics to forecast (default: all outcomes).")
 
 
+def _version(context: click.Context, option: click.Parameter, asked: bool) -> None:
+    """Print version and commit; git is asked only here."""
+    if asked and not context.resilient_parsing:
+        of = commit()
+        say(f"predictdyn, version {__version__}" + (f" (commit {of})" if of else ""))
+        context.exit()
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True)
-@click.version_option(__version__, prog_name="predictdyn")
+@click.option(
+    "--version", is_flag=True, expose_value=False, is_eager=True, callback=_version,
+    help="Show the version and the commit, and exit.",
+)  # fmt: skip
 @click.pass_context
 def cli(context: click.Context) -> None:
     """Forecast what a training run will become, from how it began; show by backtest how far to trust it."""
