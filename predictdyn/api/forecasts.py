@@ -18,6 +18,7 @@ from predictdyn.backtest.folder import provenance, write_json
 from predictdyn.backtest.live import (
     LiveForecast,
     LiveSplit,
+    copies_left_out,
     forecast_live,
     larger,
     live_of,
@@ -296,7 +297,8 @@ def forecast(
     ``model`` is what `fit` gave, or a folder of it; else ``forecaster``, a name or a model of your own, learns from the
     finished runs. ``runs`` and ``metrics`` are globs (default: runs that have not ended, all outcomes). ``upto``, a
     step, or ``cutoff``, a share of the planned run in (0, 1), hides what is later; ``at`` is the step to forecast.
-    Runs in question are never learnt from. Raises ValueError, one line, where nothing is left to forecast.
+    Runs in question are never learnt from, nor are copies of them under other names. Raises ValueError, one line, where
+    nothing is left to forecast.
 
     >>> step = [1, 2, 3, 4]
     >>> frame = pd.concat(
@@ -349,7 +351,7 @@ def question(
     curves = needed_metrics(curves, metrics)
     split = split_live(curves, runs=runs, metrics=metrics, upto=upto, cutoff=cutoff, at=at)
     if given is None:
-        fitted, said = fitted_on(one, split.history, seed=seed), larger(split)
+        fitted, said = fitted_on(one, split.history, seed=seed), [*copies_left_out(split), *larger(split)]
     else:
         fitted, said = without(given.fitted, curves, split)
         said += larger(split._replace(history=fitted.history))

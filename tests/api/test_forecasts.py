@@ -116,6 +116,23 @@ def test_a_model_of_ones_own_is_fitted_but_cannot_be_saved(curves, tmp_path):
     assert not list(tmp_path.iterdir()), "nothing half-written stays"
 
 
+def test_a_copy_of_the_run_under_another_name_teaches_nothing_with_and_without_a_model(whole):
+    copy = whole.select(runs=["r6"])
+    points = pd.concat([whole.points, copy.points.assign(run="sweep/r6")])
+    both = curves_from(points, pd.concat([whole.runs, copy.runs.rename({"r6": "sweep/r6"})]), dict(whole.metrics))
+    asked = {"runs": "r6", "cutoff": 0.3}
+    alone = pdyn.forecast(whole, forecaster="mean_change", **asked)
+    plain = pdyn.forecast(both, forecaster="mean_change", **asked)
+    model = pdyn.fit(both.select(runs=both.runs.index.drop("r6")), "mean_change").forecast(both, **asked)
+    assert np.array_equal(plain.draws, alone.draws) and np.array_equal(model.draws, alone.draws)
+    assert alone.notes == () and len(plain.notes) == len(model.notes) == 1
+    assert plain.notes[0] == (
+        "1 finished run(s) have the curves of a run in question, as far as it is seen (sweep/r6); they may be the same "
+        "run under another name, so they are left out, and 7 run(s) are learnt from"
+    )
+    assert "(sweep/r6); it was fitted again without them, on 7 run(s)" in model.notes[0]
+
+
 def test_what_to_forecast_is_chosen_by_keywords(curves):
     ask = {"forecaster": "last_value", "cutoff": 0.2, "runs": "r[01]", "metrics": ["val_acc"]}
     found = pdyn.forecast(curves, **ask, at=150)
