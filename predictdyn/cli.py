@@ -13,7 +13,7 @@ from predictdyn import __version__, cli_faults, cli_words
 from predictdyn.cli_datasets import datasets
 from predictdyn.cli_words import listed
 from predictdyn.commit import commit
-from predictdyn.console import FOLDER, HINT, PATH, QUIET, as_options, notes, say, speaks_of_options
+from predictdyn.console import FOLDER, PATH, QUIET, as_options, notes, say
 from predictdyn.progress import bar, spinner
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 OUT = click.option("--out", type=FOLDER, required=True, help="Folder to write; must not exist.")
 SOURCE = click.option("--source", default=None, help="Name of the loader (default: found out from the data).")
 SET = click.option(
-    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Setting of the loader, e.g. run=name."
+    "--set", "settings", multiple=True, metavar="NAME=VALUE", help="Option of the loader, e.g. run=name."
 )
 SEED = click.option("--seed", default=0, show_default=True, help="Seed of all that is random.")
 METRICS = click.option("--metrics", default="", metavar="GLOB,...", help="Metrics to forecast (default: all outcomes).")
@@ -187,8 +187,7 @@ def forecast(
         "intervene": ", ".join(interventions), "model": None if model is None else str(model),
     }  # fmt: skip
     with spinner(f"forecasting {asked.split.target['run'].nunique()} runs", quiet=quiet), new_folder(out) as folder:
-        for line in asked.notes[len(curves.notes) :]:
-            click.echo(line, err=True)
+        notes(asked.notes[len(curves.notes) :])
         found = answered(asked, seed=seed, plan=plan)
         if planned:
             found = replace(found, effects=found.compared(planned))
@@ -319,11 +318,8 @@ def main() -> None:
         line = cli_faults.line(error)
         if line is None:
             raise
-        line = as_options(line)
         _drop_output()
-        # Bad input is one line, so the hint is its end.
-        hint = f". {HINT}" if isinstance(error, ValueError) and speaks_of_options(line) else ""
-        say(f"predictdyn: {line}{hint}", err=True)
+        say(f"predictdyn: {as_options(line)}", err=True)
         sys.exit(2)
 
 

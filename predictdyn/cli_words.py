@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def options(settings: tuple[str, ...]) -> dict[str, str]:
-    """Settings of a loader, KEY=VALUE each."""
+    """Options of a loader, NAME=VALUE each."""
     found = {}
     for setting in settings:
         key, equals, value = setting.partition("=")
