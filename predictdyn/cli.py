@@ -196,7 +196,7 @@ def forecast(
             primary_forecaster=found.forecaster,
             seed=seed, plan=plan, data=data, warnings=list(asked.notes), seconds={},
         )  # fmt: skip
-        found.write(folder, about, events=events)
+        found.write(folder, _as_typed(about), events=events)
     rows, effects = found.live.rows, found.effects if len(found.effects) else None
     for row in rows.head(12).to_dict("records"):
         interval = f"[{row['q0.05']:.4g}, {row['q0.95']:.4g}] (90 %)"
@@ -343,11 +343,17 @@ def _backtest(
     progress_bar = bar("backtest", quiet=quiet)
     with locked(out), pieces_kept(out) as resume, progress_bar as progress, aside(out) as folder:
         found = replayed(curves, plan, models, workers=workers, resume=resume, progress=progress)
-        found.write(folder, found.about(title=cli_words.title(data), command=cli_words.command(), data=data))
+        about = found.about(title=cli_words.title(data), command=cli_words.command(), data=data)
+        found.write(folder, _as_typed(about))
     for line in found.unanswered:
         say(line, err=True)
     for line in _board(found.leaderboard, {*asked, found.primary}, out):
         say(line)
+
+
+def _as_typed(about: dict[str, Any]) -> dict[str, Any]:
+    """A provenance whose warnings, which pages show, speak as the command line does."""
+    return {**about, "warnings": [as_options(line) for line in about["warnings"]]}
 
 
 def _board(board: Any, asked: set[str], out: Path, top: int = 5) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from predictdyn.naming import BY_METRICS, BY_RUNS
 from predictdyn.secrets import hidden
 
 PATH = click.Path(path_type=Path)
@@ -63,9 +64,14 @@ TYPED = {
     "budget": "--budget", "out": "--out", "mirror": "--from",
 }  # fmt: skip
 KEYWORD = re.compile(rf"(?<![\w\-./?&])({'|'.join(TYPED)})=(?:'([^'=]*)'|([A-Z]+\b))?")
+# Tables that state facts, which a frame or a call of the library has as keywords.
+TABLES = {
+    BY_RUNS: "in runs.csv (of a tidy folder, or by --set runs_file=FILE)",
+    BY_METRICS: "in metrics.csv (of a tidy folder, or by --set metrics_file=FILE)",
+}
 # What is given to loaders, as the library names it: step=..., step=NAME, merge='runs', source='text_log', pattern='...'
 LOADING = re.compile(
-    r"(?<![\w\-./?&'=])(?P<name>[a-z][a-z_]*)="
+    r"(?<![\w\-./?&'=])(?<!--set )(?P<name>[a-z][a-z_]*)="
     r"(?:(?P<literal>(?P<quote>['\"])(?:\\.|(?!(?P=quote)).)*(?P=quote))|(?P<word>\.\.\.|[A-Z]+\b))"
 )
 
@@ -77,6 +83,8 @@ def as_options(line: str) -> str:
     ('give --upto or --cutoff, not both', 'type --hold-out run', 'choose --out DIR')
     >>> as_options("name it with step=..., or say merge='runs'")
     'name it with --set step=..., or say --set merge=runs'
+    >>> as_options(f"name families {BY_RUNS}")
+    'name families in runs.csv (of a tidy folder, or by --set runs_file=FILE)'
     >>> print(as_options(r"read them with source='text_log', pattern='step (?P<step>\\d+)'"))
     read them with --source text_log --set 'pattern=step (?P<step>\d+)'
     """
@@ -91,6 +99,8 @@ def as_options(line: str) -> str:
             return found[0]
         return f"--source {value}" if name == "source" else f"--set {shlex.quote(f'{name}={value}')}"
 
+    for words, table in TABLES.items():
+        line = line.replace(words, table)
     line = KEYWORD.sub(typed, LOADING.sub(loading, line))
     # What is given together has commas in Python.
     return re.sub(r"(--source \S+), (--set )", r"\1 \2", line)

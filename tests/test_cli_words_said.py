@@ -105,6 +105,7 @@ def test_what_shows_nothing_is_escaped(text, shown):
 )
 def test_keywords_of_the_library_are_options_of_the_command(line, typed):
     assert as_options(line) == typed
+    assert as_options(typed) == typed
 
 
 LITERAL = re.compile(r"(?<![\w-])--[a-z][\w-]+")
@@ -165,3 +166,30 @@ def test_fetch_prints_what_loaders_say_as_plain_lines(call, monkeypatch):
     status, out, err = call("datasets", "fetch", "digits", "--quiet")
     assert status == 0 and out.startswith("840 runs")
     assert err.splitlines() == ["2 run(s) end early; say --set last_step=logged"]
+
+
+def test_no_message_of_the_library_names_the_tables_of_a_tidy_folder():
+    """Rooms that curves of any origin reach: a frame has no runs.csv. Loaders and files of results are about files."""
+    package = Path(predictdyn.__file__).parent
+    files = [*(package / "backtest").glob("*.py"), package / "curves.py", package / "covariates.py"]
+    found = []
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            # A name alone is that of a file of results.
+            if isinstance(node, ast.Constant) and re.search(r"[ (](runs|metrics)\.csv", str(node.value)):
+                found.append((file.name, node.value))
+    assert found == []
+
+
+def test_where_facts_are_stated_is_said_as_each_user_types_it(call, small, tmp_path):
+    points = small.points[small.points["metric"] == "loss"]
+    lone = curves_from(points, small.runs.assign(family=small.runs.index), {"loss": small.metrics["loss"]})
+    (tmp_path / "lone").mkdir()
+    tidy.save(lone, tmp_path / "lone")
+    notes = predictdyn.backtest(lone, "last_value", cutoffs=0.5).notes
+    assert any(line.endswith("name it as their family by runs= of from_frame, or runs_file= of load") for line in notes)
+    words = ("backtest", tmp_path / "lone", "--forecasters", "last_value", "--cutoffs", "0.5", "--quiet")
+    assert call(*words, "--out", tmp_path / "out")[0] == 0
+    for page in ("index.html", "report.md"):
+        text = (tmp_path / "out" / page).read_text().replace("\\_", "_")  # as markdown has it
+        assert "family in runs.csv (of a tidy folder, or by --set runs_file=FILE)" in text and "from_frame" not in text

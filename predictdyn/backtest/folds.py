@@ -13,6 +13,7 @@ import pandas as pd
 
 from predictdyn.backtest.plan import Plan, matching_runs, target_metrics
 from predictdyn.curves import ENDED, Curves
+from predictdyn.naming import BY_RUNS
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def _no_history(curves: Curves, plan: Plan, empty: list[Group], total: int) -> s
     value = curves.runs[plan.hold_out].iloc[0] if plan.hold_out in curves.runs else empty[0].name
     return (
         f"{first}: all {runs} runs have the {plan.hold_out} {str(value)!r}, and are held out together; "
-        f"{'name families (runs= or runs.csv), or ' if plan.hold_out == 'family' else ''}"
+        f"{f'name families {BY_RUNS}; or ' if plan.hold_out == 'family' else ''}"
         "type hold_out='run' to hold out one run at a time"
     )
 

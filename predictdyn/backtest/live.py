@@ -19,7 +19,7 @@ from predictdyn.forecast import Prediction
 from predictdyn.forecasters import fit
 from predictdyn.forecasters._fitted import Fitted
 from predictdyn.forecasters._sizes import largest
-from predictdyn.naming import meant, some
+from predictdyn.naming import BY_RUNS, meant, some
 
 ALIKE = 5  # different values that two curves must share to be those of one run
 
@@ -79,7 +79,7 @@ def split_live(
     if not runs and len(chosen) == len(finished) and upto is None and cutoff is None and at is None:
         raise ValueError(
             "every run has reached its planned last_step, so nothing is left to forecast; "
-            "set last_step of the runs (runs=, or runs.csv), or hide the end with cutoff= or upto="
+            f"set last_step of the runs {BY_RUNS}; or hide the end with cutoff= or upto="
         )
     known = set(chosen) | _kin(curves.runs, [run for run in chosen if run in finished])
     history = curves.select(runs=[run for run in finished if run not in known])
