@@ -37,6 +37,7 @@ from predictdyn.forecast import Model
 from predictdyn.forecasters import DEFAULT, names
 from predictdyn.forecasters import fit as fitted_on
 from predictdyn.forecasters._fitted import Fitted
+from predictdyn.joint import couple
 from predictdyn.progress import quiet_by, spinner
 
 if TYPE_CHECKING:
@@ -153,10 +154,12 @@ class Forecast:
         before = self.base or self.live
         _, split, fitted, _ = self.question
         found = self.compared([planned])
-        one, way = (
+        changed = (
             intervened(draws, split.history, split.observed, planned, seed=self.seed).forecast
             for draws in (before.prediction, before.way)
         )
+        # Effects are drawn for each row by itself; draw i of all rows of a run is one sample of them again.
+        one, way = (couple(draws, fitted.past, split.observed, seed=self.seed) for draws in changed)
         live = live_of(self.question.curves, split, one, way, fitted.model.name)
         call = f"{self.call}.with_intervention({planned.name!r}, step={planned.step:g})"
         effects = pd.concat([self.effects, found], ignore_index=True)

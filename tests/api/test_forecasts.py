@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy.stats import rankdata
 
 import predictdyn as pdyn
 from predictdyn.curves import curves_from
@@ -257,6 +258,23 @@ def test_a_planned_change_moves_the_forecast_and_says_what_supports_it(changed, 
         plain.with_intervention("swapped", 500)
     with pytest.raises(ValueError, match="needs step="):
         plain.with_intervention("balanced")
+
+
+def test_draws_with_a_planned_change_are_joint_as_those_without_it(changed):
+    plain = pdyn.forecast(changed, forecaster="mean_change", runs="f0-s0", cutoff=0.4)
+    found = plain.with_intervention("balanced", 500)
+    assert plain.live.prediction.joint and found.live.prediction.joint and found.live.way.joint
+    moved = [not np.allclose(np.sort(one), np.sort(two)) for one, two in zip(found.draws, plain.draws, strict=True)]
+    assert moved == (found.target["metric"] == "gap").tolist()
+    for row in range(2):
+        np.testing.assert_array_equal(rankdata(found.draws[row]), rankdata(plain.draws[row]))
+    # Paths go on as they are: the last step of the way has the ranks of the target.
+    way = found.live.way
+    for row, name in enumerate(found.target["metric"]):
+        (last,) = np.flatnonzero((way.target["metric"] == name) & (way.target["step"] == 1000))
+        np.testing.assert_array_equal(rankdata(way.draws[last]), rankdata(found.draws[row]))
+    later = found.with_intervention("balanced", 600)
+    assert later.live.prediction.joint
 
 
 def test_draws_are_handed_to_arviz_where_it_is(found):
