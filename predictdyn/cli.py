@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -347,7 +348,7 @@ def _backtest(
         found.write(folder, _as_typed(about))
     for line in found.unanswered:
         say(line, err=True)
-    for line in _board(found.leaderboard, {*asked, found.primary}, out):
+    for line in _board(found.leaderboard, found.verdicts, {*asked, found.primary}, out):
         say(line)
 
 
@@ -356,16 +357,22 @@ def _as_typed(about: dict[str, Any]) -> dict[str, Any]:
     return {**about, "warnings": [as_options(line) for line in about["warnings"]]}
 
 
-def _board(board: Any, asked: set[str], out: Path, top: int = 5) -> list[str]:
-    """The best few forecasters and all that were asked for, in order."""
+def _board(board: Any, verdicts: Any, asked: set[str], out: Path, top: int = 5) -> list[str]:
+    """The best few forecasters and all that were asked for, in order; verdicts where the terminal is wide enough."""
     shown = board[[place < top or name in asked for place, name in enumerate(board["forecaster"])]]
     wide = max(14, *(len(name) + 1 for name in shown["forecaster"]))
     lines = [f"{'forecaster':<{wide}}{'skill':>8}  {'90 % interval':<18}{'90 % held':>9}"]
     for row in shown.itertuples():
         interval = f"[{row.skill_lo:+.2f}, {row.skill_hi:+.2f}]"
-        lines.append(f"{row.forecaster:<{wide}}{row.skill:>+8.2f}  {interval:<18}{row.coverage_90:>8.0%}")
+        lines.append(f"{row.forecaster:<{wide}}{row.skill:>+8.2f}  {interval:<18}{row.coverage_90:>8.0%} ")
+    said = ["predictable", *(cli_words.verdict(verdicts, name) for name in shown["forecaster"])]
+    told = []
+    if max(map(len, lines)) + 2 + max(map(len, said)) <= shutil.get_terminal_size().columns:
+        lines = [f"{line}  {word}" for line, word in zip(lines, said, strict=True)]
+        told = [f"predictable: pairs of a kind and a cutoff with skill surely above 0; {out / 'verdicts.csv'} has each"]
     left = len(board) - len(shown)
-    return [*lines, *([f"... and {left} more in {out / 'leaderboard.csv'}"] if left else [])]
+    more = [f"... and {left} more in {out / 'leaderboard.csv'}"] if left else []
+    return [*(line.rstrip() for line in lines), *more, *told]
 
 
 def _probabilities(out: Path, top: int = 12) -> list[str]:
