@@ -107,13 +107,13 @@ def fit(
     data: Path, name: str, out: Path, source: str | None, settings: tuple[str, ...], seed: int, quiet: bool
 ) -> None:
     """Learn from the finished runs of DATA, and keep what was learnt."""
-    from predictdyn.api.models import fit as learn
+    from predictdyn.api.models import learnt
     from predictdyn.forecasters import forecaster
 
     one = forecaster(name)
     curves = _read(data, source, settings)
     try:
-        model = learn(curves, one, seed=seed)
+        model = learnt(curves, one, seed=seed)
     except ValueError as error:
         raise ValueError(f"{data}: {error}") from None
     done = len(model.history.runs)

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from predictdyn import cli_words
+from predictdyn.api import reading
 from predictdyn.curves import curves_from
 from predictdyn.loaders import tidy
 
@@ -199,6 +200,20 @@ def test_load_fit_forecast_report(call, small, data, tmp_path):
     before = (tmp_path / "page" / "index.html").read_text()
     assert call("report", tmp_path / "page")[0] == 0
     assert (tmp_path / "page" / "index.html").read_text() == before
+
+
+@pytest.mark.parametrize("command", ["fit", "forecast", "backtest"])
+def test_every_command_prepares_its_curves_once(call, data, tmp_path, monkeypatch, command):
+    counted = []
+    real = reading.known_before
+    monkeypatch.setattr(reading, "known_before", lambda curves: counted.append(1) or real(curves))
+    more = {
+        "fit": ["--forecaster", "last_value"],
+        "forecast": ["--forecaster", "last_value", "--metrics", "loss", "--runs", "f0-s0", "--cutoff", 0.3],
+        "backtest": ["--forecasters", "last_value", "--metrics", "loss", "--cutoffs", 0.4],
+    }
+    assert call(command, data, "--out", tmp_path / "out", "--quiet", *more[command])[0] == 0
+    assert len(counted) == 1
 
 
 def test_a_model_that_knows_the_run_says_so_and_forgets_it(call, data, tmp_path):
