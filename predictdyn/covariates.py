@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from predictdyn.curves import ENDED, OUTCOMES, Curves
+from predictdyn.naming import BY_RUNS
 
 MOST_LEVELS = 6  # a text column with more values is a label (a name, a path), not a setting
 LABELS = ("family", "seed", "baseline")  # they identify a run; their numbers or letters mean nothing
@@ -116,7 +117,7 @@ def known_before(curves: Curves) -> tuple[Curves, list[str]]:
     reached = [name for name in numbers if _plain(name) in outcomes or _REACHED.fullmatch(_plain(name))]
     lines = [
         f"column {name} of runs has the name of an outcome, so no forecast uses it; if it was known before the run, "
-        f"call it planned_{name} in runs.csv"
+        f"call it planned_{name} {BY_RUNS}"
         for name in reached
     ]
     for name in numbers:
@@ -124,7 +125,7 @@ def known_before(curves: Curves) -> tuple[Curves, list[str]]:
         if metric is not None:
             lines.append(
                 f"column {name} of runs ranks the ended runs as their final {metric} does, and forecasts use it: if it "
-                "was measured at the end, they are flattered; take it out of runs.csv"
+                "was measured at the end, they are flattered; state the runs without it " + BY_RUNS
             )
     return Curves(curves.points, curves.runs.drop(columns=reached), curves.metrics, curves.events), lines
 

@@ -7,11 +7,13 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from predictdyn.backtest.plan import Plan
+from predictdyn.backtest.run import run as run_backtest
 from predictdyn.curves import Curves, Metric, curves_from
 from predictdyn.fitting.stacking import FACTORS
 from predictdyn.forecasters import fit, load, save
 from predictdyn.forecasters._fitted import Fitted
-from predictdyn.forecasters._replays import WHOLE_KIND
+from predictdyn.forecasters._replays import WHOLE_KIND, Replays
 from predictdyn.forecasters._sizes import beyond, rolling
 from predictdyn.forecasters.ensemble import AUTO, FROM_FINISHED, Ensemble
 from predictdyn.joint import couple
@@ -186,3 +188,22 @@ def test_saved_once_and_loaded_it_is_the_same(fitted, tmp_path):
 def test_only_what_others_can_load_is_saved(fitted, tmp_path):
     with pytest.raises(ValueError, match="only forecasters of the table can be saved"):
         save(fitted[0], tmp_path)
+
+
+@pytest.mark.parametrize(("column", "shared"), [("recipe", False), ("family", True)])
+def test_replays_leave_out_by_the_column_of_the_backtest(column, shared, monkeypatch):
+    replayed = []
+    real = Replays._resolved
+
+    def noted(self, problem, truth, curves):
+        replayed.append([set(runs["recipe"]) for runs in (problem.observed.runs, problem.history.curves.runs)])
+        return real(self, problem, truth, curves)
+
+    monkeypatch.setattr(Replays, "_resolved", noted)
+    found = rising().select(metrics=["m"])
+    runs = found.runs.assign(recipe=[f"recipe {i % 4}" for i in range(len(found.runs))])
+    curves = Curves(found.points, runs, found.metrics)
+    run_backtest(curves, Plan(hold_out=column, cutoffs=(0.5,)), [CHEAP], ())
+    assert len(replayed) > 8
+    # Families are single runs here, so by default recipes lie on both sides.
+    assert any(here & there for here, there in replayed) == shared
