@@ -196,6 +196,8 @@ def _equal(history: Curves, seen: Curves) -> set[str]:
     found = set()
     for (run, metric), curve in history.series.items():
         for one in begun.get(metric, []):
+            if curve.step[0] == one.step[0] and curve.value[0] != one.value[0]:
+                continue
             place = np.minimum(np.searchsorted(curve.step, one.step), len(curve.step) - 1)
             both = curve.step[place] == one.step
             value, own = curve.value[place[both]], one.value[both]
