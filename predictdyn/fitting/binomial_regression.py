@@ -18,7 +18,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.linalg import cho_factor, cho_solve
 from scipy.sparse import csr_matrix
-from scipy.stats import multivariate_t
+
+from predictdyn.fitting.student import StudentT
 
 PRIOR = 3.0  # weights that the prior of a variance counts for
 SCORING, ROUNDS = 50, 25
@@ -132,11 +133,11 @@ def sampled(
     hazard on one side only, where no mode says how far it may go.
     """
     found = posterior(counts, mean, np.linalg.inv(covariance))
-    prior = multivariate_t(mean, covariance, df)
-    near = multivariate_t(found.mean, found.covariance, TAIL)
-    tried = np.concatenate([one.rvs(PARTICLES // 2, random_state=rng) for one in (near, prior)]).reshape(-1, len(mean))
-    log_prior = prior.logpdf(tried)
-    weight = log_likelihood(counts, tried.T) + log_prior - np.logaddexp(near.logpdf(tried), log_prior)
+    prior = StudentT(mean, covariance, df)
+    near = StudentT(found.mean, found.covariance, TAIL)
+    tried = np.concatenate([one.draws(PARTICLES // 2, rng) for one in (near, prior)])
+    log_prior = prior.log_density(tried)
+    weight = log_likelihood(counts, tried.T) + log_prior - np.logaddexp(near.log_density(tried), log_prior)
     total = np.cumsum(np.exp(weight - weight.max()))
     picked = np.searchsorted(total, (np.arange(draws) + rng.random()) / draws * total[-1], side="right")
     return np.asarray(tried[rng.permutation(np.minimum(picked, PARTICLES - 1))].T)

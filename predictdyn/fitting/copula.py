@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
-from scipy import stats
+from scipy.special import ndtri
 
 FEWEST_FAMILIES = 4  # below this nothing is known of how two metrics move together
 LEAST_EIGENVALUE = 1e-6
@@ -39,8 +39,12 @@ def normal_scores(values: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
     [0.97, -0.97, 0.0]
     """
     n = np.isfinite(values).sum(axis=0)
-    rank = stats.rankdata(values, axis=0, nan_policy="omit")
-    return np.asarray(stats.norm.ppf((rank - 0.5) / np.maximum(n, 1)))
+    rank = np.full(values.shape, np.nan)
+    for j, column in enumerate(values.T):
+        known = np.isfinite(column)
+        _, place, count = np.unique(column[known], return_inverse=True, return_counts=True)
+        rank[known, j] = (np.cumsum(count) - (count - 1) / 2)[place]
+    return np.asarray(ndtri((rank - 0.5) / np.maximum(n, 1)))
 
 
 def correlation(scores: Float[np.ndarray, "n d"], family: Shaped[np.ndarray, " n"]) -> Float[np.ndarray, "d d"]:

@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.special import expit, ndtri
-from scipy.stats import qmc
 
 from predictdyn.fitting.gauss_newton import fit_curves, shape_at, slopes_at
+from predictdyn.fitting.sobol import sobol
 from predictdyn.fitting.stacks import Stack, blocks, padded
 from predictdyn.fitting.structural import FLOOR, SampledNodes, drawn_at
 from predictdyn.forms import Form
@@ -47,7 +47,7 @@ class Start(NamedTuple):
 
 def start_for(form: Form) -> Start:
     """Where the search begins, and the cloud before it is moved and stretched."""
-    points = qmc.Sobol(len(form.shape), scramble=False).random(CLOUD)
+    points = sobol(CLOUD, len(form.shape))
     return Start(form.nodes(0.7), ndtri(np.clip((points + 0.5 / CLOUD) % 1.0, 1e-6, 1 - 1e-6)))
 
 
