@@ -29,9 +29,9 @@ class StudentT(NamedTuple):
         turned = vector * np.sqrt(np.where(np.abs(value) <= least, 0.0, 1.0 / np.where(value == 0.0, 1.0, value)))
         away = np.square((x - self.middle) @ turned).sum(axis=-1)
         p = len(self.middle)
-        both = 0.5 * (self.df + p)
-        size = p / 2.0 * np.log(self.df * np.pi) + 0.5 * float(np.log(value[value > least]).sum())
-        return np.asarray(gammaln(both) - gammaln(0.5 * self.df) - size - both * np.log(1 + away / self.df))
+        both, half = 0.5 * (self.df + p), 0.5 * np.sum(np.log(value[value > least]))
+        level = gammaln(both) - gammaln(0.5 * self.df) - p / 2.0 * np.log(self.df * np.pi) - half
+        return np.asarray(level + -both * np.log(1 + (1.0 / self.df) * away))
 
     def draws(self, n: int, rng: np.random.Generator) -> Float[np.ndarray, "{n} p"]:
         """So many draws (n, p)."""
