@@ -108,14 +108,16 @@ def rows_of(
     blocks = [slice(first, first + BLOCK) for first in range(0, len(truth), BLOCK)]
     numbers = [_numbers(truth[block], forecast.draws[block]) for block in blocks]
     found = np.concatenate(numbers) if numbers else np.zeros((0, len(NUMBERS)))
-    target, kinds = forecast.target, {name: metric.kind for name, metric in curves.metrics.items()}
+    target = forecast.target
+    place, names = pd.factorize(target["metric"])
+    kinds = pd.Series([curves.metrics[name].kind for name in names], dtype="str").array
     columns = {
         "forecaster": forecaster,
         "fold": fold,
         "cutoff": cutoff,
         "run": target["run"].array,
         "metric": target["metric"].array,
-        "kind": target["metric"].map(kinds).array,
+        "kind": kinds.take(place),
         "step": target["step"].array,
         "status": forecast.status,
         "truth": truth,
@@ -170,11 +172,13 @@ def _worked(curves: Curves, plan: Plan, work: Work) -> Done:
         for one in work.forecasters:
             began = time.perf_counter()
             answer = _answer(one, with_way if one.name == work.shown else problem)
-            way = answer.rows(np.arange(len(answer.target)) >= n)
-            table = _rows(answer.rows(np.arange(len(answer.target)) < n), fold.truth, curves, one.name, fold)
-            table.loc[table["truth"].isna(), "status"] = "censored"
+            final = np.arange(len(answer.target)) < n
+            table = _rows(answer if final.all() else answer.rows(final), fold.truth, curves, one.name, fold)
+            if np.isnan(fold.truth).any():
+                table.loc[table["truth"].isna(), "status"] = "censored"
             rows.append(table)
-            if len(way.target):
+            if not final.all():
+                way = answer.rows(~final)
                 paths.append(_rows(way, np.full(len(way.target), np.nan), curves, one.name, fold))
             seconds[one.name] = seconds.get(one.name, 0.0) + time.perf_counter() - began
     nothing = pd.DataFrame(columns=COLUMNS)

@@ -42,10 +42,20 @@ class ReferenceRuns:
         self, now: np.ndarray, end: np.ndarray, grid: Callable[[], np.ndarray], chance: float | None,
         some: tuple[ReferenceRuns, np.ndarray] | None = None,
     ) -> None:  # fmt: skip
-        self.now, self.end, self.chance = now, end, chance
+        self._now, self._end, self.chance = now, end, chance
         self._make_grid = grid
         self._some = some  # of which other runs these are some, and where (n',) these are
         self._shapes: dict[bytes, Shapes] = {}
+
+    @property
+    def now(self) -> np.ndarray:
+        """Their values now, (n,)."""
+        return self._now if self._some is None else self._some[0].now[self._some[1]]
+
+    @property
+    def end(self) -> np.ndarray:
+        """Their values where it is asked for, (n, m)."""
+        return self._end if self._some is None else self._some[0].end[self._some[1]]
 
     @cached_property
     def grid(self) -> np.ndarray:
@@ -86,7 +96,8 @@ class ReferenceRuns:
 
     def only(self, keep: np.ndarray) -> ReferenceRuns:
         """Only the runs for which ``keep`` (n,) is true."""
-        return ReferenceRuns(self.now[keep], self.end[keep], lambda: self.grid[keep], self.chance, (self, keep))
+        nothing = np.zeros(0)
+        return ReferenceRuns(nothing, nothing, lambda: self.grid[keep], self.chance, (self, keep))
 
 
 class Shapes(NamedTuple):

@@ -95,7 +95,7 @@ def nearest_run(curve: LatentCurve, progress: np.ndarray, runs: ReferenceRuns) -
     An affine alignment of earlier complete curves after Chandrashekaran and Lane 2017 (ECML). No answer without a
     finished run or with fewer than 2 points seen.
     """
-    if len(curve.latent) < 2 or not len(runs.now):
+    if len(curve.latent) < 2:
         return np.full(len(progress), np.nan)
     inside = (curve.progress[0] <= GRID + 1e-12) & (curve.progress[-1] >= GRID)
     own = np.interp(log_progress(GRID[inside]), log_progress(curve.progress), curve.latent) - curve.latent[-1]
