@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from predictdyn.laws.sampling import importance_sample, nuts_sample
 
 FEWEST = 6  # finished runs
 DRAWS = 400
+MOST_MISSING = 0.2  # a column that more of the finished runs lack is no input; else those runs are left out
 
 
 @dataclass(frozen=True)
@@ -82,11 +83,15 @@ def law_of(
     """
     names = [str(name) for name in table.columns if name != target] if inputs is None else list(inputs)
     value = pd.to_numeric(table[target], errors="coerce").to_numpy(dtype=float)
-    whole = table.loc[np.isfinite(value) & table[names].notna().all(axis=1).to_numpy(), [*names, target]]
-    whole = whole.reset_index(drop=True)
+    finished = table[np.isfinite(value)]
+    missing = finished[names].isna().mean()
+    used = [name for name in names if missing[name] <= MOST_MISSING]
+    whole = finished.loc[finished[used].notna().all(axis=1), [*used, target]].reset_index(drop=True)
     if len(whole) < FEWEST:
         raise ValueError(f"a law of {target!r} needs {FEWEST} finished runs with all inputs, got {len(whole)}")
-    how = inputs_from(whole, names)
+    how = inputs_from(whole, used)
+    empty = {name: f"is missing in {missing[name]:.0%} of the finished runs" for name in names if name not in used}
+    how = replace(how, dropped=empty | how.dropped)
     if not how.names:
         why = "; ".join(f"{name} {said}" for name, said in how.dropped.items())
         raise ValueError(f"a law of {target!r} needs an input that varies: {why}")

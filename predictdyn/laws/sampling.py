@@ -173,7 +173,7 @@ def nuts_sample(
     with double():
         start = 0.3 * np.random.default_rng(seed).standard_normal((chains, k + 3))
         sampler = MCMC(
-            NUTS(potential_fn=potential, target_accept_prob=0.9),
+            NUTS(potential_fn=potential, target_accept_prob=0.9, dense_mass=True),
             num_warmup=500, num_samples=draws, num_chains=chains, chain_method="sequential", progress_bar=False,
         )  # fmt: skip
         sampler.run(jax.random.PRNGKey(seed % 2**31), init_params=jnp.asarray(start), extra_fields=("diverging",))
