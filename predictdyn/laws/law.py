@@ -13,7 +13,7 @@ from predictdyn.laws.link import Link, link_for
 from predictdyn.laws.mixture import Mixture, mixture_of
 from predictdyn.laws.sampling import importance_sample, nuts_sample
 
-FEWEST = 6  # finished runs
+FEWEST = 5  # finished runs
 DRAWS = 400
 MOST_MISSING = 0.2  # a column that more of the finished runs lack is no input; else those runs are left out
 
@@ -71,7 +71,7 @@ def law_of(
     ``inputs`` are columns, by default all but the target. ``towards`` are runs in question: structures are weighed by
     how well they forecast held-out runs that lie towards them, by default those that cost more. ``lower`` and ``upper``
     bound the target, ``chance`` is the value of a model without skill. ``nuts`` samples the posteriors by NUTS (slow).
-    Raises ValueError where fewer than six rows are
+    Raises ValueError where fewer than five rows are
     complete, or where no input varies. Of more than five numbers those that tell least are left out.
 
     >>> rng = np.random.default_rng(0)

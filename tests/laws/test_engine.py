@@ -33,7 +33,7 @@ def fitted(table: pd.DataFrame, target: str, name: str):
     inputs = inputs_from(table.drop(columns=target))
     encoded, u = inputs.encode(table), np.log(table[target].to_numpy())
     centres = np.array([centre for _, centre in inputs.logs.values()])
-    scene = scene_of(encoded, u, centres, len(inputs.groups))
+    scene = scene_of(encoded, u, centres, len(inputs.groups), "numbers")
     structure = next(one for one in structures_for(encoded, centres) if one.name == name)
     design = design_for(structure, scene)
     matrix = design.matrix(encoded)
@@ -229,7 +229,7 @@ def test_names_and_units_of_inputs_do_not_matter():
 
 def test_what_cannot_be_fitted_is_said():
     table = chinchilla(30)
-    with pytest.raises(ValueError, match="needs 6 finished runs with all inputs, got 3"):
+    with pytest.raises(ValueError, match="needs 5 finished runs with all inputs, got 3"):
         law_of(table.head(3), "y")
     with pytest.raises(ValueError, match="needs an input that varies: apples has one value"):
         law_of(table.assign(apples=1.0)[["apples", "y"]], "y")
