@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,7 +13,8 @@ SUM_SLACK = 0.02  # how far proportions may be from a constant sum
 NONE_OF_IT = 0.02  # a proportion of zero has a logarithm, too: ln(p + this)
 
 
-class Encoded(NamedTuple):
+@dataclass(frozen=True)
+class Encoded:
     """Rows of a table as numbers: centred logarithms (n, d), proportions (n, m), group of each row (n,), -1 unknown."""
 
     logs: np.ndarray

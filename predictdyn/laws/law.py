@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from predictdyn.laws.sampling import importance_sample, nuts_sample
 
 FEWEST = 5  # finished runs
 DRAWS = 400
+NEVER_VARIED = 0.1  # sd of the exponent of an input that never varied
 MOST_MISSING = 0.2  # a column that more of the finished runs lack is no input; else those runs are left out
 
 
@@ -22,7 +23,8 @@ MOST_MISSING = 0.2  # a column that more of the finished runs lack is no input; 
 class Law:
     """A mixture of structures, each with the posterior of its numbers, for one target.
 
-    ``runs`` are the finished runs that it was learnt from, with columns of inputs and the target.
+    ``runs`` are the finished runs that it was learnt from, with columns of inputs and the target. ``fixed`` are numbers
+    that all of them had: what another one would do is not known, and makes intervals wider.
     """
 
     target: str
@@ -30,6 +32,7 @@ class Law:
     link: Link
     mixture: Mixture
     runs: pd.DataFrame
+    fixed: dict[str, float] = field(default_factory=dict)
 
     def draws(self, table: pd.DataFrame, *, n: int = DRAWS, seed: int = 0, noise: bool = True) -> np.ndarray:
         """Joint draws of the target for the runs of a table (m rows with the inputs): (m, n), in units of the target.
@@ -41,8 +44,20 @@ class Law:
         good = self._status(encoded) == "ok"
         out = np.full((len(table), n), np.nan)
         if good.any():
-            out[good] = self.link.value(self.mixture.draws(encoded.rows(good), n=n, seed=seed, noise=noise))
+            u = self.mixture.draws(encoded.rows(good), n=n, seed=seed, noise=noise)
+            random = np.random.default_rng((seed, len(self.fixed)))
+            for name, value in self.fixed.items():
+                exponent = NEVER_VARIED * random.standard_normal(n)
+                u = u + self._farther(name, value, table)[good][:, None] * exponent
+            out[good] = self.link.value(u)
         return out
+
+    def _farther(self, name: str, value: float, table: pd.DataFrame) -> np.ndarray:
+        """How many times, in logarithms, an input that never varied is another in each row, (m,)."""
+        if name not in table:
+            return np.zeros(len(table))
+        other = pd.to_numeric(table[name], errors="coerce").to_numpy(dtype=float)
+        return np.nan_to_num(np.log(np.where(other > 0, other, np.nan) / value))
 
     def status(self, table: pd.DataFrame) -> np.ndarray:
         """For each row (m,) "ok", or why there is no answer."""
@@ -112,4 +127,11 @@ def law_of(
         seed=seed,
         sampler=nuts_sample if nuts else importance_sample,
     )
-    return Law(target, how, link, mixture, whole)
+    one_value = {name: float(whole[name].iloc[0]) for name in used if _one_positive(whole[name])}
+    return Law(target, how, link, mixture, whole, one_value)
+
+
+def _one_positive(column: pd.Series) -> bool:
+    return (
+        pd.api.types.is_numeric_dtype(column) and float(column.iloc[0]) > 0 and bool((column == column.iloc[0]).all())
+    )
