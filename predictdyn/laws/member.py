@@ -44,7 +44,7 @@ class Member:
 
         A row of a group that no finished run is of has numbers of its own, drawn as those of a further group.
         """
-        numbers = self.numbers + normals @ _root(self.covariance).T  # (s, k)
+        numbers = self.numbers + normals @ root_of(self.covariance).T  # (s, k)
         centre = self.design.values(self.design.matrix(encoded), numbers)
         new = encoded.group < 0
         if new.any() and self.design.own.any():
@@ -172,7 +172,8 @@ def _settled(
     return numbers, covariance, noise_now, evidence
 
 
-def _root(covariance: np.ndarray) -> np.ndarray:
+def root_of(covariance: np.ndarray) -> np.ndarray:
+    """A root R with R R' = covariance, found on the scale of correlations."""
     scale = np.sqrt(np.diag(covariance))
     size, basis = np.linalg.eigh(covariance / np.outer(scale, scale))
     return np.asarray(scale[:, None] * basis * np.sqrt(np.maximum(size, 0.0)))
