@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import numpy as np
 import pandas as pd
 from scipy.special import ndtri
@@ -104,7 +103,7 @@ def correlations_of(law: Law) -> pd.DataFrame:
 
 
 def derived(formula: Formula) -> list[Number]:
-    """What follows from E + A / x^a + B / y^b: the power of the budget by which each input grows, where x y is given."""
+    """What follows from E + A / x^a + B / y^b where x y is given: by which power of it the best x and y grow."""
     powers = [piece.powers for piece in formula.pieces if piece.role != FLOOR]
     if formula.factor or len(powers) != 2 or any(len(some) != 1 for some in powers):
         return []
@@ -146,5 +145,3 @@ def _plain(structure: Structure) -> bool:
     """Terms of powers alone."""
     simple = all(feature.what in ("one", "log") for term in structure.terms for feature in term.features)
     return simple and not structure.factor and structure.saturation is None
-
-

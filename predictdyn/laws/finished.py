@@ -134,9 +134,7 @@ def finished_runs(
     )  # fmt: skip
 
 
-def _of_curves(
-    curves: Curves, target: str
-) -> tuple[pd.DataFrame, dict[str, Any], str, list[str], dict[str, str]]:
+def _of_curves(curves: Curves, target: str) -> tuple[pd.DataFrame, dict[str, Any], str, list[str], dict[str, str]]:
     """The last value of the target in runs that reached their end, with what was known of them before."""
     if target not in curves.metrics or target not in set(curves.points["metric"]):
         logged = sorted(set(curves.points["metric"]))
@@ -262,9 +260,7 @@ def _guess(
 
 def _products(kept: Sequence[str], numbers: dict[str, np.ndarray]) -> list[str]:
     """Columns that are products of positive powers of at least two others, as a budget is: what it is made of stays."""
-    good = [
-        name for name in kept if name in numbers and np.isfinite(numbers[name]).all() and (numbers[name] > 0).all()
-    ]
+    good = [name for name in kept if name in numbers and np.isfinite(numbers[name]).all() and (numbers[name] > 0).all()]
     found: list[str] = []
     for name in good:
         others = [np.log(numbers[other]) for other in good if other != name and other not in found]
@@ -317,7 +313,7 @@ def _check_proportions(table: pd.DataFrame, chosen: Sequence[str], numbers: dict
         row = int(np.flatnonzero(wrong)[0])
         raise ValueError(
             f"columns {some(shares)} are proportions, with sum 1 in {int((~wrong).sum())} of {len(table)} rows, but "
-            f"they sum to {total.iloc[row]:.3g} in {int(wrong.sum())}, first row {table.index[row] + 1}; mend those rows"
+            f"they sum to {total.iloc[row]:.3g} in {int(wrong.sum())}, first row {table.index[row] + 1}; mend them"
         )
 
 

@@ -1,4 +1,4 @@
-"""A law as people write it: L = E + A / N^a + B / D^b, with the user's columns and numbers in the units of the inputs."""
+"""A law as people write it: L = E + A / N^a + B / D^b, with the user's columns, in the units of the inputs."""
 
 from __future__ import annotations
 
