@@ -144,10 +144,10 @@ def _checkpoints(finished: Finished) -> list[str]:
     if finished.named:
         again = pd.Series(finished.runs).duplicated(keep=False)
         if again.any():
-            runs = pd.unique(finished.runs[again.to_numpy()])
+            shared = pd.unique(finished.runs[again.to_numpy()])
             return [
-                f"{int(again.sum())} rows share the name of a run with others ({len(runs)} runs, first {runs[0]!r}); if "
-                "they are checkpoints before the learning rate has decayed, the law is wrong; keep the last row of each"
+                f"{int(again.sum())} rows share the name of a run with others ({len(shared)} runs, first {shared[0]!r}); "
+                "if they are checkpoints before the learning rate has decayed, the law is wrong; keep the last of each"
             ]
     for name in numbers:
         others = [other for other in finished.inputs if other != name]
@@ -215,11 +215,11 @@ def _one_run(finished: Finished, law: Law, member: Member, settings: dict[str, A
         left = mode_of(design, member.matrix[keep], u[keep], seed=0, starts=2, first=mode.numbers)
         after = float(law.link.value(design.values(end, left.numbers[None])[0])[0])
         moved.append((abs(after - before), int(at), after))
-    most, place, after = max(moved)
+    most, which, after = max(moved)
     if most <= INFLUENCE * (high - low):
         return []
     return [
-        f"one run drives the law: without {finished.runs[place]} the value at the dearest plan is {after:.4g} and not "
+        f"one run drives the law: without {finished.runs[which]} the value at the dearest plan is {after:.4g} and not "
         f"{before:.4g}, which is {most / (high - low):.1f} times the width of its 90 % interval; check that run"
     ]
 
