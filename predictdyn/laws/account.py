@@ -8,6 +8,7 @@ from scipy.special import ndtri
 
 from predictdyn.laws.formula import Formula, Number, formula_of, words_of
 from predictdyn.laws.law import Law
+from predictdyn.laws.member import Member
 from predictdyn.laws.structures import FLOOR, Structure
 from predictdyn.scores import crps
 
@@ -56,14 +57,17 @@ def shown_structure(law: Law, table: pd.DataFrame) -> str:
     return str(table["name"].iloc[0])
 
 
+def shown_member(law: Law) -> Member:
+    """The heavier member of the structure that pages speak of."""
+    places, ranked = _places(law), _ranked(law)
+    of = places[shown_structure(law, ranked)]
+    return law.mixture.members[of[int(np.argmax(law.mixture.weights[of]))]]
+
+
 def formulas_of(law: Law, groups: bool = False, most: int = HEAVIEST) -> list[tuple[str, Formula, float, bool]]:
     """The group, formula and weight of the structure that is shown, then of the heaviest; last whether it is shown."""
-    places = _places(law)
-    order = sorted(places, key=lambda name: -law.mixture.weights[places[name]].sum())
-    ranked = pd.DataFrame({
-        "name": order, "noise": [law.mixture.members[places[name][0]].mode.noise for name in order],
-        "held_out_crps": [min(_crps(law, place) for place in places[name]) for name in order],
-    })  # fmt: skip
+    places, ranked = _places(law), _ranked(law)
+    order = ranked["name"].tolist()
     shown = shown_structure(law, ranked)
     found = []
     for name in dict.fromkeys([shown, *order[:most]]):
@@ -124,6 +128,16 @@ def _places(law: Law) -> dict[str, np.ndarray]:
     for place, member in enumerate(law.mixture.members):
         found.setdefault(member.design.structure.name, []).append(place)
     return {name: np.array(places) for name, places in found.items()}
+
+
+def _ranked(law: Law) -> pd.DataFrame:
+    """Structures, heaviest first, with the noise and the CRPS of held-out runs that `shown_structure` asks for."""
+    places = _places(law)
+    order = sorted(places, key=lambda name: -law.mixture.weights[places[name]].sum())
+    return pd.DataFrame({
+        "name": order, "noise": [law.mixture.members[places[name][0]].mode.noise for name in order],
+        "held_out_crps": [min(_crps(law, place) for place in places[name]) for name in order],
+    })  # fmt: skip
 
 
 def _crps(law: Law, place: int) -> float:
