@@ -11,7 +11,7 @@ from predictdyn.laws.finished import Finished
 from predictdyn.laws.law import Law
 
 AHEAD = 10.0  # times the dearest finished run, that figures go
-LINE, SIDE, BUDGETS, ALONG = 40, 25, 6, 33
+LINE, SIDE, BUDGETS, ALONG = 40, 25, 8, 33
 DRAWS = 200
 QUANTILES = {"median": 0.5, "q0.05": 0.05, "q0.95": 0.95}
 
@@ -61,13 +61,13 @@ def over(law: Law, finished: Finished, x: str, y: str) -> pd.DataFrame:
 def budgets(law: Law, finished: Finished, x: str, y: str, levels: Sequence[float] | None = None) -> pd.DataFrame:
     """The target along plans of equal cost: ``budget`` and rows of x, with the y that the budget leaves.
 
-    By default from the middle of the finished runs to ten times the dearest. Empty where the cost cannot be solved for
+    By default from the cheapest finished run to ten times the dearest. Empty where the cost cannot be solved for
     y: it must rise with y as a power. ``best`` marks the row with the lowest (or highest) median of each budget.
     """
     if finished.cost is None or not {x, y} <= set(finished.cost.columns) <= set(finished.inputs):
         return pd.DataFrame()
     costs = finished.cost(finished.table)
-    asked = np.geomspace(np.median(costs), AHEAD * costs.max(), BUDGETS) if levels is None else np.array(levels)
+    asked = np.geomspace(costs.min(), AHEAD * costs.max(), BUDGETS) if levels is None else np.array(levels)
     start = middle(finished)
     ratio = np.log(finished.table[x] / finished.table[y])
     rows = []

@@ -46,6 +46,7 @@ EFFECT_COLUMNS = [
 _WORDS = {"forecaster", "fold", "run", "metric", "kind", "status", "best_baseline", "verdict", "better", "baseline"}
 _WORDS |= {"event", "intervention", "words", "note"}
 _READERS = ("label", "unit")  # columns of metrics.csv that may be missing
+MADE = ("backtest", "forecast", "law")
 VERDICTS = (PREDICTABLE, NOT_PREDICTABLE, TOO_FEW)
 
 
@@ -135,20 +136,16 @@ def read(folder: Path) -> Results:
     Raises ValueError in one line where a file is missing, unreadable, lacks a column or holds what is not allowed.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise ValueError(
-            f"expected a folder of results, found none at {folder}; make one by predictdyn backtest or forecast"
-        )
-    provenance = _provenance(folder)
+    provenance = provenance_of(folder)
     made = provenance["made"]
     wanted = BACKTEST_FILES if made == "backtest" else FORECAST_FILES
-    tables = {name.split(".")[0]: _table(folder / name, columns, made) for name, columns in wanted.items()}
+    tables = {name.split(".")[0]: table_of(folder / name, columns, made) for name, columns in wanted.items()}
     if made == "forecast" and (folder / PROBABILITIES).is_file():
-        tables["probabilities"] = _table(folder / PROBABILITIES, ["run", "event", "probability", "status"], made)
+        tables["probabilities"] = table_of(folder / PROBABILITIES, ["run", "event", "probability", "status"], made)
     if made == "forecast" and (folder / "effects.csv").is_file():
-        tables["effects"] = _table(folder / "effects.csv", EFFECT_COLUMNS, made)
+        tables["effects"] = table_of(folder / "effects.csv", EFFECT_COLUMNS, made)
     if made == "forecast" and (folder / TRUST).is_file():
-        trust = _table(folder / TRUST, TRUST_COLUMNS, made)
+        trust = table_of(folder / TRUST, TRUST_COLUMNS, made)
         words = {
             name: trust[name].astype(object).where(trust[name].notna(), "").astype(str) for name in ("baseline", "note")
         }
@@ -164,7 +161,12 @@ def read(folder: Path) -> Results:
     return results
 
 
-def _provenance(folder: Path) -> dict[str, Any]:
+def provenance_of(folder: Path) -> dict[str, Any]:
+    """What a folder of results says of itself, checked: ``made`` is one of `MADE`."""
+    if not folder.is_dir():
+        raise ValueError(
+            f"expected a folder of results, found none at {folder}; make one by predictdyn backtest or forecast"
+        )
     path = folder / "provenance.json"
     if not path.is_file():
         found = ", ".join(sorted(p.name for p in folder.iterdir())[:8]) or "nothing"
@@ -182,12 +184,12 @@ def _provenance(folder: Path) -> dict[str, Any]:
     missing = [name for name in ("made", "primary_forecaster") if name not in provenance]
     if missing:
         raise ValueError(f"{path}: missing {', '.join(missing)}; needed are made, primary_forecaster")
-    if provenance["made"] not in ("backtest", "forecast"):
-        raise ValueError(f"{path}: made is {provenance['made']!r}; allowed are 'backtest', 'forecast'")
+    if provenance["made"] not in MADE:
+        raise ValueError(f"{path}: made is {provenance['made']!r}; allowed are {', '.join(map(repr, MADE))}")
     return provenance
 
 
-def _table(path: Path, columns: list[str], made: str) -> pd.DataFrame:
+def table_of(path: Path, columns: list[str], made: str) -> pd.DataFrame:
     if not path.is_file():
         raise ValueError(f"{path} is missing: a {made} folder has it; run predictdyn {made} again")
     try:

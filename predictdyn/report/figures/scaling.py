@@ -113,8 +113,8 @@ def paint_contours(ax: Axes, picture: Picture) -> Axes:
     x, y = picture.main
     grid = picture.surface.pivot(index=y, columns=x, values="median")
     with styled():
-        _log_axis(ax, "x")
-        _log_axis(ax, "y")
+        ax.set_xscale("log")
+        ax.set_yscale("log")
         value = grid.to_numpy()
         if np.isfinite(value).any() and np.nanmax(value) > np.nanmin(value):
             # Levels at equal shares of the plane: a law is steep where runs are small.
@@ -134,6 +134,8 @@ def paint_contours(ax: Axes, picture: Picture) -> Axes:
             ax.plot([], [], color=LIGHT["quiet"], linewidth=0.8, linestyle=(0, (4, 3)), label="equal cost")
         ax.set_xlim(limits[0])
         ax.set_ylim(limits[1])
+        _log_axis(ax, "x")
+        _log_axis(ax, "y")
         ax.set_xlabel(plain(x))
         ax.set_ylabel(plain(y))
         ax.legend(frameon=False, fontsize=9, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, handlelength=1.4)
