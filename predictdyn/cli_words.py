@@ -35,7 +35,7 @@ def share(word: str) -> float:
     try:
         return float(word)
     except ValueError:
-        raise ValueError(f"cutoffs are shares in (0, 1), got {word!r}") from None
+        raise ValueError(f"cutoffs are shares in [0, 1), got {word!r}") from None
 
 
 def step(word: str) -> float:

@@ -41,6 +41,7 @@ class Ensemble:
     name: str
     members: tuple[str, ...]
     prior_weights: tuple[float, ...]
+    from_plan: str = ""  # the forecaster of runs of which nothing is seen, if any
     larger_weights: tuple[float, ...] = ()  # the same for runs larger than all finished ones; default prior_weights
     origins: tuple[float, ...] = (0.02, 0.05, 0.1, 0.25, 0.5, 0.75)
     prepared: tuple[float, ...] = (0.1, 0.25, 0.5)  # of the origins, those that `fit` learns
@@ -53,7 +54,26 @@ class Ensemble:
     spread_prior: float = 2.0
 
     def latent(self, problem: Problem) -> Latent:
-        """Draws of the mixture; a row in which a member fell back leaves that member out unless all did."""
+        """Draws of the mixture; a row in which a member fell back leaves that member out unless all did.
+
+        Runs of which nothing is seen are forecast from their plan by one forecaster, where it has an answer.
+        """
+        unseen = _unseen(problem) if self.from_plan else np.zeros(len(problem.target), dtype=bool)
+        if not unseen.any():
+            return self._mixed(problem)
+        rows = np.flatnonzero(unseen)
+        planned = self._named(self.from_plan).latent(problem.rows(rows))
+        answered = rows[planned.status == "ok"]
+        draws = np.zeros((len(unseen), DRAWS))
+        status = np.full(len(unseen), "ok", dtype=object)
+        draws[answered] = planned.draws[planned.status == "ok"]
+        others = np.setdiff1d(np.arange(len(unseen)), answered)
+        if len(others):
+            mixed_rows = self._mixed(problem.rows(others))
+            draws[others], status[others] = mixed_rows.draws, mixed_rows.status
+        return Latent(draws, status)
+
+    def _mixed(self, problem: Problem) -> Latent:
         learnt = self._weights(problem)
         metrics = [problem.metrics[name] for name in problem.target["metric"]]
         k, n = len(self.members), len(problem.target)
@@ -96,10 +116,13 @@ class Ensemble:
         return np.array(kept) / sum(kept)
 
     def _member(self, i: int) -> Model:
+        return self._named(self.members[i])
+
+    def _named(self, name: str) -> Model:
         # Imported here: the table of names finds this module, so at the top it would be a circle.
         from predictdyn.forecasters import forecaster
 
-        return forecaster(self.members[i])
+        return forecaster(name)
 
     def _for_member(self, problem: Problem, i: int) -> Problem:
         name = self.members[i]
@@ -168,6 +191,16 @@ def _nearest(origins: tuple[float, ...], ratio: float) -> float:
     return min(origins, key=lambda origin: abs(np.log(origin / max(ratio, 1e-9))))
 
 
+def _unseen(problem: Problem) -> np.ndarray:
+    """Whether nothing is seen of the run of each row but what was planned, and perhaps its step 0, (n,)."""
+    begun = {
+        run
+        for (run, metric), curve in problem.observed.series.items()
+        if curve.step[-1] > 0 and not problem.metrics[metric].known_ahead
+    }
+    return ~problem.target["run"].isin(begun).to_numpy()
+
+
 def _finished(curves: Curves) -> bool:
     """Whether most runs are logged to their planned end."""
     last = curves.points.groupby("run")["step"].max()
@@ -188,4 +221,4 @@ LARGER = {
     "quantile_regression": 1.0, "exposures": 20.0,
 }  # fmt: skip
 CURVE_ENSEMBLE = Ensemble("curve_ensemble", tuple(ALONE), tuple(ALONE.values()))
-AUTO = Ensemble("auto", tuple(LARGER), tuple({**ALONE, **FROM_RUNS}.values()), tuple(LARGER.values()))
+AUTO = Ensemble("auto", tuple(LARGER), tuple({**ALONE, **FROM_RUNS}.values()), "law", tuple(LARGER.values()))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from predictdyn.laws.inputs import Encoded, Inputs, inputs_from
+from predictdyn.laws.inputs import Encoded, Inputs, inputs_from, most_telling
 from predictdyn.laws.link import Link, link_for
 from predictdyn.laws.mixture import Mixture, mixture_of
 
@@ -68,7 +68,7 @@ def law_of(
     ``inputs`` are columns, by default all but the target. ``towards`` are runs in question: structures are weighed by
     how well they forecast held-out runs that lie towards them, by default those that cost more. ``lower`` and ``upper``
     bound the target, ``chance`` is the value of a model without skill. Raises ValueError where fewer than six rows are
-    complete, or where no input varies.
+    complete, or where no input varies. Of more than five numbers those that tell least are left out.
 
     >>> rng = np.random.default_rng(0)
     >>> runs = pd.DataFrame({"params": 10 ** rng.uniform(6, 8, 30)})
@@ -89,6 +89,7 @@ def law_of(
         raise ValueError(f"a law of {target!r} needs an input that varies: {why}")
     y = whole[target].to_numpy(dtype=float)
     link = link_for(y, lower=lower, upper=upper, better=better, chance=chance)
+    how = most_telling(how, whole, link.latent(y))
     asked = None if towards is None else how.encode(towards)
     if asked is not None:
         asked = asked.rows(np.isfinite(asked.logs).all(axis=1) & np.isfinite(asked.proportions).all(axis=1))

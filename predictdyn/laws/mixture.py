@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from predictdyn.laws.design import Scene, design_for, scene_of
-from predictdyn.laws.discrepancy import Discrepancy
+from predictdyn.laws.discrepancy import Crossing, Discrepancy
 from predictdyn.laws.inputs import Encoded
 from predictdyn.laws.member import Member, member_for
 from predictdyn.laws.origins import origins, places
@@ -53,11 +53,12 @@ class Mixture:
     def draws(self, rows: Encoded, *, n: int, seed: int, noise: bool = True) -> np.ndarray:
         """Joint draws of u, (m, n): a draw is one member and one set of its numbers in all rows."""
         counts = _counts(self.weights, n)
+        crossings = self.members[0].discrepancy.crossings(rows)
         out = []
         for place in np.flatnonzero(counts):
             member, count = self.members[place], int(counts[place])
             random = np.random.default_rng((seed, int(place)))
-            beyond = member.forecast(rows, random.standard_normal((count, len(member.numbers))), random)
+            beyond = member.forecast(rows, crossings, random.standard_normal((count, len(member.numbers))), random)
             # The process is drawn as one number for all rows: neighbours err alike.
             drawn = beyond.centre + random.standard_normal((count, 1)) * beyond.process
             if noise:
@@ -87,8 +88,9 @@ def mixture_of(
         truth.append(u[out])
         origin.append(np.full(int(out.sum()), which))
         fitted = _members(structures, scene_of(left, u[~out], centres, groups), left, u[~out], seed, members)
+        crossings = fitted[0].discrepancy.crossings(there)
         for said, one in zip(replays, fitted, strict=True):
-            said.append(replayed(one, there, normals))
+            said.append(replayed(one, there, crossings, normals))
     if len(truth) == 1:
         return Mixture(members, np.full(len(members), 1 / len(members)), 1.0, [], truth[0], origin[0])
     joined = [HeldOut(*map(np.concatenate, zip(*some, strict=True))) for some in replays]
@@ -97,9 +99,9 @@ def mixture_of(
     return Mixture(members, weights, _widening(joined, weights, y, o), joined, y, o)
 
 
-def replayed(member: Member, rows: Encoded, normals: np.ndarray) -> HeldOut:
+def replayed(member: Member, rows: Encoded, crossings: list[Crossing], normals: np.ndarray) -> HeldOut:
     """Mean and sd of a member's forecast of some rows, from draws of its numbers made of normals (s, k)."""
-    beyond = member.forecast(rows, normals[:, : len(member.numbers)])
+    beyond = member.forecast(rows, crossings, normals[:, : len(member.numbers)])
     variance = beyond.centre.var(axis=0) + beyond.process**2 + FREEDOM / (FREEDOM - 2) * beyond.noise**2
     return HeldOut(beyond.centre.mean(axis=0), np.sqrt(variance))
 
