@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,9 @@ from predictdyn.naming import meant, some
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from predictdyn.laws.optimal import Optimum
+    from predictdyn.report.figures.scaling import Picture
 
 DRAWS = 1000
 ROWS = 20  # of a repr
@@ -154,7 +157,7 @@ class FittedLaw:
             found["cost"] = self.finished.cost(self.finished.table)
         return found[["run", *[name for name in found.columns if name != "run"]]]
 
-    def optimal(self, compute: float | Sequence[float], **settings: Any) -> Any:
+    def optimal(self, compute: float | Sequence[float], **settings: Any) -> Optimum:
         """The plan with the best target for a budget: each input and the target there, with 90 % intervals.
 
         ``compute`` is in the units of the cost; see `predictdyn.laws.optimal.optimal` for limits of inputs and other
@@ -167,7 +170,7 @@ class FittedLaw:
                 "optimal needs the cost of a run, and no columns say it by their names; name it in fit_law with "
                 "cost='6*params*tokens', a column, or a function of a table"
             )
-        return optimal(self.law, compute, self.finished.cost, **settings)
+        return optimal(self.law, compute, cost=self.finished.cost, **settings)
 
     def plot(self, *, ax: Axes | None = None) -> Axes:
         """The target over cost (or the main input): finished runs, those held out, and where the law goes on."""
@@ -202,26 +205,46 @@ class FittedLaw:
         return scaling.paint_budgets(axes_or_new(ax), self.picture)
 
     @cached_property
-    def picture(self) -> Any:
+    def path(self) -> pd.DataFrame:
+        """The best plan and the target there for budgets from the cheapest run to ten times the dearest; may be empty.
+
+        One row a budget: cost, the inputs, median, ``q0.05`` and ``q0.95`` of the target. Empty where no cost is known,
+        or where no structure has an optimum.
+        """
+        cost, main = self.finished.cost, surfaces.main_inputs(self.finished)
+        if cost is None or len(main) < 2 or not set(cost.columns) <= set(self.inputs):
+            return pd.DataFrame()
+        price = cost(self.finished.table)
+        try:
+            found = self.optimal(np.geomspace(price.min(), surfaces.AHEAD * price.max(), surfaces.BUDGETS).tolist())
+        except ValueError:
+            return pd.DataFrame()
+        wide = found.table.pivot(index="compute", columns="quantity", values="estimate")
+        there = found.table[found.table["quantity"] == self.target].set_index("compute")
+        plans = wide.drop(columns=self.target).assign(
+            **{"median": there["estimate"], "q0.05": there["low"], "q0.95": there["high"]}
+        )
+        table: pd.DataFrame = plans.rename_axis(columns=None).rename_axis("cost").reset_index()
+        return table
+
+    @cached_property
+    def picture(self) -> Picture:
         """What figures are drawn from: tables of finished and held-out runs, and of the law over its inputs."""
         from predictdyn.report.figures.scaling import Picture
 
-        cost = self.finished.cost
-        main = surfaces.main_inputs(self.finished)
+        cost, main, held = self.finished.cost, surfaces.main_inputs(self.finished), self.held_out
         over = cost is not None and set(cost.columns) <= set(self.inputs)
-        held = self.held_out
-        if cost is not None and len(held):
+        if cost is not None and over and len(held):
             held = held.assign(cost=cost(held))
-        two = len(main) == 2
-        budgets = surfaces.budgets(self.law, self.finished, *main) if two else pd.DataFrame()
-        line = surfaces.along(self.law, self.finished, main[0]) if len(main) == 1 else pd.DataFrame()
-        if len(budgets):
-            line = budgets[budgets["best"]].assign(cost=lambda rows: rows["budget"])
+        x = "cost" if over else main[0] if main else self.law.inputs.names[0]
+        unit = f", {cost.unit}" if cost and cost.unit else ""
+        nothing = pd.DataFrame()
+        line = surfaces.along(self.law, self.finished, main[0]) if len(main) == 1 and x == main[0] else self.path
         return Picture(
-            target=self.finished.label, column=self.target, x="cost" if over or not main else main[0],
-            x_label=f"cost, {cost.unit}" if over and cost and cost.unit else "cost" if over or not main else main[0],
-            main=tuple(main), runs=self.residuals(), held=held, line=line, asked=pd.DataFrame(),
-            surface=surfaces.over(self.law, self.finished, *main) if two else pd.DataFrame(), budgets=budgets,
+            target=self.finished.label, column=self.target, x=x, x_label=f"cost{unit}" if over else x,
+            main=tuple(main), runs=self.residuals(), held=held, line=line, asked=nothing,
+            surface=surfaces.over(self.law, self.finished, main[0], main[1]) if len(main) == 2 else nothing,
+            budgets=surfaces.budgets(self.law, self.finished, main[0], main[1]) if len(main) == 2 else nothing,
         )  # fmt: skip
 
     def save(
@@ -316,13 +339,16 @@ def fit_law(
     facts, lines = _facts(found, {"lower": lower, "upper": upper, "better": better, "chance": chance})
     plans = None if towards is None else found.reading.plan(towards.rename(columns=str))
     law = law_of(found.table, target, found.inputs, towards=plans, seed=seed, **facts)
+    # Of what the law does not use, a plan needs only what it costs by.
+    price = found.cost.columns if found.cost else ()
+    used = tuple(name for name in found.inputs if name in (*law.inputs.names, *price))
     given = {"inputs": inputs, "lower": lower, "upper": upper, "better": better, "chance": chance, "seed": seed or None}
     words = [f"{name}={value!r}" for name, value in given.items() if value is not None]
     if cost is not None:
         words.append(f"cost={cost!r}" if isinstance(cost, str) else "cost=cost")
     words += ["towards=plans"] if towards is not None else []
     call = f"predictdyn.fit_law({', '.join(['data', repr(target), *words])})"
-    noted = Finished(**{**vars(found), "notes": (*found.notes, *lines)})
+    noted = replace(found, notes=(*found.notes, *lines), reading=replace(found.reading, inputs=used))
     tell([line for line in noted.notes if not line.startswith(("inputs are ", "cost is "))], stacklevel=2)
     return FittedLaw(law, noted, facts, seed, call)
 

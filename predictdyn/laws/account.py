@@ -38,7 +38,7 @@ def structures_of(law: Law) -> pd.DataFrame:
             "formula": formula_of(member, law.inputs, law.link, law.target, draws=2).symbols,
             "weight": float(weights.sum()), "held_out_crps": min(_crps(law, place) for place in places),
             "discrepancy": float(sum(by_process) / weights.sum()) if weights.sum() > 0 else 0.0, "name": name,
-            "noise": member.mode.noise,
+            "noise": _independent(law, places).noise,
         })  # fmt: skip
     table = pd.DataFrame(rows).sort_values("weight", ascending=False, kind="stable", ignore_index=True)
     table["shown"] = table["name"] == shown_structure(law, table)
@@ -58,10 +58,8 @@ def shown_structure(law: Law, table: pd.DataFrame) -> str:
 
 
 def shown_member(law: Law) -> Member:
-    """The heavier member of the structure that pages speak of."""
-    places, ranked = _places(law), _ranked(law)
-    of = places[shown_structure(law, ranked)]
-    return law.mixture.members[of[int(np.argmax(law.mixture.weights[of]))]]
+    """The structure that pages speak of, fitted with independent noise."""
+    return _independent(law, _places(law)[shown_structure(law, _ranked(law))])
 
 
 def formulas_of(law: Law, groups: bool = False, most: int = HEAVIEST) -> list[tuple[str, Formula, float, bool]]:
@@ -130,12 +128,17 @@ def _places(law: Law) -> dict[str, np.ndarray]:
     return {name: np.array(places) for name, places in found.items()}
 
 
+def _independent(law: Law, places: np.ndarray) -> Member:
+    """Of the members of a structure the one without a process around it."""
+    return min((law.mixture.members[place] for place in places), key=lambda member: member.ratio)
+
+
 def _ranked(law: Law) -> pd.DataFrame:
     """Structures, heaviest first, with the noise and the CRPS of held-out runs that `shown_structure` asks for."""
     places = _places(law)
     order = sorted(places, key=lambda name: -law.mixture.weights[places[name]].sum())
     return pd.DataFrame({
-        "name": order, "noise": [law.mixture.members[places[name][0]].mode.noise for name in order],
+        "name": order, "noise": [_independent(law, places[name]).noise for name in order],
         "held_out_crps": [min(_crps(law, place) for place in places[name]) for name in order],
     })  # fmt: skip
 

@@ -17,7 +17,7 @@ from predictdyn.laws.design import FACTOR_TERM
 from predictdyn.laws.finished import Finished
 from predictdyn.laws.law import Law
 from predictdyn.laws.member import Member
-from predictdyn.laws.posterior import mode_of
+from predictdyn.laws.posterior import FREEDOM, mode_of
 from predictdyn.laws.replay import dearness
 from predictdyn.laws.structures import ONE
 from predictdyn.naming import some
@@ -200,20 +200,20 @@ def _one_run(finished: Finished, law: Law, member: Member, settings: dict[str, A
     dear = law.runs[finished.inputs].iloc[[int(np.argmax(order))]]
     end = design.matrix(law.inputs.encode(dear))
     u = law.link.latent(law.runs[law.target].to_numpy(dtype=float))
-    mode = member.mode
-    _, jacobian = design.slopes(member.matrix, mode.numbers[None])
-    slope = design.slopes(end, mode.numbers[None])[1][0, 0]
-    pull = mode.covariance @ slope  # (k,)
-    step = (jacobian[0] @ pull) * mode.weight * mode.residual / mode.noise**2
-    leverage = np.einsum("nk,kl,nl->n", jacobian[0], mode.covariance, jacobian[0]) * mode.weight / mode.noise**2
+    value, jacobian = design.slopes(member.matrix, member.numbers[None])
+    left = u - value[0]
+    weight = (FREEDOM + 1) / (FREEDOM + (left / member.noise) ** 2) / member.noise**2
+    slope = design.slopes(end, member.numbers[None])[1][0, 0]
+    step = (jacobian[0] @ (member.covariance @ slope)) * weight * left
+    leverage = np.einsum("nk,kl,nl->n", jacobian[0], member.covariance, jacobian[0]) * weight
     guess = np.abs(step / np.maximum(1 - leverage, 0.05))
-    before = float(law.link.value(design.values(end, mode.numbers[None])[0])[0])
+    before = float(law.link.value(design.values(end, member.numbers[None])[0])[0])
     low, high = np.quantile(law.draws(dear)[0], (0.05, 0.95))
     moved: list[tuple[float, int, float]] = []
     for at in np.argsort(-guess)[:CANDIDATES]:
         keep = np.arange(n) != at
-        left = mode_of(design, member.matrix[keep], u[keep], seed=0, starts=2, first=mode.numbers)
-        after = float(law.link.value(design.values(end, left.numbers[None])[0])[0])
+        again = mode_of(design, member.matrix[keep], u[keep], seed=0, starts=2, first=member.numbers)
+        after = float(law.link.value(design.values(end, again.numbers[None])[0])[0])
         moved.append((abs(after - before), int(at), after))
     most, which, after = max(moved)
     if most <= INFLUENCE * (high - low):
@@ -230,7 +230,7 @@ def _two_groups(law: Law, finished: Finished) -> list[str]:
         return []
     u = law.link.latent(law.runs[law.target].to_numpy(dtype=float))
     member = law.mixture.members[int(np.argmax(law.mixture.weights))]
-    left = np.sort(u - member.design.values(member.matrix, member.mode.numbers[None])[0])
+    left = np.sort(u - member.design.values(member.matrix, member.numbers[None])[0])
     n = len(left)
     if n < TWO_GROUPS["rows"] or left.std() == 0:
         return []

@@ -16,7 +16,12 @@ from predictdyn.laws.cost import Cost, cost_guessed, cost_named
 from predictdyn.naming import meant, some
 
 RUN_NAMES = ("run", "run_id", "run_name", "name", "model", "id", "index")
-EXACT, NEARLY = 1e-3, 0.02  # of a column's spread in logs that others do not explain
+NEARLY = 0.02  # of a column's spread in logs that others do not explain, as rounding leaves
+# Columns of results, so that no input can be called so.
+RESERVED = {
+    "median", "mean", "5 %", "95 %", "q0.05", "q0.95", "times", "status", "truth", "fitted", "residual", "far_out",
+    "inside", "crps", "crps_dearest", "budget", "best", "edge", "plan",
+}  # fmt: skip
 SUM_SLACK = 0.02
 MOST_SUM = 0.6  # of the rows whose proportions have one sum, from which the others are mistakes
 
@@ -117,6 +122,9 @@ def finished_runs(
     numbers, read = _numbers(table, columns, target, inputs)
     candidates = [name for name in columns if name != target and name not in aside]
     chosen = list(inputs) if inputs is not None else _guess(table, candidates, numbers, known, notes)
+    taken = sorted(RESERVED & {*chosen, target})
+    if taken:
+        raise ValueError(f"column {taken[0]!r} has the name of a column of results; rename it")
     text = tuple(name for name in chosen if name not in numbers)
     scale = _percents(chosen, numbers, notes)
     found = pd.DataFrame({name: numbers.get(name, table[name]) for name in dict.fromkeys([*chosen, target])})

@@ -139,13 +139,13 @@ def read(folder: Path) -> Results:
     provenance = provenance_of(folder)
     made = provenance["made"]
     wanted = BACKTEST_FILES if made == "backtest" else FORECAST_FILES
-    tables = {name.split(".")[0]: table_of(folder / name, columns, made) for name, columns in wanted.items()}
+    tables = {name.split(".")[0]: _table(folder / name, columns, made) for name, columns in wanted.items()}
     if made == "forecast" and (folder / PROBABILITIES).is_file():
-        tables["probabilities"] = table_of(folder / PROBABILITIES, ["run", "event", "probability", "status"], made)
+        tables["probabilities"] = _table(folder / PROBABILITIES, ["run", "event", "probability", "status"], made)
     if made == "forecast" and (folder / "effects.csv").is_file():
-        tables["effects"] = table_of(folder / "effects.csv", EFFECT_COLUMNS, made)
+        tables["effects"] = _table(folder / "effects.csv", EFFECT_COLUMNS, made)
     if made == "forecast" and (folder / TRUST).is_file():
-        trust = table_of(folder / TRUST, TRUST_COLUMNS, made)
+        trust = _table(folder / TRUST, TRUST_COLUMNS, made)
         words = {
             name: trust[name].astype(object).where(trust[name].notna(), "").astype(str) for name in ("baseline", "note")
         }
@@ -189,11 +189,11 @@ def provenance_of(folder: Path) -> dict[str, Any]:
     return provenance
 
 
-def table_of(path: Path, columns: list[str], made: str) -> pd.DataFrame:
+def _table(path: Path, columns: list[str], made: str) -> pd.DataFrame:
     if not path.is_file():
         raise ValueError(f"{path} is missing: a {made} folder has it; run predictdyn {made} again")
     try:
-        table = pd.read_parquet(path) if path.suffix == ".parquet" else _csv(path)
+        table = pd.read_parquet(path) if path.suffix == ".parquet" else read_csv(path)
     except (ValueError, OSError) as error:
         kind = "parquet" if path.suffix == ".parquet" else "CSV"
         raise ValueError(f"{path}: cannot be read as {kind} ({' '.join(str(error).split())[:160]})") from error
@@ -216,7 +216,8 @@ def table_of(path: Path, columns: list[str], made: str) -> pd.DataFrame:
     return table
 
 
-def _csv(path: Path) -> pd.DataFrame:
+def read_csv(path: Path) -> pd.DataFrame:
+    """A table of results; only an empty cell and NaN are blank."""
     # by default pandas would take a metric called NA for a blank
     return pd.read_csv(path, keep_default_na=False, na_values=["", "nan", "NaN"])
 

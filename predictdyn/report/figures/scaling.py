@@ -13,7 +13,7 @@ from predictdyn.report.style import LIGHT, plain, styled
 
 LEVELS = 9  # contours
 SMALLEST = 12  # runs, from which dots are smaller
-DOT = {"linestyle": "", "marker": "o", "markeredgewidth": 0}
+DOT: dict[str, Any] = {"linestyle": "", "marker": "o", "markeredgewidth": 0}
 
 
 class Picture(NamedTuple):
@@ -43,7 +43,7 @@ def paint_target(ax: Axes, picture: Picture, *, key: bool = True) -> Axes:
         if len(line):
             order = line.sort_values(x)
             ax.fill_between(order[x], order["q0.05"], order["q0.95"], color=LIGHT["blue"], alpha=0.18, linewidth=0)
-            words = "best plan for its cost" if "best" in line else "the law"
+            words = "best plan for its cost" if x == "cost" else "the law"
             ax.plot(order[x], order["median"], color=LIGHT["blue"], label=f"{words} (90 % band)")
         size = 4.5 if len(runs) <= SMALLEST * 5 else 3
         ax.plot(
@@ -126,11 +126,12 @@ def paint_contours(ax: Axes, picture: Picture) -> Axes:
         for _, rows in picture.budgets.groupby("budget") if len(picture.budgets) else ():
             ax.plot(rows[x], rows[y], color=LIGHT["quiet"], linewidth=0.8, linestyle=(0, (4, 3)))
         ax.plot(picture.runs[x], picture.runs[y], color=LIGHT["ink"], markersize=4, alpha=0.8, label="finished runs", **DOT)
-        if len(picture.budgets):
-            best = picture.budgets[picture.budgets["best"] & ~picture.budgets["edge"]].sort_values("budget")
+        if len(picture.line) and {x, y} <= set(picture.line):
             ax.plot(
-                best[x], best[y], color=LIGHT["vermillion"], marker="s", markersize=4, label="best plan for its cost"
-            )
+                picture.line[x], picture.line[y], color=LIGHT["vermillion"], marker="s", markersize=4,
+                label="best plan for its cost",
+            )  # fmt: skip
+        if len(picture.budgets):
             ax.plot([], [], color=LIGHT["quiet"], linewidth=0.8, linestyle=(0, (4, 3)), label="equal cost")
         ax.set_xlim(limits[0])
         ax.set_ylim(limits[1])
