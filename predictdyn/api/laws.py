@@ -21,6 +21,7 @@ from predictdyn.laws.law import Law, law_of
 from predictdyn.laws.replay import held_out
 from predictdyn.loaders.engine.facts import log_metrics
 from predictdyn.naming import meant, some
+from predictdyn.report.words import short_number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -71,7 +72,7 @@ class FittedLaw:
 
     @cached_property
     def structures(self) -> pd.DataFrame:
-        """One row a structure, heaviest first: in words, as a formula, its weight, CRPS of held-out runs, whether shown.
+        """One row a structure, heaviest first: in words, as a formula, weight, CRPS of held-out runs, whether shown.
 
         ``held_out_crps`` is in units of the target; ``discrepancy`` is the part of the weight that has a process around
         the law.
@@ -145,7 +146,7 @@ class FittedLaw:
         return "a run with " + ", ".join(f"{name} {_word(plan[name])}" for name in self.inputs)
 
     def residuals(self) -> pd.DataFrame:
-        """One row a finished run: inputs, target, fitted (the law without noise), residual, and whether it is far out."""
+        """One row a finished run: inputs, target, fitted (without noise), residual, and whether it is far out."""
         plans = self.finished.table[self.inputs]
         fitted = np.median(self.law.draws(plans, n=DRAWS, seed=self.seed, noise=False), axis=1)
         truth = self.finished.table[self.target].to_numpy(dtype=float)
@@ -170,7 +171,7 @@ class FittedLaw:
                 "optimal needs the cost of a run, and no columns say it by their names; name it in fit_law with "
                 "cost='6*params*tokens', a column, or a function of a table"
             )
-        return optimal(self.law, compute, cost=self.finished.cost, **settings)
+        return optimal(self.law, compute, cost=self.finished.cost.sequence, **settings)
 
     def plot(self, *, ax: Axes | None = None) -> Axes:
         """The target over cost (or the main input): finished runs, those held out, and where the law goes on."""
@@ -219,7 +220,7 @@ class FittedLaw:
             found = self.optimal(np.geomspace(price.min(), surfaces.AHEAD * price.max(), surfaces.BUDGETS).tolist())
         except ValueError:
             return pd.DataFrame()
-        wide = found.table.pivot(index="compute", columns="quantity", values="estimate")
+        wide = found.table.pivot_table(index="compute", columns="quantity", values="estimate")
         there = found.table[found.table["quantity"] == self.target].set_index("compute")
         plans = wide.drop(columns=self.target).assign(
             **{"median": there["estimate"], "q0.05": there["low"], "q0.95": there["high"]}
@@ -266,7 +267,9 @@ class FittedLaw:
 
     def _plans(self, table: pd.DataFrame | None, plan: Mapping[str, Any]) -> pd.DataFrame:
         if (table is None) == (not plan):
-            raise ValueError(f"give a table of plans, or values of {some(self.inputs, 12)} as keywords, not both or none")
+            raise ValueError(
+                f"give a table of plans, or values of {some(self.inputs, 12)} as keywords, not both or none"
+            )
         if table is None:
             strange = [name for name in plan if name not in self.inputs]
             if strange:
@@ -276,8 +279,9 @@ class FittedLaw:
             lengths = {len(value) for value in plan.values() if _several(value)}
             if len(lengths) > 1:
                 raise ValueError(f"plans have one length, got {', '.join(map(str, sorted(lengths)))}")
+            n = next(iter(lengths), 1)
             table = pd.DataFrame({
-                name: list(value) if _several(value) else [value] * next(iter(lengths), 1) for name, value in plan.items()
+                name: list(value) if _several(value) else [value] * n for name, value in plan.items()
             })  # fmt: skip
         return self.finished.reading.plan(table)
 
@@ -399,4 +403,4 @@ def _several(value: object) -> bool:
 
 
 def _word(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, int | float | np.number) else str(value)
+    return short_number(float(value)) if isinstance(value, int | float | np.number) else str(value)

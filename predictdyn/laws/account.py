@@ -113,10 +113,11 @@ def derived(formula: Formula) -> list[Number]:
     if (a.draws + b.draws <= 0).any():
         return []
     total = a.draws + b.draws
-    what = "exponent in the budget of the optimal"
     return [
-        Number(f"{b.symbol}/({a.symbol}+{b.symbol})", f"{what} {x}, where {x} x {y} is the budget", b.draws / total),
-        Number(f"{a.symbol}/({a.symbol}+{b.symbol})", f"{what} {y}, where {x} x {y} is the budget", a.draws / total),
+        Number(
+            f"{b.symbol}/({a.symbol}+{b.symbol})", f"growth of the best {x} with the budget {x} x {y}", b.draws / total
+        ),
+        Number(f"{a.symbol}/({a.symbol}+{b.symbol})", f"growth of the best {y} with it", a.draws / total),
     ]
 
 
@@ -130,7 +131,8 @@ def _places(law: Law) -> dict[str, np.ndarray]:
 
 def _independent(law: Law, places: np.ndarray) -> Member:
     """Of the members of a structure the one without a process around it."""
-    return min((law.mixture.members[place] for place in places), key=lambda member: member.ratio)
+    found: Member = min((law.mixture.members[place] for place in places), key=lambda member: member.ratio)
+    return found
 
 
 def _ranked(law: Law) -> pd.DataFrame:

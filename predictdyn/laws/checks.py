@@ -146,8 +146,8 @@ def _checkpoints(finished: Finished) -> list[str]:
         if again.any():
             shared = pd.unique(finished.runs[again.to_numpy()])
             return [
-                f"{int(again.sum())} rows share the name of a run with others ({len(shared)} runs, first {shared[0]!r}); "
-                "if they are checkpoints before the learning rate has decayed, the law is wrong; keep the last of each"
+                f"{int(again.sum())} rows share a run's name with others ({len(shared)} runs, first {shared[0]!r}); if "
+                "they are checkpoints before the learning rate has decayed, the law is wrong; keep the last of each"
             ]
     for name in numbers:
         others = [other for other in finished.inputs if other != name]

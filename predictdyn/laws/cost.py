@@ -26,6 +26,10 @@ class Cost:
     of: Callable[[pd.DataFrame], np.ndarray]
     unit: str = ""
 
+    def sequence(self, table: pd.DataFrame) -> list[float]:
+        """The same as plain numbers."""
+        return [float(one) for one in self(table)]
+
     def __call__(self, table: pd.DataFrame) -> np.ndarray:
         return np.asarray(self.of(table), dtype=float)
 

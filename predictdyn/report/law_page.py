@@ -14,14 +14,14 @@ from predictdyn.report.figures import scaling
 from predictdyn.report.law_results import LawResults
 from predictdyn.report.render import written
 from predictdyn.report.style import NARROW, WIDE, canvas, drawing, variables
-from predictdyn.report.words import SPACE, UNKNOWN, between, count, listed, percent, readable, value
+from predictdyn.report.words import SPACE, UNKNOWN, between, count, listed, percent, readable, short_number, value
 
 LONGEST = 90  # letters of a formula that a headline carries
 ROWS = 40
 INTERVAL = f"90{SPACE}% interval"
 
 
-def render(results: LawResults) -> dict[str, str]:
+def render_law(results: LawResults) -> dict[str, str]:
     """All files of the page as text by name, index.html last."""
     picture = results.picture
     hero, narrow = _hero(results, picture, wide=True), _hero(results, picture, wide=False)
@@ -53,9 +53,7 @@ def _answer(results: LawResults) -> PageAnswer:
     short = formula.startswith(left) and len(formula) - len(left) <= LONGEST
     headline = f"{named} = {formula.removeprefix(left)}" if short else _beside(results, named)
     sentences = [_forecast(results), _best(results), _check(results)]
-    warned = len(results.facts["warnings"])
-    if warned:
-        sentences.append(f"{count(warned, 'warning')} below: {_first(results)}.")
+    sentences.append(_warned(results))
     return PageAnswer(headline, [line for line in sentences if line], _predictions(results), "loss", math.nan)
 
 
@@ -64,9 +62,14 @@ def _beside(results: LawResults, named: str) -> str:
     return f"{named} as a law of {listed(inputs)}, from {count(results.facts['runs'], 'finished run')}"
 
 
-def _first(results: LawResults) -> str:
-    """The beginning of the first warning, up to what to do."""
-    return str(results.facts["warnings"][0]).split(";")[0].rstrip(".")
+def _warned(results: LawResults) -> str:
+    """How many warnings there are, and the first that no other sentence says, up to what to do."""
+    lines = [str(line) for line in results.facts["warnings"]]
+    if not lines:
+        return ""
+    rest = [line for line in lines if not line.startswith("90 %")]
+    first = f"; the first: {rest[0].split(';')[0].rstrip('.')}" if rest else ""
+    return f"{count(len(lines), 'warning')} below{first}."
 
 
 def _forecast(results: LawResults) -> str:
@@ -88,7 +91,7 @@ def _best(results: LawResults) -> str:
     there = some[some["quantity"] == target]
     end = f", with {readable(results.label)} {_plain(there.iloc[0], digits=True)}" if len(there) else ""
     unit = f" {results.facts['unit']}" if results.facts.get("unit") else ""
-    return f"The best plan for {scaling.short(some['compute'].iloc[0])}{unit} has {listed(plan)}{end}."
+    return f"The best plan for {short_number(some['compute'].iloc[0])}{unit} has {listed(plan)}{end}."
 
 
 def _check(results: LawResults) -> str:
@@ -110,19 +113,21 @@ def _predictions(results: LawResults) -> PageTable:
         [
             Cell(str(row["plan"])), Cell(_number(row), mark="main"),
             Cell(between(row["q0.05"], row["q0.95"]) if row["status"] == "ok" else UNKNOWN),
-            Cell(f"{row['times']:,.3g} x" if math.isfinite(row["times"]) else UNKNOWN),
+            Cell(f"{row['times']:,.3g} ×" if math.isfinite(row["times"]) else UNKNOWN),
             Cell("ok") if row["status"] == "ok" else Cell(str(row["status"]), mark="unsure"),
         ]
         for _, row in rows.head(ROWS).iterrows()
     ]  # fmt: skip
     what = "cost" if results.facts.get("cost") else "its farthest input"
     caption = (
-        f"Forecasts of {readable(results.label)}, by all structures together. Times: {what} against the largest finished "
-        "run."
+        f"Forecasts of {readable(results.label)}, by all structures together. Times: {what} against the largest "
+        "finished run."
     )
     if not cells:
         caption = "No plan was forecast: none was asked for, and no column says what a larger run costs."
-    return PageTable(caption, ["plan", "median", INTERVAL, "times", "status"], cells, 1, download(rows, "predictions.csv"))
+    return PageTable(
+        caption, ["plan", "median", INTERVAL, "times", "status"], cells, 1, download(rows, "predictions.csv")
+    )
 
 
 def _hero(results: LawResults, picture: scaling.Picture, *, wide: bool) -> Shown:
@@ -130,7 +135,11 @@ def _hero(results: LawResults, picture: scaling.Picture, *, wide: bool) -> Shown
         scaling.paint_target(ax, picture)
         done = drawing(figure, "law" if wide else "law-narrow")
     held = " Orange: the dearest runs as they were forecast when hidden." if len(picture.held) else ""
-    line = " Blue line: the best plan for each cost, with its 90 % band." if picture.x == "cost" and len(picture.line) else ""
+    line = (
+        " Blue line: the best plan for each cost, with its 90 % band."
+        if picture.x == "cost" and len(picture.line)
+        else ""
+    )
     line = line or (" Blue line: the law with its 90 % band." if len(picture.line) else "")
     said = f"Dots: {count(len(picture.runs), 'finished run')}.{held}{line} Diamonds: forecasts."
     return Shown(done, f"{readable(results.label)} over {readable(picture.x_label)}", said)
@@ -151,7 +160,7 @@ def _numbers(results: LawResults) -> Section:
     held = f" It has {percent(facts['weight'])} of the weight in forecasts." if "weight" in facts else ""
     blocks = [
         words(
-            f"The formula is that of the structure {facts['structure']}, the plainest one that fits nearly as well as the "
+            f"The formula is that of the structure {facts['structure']}, the plainest that fits nearly as well as the "
             f"best.{held} Forecasts use all structures by weight, so they can differ from it.",
             "Numbers are medians of the posterior, in the units of the inputs and the target.",
         ),
@@ -191,10 +200,10 @@ def _fit(results: LawResults, picture: scaling.Picture) -> Section:
     far = runs[runs["far_out"].astype(str).str.lower().isin(["true", "1"])]
     blocks = [
         words(
-            _check(results),
-            "A law of the other runs alone made those forecasts: its structures, weights and widths saw none of them."
+            f"A law of the other {int(results.facts['runs']) - len(held)} runs alone made the forecasts of the "
+            f"{len(held)} dearest. Its structures, weights and widths saw none of them."
             if len(held)
-            else "",
+            else _check(results),
             _against(held),
             f"{count(len(far), 'finished run')} lie{'s' if len(far) == 1 else ''} far from the law: "
             f"{listed([str(run) for run in far['run']])}."
@@ -234,7 +243,9 @@ def _plans(results: LawResults, picture: scaling.Picture) -> Section | None:
         with canvas() as (figure, ax):
             scaling.paint_contours(ax, picture)
             best = " Squares: the best plan for each cost." if {*picture.main} <= set(picture.line) else ""
-            said = f"Lines of equal {readable(results.label)}, by the median forecast.{best} All other inputs are average."
+            said = (
+                f"Lines of equal {readable(results.label)}, by the median forecast.{best} All other inputs are average."
+            )
             title = f"{readable(results.label)} over {picture.main[0]} and {picture.main[1]}"
             shown.append(Shown(drawing(figure, "contours"), title, said))
     if len(picture.budgets):
@@ -250,7 +261,7 @@ def _plans(results: LawResults, picture: scaling.Picture) -> Section | None:
         target = str(results.facts["target"])
         cells = [
             [
-                Cell(scaling.short(row["compute"])),
+                Cell(short_number(row["compute"])),
                 Cell(results.label if row["quantity"] == target else str(row["quantity"])),
                 Cell(_plain(row, interval=False, digits=row["quantity"] == target), mark="main"),
                 Cell(_range(row) if row["quantity"] != target else between(row["q0.05"], row["q0.95"])),
@@ -276,13 +287,15 @@ def _structures(results: LawResults) -> Section:
         for _, row in used.head(ROWS).iterrows()
     ]  # fmt: skip
     said = (
-        f"{count(len(rows), 'structure')} were fitted. Each was weighed by forecasts of the dearer runs from the cheaper "
-        f"ones. {count(len(used), 'structure')} {'has' if len(used) == 1 else 'have'} weight."
+        f"{count(len(rows), 'structure')} were fitted. Each was weighed by forecasts of the dearer runs from the "
+        f"cheaper ones. {count(len(used), 'structure')} {'has' if len(used) == 1 else 'have'} weight."
     )
     head = ["structure", "weight", "held-out CRPS"]
     caption = f"Structures with weight; CRPS in units of {results.label}."
     shown = PageTable(caption, head, cells, 1, download(rows, "structures.csv"))
-    return Section("structures", "Structures", [words(said), table(shown, f"The {count(len(used), 'structure')} in use")])
+    return Section(
+        "structures", "Structures", [words(said), table(shown, f"The {count(len(used), 'structure')} in use")]
+    )
 
 
 def _data(results: LawResults) -> Section:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from predictdyn.report import evidence, outlook, planned, record, trust
 from predictdyn.report.blocks import Section, Shown
@@ -74,7 +75,17 @@ def _templates(*, escape: bool) -> Environment:
         loader=folder, autoescape=escape, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     found.filters["md"] = markdown
+    found.filters["powers"] = powers
     return found
+
+
+def powers(text: str) -> Markup:
+    """A formula for a page: what is behind ^ is raised.
+
+    >>> powers("A / N^0.34 < 2")
+    Markup('A / N<sup>0.34</sup> &lt; 2')
+    """
+    return Markup(re.sub(r"\^(−?[\d.]+)", r"<sup>\1</sup>", str(escape(text))))
 
 
 def markdown(text: object) -> str:

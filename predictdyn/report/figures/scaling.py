@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from predictdyn.report.style import LIGHT, plain, styled
+from predictdyn.report.words import short_number
 
 LEVELS = 9  # contours
 SMALLEST = 12  # runs, from which dots are smaller
@@ -37,7 +38,7 @@ class Picture(NamedTuple):
 
 
 def paint_target(ax: Axes, picture: Picture, *, key: bool = True) -> Axes:
-    """The target over cost or the main input: finished runs, held-out runs with intervals, the law and its forecasts."""
+    """The target over cost or the main input: finished runs, held-out ones with intervals, the law and its forecasts."""
     runs, held, line, asked, x = picture.runs, picture.held, picture.line, picture.asked, picture.x
     with styled():
         if len(line):
@@ -87,10 +88,18 @@ def paint_residuals(ax: Axes, picture: Picture) -> Axes:
         ax.axhline(0, color=LIGHT["ink"], linewidth=1)
         far = runs["far_out"].astype(bool)
         left = runs["residual"] / (runs[picture.column] / 100 if share else 1.0)
-        ax.plot(runs.loc[~far, x], left[~far], color=LIGHT["ink"], markersize=4, alpha=0.8, label="finished runs", **DOT)
+        ax.plot(
+            runs.loc[~far, x], left[~far], color=LIGHT["ink"], markersize=4, alpha=0.8, label="finished runs", **DOT
+        )
         if far.any():
             ax.plot(
-                runs.loc[far, x], left[far], color=LIGHT["purple"], linestyle="", marker="x", markersize=6, label="far out"
+                runs.loc[far, x],
+                left[far],
+                color=LIGHT["purple"],
+                linestyle="",
+                marker="x",
+                markersize=6,
+                label="far out",
             )
         if len(held):
             missed = (held["truth"] - held["median"]) / (held["truth"] / 100 if share else 1.0)
@@ -111,7 +120,7 @@ def paint_residuals(ax: Axes, picture: Picture) -> Axes:
 def paint_contours(ax: Axes, picture: Picture) -> Axes:
     """The target over two inputs: contours, finished runs, lines of equal cost, and the best plan of each budget."""
     x, y = picture.main
-    grid = picture.surface.pivot(index=y, columns=x, values="median")
+    grid = picture.surface.pivot_table(index=y, columns=x, values="median")
     with styled():
         ax.set_xscale("log")
         ax.set_yscale("log")
@@ -125,7 +134,9 @@ def paint_contours(ax: Axes, picture: Picture) -> Axes:
         limits = ax.get_xlim(), ax.get_ylim()
         for _, rows in picture.budgets.groupby("budget") if len(picture.budgets) else ():
             ax.plot(rows[x], rows[y], color=LIGHT["quiet"], linewidth=0.8, linestyle=(0, (4, 3)))
-        ax.plot(picture.runs[x], picture.runs[y], color=LIGHT["ink"], markersize=4, alpha=0.8, label="finished runs", **DOT)
+        ax.plot(
+            picture.runs[x], picture.runs[y], color=LIGHT["ink"], markersize=4, alpha=0.8, label="finished runs", **DOT
+        )
         if len(picture.line) and {x, y} <= set(picture.line):
             ax.plot(
                 picture.line[x], picture.line[y], color=LIGHT["vermillion"], marker="s", markersize=4,
@@ -154,7 +165,7 @@ def paint_budgets(ax: Axes, picture: Picture) -> Axes:
             ax.fill_between(some[x], some["q0.05"], some["q0.95"], color=LIGHT["blue"], alpha=0.07, linewidth=0)
             ax.plot(some[x], some["median"], color=LIGHT["blue"], alpha=share, linewidth=1.5)
             ax.annotate(
-                short(level), (float(some[x].iloc[-1]), float(some["median"].iloc[-1])), (4, 0),
+                short_number(level), (float(some[x].iloc[-1]), float(some["median"].iloc[-1])), (4, 0),
                 textcoords="offset points", fontsize=8, va="center", color=LIGHT["quiet"],
             )  # fmt: skip
         best = rows[rows["best"] & ~rows["edge"]].sort_values("budget")
@@ -166,20 +177,6 @@ def paint_budgets(ax: Axes, picture: Picture) -> Axes:
         ax.set_xlabel(plain(x))
         ax.set_ylabel(plain(picture.target))
     return ax
-
-
-def short(number: float, _position: object = None) -> str:
-    """A number as an axis shows it, large ones with a short exponent.
-
-    >>> short(3e20), short(1.5), short(250.0), short(12000.0)
-    ('3e20', '1.5', '250', '1.2e4')
-    """
-    if number != 0 and not 0.01 <= abs(number) < 1e4:
-        digits, _, power = f"{number:.2g}".partition("e")
-        if not power:
-            digits, _, power = f"{number:.1e}".partition("e")
-        return f"{float(digits):g}e{int(power)}"
-    return f"{number:.4g}"
 
 
 def _logarithmic(column: pd.Series) -> bool:
@@ -197,5 +194,5 @@ def _log_axis(ax: Axes, which: str) -> None:
                  for digit in (1, 2, 3, 5)]  # fmt: skip
         axis.set_major_locator(FixedLocator([step for step in steps if low <= step <= high]))
         axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(short))
+    axis.set_major_formatter(FuncFormatter(short_number))
     axis.set_minor_formatter(NullFormatter())
