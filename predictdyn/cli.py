@@ -11,6 +11,7 @@ import click
 
 from predictdyn import __version__, cli_faults, cli_words
 from predictdyn.cli_datasets import datasets
+from predictdyn.cli_law import law
 from predictdyn.cli_words import listed
 from predictdyn.console import FOLDER, HINT, PATH, QUIET, as_options, notes, say, speaks_of_options
 from predictdyn.progress import bar, spinner
@@ -47,6 +48,7 @@ Begin with one of these:
 
 
 cli.add_command(datasets)
+cli.add_command(law)
 
 
 @cli.command()

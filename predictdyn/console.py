@@ -74,7 +74,8 @@ def speaks_of_options(line: str) -> bool:
 # Keywords of the library, and the options that are typed for them.
 TYPED = {
     "upto": "--upto", "cutoff": "--cutoff", "at": "--at", "hold_out": "--hold-out", "test": "--test",
-    "budget": "--budget", "out": "--out", "mirror": "--from",
+    "budget": "--budget", "out": "--out", "mirror": "--from", "inputs": "--inputs", "cost": "--cost",
+    "better": "--better",
 }  # fmt: skip
 KEYWORD = re.compile(rf"(?<![\w\-./?&])({'|'.join(TYPED)})=(?:'([^'=]*)'|([A-Z]+\b))?")
 PATTERN = re.compile(r"source='(\w+)', (\w+)=((['\"]).*\4)")

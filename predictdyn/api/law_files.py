@@ -13,10 +13,13 @@ from predictdyn.backtest.folder import about, file_hashes, write_json
 from predictdyn.backtest.writing import new_folder
 from predictdyn.laws import surfaces
 from predictdyn.laws.account import formulas_of
+from predictdyn.laws.finished import RUN_NAMES
+from predictdyn.loaders.engine.facts import is_clock
 
 if TYPE_CHECKING:
     from predictdyn.api.laws import FittedLaw
 
+SEVERAL = 0.6  # of the rows name a run that another row has, too, from which the table is a log
 Plans = pd.DataFrame | Sequence[Mapping[str, Any]]
 
 
@@ -30,15 +33,15 @@ def save(law: FittedLaw, folder: Path, *, predict: Plans, compute: float | Seque
 def write(
     law: FittedLaw, folder: Path, *, predict: Plans, compute: float | Sequence[float], title: str, command: str,
     data: Path | None,
-) -> tuple[pd.DataFrame, pd.DataFrame]:  # fmt: skip
-    """The files of a law and its page in a folder that is there; returns its predictions and its optima."""
+) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:  # fmt: skip
+    """The files of a law and its page in a folder that is there; returns predictions, optima, and cautions on them."""
     from predictdyn.report import publish
 
     predictions, asked = _predictions(law, predict)
     budgets = [float(one) for one in np.atleast_1d(np.asarray(compute, dtype=float))]
-    optima, noted = _optima(law, budgets)
+    optima, noted, far = _optima(law, budgets)
     picture = law.picture
-    cautions = law.check(predictions[law.inputs]) if len(predictions) else []
+    cautions = [*(law.check(predictions[law.inputs]) if len(predictions) else []), *far]
     formula, weight = next((one, weight) for _, one, weight, shown in formulas_of(law.law) if shown)
     structures = law.structures
     tables = {
@@ -72,7 +75,29 @@ def write(
     )  # fmt: skip
     write_json(provenance, folder / "provenance.json")
     publish(folder)
-    return predictions, optima
+    return predictions, optima, cautions
+
+
+def table_of_runs(path: Path, target: str) -> pd.DataFrame | None:
+    """A CSV, TSV or parquet file with one row a run; None for a log, which has several rows a run or no such column.
+
+    Raises ValueError where it cannot be read.
+    """
+    try:
+        if path.suffix.lower() == ".parquet":
+            table = pd.read_parquet(path)
+        else:
+            with path.open(encoding="utf-8-sig") as lines:
+                head = lines.readline()
+            table = pd.read_csv(path, sep=max(",;\t", key=head.count), encoding="utf-8-sig")
+    except ValueError as error:
+        raise ValueError(f"{path}: cannot be read as a table ({' '.join(str(error).split())[:160]})") from None
+    table = table.rename(columns=str)
+    if target not in table:
+        return None if any(map(is_clock, table.columns)) or {"metric", "value"} <= set(table) else table
+    name = next((name for name in table.columns if name.lower() in RUN_NAMES), None)
+    again = name is not None and table[name].duplicated().mean() > SEVERAL
+    return None if again and any(map(is_clock, table.columns)) else table
 
 
 def _predictions(law: FittedLaw, predict: Plans) -> tuple[pd.DataFrame, bool]:
@@ -92,13 +117,15 @@ def _predictions(law: FittedLaw, predict: Plans) -> tuple[pd.DataFrame, bool]:
     return found.assign(plan=names)[["plan", *found.columns]], asked
 
 
-def _optima(law: FittedLaw, budgets: list[float]) -> tuple[pd.DataFrame, list[str]]:
-    """A row for each budget and quantity: median, ``q0.05``, ``q0.95``; and what is to be known of them."""
+def _optima(law: FittedLaw, budgets: list[float]) -> tuple[pd.DataFrame, list[str], list[str]]:
+    """A row for each budget and quantity: median, ``q0.05``, ``q0.95``; how they came to be, and what may hurt."""
     if not budgets:
-        return pd.DataFrame(), []
+        return pd.DataFrame(), [], []
     found = law.optimal(budgets)
     table = found.table.rename(columns={"estimate": "median", "low": "q0.05", "high": "q0.95"})
-    return table, list(found.notes)
+    # Lines on a budget say that a bound binds, or that the plan lies far from the finished runs.
+    far = [line for line in found.notes if line.startswith("at ")]
+    return table, [line for line in found.notes if line not in far], far
 
 
 def _digest(law: FittedLaw) -> str:

@@ -261,7 +261,7 @@ def _guess(
         raise ValueError(f"no column varies that a law could use: {why or 'there is none beside the target'}")
     out = "; ".join(f"{name} {said}" for name, said in left.items())
     notes.append(
-        f"inputs are {some(kept, 12)}{f' (not {out})' if out else ''}; no value is lost; name others with inputs=[...]"
+        f"inputs are {some(kept, 12)}{f' (not {out})' if out else ''}; no value is lost; name others with inputs=COLUMNS"
     )
     return kept
 
@@ -360,5 +360,5 @@ def _cost(
     found = cost_guessed([name for name in chosen if name in numbers])
     if found is None:
         return None
-    notes.append(f"cost is {found.words}, by the names of columns; no forecast uses it; name another with cost=...")
+    notes.append(f"cost is {found.words}, by the names of columns; no forecast uses it; name another with cost=COLUMN")
     return found

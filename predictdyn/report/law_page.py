@@ -243,9 +243,7 @@ def _plans(results: LawResults, picture: scaling.Picture) -> Section | None:
         with canvas() as (figure, ax):
             scaling.paint_contours(ax, picture)
             best = " Squares: the best plan for each cost." if {*picture.main} <= set(picture.line) else ""
-            said = (
-                f"Lines of equal {readable(results.label)}, by the median forecast.{best} All other inputs are average."
-            )
+            said = f"Lines of equal {readable(results.label)}, by the median forecast.{best}"
             title = f"{readable(results.label)} over {picture.main[0]} and {picture.main[1]}"
             shown.append(Shown(drawing(figure, "contours"), title, said))
     if len(picture.budgets):

@@ -38,7 +38,7 @@ class Picture(NamedTuple):
 
 
 def paint_target(ax: Axes, picture: Picture, *, key: bool = True) -> Axes:
-    """The target over cost or the main input: finished runs, held-out ones with intervals, the law and its forecasts."""
+    """The target over cost or the main input: finished and held-out runs, the law, and forecasts with intervals."""
     runs, held, line, asked, x = picture.runs, picture.held, picture.line, picture.asked, picture.x
     with styled():
         if len(line):
