@@ -261,7 +261,8 @@ def _guess(
         raise ValueError(f"no column varies that a law could use: {why or 'there is none beside the target'}")
     out = "; ".join(f"{name} {said}" for name, said in left.items())
     notes.append(
-        f"inputs are {some(kept, 12)}{f' (not {out})' if out else ''}; no value is lost; name others with inputs=COLUMNS"
+        f"inputs are {some(kept, 12)}{f' (not {out})' if out else ''}; no value is lost; "
+        "name others with inputs=COLUMNS"
     )
     return kept
 

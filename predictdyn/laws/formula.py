@@ -114,12 +114,18 @@ def left_of(link: Link, target: str) -> str:
     if np.isinf(link.upper):
         if link.lower == 0 and link.sign > 0:
             return target
-        return f"{target} − {figure(low)}" if link.sign > 0 else f"{figure(low)} − {target}"
+        return _less(target, low) if link.sign > 0 else f"{figure(low)} − {target}"
     high = link.sign * link.upper
-    near, far = f"{target} − {figure(low)}", f"{figure(high)} − {target}"
+    near, far = _less(target, low), f"({figure(high)} − {target})"
     if link.sign < 0:
-        near, far = f"{figure(low)} − {target}", f"{target} − {figure(high)}"
-    return f"({near}) / ({far})".replace("− −", "+ ").replace(f"({target} − 0)", target)
+        near, far = f"({figure(low)} − {target})", _less(target, high)
+    return " / ".join(f"({one})" if " " in one and one[0] != "(" else one for one in (near, far))
+
+
+def _less(target: str, number: float) -> str:
+    if number == 0:
+        return target
+    return f"{target} − {figure(number)}" if number > 0 else f"{target} + {figure(-number)}"
 
 
 def words_of(structure: Structure, inputs: Inputs) -> str:
