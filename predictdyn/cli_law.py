@@ -36,6 +36,7 @@ SHOWN = 12  # lines of a kind
 @click.option("--upper", type=float, default=None, help="Largest value that the target can have.")
 @click.option("--better", type=click.Choice(["lower", "higher"]), default=None, help="Which values are better.")
 @click.option("--chance", type=float, default=None, help="Value of a model without skill.")
+@click.option("--nuts", is_flag=True, help="Sample the numbers of structures by NUTS: minutes, not seconds.")
 @click.option("--out", type=FOLDER, required=True, help="Folder to write; must not exist.")
 @click.option("--source", default=None, help="Name of the loader, for logs (default: found out from the data).")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Setting of the loader, e.g. run=name.")
@@ -43,7 +44,7 @@ SHOWN = 12  # lines of a kind
 @QUIET
 def law(
     data: Path, target: str, inputs: str, plans: tuple[str, ...], compute: str, cost: str | None, lower: float | None,
-    upper: float | None, better: str | None, chance: float | None, out: Path, source: str | None,
+    upper: float | None, better: str | None, chance: float | None, nuts: bool, out: Path, source: str | None,
     settings: tuple[str, ...], seed: int, quiet: bool,
 ) -> None:  # fmt: skip
     """Fit a scaling law to finished runs, and publish a page.
@@ -68,7 +69,7 @@ def law(
             warnings.simplefilter("ignore", UserWarning)
             fitted = fit_law(
                 found, target, list(listed(inputs)) or None, lower=lower, upper=upper, better=better, chance=chance,
-                cost=cost, towards=pd.DataFrame(asked) if asked else None, seed=seed,
+                cost=cost, towards=pd.DataFrame(asked) if asked else None, nuts=nuts, seed=seed,
             )  # fmt: skip
         notes(fitted.notes)
         predictions, optima, cautions = write(

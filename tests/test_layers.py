@@ -4,13 +4,13 @@ import ast
 from pathlib import Path
 
 LAYERS = [
-    {"secrets", "workers", "cache", "progress", "naming"},
+    {"secrets", "workers", "cache", "progress", "naming", "commit"},
     {"curves"},
     {"scales", "forms", "scores", "covariates"},
     {"problem"},
     {"forecast"},
-    {"fitting", "features", "events", "laws"},
-    {"joint"},
+    {"fitting", "features", "events"},
+    {"joint", "laws"},
     {"loaders", "forecasters", "effects"},
     {"backtest"},
     {"report", "datasets", "console"},

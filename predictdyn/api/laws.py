@@ -317,6 +317,7 @@ def fit_law(
     chance: float | None = None,
     cost: str | Callable[[pd.DataFrame], np.ndarray] | None = None,
     towards: pd.DataFrame | None = None,
+    nuts: bool = False,
     seed: int = 0,
 ) -> FittedLaw:
     """Learn how a target depends on the plan of a run, from finished runs: a scaling law.
@@ -326,7 +327,8 @@ def fit_law(
     ``upper`` bound the target, ``better`` is "lower" or "higher", ``chance`` is what a model without skill has; where
     not given they are those of the metric, or of its name. ``cost`` is a column, a product such as
     ``"6*params*tokens"``, or a function of a table; without it 6 x parameters x tokens where columns are called so.
-    ``towards`` are plans in question: structures are weighed by forecasts in their direction. Raises ValueError, one
+    ``towards`` are plans in question: structures are weighed by forecasts in their direction. ``nuts`` samples the
+    numbers of structures by NUTS, in minutes. Raises ValueError, one
     line, for data that no law can be learnt from.
 
     >>> rng = np.random.default_rng(0)
@@ -342,11 +344,12 @@ def fit_law(
     found = finished_runs(data, target, inputs, cost)
     facts, lines = _facts(found, {"lower": lower, "upper": upper, "better": better, "chance": chance})
     plans = None if towards is None else found.reading.plan(towards.rename(columns=str))
-    law = law_of(found.table, target, found.inputs, towards=plans, seed=seed, **facts)
+    law = law_of(found.table, target, found.inputs, towards=plans, nuts=nuts, seed=seed, **facts)
     # Of what the law does not use, a plan needs only what it costs by.
     price = found.cost.columns if found.cost else ()
     used = tuple(name for name in found.inputs if name in (*law.inputs.names, *price))
-    given = {"inputs": inputs, "lower": lower, "upper": upper, "better": better, "chance": chance, "seed": seed or None}
+    given = {"inputs": inputs, "lower": lower, "upper": upper, "better": better, "chance": chance, "nuts": nuts or None,
+             "seed": seed or None}  # fmt: skip
     words = [f"{name}={value!r}" for name, value in given.items() if value is not None]
     if cost is not None:
         words.append(f"cost={cost!r}" if isinstance(cost, str) else "cost=cost")

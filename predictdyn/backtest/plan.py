@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from predictdyn.curves import OUTCOMES, Curves
-from predictdyn.naming import meant, some
+from predictdyn.naming import BY_METRICS, meant, some
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,7 @@ def target_metrics(curves: Curves, globs: tuple[str, ...]) -> list[str]:
     outcomes = [name for name in names if curves.metrics[name].kind in OUTCOMES]
     chosen = outcomes or names
     if not chosen:
-        raise ValueError(
-            "no metric to forecast: all are of kind schedule; say which are outcomes (metrics= or metrics.csv)"
-        )
+        raise ValueError(f"no metric to forecast: all are of kind schedule; say which are outcomes {BY_METRICS}")
     return chosen
 
 

@@ -14,6 +14,7 @@ from predictdyn.scores import crps
 
 # A plain law is shown where its noise, and its held-out CRPS, are at most so many times the smallest of any.
 AS_NEAR, AS_FAR = 1.25, 2.0
+DRAWS, SEED = 2000, 0  # of the numbers, for their intervals
 HEAVIEST = 3  # structures, beside the one that is shown, whose numbers are told
 LEVELS = (np.arange(64) + 0.5) / 64
 STRUCTURES = ["structure", "formula", "weight", "held_out_crps", "discrepancy", "shown"]
@@ -35,7 +36,7 @@ def structures_of(law: Law) -> pd.DataFrame:
         by_process = [law.mixture.weights[place] for place in places if law.mixture.members[place].ratio > 0]
         rows.append({
             "structure": words_of(member.design.structure, law.inputs),
-            "formula": formula_of(member, law.inputs, law.link, law.target, draws=2).symbols,
+            "formula": formula_of(member.design, member.numbers[None], law.inputs, law.link, law.target).symbols,
             "weight": float(weights.sum()), "held_out_crps": min(_crps(law, place) for place in places),
             "discrepancy": float(sum(by_process) / weights.sum()) if weights.sum() > 0 else 0.0, "name": name,
             "noise": _independent(law, places).noise,
@@ -70,11 +71,12 @@ def formulas_of(law: Law, groups: bool = False, most: int = HEAVIEST) -> list[tu
     found = []
     for name in dict.fromkeys([shown, *order[:most]]):
         heavy = places[name][int(np.argmax(law.mixture.weights[places[name]]))]
-        member, weight = law.mixture.members[heavy], float(law.mixture.weights[places[name]].sum())
-        own = bool(member.design.own.any()) and groups
+        design, weight = law.mixture.members[heavy].design, float(law.mixture.weights[places[name]].sum())
+        raw = law.mixture.numbers(int(heavy), DRAWS, np.random.default_rng(SEED))
+        own = bool(design.own.any()) and groups
         for group in (-1, *(range(len(law.inputs.groups)) if own else ())):
             called = law.inputs.groups[group] if group >= 0 else ""
-            formula = formula_of(member, law.inputs, law.link, law.target, group=group)
+            formula = formula_of(design, raw, law.inputs, law.link, law.target, group=group)
             found.append((called, formula, weight, name == shown))
     return found
 

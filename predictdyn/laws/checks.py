@@ -43,6 +43,7 @@ def findings(finished: Finished, law: Law, held: pd.DataFrame, settings: dict[st
         *_sizes(finished),
         *_checkpoints(finished),
         *_edges(member, law),
+        *_posterior(law, member),
         *_one_run(finished, law, member, settings),
         *_two_groups(law, finished),
         *_two_counts(finished),
@@ -189,6 +190,19 @@ def _edges(member: Member, law: Law) -> list[str]:
                 "forecast far beyond them rests on a guess; add longer or larger runs"
             )
     return lines
+
+
+def _posterior(law: Law, member: Member) -> list[str]:
+    """A sample of the posterior whose diagnostics are bad."""
+    place = next((place for place, one in enumerate(law.mixture.members) if one is member), -1)
+    sample = law.mixture.samples.get(place)
+    if sample is None or sample.trusted:
+        return []
+    if sample.method == "importance":
+        how = f"Pareto k {sample.pareto_k:.1f}, above 0.7"
+        return [f"intervals of the numbers are those of a normal distribution around the best ({how}); try nuts=True"]
+    how = f"R-hat {sample.rhat:.2f}, {sample.divergent:.0%} divergent"
+    return [f"NUTS has not settled ({how}), so intervals of the numbers are those of a normal distribution"]
 
 
 def _one_run(finished: Finished, law: Law, member: Member, settings: dict[str, Any]) -> list[str]:

@@ -11,10 +11,8 @@ import numpy as np
 from predictdyn.laws.design import FACTOR_TERM, Design
 from predictdyn.laws.inputs import NONE_OF_IT, Inputs
 from predictdyn.laws.link import Link
-from predictdyn.laws.member import Member, root_of
 from predictdyn.laws.structures import FLOOR, Monomial, Structure
 
-DRAWS = 2000
 CAPITALS = "ABCDFGHJKMPQRSTUVWXYZ"  # E is the floor
 
 
@@ -78,17 +76,13 @@ class Formula(NamedTuple):
         return f"{self.left} = {body}{where}"
 
 
-def formula_of(
-    member: Member, inputs: Inputs, link: Link, target: str, *, group: int = -1, seed: int = 0, draws: int = DRAWS
-) -> Formula:
-    """The formula of a member with draws of its numbers, for one of the groups (-1: of all).
+def formula_of(design: Design, raw: np.ndarray, inputs: Inputs, link: Link, target: str, *, group: int = -1) -> Formula:
+    """The formula of a structure with draws (s, k) of its numbers, for one of the groups (-1: of all).
 
     A term of powers alone is written for the inputs as they are; one with products of logarithms, and a factor, for
     inputs divided by their geometric means, since far from the runs its numbers would mean nothing.
     """
-    design, structure = member.design, member.design.structure
-    normals = np.random.default_rng(seed).standard_normal((draws, len(member.numbers)))
-    raw = member.numbers + normals @ root_of(member.covariance).T
+    structure = design.structure
     names = [_offset(name, offset) for name, (offset, _) in inputs.logs.items()]
     centres = np.array([centre for _, centre in inputs.logs.values()])
     shown, where, given = _saturated(structure, design, names, centres)

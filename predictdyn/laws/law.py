@@ -11,6 +11,7 @@ import pandas as pd
 from predictdyn.laws.inputs import Encoded, Inputs, inputs_from, most_telling
 from predictdyn.laws.link import Link, link_for
 from predictdyn.laws.mixture import Mixture, mixture_of
+from predictdyn.laws.sampling import importance_sample, nuts_sample
 
 FEWEST = 6  # finished runs
 DRAWS = 400
@@ -61,13 +62,15 @@ def law_of(
     better: str = "lower",
     chance: float | None = None,
     towards: pd.DataFrame | None = None,
+    nuts: bool = False,
     seed: int = 0,
 ) -> Law:
     """Learn a law from finished runs, one row each.
 
     ``inputs`` are columns, by default all but the target. ``towards`` are runs in question: structures are weighed by
     how well they forecast held-out runs that lie towards them, by default those that cost more. ``lower`` and ``upper``
-    bound the target, ``chance`` is the value of a model without skill. Raises ValueError where fewer than six rows are
+    bound the target, ``chance`` is the value of a model without skill. ``nuts`` samples the posteriors by NUTS (slow).
+    Raises ValueError where fewer than six rows are
     complete, or where no input varies. Of more than five numbers those that tell least are left out.
 
     >>> rng = np.random.default_rng(0)
@@ -96,6 +99,12 @@ def law_of(
         asked = asked if len(asked) else None
     centres = np.array([centre for _, centre in how.logs.values()])
     mixture = mixture_of(
-        how.encode(whole), link.latent(y), centres=centres, groups=len(how.groups), towards=asked, seed=seed
+        how.encode(whole),
+        link.latent(y),
+        centres=centres,
+        groups=len(how.groups),
+        towards=asked,
+        seed=seed,
+        sampler=nuts_sample if nuts else importance_sample,
     )
     return Law(target, how, link, mixture, whole)

@@ -37,19 +37,23 @@ class Member:
     noise: float
     matrix: np.ndarray  # (n, k)
     value: np.ndarray  # u of the runs, outliers moved towards the law (n,)
+    mode: Mode  # under independent noise
+
+    def gaussian(self, normals: np.ndarray) -> np.ndarray:
+        """Draws of the numbers (s, k) from the normal approximation at the mode, made of normals (s, k)."""
+        return np.asarray(self.numbers + normals @ _root(self.covariance).T)
 
     def forecast(
         self,
         encoded: Encoded,
         crossings: list[Crossing],
-        normals: np.ndarray,
+        numbers: np.ndarray,
         random: np.random.Generator | None = None,
     ) -> Beyond:
-        """What the law and the process around it say of other rows (m), from normals (s, k).
+        """What the law with each set of numbers (s, k), and the process around it, say of other rows (m).
 
         A row of a group that no finished run is of has numbers of its own, drawn as those of a further group.
         """
-        numbers = self.numbers + normals @ root_of(self.covariance).T  # (s, k)
         centre = self.design.values(self.design.matrix(encoded), numbers)
         new = encoded.group < 0
         if new.any() and self.design.own.any():
@@ -73,7 +77,7 @@ def member_for(
     """
     value = u - mode.residual * (1.0 - np.minimum(mode.weight, 1.0))
     if not process:
-        return Member(design, discrepancy, 0, 0.0, mode.numbers, mode.covariance, mode.noise, matrix, value)
+        return Member(design, discrepancy, 0, 0.0, mode.numbers, mode.covariance, mode.noise, matrix, value, mode)
     at, jacobian = design.slopes(matrix, mode.numbers[None])
     target = value - at[0] + jacobian[0] @ (mode.numbers - design.mean)
     columns = np.concatenate([jacobian[0], target[:, None]], axis=1)
@@ -88,7 +92,7 @@ def member_for(
     assert best is not None
     _, place, ratio, noise = best
     numbers, linear = _settled(design, matrix, value, mode, discrepancy.smoothers[place], ratio, noise)
-    return Member(design, discrepancy, place, ratio, numbers, linear.covariance, linear.noise, matrix, value)
+    return Member(design, discrepancy, place, ratio, numbers, linear.covariance, linear.noise, matrix, value, mode)
 
 
 class Linear(NamedTuple):
@@ -160,7 +164,7 @@ def _settled(
     return numbers, linear
 
 
-def root_of(covariance: np.ndarray) -> np.ndarray:
+def _root(covariance: np.ndarray) -> np.ndarray:
     """A square root (k, k) of a covariance, also of one that rounding has made indefinite."""
     scale = np.sqrt(np.diag(covariance))
     size, basis = np.linalg.eigh(covariance / np.outer(scale, scale))

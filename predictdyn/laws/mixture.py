@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ from predictdyn.laws.inputs import Encoded
 from predictdyn.laws.member import Member, member_for
 from predictdyn.laws.origins import origins, places
 from predictdyn.laws.posterior import FREEDOM, mode_of
+from predictdyn.laws.sampling import Sample, Sampler, importance_sample
 from predictdyn.laws.structures import Structure, structures_for
 
 FOR_WEIGHTS = 48  # draws of a law at an origin
@@ -25,6 +26,7 @@ EQUAL, FEW = 0.15, 8
 SPREAD_PRIOR = 2.0
 NARROWEST = 0.9
 FARTHEST = 9.0  # a squared error in units of its variance counts for no more
+WORTH_SAMPLING = 0.01  # weight of a member whose posterior is sampled; others are normal at their mode
 LEAST_WEIGHT = 1e-3  # members with less have no draws
 
 
@@ -40,7 +42,7 @@ class Mixture:
     """Laws with weights, and by how much the errors of their mixture at the origins were wider than its spread.
 
     ``replays`` has a forecast for each member of the held-out runs, ``truth`` their values of u and ``origin`` at
-    which origin each was held out, (rows,).
+    which origin each was held out, (rows,). ``samples`` are posteriors of members, by place.
     """
 
     members: list[Member]
@@ -49,6 +51,14 @@ class Mixture:
     replays: list[HeldOut]
     truth: np.ndarray
     origin: np.ndarray
+    samples: dict[int, Sample] = field(default_factory=dict)
+
+    def numbers(self, place: int, count: int, random: np.random.Generator) -> np.ndarray:
+        """Draws (count, k) of the numbers of a member: of its sample where it has one that can be trusted."""
+        member, sample = self.members[place], self.samples.get(place)
+        if sample is None or not sample.trusted:
+            return member.gaussian(random.standard_normal((count, len(member.numbers))))
+        return sample.numbers[random.integers(len(sample.numbers), size=count)]
 
     def draws(self, rows: Encoded, *, n: int, seed: int, noise: bool = True) -> np.ndarray:
         """Joint draws of u, (m, n): a draw is one member and one set of its numbers in all rows."""
@@ -58,7 +68,7 @@ class Mixture:
         for place in np.flatnonzero(counts):
             member, count = self.members[place], int(counts[place])
             random = np.random.default_rng((seed, int(place)))
-            beyond = member.forecast(rows, crossings, random.standard_normal((count, len(member.numbers))), random)
+            beyond = member.forecast(rows, crossings, self.numbers(int(place), count, random), random)
             # The process is drawn as one number for all rows: neighbours err alike.
             drawn = beyond.centre + random.standard_normal((count, 1)) * beyond.process
             if noise:
@@ -71,7 +81,14 @@ class Mixture:
 
 
 def mixture_of(
-    runs: Encoded, u: np.ndarray, *, centres: np.ndarray, groups: int, towards: Encoded | None, seed: int
+    runs: Encoded,
+    u: np.ndarray,
+    *,
+    centres: np.ndarray,
+    groups: int,
+    towards: Encoded | None,
+    seed: int,
+    sampler: Sampler = importance_sample,
 ) -> Mixture:
     """Fit all structures to finished runs (n) with values u (n,), and weigh them on the way towards some runs.
 
@@ -96,12 +113,17 @@ def mixture_of(
     joined = [HeldOut(*map(np.concatenate, zip(*some, strict=True))) for some in replays]
     y, o = np.concatenate(truth), np.concatenate(origin)
     weights = _weights(joined, y, o)
-    return Mixture(members, weights, _widening(joined, weights, y, o), joined, y, o)
+    samples = {
+        int(place): sampler(one.design, one.matrix, u, one.mode, seed=seed)
+        for place, one in enumerate(members)
+        if one.ratio == 0 and weights[place] >= WORTH_SAMPLING
+    }
+    return Mixture(members, weights, _widening(joined, weights, y, o), joined, y, o, samples)
 
 
 def replayed(member: Member, rows: Encoded, crossings: list[Crossing], normals: np.ndarray) -> HeldOut:
     """Mean and sd of a member's forecast of some rows, from draws of its numbers made of normals (s, k)."""
-    beyond = member.forecast(rows, crossings, normals[:, : len(member.numbers)])
+    beyond = member.forecast(rows, crossings, member.gaussian(normals[:, : len(member.numbers)]))
     variance = beyond.centre.var(axis=0) + beyond.process**2 + FREEDOM / (FREEDOM - 2) * beyond.noise**2
     return HeldOut(beyond.centre.mean(axis=0), np.sqrt(variance))
 

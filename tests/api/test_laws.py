@@ -122,7 +122,7 @@ def test_saved_files_and_page_say_the_same(law, tmp_path):
     with pytest.raises(ValueError, match="exists already"):
         law.save(out)
     (out / "law.json").unlink()
-    with pytest.raises(ValueError, match="law.json is missing"):
+    with pytest.raises(ValueError, match=r"law\.json is missing"):
         publish(out)
 
 

@@ -98,9 +98,9 @@ def test_plans_are_read_like_the_table():
 def test_curves_count_with_their_last_value_and_only_where_they_ended():
     step = [1, 2, 4]
     frames = [
-        pd.DataFrame({"run": f"r{i}", "step": step[: 3 if i < 6 else 2], "val_loss": [4.0, 3.0, 2.0 - i / 10][: 3 if i < 6 else 2]})
-        for i in range(7)
-    ]  # fmt: skip
+        pd.DataFrame({"run": f"r{i}", "step": step[:n], "val_loss": [4.0, 3.0, 2.0 - i / 10][:n]})
+        for i, n in enumerate([3, 3, 3, 3, 3, 3, 2])
+    ]
     known = {"last_step": 4, "params": {f"r{i}": SIZES[i % 6] for i in range(7)}}
     known["final_acc"] = {f"r{i}": i / 10 for i in range(7)}
     curves = Curves.from_frame(pd.concat(frames), runs=known)
