@@ -79,7 +79,7 @@ def write(
 
 
 def table_of_runs(path: Path, target: str) -> pd.DataFrame | None:
-    """A CSV, TSV or parquet file with one row a run; None for a log, which has several rows a run or no such column.
+    """A CSV, TSV or parquet file with one row a run; None for a log, which has several rows a run.
 
     Raises ValueError where it cannot be read.
     """
@@ -93,8 +93,8 @@ def table_of_runs(path: Path, target: str) -> pd.DataFrame | None:
     except ValueError as error:
         raise ValueError(f"{path}: cannot be read as a table ({' '.join(str(error).split())[:160]})") from None
     table = table.rename(columns=str)
-    if target not in table:
-        return None if any(map(is_clock, table.columns)) or {"metric", "value"} <= set(table) else table
+    if target not in table and {"metric", "value"} <= set(table):
+        return None
     name = next((name for name in table.columns if name.lower() in RUN_NAMES), None)
     again = name is not None and table[name].duplicated().mean() > SEVERAL
     return None if again and any(map(is_clock, table.columns)) else table

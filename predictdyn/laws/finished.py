@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from predictdyn.covariates import LABELS, known_before, named_as_reached
-from predictdyn.curves import Curves, ended
+from predictdyn.curves import OUTCOMES, Curves, ended
 from predictdyn.laws import cells
 from predictdyn.laws.cost import Cost, cost_guessed, cost_named
 from predictdyn.naming import meant, some
@@ -164,6 +164,13 @@ def _of_curves(curves: Curves, target: str) -> tuple[pd.DataFrame, dict[str, Any
     table = kept.runs.loc[done].rename_axis("run").reset_index()
     if target in table:
         table = table.drop(columns=target)
+    settings = _logged_settings(curves, done, {*table.columns, target})
+    for name, value in settings.items():
+        table[name] = value
+    if settings:
+        notes.append(
+            f"{some(list(settings))} never change within a run, and count as settings of runs; no value is lost"
+        )
     table[target] = last.loc[done].to_numpy()
     facts = {
         "lower": metric.lower, "upper": metric.upper, "better": metric.better, "chance": metric.chance,
@@ -177,6 +184,18 @@ def _of_curves(curves: Curves, target: str) -> tuple[pd.DataFrame, dict[str, Any
     if _left(length, logs) <= NEARLY:
         aside["last_step"] = "follows from the others"
     return table, {key: value for key, value in facts.items() if value is not None}, label, notes, aside
+
+
+def _logged_settings(curves: Curves, runs: pd.Index, taken: set[str]) -> dict[str, np.ndarray]:
+    """Metrics that are no outcomes and have one value in each of some runs, as a log of settings has: (n,) each."""
+    found = {}
+    for name, metric in curves.metrics.items():
+        if name in taken or metric.kind in OUTCOMES:
+            continue
+        series = [curves.series.get((run, name)) for run in runs]
+        if all(one is not None and np.ptp(one.value) == 0 for one in series):
+            found[name] = np.array([one.value[0] for one in series if one is not None])
+    return found
 
 
 def _positive(table: pd.DataFrame, name: str) -> np.ndarray | None:
