@@ -138,7 +138,12 @@ def named_as_reached(name: str) -> bool:
     >>> [named_as_reached(name) for name in ("val_loss", "final_accuracy", "final_lr", "params")]
     [True, True, False, False]
     """
-    return bool(_REACHED.fullmatch(_plain(name)) and not _PLANNED.search(_plain(name)))
+    return bool(_REACHED.fullmatch(_plain(name)) and not planned(name))
+
+
+def planned(name: str) -> bool:
+    """Whether a column is called as what was decided before a run: a rate, a size, a weight."""
+    return bool(_PLANNED.search(_plain(name)))
 
 
 def _finals(curves: Curves) -> dict[str, pd.Series]:

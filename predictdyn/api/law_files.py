@@ -14,6 +14,7 @@ from predictdyn.backtest.writing import new_folder
 from predictdyn.laws import surfaces
 from predictdyn.laws.account import formulas_of
 from predictdyn.laws.finished import RUN_NAMES
+from predictdyn.laws.replay import dearness
 from predictdyn.loaders.engine.facts import is_clock
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def write(
     budgets = [float(one) for one in np.atleast_1d(np.asarray(compute, dtype=float))]
     optima, noted, far = _optima(law, budgets)
     picture = law.picture
-    cautions = [*(law.check(predictions[law.inputs]) if len(predictions) else []), *far]
+    cautions = [*(law.check(predictions[law.inputs]) if asked else []), *far]
     formula, weight = next((one, weight) for _, one, weight, shown in formulas_of(law.law) if shown)
     structures = law.structures
     tables = {
@@ -103,14 +104,14 @@ def table_of_runs(path: Path, target: str) -> pd.DataFrame | None:
 def _predictions(law: FittedLaw, predict: Plans) -> tuple[pd.DataFrame, bool]:
     """Forecasts of the plans that were asked for, else of the dearest run made ten times larger."""
     plans = predict if isinstance(predict, pd.DataFrame) else pd.DataFrame(list(predict))
-    asked = bool(len(plans))
+    asked, larger = bool(len(plans)), None
     if not asked:
-        larger = surfaces.larger(law.finished)
+        larger = surfaces.larger(law.finished, dearness(law.finished, dict(law.settings)))
         if larger is None:
             return pd.DataFrame(), False
-        plans = larger[law.inputs]
+        plans = larger[0][law.inputs]
     found = law.predict(plans).rename(columns={"5 %": "q0.05", "95 %": "q0.95"})
-    names = [law.said(row) for _, row in found.iterrows()] if asked else ["ten times the dearest run"]
+    names = [law.said(row) for _, row in found.iterrows()] if asked or larger is None else [larger[1]]
     cost = law.finished.cost
     if cost is not None and law.picture.x == "cost":
         found["cost"] = cost(found)

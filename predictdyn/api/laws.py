@@ -216,17 +216,15 @@ class FittedLaw:
         if cost is None or len(main) < 2 or not set(cost.columns) <= set(self.inputs):
             return pd.DataFrame()
         price = cost(self.finished.table)
+        levels = np.geomspace(price.min(), surfaces.AHEAD * price.max(), surfaces.BUDGETS).tolist()
         try:
-            found = self.optimal(np.geomspace(price.min(), surfaces.AHEAD * price.max(), surfaces.BUDGETS).tolist())
+            found = self.optimal(levels, n=100)
         except ValueError:
             return pd.DataFrame()
-        wide = found.table.pivot_table(index="compute", columns="quantity", values="estimate")
-        there = found.table[found.table["quantity"] == self.target].set_index("compute")
-        plans = wide.drop(columns=self.target).assign(
-            **{"median": there["estimate"], "q0.05": there["low"], "q0.95": there["high"]}
-        )
-        table: pd.DataFrame = plans.rename_axis(columns=None).rename_axis("cost").reset_index()
-        return table
+        plans = found.table.pivot_table(index="compute", columns="quantity", values="estimate").reset_index()
+        rest = surfaces.middle(self.finished)
+        plans = plans.assign(**{name: rest[name].iloc[0] for name in self.inputs if name not in plans})
+        return surfaces.forecasts(self.law, plans[self.inputs], noise=False).assign(cost=plans["compute"])
 
     @cached_property
     def picture(self) -> Picture:

@@ -43,10 +43,10 @@ def findings(finished: Finished, law: Law, held: pd.DataFrame, settings: dict[st
         *_sizes(finished),
         *_checkpoints(finished),
         *_edges(member, law),
-        *_posterior(law, member),
         *_one_run(finished, law, member, settings),
         *_two_groups(law, finished),
         *_two_counts(finished),
+        *_posterior(law, member),
     ]
     return [line for line in found if line]
 
@@ -132,7 +132,7 @@ def _sizes(finished: Finished) -> list[str]:
         if 1 < levels < FEW_SIZES:
             lines.append(
                 f"{name} has {levels} different values, and the shape of a law needs {FEW_SIZES}; add runs at others, "
-                "or read its exponent as a guess"
+                "or take what the law says of it as a guess"
             )
         elif levels == 1:
             lines.append(f"{name} has one value, so the law says nothing of it; add runs at others")
@@ -200,7 +200,7 @@ def _posterior(law: Law, member: Member) -> list[str]:
         return []
     if sample.method == "importance":
         how = f"Pareto k {sample.pareto_k:.1f}, above 0.7"
-        return [f"intervals of the numbers are those of a normal distribution around the best ({how}); try nuts=True"]
+        return [f"intervals of the numbers are those of a normal distribution ({how}); sample them by nuts="]
     how = f"R-hat {sample.rhat:.2f}, {sample.divergent:.0%} divergent"
     return [f"NUTS has not settled ({how}), so intervals of the numbers are those of a normal distribution"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,12 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from predictdyn.covariates import LABELS, known_before, named_as_reached
+from predictdyn.covariates import LABELS, known_before, named_as_reached, planned
 from predictdyn.curves import OUTCOMES, Curves, ended
 from predictdyn.laws import cells
-from predictdyn.laws.cost import Cost, cost_guessed, cost_named
+from predictdyn.laws.cost import Cost, cost_guessed, cost_named, plain
 from predictdyn.naming import meant, some
 
+_OUTCOME = re.compile(r"(^|_)(loss|accuracy|acc|perplexity|ppl|error|f1|bleu|auc|score|reward)(_|$)")
 RUN_NAMES = ("run", "run_id", "run_name", "name", "model", "id", "index")
 NEARLY = 0.02  # of a column's spread in logs that others do not explain, as rounding leaves
 # Columns of results, so that no input can be called so.
@@ -260,7 +262,7 @@ def _guess(
         filled = table[name].dropna()
         if name == run or name.lower() in (*LABELS, *RUN_NAMES):
             left[name] = "names runs"
-        elif name in numbers and named_as_reached(name):
+        elif name in numbers and (named_as_reached(name) or (_OUTCOME.search(plain(name)) and not planned(name))):
             left[name] = "is named as an outcome"
         elif not len(filled):
             left[name] = "is blank"
@@ -278,9 +280,10 @@ def _guess(
     if not kept:
         why = "; ".join(f"{name} {said}" for name, said in left.items())
         raise ValueError(f"no column varies that a law could use: {why or 'there is none beside the target'}")
-    out = "; ".join(f"{name} {said}" for name, said in left.items())
+    reasons = dict.fromkeys(left.values())
+    out = ", ".join(f"{some([name for name in left if left[name] == why])} ({why})" for why in reasons)
     notes.append(
-        f"inputs are {some(kept, 12)}{f' (not {out})' if out else ''}; no value is lost; "
+        f"inputs are {some(kept, 12)}{f'; not used: {out}' if out else ''}; no value is lost; "
         "name others with inputs=COLUMNS"
     )
     return kept

@@ -38,7 +38,7 @@ def main_inputs(finished: Finished) -> list[str]:
     cost = [name for name in (finished.cost.columns if finished.cost else ()) if name in numbers]
     span = {name: float(np.ptp(np.log(finished.table[name]))) for name in numbers}
     rest = sorted((name for name in numbers if name not in cost), key=lambda name: -span[name])
-    return [*cost, *rest][:2]
+    return [*cost, *rest][:2] if len(cost) > 1 else [*rest[:1], *cost, *rest[1:]][:2]
 
 
 def along(law: Law, finished: Finished, name: str) -> pd.DataFrame:
@@ -62,10 +62,16 @@ def budgets(law: Law, finished: Finished, x: str, y: str, levels: Sequence[float
     """The target along plans of equal cost: ``budget`` and rows of x, with the y that the budget leaves.
 
     By default from the cheapest finished run to ten times the dearest. Empty where the cost cannot be solved for
-    y: it must rise with y as a power. ``best`` marks the row with the lowest (or highest) median of each budget.
+    y: it must rise with y as a power. A cost without x leaves x free.
+    ``best`` marks the row with the lowest (or highest) median of each budget.
     """
-    if finished.cost is None or not {x, y} <= set(finished.cost.columns) <= set(finished.inputs):
+    if (
+        finished.cost is None
+        or y not in finished.cost.columns
+        or not set(finished.cost.columns) <= set(finished.inputs)
+    ):
         return pd.DataFrame()
+    both = x in finished.cost.columns
     costs = finished.cost(finished.table)
     asked = np.geomspace(costs.min(), AHEAD * costs.max(), BUDGETS) if levels is None else np.array(levels)
     start = middle(finished)
@@ -73,14 +79,18 @@ def budgets(law: Law, finished: Finished, x: str, y: str, levels: Sequence[float
     rows = []
     for budget in asked.tolist():
         # As far from the middle in the ratio of x to y as finished runs are, and a little farther.
-        spread = np.linspace(ratio.min() - 1.0, ratio.max() + 1.0, ALONG)
-        plans = _spread(start, {x: np.exp(spread / 2), y: np.exp(-spread / 2)})
-        doubled = plans.assign(**{x: 2 * plans[x], y: 2 * plans[y]})
+        if both:
+            spread = np.linspace(ratio.min() - 1.0, ratio.max() + 1.0, ALONG)
+            plans = _spread(start, {x: np.exp(spread / 2), y: np.exp(-spread / 2)})
+        else:
+            plans = _spread(start, {x: np.geomspace(finished.table[x].min() / 2, 3 * finished.table[x].max(), ALONG)})
+        moved = [x, y] if both else [y]
+        doubled = plans.assign(**{name: 2 * plans[name] for name in moved})
         power = np.log2(finished.cost(doubled) / finished.cost(plans))
         if not (np.isfinite(power).all() and (power > 0.1).all()):
             return pd.DataFrame()
         factor = (budget / finished.cost(plans)) ** (1 / power)
-        plans = plans.assign(**{x: factor * plans[x], y: factor * plans[y]})
+        plans = plans.assign(**{name: factor * plans[name] for name in moved})
         reached = finished.cost(plans) / budget
         if not np.allclose(reached, 1.0, rtol=1e-6):
             return pd.DataFrame()
@@ -91,18 +101,25 @@ def budgets(law: Law, finished: Finished, x: str, y: str, levels: Sequence[float
     return pd.concat(rows, ignore_index=True)
 
 
-def larger(finished: Finished, times: float = AHEAD) -> pd.DataFrame | None:
-    """The dearest finished run, made so many times dearer by equal factors of what the cost is made of."""
-    cost = finished.cost
-    if cost is None or not set(cost.columns) <= set(finished.inputs):
+def larger(finished: Finished, order: np.ndarray, times: float = AHEAD) -> tuple[pd.DataFrame, str] | None:
+    """The dearest finished run (by order, (n,)) made so many times larger, and what it is called.
+
+    It costs so much more by equal factors of what the cost is made of; where no cost is known, or it is a budget that
+    does not say what the other inputs are, its main input grows. None where no input can grow.
+    """
+    cost, main = finished.cost, main_inputs(finished)
+    numbers = [name for name in finished.inputs if name not in finished.reading.text]
+    dear = finished.table[finished.inputs].iloc[[int(np.argmax(order))]].reset_index(drop=True)
+    if cost is not None and set(cost.columns) <= set(finished.inputs) and not len(cost.columns) == 1 < len(numbers):
+        one = cost(dear)[0]
+        powers = np.log2(cost(dear.assign(**{name: 2 * dear[name] for name in cost.columns}))[0] / one)
+        if powers > 0.1:
+            plan = dear.assign(**{name: dear[name] * times ** (1 / powers) for name in cost.columns})
+            if np.isclose(cost(plan)[0] / one, times, rtol=1e-3):
+                return plan, f"{times:g} times the dearest run"
+    if not main:
         return None
-    dear = finished.table[finished.inputs].iloc[[int(np.argmax(cost(finished.table)))]].reset_index(drop=True)
-    one = cost(dear)[0]
-    powers = np.log2(cost(dear.assign(**{name: 2 * dear[name] for name in cost.columns}))[0] / one)
-    if not powers > 0.1:
-        return None
-    plan = dear.assign(**{name: dear[name] * times ** (1 / powers) for name in cost.columns})
-    return plan if np.isclose(cost(plan)[0] / one, times, rtol=1e-3) else None
+    return dear.assign(**{main[0]: times * dear[main[0]]}), f"the dearest run with {times:g} times its {main[0]}"
 
 
 def forecasts(law: Law, plans: pd.DataFrame, *, noise: bool = True, seed: int = 0, n: int = DRAWS) -> pd.DataFrame:

@@ -59,7 +59,7 @@ def _answer(results: LawResults) -> PageAnswer:
 
 def _beside(results: LawResults, named: str) -> str:
     inputs = [readable(name) for name in results.facts["inputs"]]
-    return f"{named} as a law of {listed(inputs)}, from {count(results.facts['runs'], 'finished run')}"
+    return f"{named} as a law of {listed(inputs, 3)}, from {count(results.facts['runs'], 'finished run')}"
 
 
 def _warned(results: LawResults) -> str:
@@ -158,10 +158,12 @@ def _numbers(results: LawResults) -> Section:
     shown = rows["shown"].astype(str).str.lower().isin(["true", "1"])
     own = rows[shown & (rows["group"] == "")]
     held = f" It has {percent(facts['weight'])} of the weight in forecasts." if "weight" in facts else ""
+    heaviest = str(results.structures["structure"].iloc[0]) == str(facts["structure"])
+    plain = "the heaviest one" if heaviest else "a plain one that fits nearly as well as the best"
     blocks = [
         words(
-            f"The formula is that of the structure {facts['structure']}, the plainest that fits nearly as well as the "
-            f"best.{held} Forecasts use all structures by weight, so they can differ from it.",
+            f"The formula is that of the structure {facts['structure']}: {plain}.{held} "
+            "Forecasts use all structures by weight, so they can differ from it.",
             "Numbers are medians of the posterior, in the units of the inputs and the target.",
         ),
         PageBlock("code", lines=[str(facts["symbols"]), str(facts["formula"])]),

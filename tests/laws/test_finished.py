@@ -64,8 +64,8 @@ NOTED = {
     "units": (table(params=[1e6, 3e6, 7.0, 3e7, 1e8, 3e8]), 6, "column params seems to mix units"),
     "duplicates": (pd.concat([table(), table().tail(2)]), 6, "2 of 8 rows repeat another row in all columns"),
     "percent": (shares(0.1).assign(web=lambda t: 100 * t["web"], code=lambda t: 100 * t["code"]), 6, "read as percent"),
-    "labels": (table(seed=[1, 2, 3, 1, 2, 3]), 6, "seed names runs"),
-    "outcomes": (table(val_acc=[0.1, 0.2, 0.3, 0.4, 0.5, 0.6]), 6, "val_acc is named as an outcome"),
+    "labels": (table(seed=[1, 2, 3, 1, 2, 3]), 6, "not used: seed (names runs)"),
+    "outcomes": (table(val_acc=[0.1, 0.2, 0.3, 0.4, 0.5, 0.6]), 6, "val_acc (is named as an outcome)"),
 }
 
 

@@ -13,6 +13,7 @@ from predictdyn.report.style import LIGHT, plain, styled
 from predictdyn.report.words import short_number
 
 LEVELS = 9  # contours
+FARTHEST = 1.5  # times the largest residual of the others, where runs that are far out are drawn
 SMALLEST = 12  # runs, from which dots are smaller
 DOT: dict[str, Any] = {"linestyle": "", "marker": "o", "markeredgewidth": 0}
 
@@ -91,7 +92,12 @@ def paint_residuals(ax: Axes, picture: Picture) -> Axes:
         ax.plot(
             runs.loc[~far, x], left[~far], color=LIGHT["ink"], markersize=4, alpha=0.8, label="finished runs", **DOT
         )
+        missed = held["truth"] - held["median"] if len(held) else pd.Series(dtype=float)
+        missed = missed / (held["truth"] / 100 if share else 1.0) if len(held) else missed
         if far.any():
+            # One run that is wrong must not hide all others: those far beyond stand at the edge.
+            edge = FARTHEST * float(np.max(np.abs(np.r_[left[~far], missed, 1e-12])))
+            left = left.clip(-edge, edge)
             ax.plot(
                 runs.loc[far, x],
                 left[far],
@@ -102,7 +108,6 @@ def paint_residuals(ax: Axes, picture: Picture) -> Axes:
                 label="far out",
             )
         if len(held):
-            missed = (held["truth"] - held["median"]) / (held["truth"] / 100 if share else 1.0)
             ax.plot(
                 held[x], missed, linestyle="", marker="o", markersize=5, markerfacecolor=LIGHT["paper"],
                 color=LIGHT["vermillion"], markeredgewidth=1.3, label="when held out", zorder=4,
@@ -161,11 +166,12 @@ def paint_budgets(ax: Axes, picture: Picture) -> Axes:
     with styled():
         for place, level in enumerate(levels):
             some = rows[rows["budget"] == level].sort_values(x)
+            words = f"{level:.1e}".replace("e+", "e") if place % 2 else ""
             share = 0.35 + 0.65 * place / max(len(levels) - 1, 1)
             ax.fill_between(some[x], some["q0.05"], some["q0.95"], color=LIGHT["blue"], alpha=0.07, linewidth=0)
             ax.plot(some[x], some["median"], color=LIGHT["blue"], alpha=share, linewidth=1.5)
             ax.annotate(
-                short_number(level), (float(some[x].iloc[-1]), float(some["median"].iloc[-1])), (4, 0),
+                words, (float(some[x].iloc[-1]), float(some["median"].iloc[-1])), (4, 0),
                 textcoords="offset points", fontsize=8, va="center", color=LIGHT["quiet"],
             )  # fmt: skip
         best = rows[rows["best"] & ~rows["edge"]].sort_values("budget")
