@@ -116,7 +116,7 @@ def larger(finished: Finished, order: np.ndarray, times: float = AHEAD) -> tuple
         if powers > 0.1:
             plan = dear.assign(**{name: dear[name] * times ** (1 / powers) for name in cost.columns})
             if np.isclose(cost(plan)[0] / one, times, rtol=1e-3):
-                return plan, f"{times:g} times the dearest run"
+                return plan, f"a run {times:g} times as dear as the dearest"
     if not main:
         return None
     return dear.assign(**{main[0]: times * dear[main[0]]}), f"the dearest run with {times:g} times its {main[0]}"

@@ -129,7 +129,7 @@ def test_saved_files_and_page_say_the_same(law, tmp_path):
 def test_without_a_plan_the_dearest_run_ten_times_larger_is_forecast(law, tmp_path):
     law.save(tmp_path / "law")
     found = pd.read_csv(tmp_path / "law" / "predictions.csv")
-    assert found["plan"].tolist() == ["10 times the dearest run"] and found["times"][0] == pytest.approx(10, rel=1e-3)
+    assert found["plan"].tolist() == ["a run 10 times as dear as the dearest"] and found["times"][0] == pytest.approx(10, rel=1e-3)
 
 
 def test_an_accuracy_has_its_bounds_by_its_name_and_by_word():
