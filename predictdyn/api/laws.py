@@ -166,12 +166,13 @@ class FittedLaw:
         """
         from predictdyn.laws.optimal import optimal
 
-        if self.finished.cost is None:
+        cost = self.finished.cost
+        if cost is None or not set(cost.columns) <= set(self.inputs):
             raise ValueError(
-                "optimal needs the cost of a run, and no columns say it by their names; name it in fit_law with "
-                "cost='6*params*tokens', a column, or a function of a table"
+                f"optimal needs the cost of a run in terms of its inputs, {some(self.inputs, 12)}; name it in fit_law "
+                "with cost='6*params*tokens', a column, or a function of a table"
             )
-        return optimal(self.law, compute, cost=self.finished.cost.sequence, **settings)
+        return optimal(self.law, compute, cost=cost.sequence, **settings)
 
     def plot(self, *, ax: Axes | None = None) -> Axes:
         """The target over cost (or the main input): finished runs, those held out, and where the law goes on."""
@@ -343,9 +344,13 @@ def fit_law(
     facts, lines = _facts(found, {"lower": lower, "upper": upper, "better": better, "chance": chance})
     plans = None if towards is None else found.reading.plan(towards.rename(columns=str))
     law = law_of(found.table, target, found.inputs, towards=plans, nuts=nuts, seed=seed, **facts)
-    # Of what the law does not use, a plan needs only what it costs by.
-    price = found.cost.columns if found.cost else ()
-    used = tuple(name for name in found.inputs if name in (*law.inputs.names, *price))
+    used = tuple(name for name in found.inputs if name in law.inputs.names)
+    apart = [name for name in (found.cost.columns if found.cost else ()) if name not in used]
+    if found.cost is not None and apart:
+        lines.append(
+            f"the cost of a plan is not known, since the law does not use {some(apart)}; choose the inputs that it is "
+            "made of with inputs=COLUMNS"
+        )
     given = {"inputs": inputs, "lower": lower, "upper": upper, "better": better, "chance": chance, "nuts": nuts or None,
              "seed": seed or None}  # fmt: skip
     words = [f"{name}={value!r}" for name, value in given.items() if value is not None]

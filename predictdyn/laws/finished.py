@@ -262,7 +262,11 @@ def _guess(
         filled = table[name].dropna()
         if name == run or name.lower() in (*LABELS, *RUN_NAMES):
             left[name] = "names runs"
-        elif name in numbers and (named_as_reached(name) or (_OUTCOME.search(plain(name)) and not planned(name))):
+        elif (
+            name != "last_step"
+            and name in numbers
+            and (named_as_reached(name) or (_OUTCOME.search(plain(name)) and not planned(name)))
+        ):
             left[name] = "is named as an outcome"
         elif not len(filled):
             left[name] = "is blank"
@@ -378,6 +382,14 @@ def _cost(
     numbers: dict[str, np.ndarray], notes: list[str],
 ) -> Cost | None:  # fmt: skip
     known = [name for name in columns if name in numbers]
+    if callable(cost):
+        # What a function needs is found out: the inputs alone, or else columns that plans do not have.
+        own = [name for name in chosen if name in numbers]
+        try:
+            cost(pd.DataFrame({name: numbers[name] for name in own}))
+        except (KeyError, AttributeError):
+            own = known
+        return cost_named(cost, own)
     if cost is not None:
         return cost_named(cost, known)
     found = cost_guessed([name for name in chosen if name in numbers])

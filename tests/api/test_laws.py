@@ -94,7 +94,9 @@ def test_the_best_plan(law):
     assert 6 * found.loc["params", "estimate"] * found.loc["tokens", "estimate"] == pytest.approx(1e22, rel=0.05)
     assert law.optimal(1e22, bounds={"tokens": (0, 1e11)}).table.set_index("quantity").loc["tokens", "high"] <= 1.01e11
     unnamed = pdyn.fit_law(law.finished.table.rename(columns={"params": "x7"}), "loss")
-    with pytest.raises(ValueError, match=r"optimal needs the cost of a run.*cost='6\*params\*tokens'"):
+    with pytest.raises(
+        ValueError, match=r"optimal needs the cost of a run in terms of its inputs, .*cost='6\*params\*tokens'"
+    ):
         unnamed.optimal(1e22)
 
 
@@ -129,7 +131,9 @@ def test_saved_files_and_page_say_the_same(law, tmp_path):
 def test_without_a_plan_the_dearest_run_ten_times_larger_is_forecast(law, tmp_path):
     law.save(tmp_path / "law")
     found = pd.read_csv(tmp_path / "law" / "predictions.csv")
-    assert found["plan"].tolist() == ["a run 10 times as dear as the dearest"] and found["times"][0] == pytest.approx(10, rel=1e-3)
+    assert found["plan"].tolist() == ["a run 10 times as dear as the dearest"] and found["times"][0] == pytest.approx(
+        10, rel=1e-3
+    )
 
 
 def test_an_accuracy_has_its_bounds_by_its_name_and_by_word():
@@ -180,3 +184,22 @@ def test_curves_are_learnt_from_at_their_end():
     law = pdyn.fit_law(curves, "val_loss")
     assert law.inputs == ["params"] and law.finished.runs[0] == "r0"
     assert law.predict(params=4e9)["median"][0] == pytest.approx(2 + 60 * 4e9**-0.3, rel=0.03)
+
+
+def test_a_cost_that_the_law_does_not_use_plans_nothing():
+    rng = np.random.default_rng(0)
+    width = 10 ** rng.uniform(1, 3, 30)
+    table = pd.DataFrame({"width": width, "params": 12 * width**2, "tokens": 10 ** rng.uniform(8, 10, 30)})
+    table["loss"] = loss(table["params"] * 1e4, table["tokens"])
+    with pytest.warns(UserWarning, match="the cost of a plan is not known, since the law does not use params"):
+        law = pdyn.fit_law(table, "loss")
+    assert law.inputs == ["width", "tokens"]
+    found = law.predict(width=1e4, tokens=1e10)
+    assert found["times"][0] == pytest.approx(1e4 / width.max()), "by the farthest input"
+    assert not len(law.path) and law.picture.x == "width"
+    with pytest.raises(ValueError, match="in terms of its inputs, width, tokens"):
+        law.optimal(1e20)
+    own = pdyn.fit_law(table, "loss", ["width", "tokens"], cost=lambda rows: 72 * rows["width"] ** 2 * rows["tokens"])
+    assert own.predict(width=1e3, tokens=1e10)["times"][0] == pytest.approx(
+        7.2e17 / (6 * table["params"] * table["tokens"]).max()
+    )
