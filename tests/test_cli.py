@@ -373,7 +373,7 @@ def test_an_intervention_that_no_run_knows(call, data, tmp_path):
         (("backtest", "DATA", "--out", "OUT", "--set", "colour=red"), "has no option 'colour'"),
         (("forecast", "DATA", "--out", "OUT"), "nothing is left to forecast"),
         (("forecast", "DATA", "--out", "OUT", "--upto", "5", "--cutoff", "0.1"), "give --upto or --cutoff, not both"),
-        (("forecast", "DATA", "--out", "OUT", "--cutoff", "1.5"), "--cutoff is a share in (0, 1), got 1.5"),
+        (("forecast", "DATA", "--out", "OUT", "--cutoff", "1.5"), "--cutoff is a share in [0, 1), got 1.5"),
         (("forecast", "DATA", "--out", "OUT", "--at", "soon"), "--at is a step or final, got 'soon'"),
         (("forecast", "DATA", "--out", "OUT", "--model", "EMPTY"), "not a fitted forecaster"),
         (

@@ -66,8 +66,8 @@ def split_live(
     """
     if upto is not None and cutoff is not None:
         raise ValueError("give upto= or cutoff=, not both")
-    if cutoff is not None and not 0 < cutoff < 1:
-        raise ValueError(f"cutoff= is a share in (0, 1), got {cutoff:g}")
+    if cutoff is not None and not 0 <= cutoff < 1:
+        raise ValueError(f"cutoff= is a share in [0, 1), got {cutoff:g}")
     finished = ended(curves)
     if runs:
         chosen = [run for run in curves.runs.index if any(fnmatchcase(run, glob) for glob in runs)]
@@ -272,7 +272,8 @@ def live_of(curves: Curves, ask: LiveSplit, prediction: Prediction, way: Predict
         table["cutoff"] = [share_of[key] for key in zip(table["run"], table["metric"], strict=True)]
     keys = set(zip(path["run"], path["metric"], strict=True))
     points = ask.observed.points
-    points = points[[key in keys for key in zip(points["run"], points["metric"], strict=True)]]
+    shown = [key in keys for key in zip(points["run"], points["metric"], strict=True)]
+    points = points[np.array(shown, dtype=bool)]
     examples = points[["run", "metric", "step", "value", "stderr"]].assign(
         kind=[curves.metrics[metric].kind for metric in points["metric"]],
         cutoff=[share_of[key] for key in zip(points["run"], points["metric"], strict=True)],

@@ -51,11 +51,14 @@ class _Panel:
     def __init__(self, problem: Problem, panel: Panel) -> None:
         self.problem, self.panel = problem, panel
         self.metric: Metric = problem.metrics[panel.metric]
-        asked = [query.run for query in panel.queries]
-        runs = problem.history.curves.runs
-        self.asked = _plans(problem.observed.runs.loc[asked], runs)
+        runs, others = problem.history.curves.runs, problem.observed.runs
+        # All runs in question, whichever are asked for: no answer depends on the other questions.
+        finished = {run for run, curve in panel.observed.items() if curve.reaches(1.0)}
+        asked = [run for run in others.index if run not in finished] or list(others.index)
+        asked += [query.run for query in panel.queries if query.run not in set(asked)]
+        self.asked = _plans(others.loc[asked], runs)
         self.finished = _plans(runs, runs)
-        if not _families_teach(self.finished, runs["family"], problem.observed.runs.loc[asked, "family"]):
+        if not _families_teach(self.finished, runs["family"], others.loc[asked, "family"]):
             self.finished, self.asked = (table.drop(columns="family") for table in (self.finished, self.asked))
 
     def answer(self, latent: Latent) -> None:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 MOST_INPUTS = 5  # logarithms in a law
-MOST_GROUPS = 24  # a column of text with more values names runs, not groups
+MOST_GROUPS = 64  # a column of text with more values names runs, not groups
 SUM_SLACK = 0.02  # how far proportions may be from a constant sum
 NONE_OF_IT = 0.02  # a proportion of zero has a logarithm, too: ln(p + this)
 
 
-class Encoded(NamedTuple):
+@dataclass(frozen=True)
+class Encoded:
     """Rows of a table as numbers: centred logarithms (n, d), proportions (n, m), group of each row (n,), -1 unknown."""
 
     logs: np.ndarray
@@ -118,7 +118,7 @@ def most_telling(inputs: Inputs, table: pd.DataFrame, u: np.ndarray) -> Inputs:
     """The same inputs, but for those that add least where there are more than a law can use.
 
     Columns are taken one after the other, each time the one that with its square, or with a level a value, leaves the
-    smallest squares of u; at most five numbers, and text columns with at most 24 values together, four runs to each.
+    smallest squares of u; at most five numbers, and text columns with at most 64 values together, four runs to each.
     """
     most_groups = max(min(MOST_GROUPS, len(table) // 4), 1)
     if len(inputs.logs) <= MOST_INPUTS and len(inputs.groups) <= most_groups:

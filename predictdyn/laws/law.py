@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -13,15 +13,18 @@ from predictdyn.laws.link import Link, link_for
 from predictdyn.laws.mixture import Mixture, mixture_of
 from predictdyn.laws.sampling import importance_sample, nuts_sample
 
-FEWEST = 6  # finished runs
+FEWEST = 5  # finished runs
 DRAWS = 400
+NEVER_VARIED = 0.1  # sd of the exponent of an input that never varied
+MOST_MISSING = 0.2  # a column that more of the finished runs lack is no input; else those runs are left out
 
 
 @dataclass(frozen=True)
 class Law:
     """A mixture of structures, each with the posterior of its numbers, for one target.
 
-    ``runs`` are the finished runs that it was learnt from, with columns of inputs and the target.
+    ``runs`` are the finished runs that it was learnt from, with columns of inputs and the target. ``fixed`` are numbers
+    that all of them had: what another one would do is not known, and makes intervals wider.
     """
 
     target: str
@@ -29,6 +32,7 @@ class Law:
     link: Link
     mixture: Mixture
     runs: pd.DataFrame
+    fixed: dict[str, float] = field(default_factory=dict)
 
     def draws(self, table: pd.DataFrame, *, n: int = DRAWS, seed: int = 0, noise: bool = True) -> np.ndarray:
         """Joint draws of the target for the runs of a table (m rows with the inputs): (m, n), in units of the target.
@@ -40,8 +44,20 @@ class Law:
         good = self._status(encoded) == "ok"
         out = np.full((len(table), n), np.nan)
         if good.any():
-            out[good] = self.link.value(self.mixture.draws(encoded.rows(good), n=n, seed=seed, noise=noise))
+            u = self.mixture.draws(encoded.rows(good), n=n, seed=seed, noise=noise)
+            random = np.random.default_rng((seed, len(self.fixed)))
+            for name, value in self.fixed.items():
+                exponent = NEVER_VARIED * random.standard_normal(n)
+                u = u + self._farther(name, value, table)[good][:, None] * exponent
+            out[good] = self.link.value(u)
         return out
+
+    def _farther(self, name: str, value: float, table: pd.DataFrame) -> np.ndarray:
+        """How many times, in logarithms, an input that never varied is another in each row, (m,)."""
+        if name not in table:
+            return np.zeros(len(table))
+        other = pd.to_numeric(table[name], errors="coerce").to_numpy(dtype=float)
+        return np.nan_to_num(np.log(np.where(other > 0, other, np.nan) / value))
 
     def status(self, table: pd.DataFrame) -> np.ndarray:
         """For each row (m,) "ok", or why there is no answer."""
@@ -70,7 +86,7 @@ def law_of(
     ``inputs`` are columns, by default all but the target. ``towards`` are runs in question: structures are weighed by
     how well they forecast held-out runs that lie towards them, by default those that cost more. ``lower`` and ``upper``
     bound the target, ``chance`` is the value of a model without skill. ``nuts`` samples the posteriors by NUTS (slow).
-    Raises ValueError where fewer than six rows are
+    Raises ValueError where fewer than five rows are
     complete, or where no input varies. Of more than five numbers those that tell least are left out.
 
     >>> rng = np.random.default_rng(0)
@@ -82,11 +98,15 @@ def law_of(
     """
     names = [str(name) for name in table.columns if name != target] if inputs is None else list(inputs)
     value = pd.to_numeric(table[target], errors="coerce").to_numpy(dtype=float)
-    whole = table.loc[np.isfinite(value) & table[names].notna().all(axis=1).to_numpy(), [*names, target]]
-    whole = whole.reset_index(drop=True)
+    finished = table[np.isfinite(value)]
+    missing = finished[names].isna().mean()
+    used = [name for name in names if missing[name] <= MOST_MISSING]
+    whole = finished.loc[finished[used].notna().all(axis=1), [*used, target]].reset_index(drop=True)
     if len(whole) < FEWEST:
         raise ValueError(f"a law of {target!r} needs {FEWEST} finished runs with all inputs, got {len(whole)}")
-    how = inputs_from(whole, names)
+    how = inputs_from(whole, used)
+    empty = {name: f"is missing in {missing[name]:.0%} of the finished runs" for name in names if name not in used}
+    how = replace(how, dropped=empty | how.dropped)
     if not how.names:
         why = "; ".join(f"{name} {said}" for name, said in how.dropped.items())
         raise ValueError(f"a law of {target!r} needs an input that varies: {why}")
@@ -107,4 +127,11 @@ def law_of(
         seed=seed,
         sampler=nuts_sample if nuts else importance_sample,
     )
-    return Law(target, how, link, mixture, whole)
+    one_value = {name: float(whole[name].iloc[0]) for name in used if _one_positive(whole[name])}
+    return Law(target, how, link, mixture, whole, one_value)
+
+
+def _one_positive(column: pd.Series) -> bool:
+    return (
+        pd.api.types.is_numeric_dtype(column) and float(column.iloc[0]) > 0 and bool((column == column.iloc[0]).all())
+    )

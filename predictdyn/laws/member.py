@@ -11,6 +11,7 @@ from predictdyn.laws.design import Design
 from predictdyn.laws.discrepancy import Crossing, Discrepancy, Smoother
 from predictdyn.laws.inputs import Encoded
 from predictdyn.laws.posterior import Mode
+from predictdyn.laws.sampling import root_of
 
 SMALL_PROCESS = 0.5  # prior of the ratio of process to noise: (1 + 10 ratio) to minus this power
 STEPS = 6
@@ -41,7 +42,7 @@ class Member:
 
     def gaussian(self, normals: np.ndarray) -> np.ndarray:
         """Draws of the numbers (s, k) from the normal approximation at the mode, made of normals (s, k)."""
-        return np.asarray(self.numbers + normals @ _root(self.covariance).T)
+        return np.asarray(self.numbers + normals @ root_of(self.covariance).T)
 
     def forecast(
         self,
@@ -162,10 +163,3 @@ def _settled(
         if gained < 1e-3:
             break
     return numbers, linear
-
-
-def _root(covariance: np.ndarray) -> np.ndarray:
-    """A square root (k, k) of a covariance, also of one that rounding has made indefinite."""
-    scale = np.sqrt(np.diag(covariance))
-    size, basis = np.linalg.eigh(covariance / np.outer(scale, scale))
-    return np.asarray(scale[:, None] * basis * np.sqrt(np.maximum(size, 0.0)))

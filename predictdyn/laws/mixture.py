@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import ndtr
 
-from predictdyn.laws.design import Scene, design_for, scene_of
+from predictdyn.laws.design import Scene, design_for, pooling_for, scene_of
 from predictdyn.laws.discrepancy import Crossing, Discrepancy
 from predictdyn.laws.inputs import Encoded
 from predictdyn.laws.member import Member, member_for
@@ -27,6 +27,8 @@ SPREAD_PRIOR = 2.0
 NARROWEST = 0.9
 FARTHEST = 9.0  # a squared error in units of its variance counts for no more
 WORTH_SAMPLING = 0.01  # weight of a member whose posterior is sampled; others are normal at their mode
+# What weighs alike where too few runs are left to hold any out.
+CLASSIC = ("power", "floor + powers", "floor + product", "floor + exp of shares", "floor + exp of roots")
 LEAST_WEIGHT = 1e-3  # members with less have no draws
 
 
@@ -93,10 +95,11 @@ def mixture_of(
     """Fit all structures to finished runs (n) with values u (n,), and weigh them on the way towards some runs.
 
     ``centres`` (d,) are the mean logarithms of the inputs. Every structure is a member twice: with independent noise,
-    and with a discrepancy process around it. Without an origin that leaves enough runs all weigh alike.
+    and with a discrepancy process around it. Without an origin that leaves enough runs the `CLASSIC` ones weigh alike.
     """
     structures = structures_for(runs, centres)
-    members = _members(structures, scene_of(runs, u, centres, groups), runs, u, seed)
+    pooling = pooling_for(len(runs), len(centres), groups, len(structures))
+    members = _members(structures, scene_of(runs, u, centres, groups, pooling), runs, u, seed)
     normals = np.random.default_rng(seed).standard_normal((FOR_WEIGHTS, max(len(one.numbers) for one in members)))
     replays: list[list[HeldOut]] = [[] for _ in members]
     truth, origin = [np.zeros(0)], [np.zeros(0, dtype=int)]
@@ -104,12 +107,14 @@ def mixture_of(
         left, there = runs.rows(~out), runs.rows(out)
         truth.append(u[out])
         origin.append(np.full(int(out.sum()), which))
-        fitted = _members(structures, scene_of(left, u[~out], centres, groups), left, u[~out], seed, members)
+        fitted = _members(structures, scene_of(left, u[~out], centres, groups, pooling), left, u[~out], seed, members)
         crossings = fitted[0].discrepancy.crossings(there)
         for said, one in zip(replays, fitted, strict=True):
             said.append(replayed(one, there, crossings, normals))
     if len(truth) == 1:
-        return Mixture(members, np.full(len(members), 1 / len(members)), 1.0, [], truth[0], origin[0])
+        known = np.array([one.design.structure.name in CLASSIC and one.ratio == 0 for one in members], dtype=float)
+        weights = known / known.sum() if known.any() else np.full(len(members), 1 / len(members))
+        return Mixture(members, weights, 1.0, [], truth[0], origin[0])
     joined = [HeldOut(*map(np.concatenate, zip(*some, strict=True))) for some in replays]
     y, o = np.concatenate(truth), np.concatenate(origin)
     weights = _weights(joined, y, o)

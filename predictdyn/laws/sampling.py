@@ -19,6 +19,8 @@ PROPOSALS = 1000
 WIDER = 1.15  # the proposal's scale in parts of the curvature's
 TAIL = 6.0  # degrees of freedom of the proposal
 TRUSTED = 0.7  # of Pareto k
+GOOD = 0.5  # of Pareto k, below which the proposal stays
+MOVES = 5
 CHUNK = 3e7  # rows x draws x numbers at once
 GROUPS_DIFFER = 0.7  # sd of the logarithm of how much groups differ, against the prior of the design
 
@@ -55,24 +57,46 @@ class Sampler(Protocol):
 
 
 def importance_sample(design: Design, matrix: np.ndarray, u: np.ndarray, mode: Mode, *, seed: int) -> Sample:
-    """A thousand draws by importance sampling, resampled by their (Pareto-smoothed) weights."""
+    """A thousand draws by importance sampling, resampled by their (Pareto-smoothed) weights.
+
+    The proposal begins at the mode. Where its weights cannot be trusted it moves to the mean and the covariance that
+    they give, a few times.
+    """
     random = np.random.default_rng(seed)
     k = len(mode.numbers)
-    scale = np.sqrt(np.diag(mode.covariance))
-    size, basis = np.linalg.eigh(mode.covariance / np.outer(scale, scale))
-    size = np.maximum(size, 1e-10 * size.max())
-    root = WIDER * scale[:, None] * basis * np.sqrt(size)
     sd_noise = 1.0 / np.sqrt(2.0 * max(len(u) - k, 2))
-    z = random.standard_normal((PROPOSALS, k + 1)) / np.sqrt(random.chisquare(TAIL, (PROPOSALS, 1)) / TAIL)
-    numbers = mode.numbers + z[:, :k] @ root.T
-    log_noise = np.log(mode.noise) + WIDER * sd_noise * z[:, k]
-    proposal = -0.5 * (TAIL + k + 1) * np.log1p((z**2).sum(axis=1) / TAIL)
-    ratio = log_posterior(design, matrix, u, numbers, log_noise) - proposal
-    weight, pareto_k = smoothed_weights(ratio)
+    middle = np.r_[mode.numbers, np.log(mode.noise)]
+    covariance = np.zeros((k + 1, k + 1))
+    covariance[:k, :k], covariance[k, k] = mode.covariance, sd_noise**2
+    best: tuple[float, np.ndarray, np.ndarray] | None = None
+    for _ in range(MOVES):
+        root = WIDER * root_of(covariance)
+        z = random.standard_normal((PROPOSALS, k + 1)) / np.sqrt(random.chisquare(TAIL, (PROPOSALS, 1)) / TAIL)
+        tried = middle + z @ root.T
+        proposal = -0.5 * (TAIL + k + 1) * np.log1p((z**2).sum(axis=1) / TAIL)
+        ratio = log_posterior(design, matrix, u, tried[:, :k], tried[:, k]) - proposal
+        weight, pareto_k = smoothed_weights(ratio)
+        if best is None or pareto_k < best[0]:
+            best = (pareto_k, weight, tried)
+        if pareto_k <= GOOD:
+            break
+        away = tried - weight @ tried
+        moved = (weight[:, None] * away).T @ away
+        middle = 0.5 * middle + 0.5 * weight @ tried
+        covariance = 0.5 * covariance + 0.5 * moved
+    assert best is not None
+    pareto_k, weight, tried = best
     effective = float(1.0 / (weight**2).sum() / PROPOSALS)
     chosen = np.searchsorted(np.cumsum(weight), (np.arange(PROPOSALS) + random.random()) / PROPOSALS)
-    chosen = random.permutation(np.minimum(chosen, PROPOSALS - 1))
-    return Sample(numbers[chosen], np.exp(log_noise[chosen]), "importance", pareto_k, effective)
+    drawn = tried[random.permutation(np.minimum(chosen, PROPOSALS - 1))]
+    return Sample(drawn[:, :k], np.exp(drawn[:, k]), "importance", pareto_k, effective)
+
+
+def root_of(covariance: np.ndarray) -> np.ndarray:
+    """A square root (k, k) of a covariance, also of one that rounding has made indefinite."""
+    scale = np.sqrt(np.diag(covariance))
+    size, basis = np.linalg.eigh(covariance / np.outer(scale, scale))
+    return np.asarray(scale[:, None] * basis * np.sqrt(np.maximum(size, 1e-10 * size.max())))
 
 
 def log_posterior(
@@ -108,7 +132,9 @@ def smoothed_weights(log_ratio: np.ndarray) -> tuple[np.ndarray, float]:
         return np.full(n, 1.0 / n), -np.inf
     shape, scale = _pareto(np.maximum(above, 1e-300))
     place = (np.arange(tail) + 0.5) / tail
-    quantile = scale * (np.expm1(-shape * np.log1p(-place)) / shape if abs(shape) > 1e-8 else -np.log1p(-place))
+    quantile = scale * (
+        np.expm1(np.minimum(-shape * np.log1p(-place), 700.0)) / shape if abs(shape) > 1e-8 else -np.log1p(-place)
+    )
     ratio = ratio.copy()
     ratio[order[-tail:]] = np.minimum(cut + quantile, 1.0)
     return ratio / ratio.sum(), float(shape)
@@ -150,9 +176,7 @@ def nuts_sample(
     k = len(mode.numbers)
 
     # Coordinates in which the posterior is about a standard normal: along the curvature at the mode.
-    scale = np.sqrt(np.diag(mode.covariance))
-    size, basis = np.linalg.eigh(mode.covariance / np.outer(scale, scale))
-    root = scale[:, None] * basis * np.sqrt(np.maximum(size, 1e-10 * size.max()))
+    root = root_of(mode.covariance)
     sd_noise = 1.0 / np.sqrt(2.0 * max(len(u) - k, 2))
 
     def numbers_of(w: Any) -> Any:
@@ -173,7 +197,7 @@ def nuts_sample(
     with double():
         start = 0.3 * np.random.default_rng(seed).standard_normal((chains, k + 3))
         sampler = MCMC(
-            NUTS(potential_fn=potential, target_accept_prob=0.9),
+            NUTS(potential_fn=potential, target_accept_prob=0.9, dense_mass=True),
             num_warmup=500, num_samples=draws, num_chains=chains, chain_method="sequential", progress_bar=False,
         )  # fmt: skip
         sampler.run(jax.random.PRNGKey(seed % 2**31), init_params=jnp.asarray(start), extra_fields=("diverging",))
