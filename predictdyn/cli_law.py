@@ -74,7 +74,7 @@ def law(
         notes(fitted.notes)
         predictions, optima, cautions = write(
             fitted, folder, predict=asked, compute=budgets, title=cli_words.title(data), command=cli_words.command(),
-            data=data,
+            data=data, worded=as_options,
         )  # fmt: skip
     for line in (*fitted.warnings, *cautions):
         say(f"warning: {as_options(line)}", err=True)

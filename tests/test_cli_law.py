@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from predictdyn.laws import FEWEST
+
 
 def loss(params, tokens):
     return 1.7 + 400 / params**0.34 + 410 / tokens**0.28
@@ -38,6 +40,7 @@ def test_a_table_of_forty_runs_becomes_a_page(call, csv, tmp_path):
     assert any(line.startswith("check: the 12 dearest runs were hidden") for line in lines)
     assert "params hold text such as 7B" in err and "name others with --inputs COLUMNS" in err
     assert "warning: a run with params 1e10, tokens 3e11" in err or "times the largest" in printed
+    assert "name others with --inputs COLUMNS" in (out / "report.md").read_text().replace("\\", "")
     names = {file.name for file in out.iterdir()}
     wanted = {"law.json", "structures.csv", "parameters.csv", "predictions.csv", "runs.csv", "provenance.json"}
     assert names >= wanted | {"index.html", "report.md", "held_out.csv", "optimum.csv", "figures"}
@@ -92,7 +95,7 @@ def test_too_few_runs_and_no_table(call, csv, tmp_path):
     few = tmp_path / "few.csv"
     pd.read_csv(csv).head(4).to_csv(few, index=False)
     status, _, err = call("law", few, "--target", "loss", "--out", tmp_path / "page", "--quiet")
-    assert status == 2 and "a law of 'loss' needs 6 finished runs with all inputs, got 4" in err
+    assert status == 2 and f"a law of 'loss' needs {FEWEST} finished runs with all inputs, got 4" in err
     broken = tmp_path / "broken.parquet"
     broken.write_bytes(b"no parquet")
     status, _, err = call("law", broken, "--target", "loss", "--out", tmp_path / "page", "--quiet")

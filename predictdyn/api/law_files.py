@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,9 +33,12 @@ def save(law: FittedLaw, folder: Path, *, predict: Plans, compute: float | Seque
 
 def write(
     law: FittedLaw, folder: Path, *, predict: Plans, compute: float | Sequence[float], title: str, command: str,
-    data: Path | None,
+    data: Path | None, worded: Callable[[str], str] = str,
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:  # fmt: skip
-    """The files of a law and its page in a folder that is there; returns predictions, optima, and cautions on them."""
+    """The files of a law and its page in a folder that is there; returns predictions, optima, and cautions on them.
+
+    ``worded`` puts lines that name keywords into the words of who reads them.
+    """
     from predictdyn.report import publish
 
     predictions, asked = _predictions(law, predict)
@@ -54,6 +57,7 @@ def write(
         if len(table):
             table.to_csv(folder / f"{name}.csv", index=False)
     cost = law.finished.cost
+    warned, told = ([worded(line) for line in lines] for lines in ((*law.warnings, *cautions), (*law.notes, *noted)))
     facts = {
         "target": law.target, "label": law.finished.label, "better": law.settings.get("better", "lower"),
         "inputs": law.inputs, "groups": list(law.law.inputs.groups), "runs": len(law.finished.table),
@@ -61,8 +65,8 @@ def write(
         "structure": str(structures.loc[structures["shown"], "structure"].iloc[0]),
         "symbols": formula.symbols, "formula": formula.filled, "weight": weight,
         "correlations": law.correlations.round(4).to_dict(), "asked": asked, "x": picture.x,
-        "x_label": picture.x_label, "main": list(picture.main), "warnings": [*law.warnings, *cautions],
-        "notes": [*law.notes, *noted],
+        "x_label": picture.x_label, "main": list(picture.main), "warnings": warned,
+        "notes": told,
     }  # fmt: skip
     write_json(facts, folder / "law.json")
     hashes = {"table": _digest(law)} if data is None else file_hashes(data)
@@ -72,7 +76,7 @@ def write(
     }  # fmt: skip
     provenance = about(
         made="law", title=title, command=command, primary_forecaster="law", seed=law.seed, plan=plan, sha256=hashes,
-        counts={"runs": len(law.finished.table)}, warnings=[*law.notes, *law.warnings, *cautions], seconds={},
+        counts={"runs": len(law.finished.table)}, warnings=[*told, *warned], seconds={},
     )  # fmt: skip
     write_json(provenance, folder / "provenance.json")
     publish(folder)
