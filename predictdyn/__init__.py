@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from predictdyn.api.backtests import backtest as backtest
     from predictdyn.api.forecasts import Forecast as Forecast
     from predictdyn.api.forecasts import forecast as forecast
+    from predictdyn.api.laws import FittedLaw as FittedLaw
+    from predictdyn.api.laws import fit_law as fit_law
     from predictdyn.api.models import FittedModel as FittedModel
     from predictdyn.api.models import fit as fit
     from predictdyn.api.models import forecasters as forecasters
@@ -43,6 +45,8 @@ _HOMES = {
     "forecast": "api.forecasts",
     "Forecast": "api.forecasts",
     "Intervention": "effects",
+    "fit_law": "api.laws",
+    "FittedLaw": "api.laws",
     "backtest": "api.backtests",
     "Backtest": "api.backtests",
     "report": "api.pages",
@@ -59,6 +63,8 @@ __all__ = [
     "forecast",
     "Forecast",
     "Intervention",
+    "fit_law",
+    "FittedLaw",
     "backtest",
     "Backtest",
     "report",

@@ -48,6 +48,34 @@ def step(word: str) -> float:
         raise ValueError(f"--at is a step or final, got {word!r}") from None
 
 
+def plan(word: str) -> dict[str, str]:
+    """NAME=VALUE,NAME=VALUE of --predict.
+
+    >>> plan("params=7e9, tokens=2T")
+    {'params': '7e9', 'tokens': '2T'}
+    """
+    found: dict[str, str] = {}
+    for part in listed(word):
+        name, equals, value = (piece.strip() for piece in part.partition("="))
+        if not (equals and name and value):
+            raise ValueError(f"--predict takes NAME=VALUE,NAME=VALUE, got {word!r}")
+        found[name] = value
+    if not found:
+        raise ValueError(f"--predict takes NAME=VALUE,NAME=VALUE, got {word!r}")
+    return found
+
+
+def budget(word: str) -> float:
+    """A budget of --compute."""
+    try:
+        number = float(word)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise ValueError(f"--compute takes positive numbers such as 1e23, got {word!r}")
+    return number
+
+
 def intervention(word: str) -> Intervention:
     """NAME@STEP."""
     from predictdyn.effects import Intervention

@@ -61,7 +61,8 @@ def say(line: str, *, err: bool = False) -> None:
 # Keywords of the library, and the options that are typed for them.
 TYPED = {
     "upto": "--upto", "cutoff": "--cutoff", "at": "--at", "hold_out": "--hold-out", "test": "--test",
-    "budget": "--budget", "out": "--out", "mirror": "--from",
+    "budget": "--budget", "out": "--out", "mirror": "--from", "inputs": "--inputs", "cost": "--cost",
+    "better": "--better", "nuts": "--nuts",
 }  # fmt: skip
 KEYWORD = re.compile(rf"(?<![\w\-./?&])({'|'.join(TYPED)})=(?:'([^'=]*)'|([A-Z]+\b))?")
 # Tables that state facts, which a frame or a call of the library has as keywords.

@@ -115,7 +115,7 @@ def known_before(curves: Curves) -> tuple[Curves, list[str]]:
     outcomes = {_plain(name) for name, metric in curves.metrics.items() if metric.kind in OUTCOMES}
     columns = [str(name) for name in curves.runs.columns if name not in (*LABELS, "last_step")]
     numbers = [name for name in columns if _is_number(curves.runs[name]) and not _PLANNED.search(_plain(name))]
-    reached = [name for name in numbers if _plain(name) in outcomes or _REACHED.fullmatch(_plain(name))]
+    reached = [name for name in numbers if _plain(name) in outcomes or named_as_reached(name)]
     lines = [
         f"column {name} of runs has the name of an outcome, so no forecast uses it; if it was known before the run, "
         f"call it planned_{name} {BY_RUNS}"
@@ -130,6 +130,20 @@ def known_before(curves: Curves) -> tuple[Curves, list[str]]:
                 "was measured at the end, they are flattered; state the runs without it " + BY_RUNS
             )
     return Curves(curves.points, curves.runs.drop(columns=reached), curves.metrics, curves.events), lines
+
+
+def named_as_reached(name: str) -> bool:
+    """Whether a column is called as what a run has reached, and not as what was planned.
+
+    >>> [named_as_reached(name) for name in ("val_loss", "final_accuracy", "final_lr", "params")]
+    [True, True, False, False]
+    """
+    return bool(_REACHED.fullmatch(_plain(name)) and not planned(name))
+
+
+def planned(name: str) -> bool:
+    """Whether a column is called as what was decided before a run: a rate, a size, a weight."""
+    return bool(_PLANNED.search(_plain(name)))
 
 
 def _finals(curves: Curves) -> dict[str, pd.Series]:

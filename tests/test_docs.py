@@ -75,6 +75,17 @@ def test_the_python_of_other_pages_runs(page, monkeypatch, capsys):
     assert len(told["curves"].runs) and ("forecast" not in told or told["forecast"].summary()["status"].eq("ok").all())
 
 
+def test_the_page_on_scaling_laws_prints_what_it_says(monkeypatch, capsys):
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    told = told_by("how-to/scaling-law.md")
+    plt.close("all")
+    text = (DOCS / "how-to" / "scaling-law.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"```python\n.*?```\n\n```\n(.*?)```", text, flags=re.S)
+    numbers = [[float(one) for one in re.findall(r"\d+\.\d+", said)] for said in (shown, capsys.readouterr().out)]
+    assert numbers[0] == pytest.approx(numbers[1], rel=0.02) and told["law"].warnings == ()
+    assert told["ax"].get_xlabel() == "params"
+
+
 def test_the_readme_prints_what_it_says(monkeypatch, capsys, tmp_path):
     monkeypatch.setenv("MPLBACKEND", "Agg")
     monkeypatch.chdir(tmp_path)

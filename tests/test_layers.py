@@ -15,7 +15,8 @@ LAYERS = [
     {"backtest"},
     {"report", "datasets", "console"},
     {"api"},
-    {"cli_datasets", "cli_words", "cli_faults"},
+    {"cli_words", "cli_faults"},
+    {"cli_datasets", "cli_law"},
     {"cli"},
 ]
 PACKAGE = Path(__file__).parents[1] / "predictdyn"

@@ -47,6 +47,33 @@ def provenance(
     It is for others to read, so nothing in it is a secret, and absolute paths are short. Without a path (``data``) the
     curves themselves are hashed.
     """
+    return about(
+        made=made, title=title, command=command, primary_forecaster=primary_forecaster, seed=seed, plan=plan,
+        sha256={"curves": digest(curves)} if data is None else file_hashes(data),
+        counts={
+            "runs": len(curves.runs),
+            "families": int(curves.runs["family"].nunique()),
+            "points": len(curves.points),
+            "metrics": int(curves.points["metric"].nunique()),
+        },
+        warnings=warnings, seconds=seconds,
+    )  # fmt: skip
+
+
+def about(
+    *,
+    made: str,
+    title: str,
+    command: str,
+    primary_forecaster: str,
+    seed: int,
+    plan: dict[str, Any],
+    sha256: dict[str, str],
+    counts: dict[str, int],
+    warnings: list[str],
+    seconds: dict[str, float],
+) -> dict[str, Any]:
+    """The same for any data, of which hashes and counts are given."""
     return {
         "predictdyn": __version__,
         "command": shown(command),
@@ -55,14 +82,9 @@ def provenance(
         "primary_forecaster": primary_forecaster,
         "seed": seed,
         "versions": {name: _version(name) for name in PACKAGES},
-        "sha256": {"curves": digest(curves)} if data is None else file_hashes(data),
+        "sha256": sha256,
         "plan": shown(plan),
-        "data": {
-            "runs": len(curves.runs),
-            "families": int(curves.runs["family"].nunique()),
-            "points": len(curves.points),
-            "metrics": int(curves.points["metric"].nunique()),
-        },
+        "data": counts,
         "warnings": shown(warnings),
         "seconds": {name: round(spent, 2) for name, spent in seconds.items()},
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

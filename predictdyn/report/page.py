@@ -13,10 +13,13 @@ def publish(folder: Path, out: Path | None = None) -> Path:
     line where they are missing or malformed, and then writes nothing.
     """
     # drawing is slow to import, so nobody pays for it who only asks for help
+    from predictdyn.report.law_page import render_law
+    from predictdyn.report.law_results import read_law
     from predictdyn.report.render import render
-    from predictdyn.report.results import read
+    from predictdyn.report.results import provenance_of, read
 
-    files = render(read(Path(folder)))
+    made = provenance_of(Path(folder))["made"]
+    files = render_law(read_law(Path(folder))) if made == "law" else render(read(Path(folder)))
     target = Path(folder if out is None else out)
     for name, text in files.items():
         path = target / name

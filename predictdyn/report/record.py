@@ -145,9 +145,8 @@ def _left_out(total: int, shown: int, file: str) -> str:
     return f" The first {shown} of {total:,} rows; all are in {file}." if total > shown else ""
 
 
-def origin(results: Results) -> Section:
+def origin(provenance: dict[str, Any]) -> Section:
     """Command, versions, hashes and seed: how to do it again."""
-    provenance = results.provenance
     command = str(provenance.get("command") or "")
     facts: list[list[Cell]] = [[Cell("seed"), Cell(str(provenance.get("seed", "–")))]]
     for key, label in (("predictdyn", "predictdyn"), ("created", "made on")):

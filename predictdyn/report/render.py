@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from predictdyn.report import evidence, outlook, planned, record, trust
 from predictdyn.report.blocks import Section, Shown
 from predictdyn.report.examples import Hero, examples, hero_of
 from predictdyn.report.figures import fan
 from predictdyn.report.results import Results
-from predictdyn.report.style import variables
+from predictdyn.report.style import Drawing, variables
 
 # what a log may hold in a name and no page may: control characters but for tab and newline, and halves of a pair
 _NOT_TEXT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
@@ -25,7 +28,7 @@ def render(results: Results) -> dict[str, str]:
     hero = hero_of(results, fans, answer)
     wide = _hero(hero) if hero else None
     proof = [evidence.ranking(results), evidence.reliability(results), evidence.skills(results)] if past else []
-    rest = [record.failures(results), record.plan(results), record.origin(results)]
+    rest = [record.failures(results), record.plan(results), record.origin(results.provenance)]
     asked = [outlook.probabilities(results), planned.changes(results)]
     sections: list[Section] = [part for part in (*asked, examples(results, fans, hero), *proof, *rest) if part]
     content = {
@@ -41,6 +44,11 @@ def render(results: Results) -> dict[str, str]:
     }
     shown = [figure for section in sections for block in section.blocks for figure in block.figures]
     drawings = [figure.drawing for figure in ([wide, *shown] if wide else shown)]
+    return written(content, drawings)
+
+
+def written(content: dict[str, Any], drawings: Sequence[Drawing]) -> dict[str, str]:
+    """The text of every file of a page, from what the templates ask for and all drawings."""
     return {
         **{f"figures/{drawing.name}.svg": drawing.alone for drawing in drawings},
         "report.md": _NOT_TEXT.sub("\ufffd", _templates(escape=False).get_template("page.md").render(content)),
@@ -67,7 +75,17 @@ def _templates(*, escape: bool) -> Environment:
         loader=folder, autoescape=escape, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     found.filters["md"] = markdown
+    found.filters["powers"] = powers
     return found
+
+
+def powers(text: str) -> Markup:
+    """A formula for a page: what is behind ^ is raised.
+
+    >>> powers("A / N^0.34 < 2")
+    Markup('A / N<sup>0.34</sup> &lt; 2')
+    """
+    return Markup(re.sub(r"\^(−?[\d.]+)", r"<sup>\1</sup>", str(escape(text))))
 
 
 def markdown(text: object) -> str:

@@ -46,6 +46,7 @@ EFFECT_COLUMNS = [
 _WORDS = {"forecaster", "fold", "run", "metric", "kind", "status", "best_baseline", "verdict", "better", "baseline"}
 _WORDS |= {"event", "intervention", "words", "note"}
 _READERS = ("label", "unit")  # columns of metrics.csv that may be missing
+MADE = ("backtest", "forecast", "law")
 VERDICTS = (PREDICTABLE, NOT_PREDICTABLE, TOO_FEW)
 
 
@@ -135,11 +136,7 @@ def read(folder: Path) -> Results:
     Raises ValueError in one line where a file is missing, unreadable, lacks a column or holds what is not allowed.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise ValueError(
-            f"expected a folder of results, found none at {folder}; make one by predictdyn backtest or forecast"
-        )
-    provenance = _provenance(folder)
+    provenance = provenance_of(folder)
     made = provenance["made"]
     wanted = BACKTEST_FILES if made == "backtest" else FORECAST_FILES
     tables = {name.split(".")[0]: _table(folder / name, columns, made) for name, columns in wanted.items()}
@@ -164,7 +161,12 @@ def read(folder: Path) -> Results:
     return results
 
 
-def _provenance(folder: Path) -> dict[str, Any]:
+def provenance_of(folder: Path) -> dict[str, Any]:
+    """What a folder of results says of itself, checked: ``made`` is one of `MADE`."""
+    if not folder.is_dir():
+        raise ValueError(
+            f"expected a folder of results, found none at {folder}; make one by predictdyn backtest or forecast"
+        )
     path = folder / "provenance.json"
     if not path.is_file():
         found = ", ".join(sorted(p.name for p in folder.iterdir())[:8]) or "nothing"
@@ -182,8 +184,8 @@ def _provenance(folder: Path) -> dict[str, Any]:
     missing = [name for name in ("made", "primary_forecaster") if name not in provenance]
     if missing:
         raise ValueError(f"{path}: missing {', '.join(missing)}; needed are made, primary_forecaster")
-    if provenance["made"] not in ("backtest", "forecast"):
-        raise ValueError(f"{path}: made is {provenance['made']!r}; allowed are 'backtest', 'forecast'")
+    if provenance["made"] not in MADE:
+        raise ValueError(f"{path}: made is {provenance['made']!r}; allowed are {', '.join(map(repr, MADE))}")
     return provenance
 
 
@@ -191,7 +193,7 @@ def _table(path: Path, columns: list[str], made: str) -> pd.DataFrame:
     if not path.is_file():
         raise ValueError(f"{path} is missing: a {made} folder has it; run predictdyn {made} again")
     try:
-        table = pd.read_parquet(path) if path.suffix == ".parquet" else _csv(path)
+        table = pd.read_parquet(path) if path.suffix == ".parquet" else read_csv(path)
     except (ValueError, OSError) as error:
         kind = "parquet" if path.suffix == ".parquet" else "CSV"
         raise ValueError(f"{path}: cannot be read as {kind} ({' '.join(str(error).split())[:160]})") from error
@@ -214,7 +216,8 @@ def _table(path: Path, columns: list[str], made: str) -> pd.DataFrame:
     return table
 
 
-def _csv(path: Path) -> pd.DataFrame:
+def read_csv(path: Path) -> pd.DataFrame:
+    """A table of results; only an empty cell and NaN are blank."""
     # by default pandas would take a metric called NA for a blank
     return pd.read_csv(path, keep_default_na=False, na_values=["", "nan", "NaN"])
 

@@ -125,6 +125,18 @@ def step_word(step: float, _position: object = None) -> str:
     return f"{step:.3g}" if step else "0"
 
 
+def short_number(number: float, _position: object = None) -> str:
+    """A number of any size in few letters, as an axis or a plan shows it.
+
+    >>> short_number(3e20), short_number(1.5), short_number(250.0), short_number(1.25e10), short_number(0.0002)
+    ('3e20', '1.5', '250', '1.25e10', '2e-4')
+    """
+    if number == 0 or 0.001 <= abs(number) < 1e4:
+        return f"{number:.4g}"
+    digits, _, power = f"{number:.3e}".partition("e")
+    return f"{float(digits):g}e{int(power)}"
+
+
 def cutoffs_of(column: pd.Series) -> list[float]:
     """The cutoffs of a table in order; one NaN stands for a fixed split."""
     known = np.unique(column.dropna().to_numpy(dtype=float)).tolist()

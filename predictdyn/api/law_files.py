@@ -1,0 +1,139 @@
+"""Files of a law: its tables, what they are of, and the page made from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from predictdyn.backtest.folder import about, file_hashes, write_json
+from predictdyn.backtest.writing import new_folder
+from predictdyn.laws import surfaces
+from predictdyn.laws.account import formulas_of
+from predictdyn.laws.finished import RUN_NAMES
+from predictdyn.laws.replay import dearness
+from predictdyn.loaders.engine.facts import is_clock
+
+if TYPE_CHECKING:
+    from predictdyn.api.laws import FittedLaw
+
+SEVERAL = 0.6  # of the rows name a run that another row has, too, from which the table is a log
+Plans = pd.DataFrame | Sequence[Mapping[str, Any]]
+
+
+def save(law: FittedLaw, folder: Path, *, predict: Plans, compute: float | Sequence[float], title: str) -> Path:
+    """See `FittedLaw.save`."""
+    with new_folder(folder) as aside:
+        write(law, aside, predict=predict, compute=compute, title=title, command=f"{law.call}.save('page')", data=None)
+    return folder / "index.html"
+
+
+def write(
+    law: FittedLaw, folder: Path, *, predict: Plans, compute: float | Sequence[float], title: str, command: str,
+    data: Path | None, worded: Callable[[str], str] = str,
+) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:  # fmt: skip
+    """The files of a law and its page in a folder that is there; returns predictions, optima, and cautions on them.
+
+    ``worded`` puts lines that name keywords into the words of who reads them.
+    """
+    from predictdyn.report import publish
+
+    predictions, asked = _predictions(law, predict)
+    budgets = [float(one) for one in np.atleast_1d(np.asarray(compute, dtype=float))]
+    optima, noted, far = _optima(law, budgets)
+    picture = law.picture
+    cautions = [*(law.check(predictions[law.inputs]) if asked else []), *far]
+    formula, weight = next((one, weight) for _, one, weight, shown in formulas_of(law.law) if shown)
+    structures = law.structures
+    tables = {
+        "structures": structures, "parameters": law.parameters.rename(columns={"5 %": "q0.05", "95 %": "q0.95"}),
+        "predictions": predictions, "runs": picture.runs, "held_out": picture.held, "optimum": optima,
+        "line": picture.line, "surface": picture.surface, "budgets": picture.budgets,
+    }  # fmt: skip
+    for name, table in tables.items():
+        if len(table):
+            table.to_csv(folder / f"{name}.csv", index=False)
+    cost = law.finished.cost
+    warned, told = ([worded(line) for line in lines] for lines in ((*law.warnings, *cautions), (*law.notes, *noted)))
+    facts = {
+        "target": law.target, "label": law.finished.label, "better": law.settings.get("better", "lower"),
+        "inputs": law.inputs, "groups": list(law.law.inputs.groups), "runs": len(law.finished.table),
+        "cost": cost.words if cost else None, "unit": cost.unit if cost else "",
+        "structure": str(structures.loc[structures["shown"], "structure"].iloc[0]),
+        "symbols": formula.symbols, "formula": formula.filled, "weight": weight,
+        "correlations": law.correlations.round(4).to_dict(), "asked": asked, "x": picture.x,
+        "x_label": picture.x_label, "main": list(picture.main), "warnings": warned,
+        "notes": told,
+    }  # fmt: skip
+    write_json(facts, folder / "law.json")
+    hashes = {"table": _digest(law)} if data is None else file_hashes(data)
+    plan = {
+        "target": law.target, "inputs": ", ".join(law.inputs), "cost": cost.words if cost else None,
+        "predict": asked, "compute": ", ".join(f"{one:g}" for one in budgets), **law.settings,
+    }  # fmt: skip
+    provenance = about(
+        made="law", title=title, command=command, primary_forecaster="law", seed=law.seed, plan=plan, sha256=hashes,
+        counts={"runs": len(law.finished.table)}, warnings=[*told, *warned], seconds={},
+    )  # fmt: skip
+    write_json(provenance, folder / "provenance.json")
+    publish(folder)
+    return predictions, optima, cautions
+
+
+def table_of_runs(path: Path, target: str) -> pd.DataFrame | None:
+    """A CSV, TSV or parquet file with one row a run; None for a log, which has several rows a run.
+
+    Raises ValueError where it cannot be read.
+    """
+    try:
+        if path.suffix.lower() == ".parquet":
+            table = pd.read_parquet(path)
+        else:
+            with path.open(encoding="utf-8-sig") as lines:
+                head = lines.readline()
+            table = pd.read_csv(path, sep=max(",;\t", key=head.count), encoding="utf-8-sig")
+    except ValueError as error:
+        raise ValueError(f"{path}: cannot be read as a table ({' '.join(str(error).split())[:160]})") from None
+    table = table.rename(columns=str)
+    if target not in table and {"metric", "value"} <= set(table):
+        return None
+    name = next((name for name in table.columns if name.lower() in RUN_NAMES), None)
+    again = name is not None and table[name].duplicated().mean() > SEVERAL
+    return None if again and any(map(is_clock, table.columns)) else table
+
+
+def _predictions(law: FittedLaw, predict: Plans) -> tuple[pd.DataFrame, bool]:
+    """Forecasts of the plans that were asked for, else of the dearest run made ten times larger."""
+    plans = predict if isinstance(predict, pd.DataFrame) else pd.DataFrame(list(predict))
+    asked, larger = bool(len(plans)), None
+    if not asked:
+        larger = surfaces.larger(law.finished, dearness(law.finished, dict(law.settings)))
+        if larger is None:
+            return pd.DataFrame(), False
+        plans = larger[0][law.inputs]
+    found = law.predict(plans).rename(columns={"5 %": "q0.05", "95 %": "q0.95"})
+    names = [law.said(row) for _, row in found.iterrows()] if asked or larger is None else [larger[1]]
+    cost = law.finished.cost
+    if cost is not None and law.picture.x == "cost":
+        found["cost"] = cost(found)
+    return found.assign(plan=names)[["plan", *found.columns]], asked
+
+
+def _optima(law: FittedLaw, budgets: list[float]) -> tuple[pd.DataFrame, list[str], list[str]]:
+    """A row for each budget and quantity: median, ``q0.05``, ``q0.95``; how they came to be, and what may hurt."""
+    if not budgets:
+        return pd.DataFrame(), [], []
+    found = law.optimal(budgets)
+    table = found.table.rename(columns={"estimate": "median", "low": "q0.05", "high": "q0.95"})
+    # Lines on a budget say that a bound binds, or that the plan lies far from the finished runs.
+    far = [line for line in found.notes if line.startswith("at ")]
+    return table, [line for line in found.notes if line not in far], far
+
+
+def _digest(law: FittedLaw) -> str:
+    import hashlib
+
+    return hashlib.sha256(law.finished.table.to_csv(index=False).encode()).hexdigest()
