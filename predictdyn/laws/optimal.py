@@ -1,0 +1,310 @@
+"""The best plan at a cost: inputs that minimise the target under each joint draw of a law, with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from predictdyn.laws.budget import Budget, budget_for
+from predictdyn.laws.member import Member
+from predictdyn.laws.posterior import FREEDOM, mode_of
+from predictdyn.laws.resampling import resamples, size_input, sizes_of
+from predictdyn.laws.structures import Structure
+
+if TYPE_CHECKING:
+    from predictdyn.laws.law import Law
+
+UNCERTAINTIES = ("posterior", "bootstrap")
+DRAWS = 400
+GRID = 3000  # plans that all draws are compared on first
+NEARER, ROUNDS = np.linspace(-1, 1, 7), 7  # then each draw looks around its best, ever nearer
+OPEN = 0.1  # structures with more of their optima at an end of the search have no optimum
+LEAST_WEIGHT = 0.02  # of all structures that have one; lighter ones are left out
+TRIAL = 60  # draws that show whether a structure has an optimum
+FAR = 3.0  # an optimum this many times beyond the finished runs is told of
+INTERVAL = (0.5, 0.05, 0.95)
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """The best plans at some budgets.
+
+    ``table``: a row for each budget and each input, and for the target there: `estimate` (median), `low` and `high`
+    (5 % and 95 %). ``exponents``: of each input in compute, where there are two budgets or more. ``draws``: one row a
+    budget and draw. ``notes`` say which structures had a say, which bounds bind, and how far beyond the finished runs
+    the plan lies.
+    """
+
+    table: pd.DataFrame
+    exponents: pd.DataFrame
+    draws: pd.DataFrame
+    notes: tuple[str, ...]
+    uncertainty: str
+
+    def summary(self) -> pd.DataFrame:
+        """The table and the exponents, one below the other."""
+        return pd.concat([self.table, self.exponents], ignore_index=True)
+
+    def __repr__(self) -> str:
+        first = self.table[self.table["compute"] == self.table["compute"].iloc[0]]
+        told = ", ".join(f"{r.quantity} {r.estimate:.3g} [{r.low:.3g}, {r.high:.3g}]" for r in first.itertuples())
+        return f"Optimum at {first['compute'].iloc[0]:.3g}: {told}"
+
+
+class _Runs(NamedTuple):
+    """Finished runs: u (n,) and logs of the inputs (n, d)."""
+
+    u: np.ndarray
+    logs: np.ndarray
+
+    @property
+    def size(self) -> np.ndarray:
+        """Logs of the input whose values come in sizes, (n,)."""
+        return np.asarray(self.logs[:, size_input(self.logs)])
+
+
+class _Voice(NamedTuple):
+    """Draws of the numbers (s, k) of one structure."""
+
+    member: Member
+    numbers: np.ndarray
+
+
+def optimal(
+    law: Law,
+    compute: float | Sequence[float],
+    *,
+    cost: Callable[[pd.DataFrame], Sequence[float]] | Mapping[str, float] | None = None,
+    fixed: Mapping[str, object] | None = None,
+    bounds: Mapping[str, tuple[float, float]] | None = None,
+    uncertainty: str = "posterior",
+    n: int = DRAWS,
+    seed: int = 0,
+) -> Optimum:
+    """The inputs with the best target at a cost of at most ``compute``, under n joint draws of a law.
+
+    ``cost`` is a function of a table of inputs, or exponents of inputs (their product); by default 6 times the product
+    of the two inputs that are not fixed. It must rise with the last input that it depends on. ``fixed`` inputs have one
+    value, ``bounds`` limit others: ``{"tokens": (0, 1e12)}``. Only structures that have an optimum are asked: none with
+    squares of inputs that cost, nor with ends at which an input is all.
+
+    ``uncertainty``: "posterior" draws numbers with a covariance that lets runs of one size err together; "bootstrap"
+    draws whole sizes again and fits each time. Raises ValueError for unknown inputs, and where no plan costs so little.
+
+    >>> size, tokens = (10 ** grid.ravel() for grid in np.meshgrid([7, 7.5, 8, 8.5, 9.0], [9, 9.5, 10, 11.0]))
+    >>> noise = np.exp(0.002 * np.random.default_rng(0).standard_normal(len(size)))
+    >>> loss = (1.7 + 400 * size**-0.34 + 1100 * tokens**-0.34) * noise
+    >>> from predictdyn.laws import law_of
+    >>> law = law_of(pd.DataFrame({"params": size, "tokens": tokens, "loss": loss}), "loss")
+    >>> best = optimal(law, 6e20).table
+    >>> truth = (400 / 1100) ** (1 / 0.68) * 1e10
+    >>> bool(best["low"][0] < truth < best["high"][0])
+    True
+    """
+    budgets = np.atleast_1d(np.asarray(compute, dtype=float))
+    if budgets.ndim != 1 or not len(budgets) or not (np.isfinite(budgets) & (budgets > 0)).all():
+        raise ValueError(f"compute is one positive number or some, got {compute}")
+    if uncertainty not in UNCERTAINTIES:
+        raise ValueError(f"uncertainty is one of {', '.join(UNCERTAINTIES)}, got {uncertainty!r}")
+    if n < 20:
+        raise ValueError(f"intervals need 20 draws, got {n}")
+    budget = budget_for(law.inputs, law.runs, cost, fixed or {}, bounds or {})
+    voices, notes = _voices(law, budget, float(budgets.max()), uncertainty, n, seed)
+    tables = []
+    for at in budgets:
+        found = [_optima(voice, budget, float(at)) for voice in voices]
+        plans = pd.concat([budget.table(logs) for logs, _, _ in found], ignore_index=True)
+        plans[law.target] = law.link.value(np.concatenate([u for _, u, _ in found]))
+        plans.insert(0, "compute", at)
+        plans.insert(1, "draw", np.arange(len(plans)))
+        tables.append(plans)
+        notes += _told(budget, plans, law.runs, float(at))
+    draws = pd.concat(tables, ignore_index=True)
+    names = [*budget.free, law.target]
+    exponents = _exponents(draws, budget.free, budgets)
+    return Optimum(_table(draws, names, budgets), exponents, draws, tuple(dict.fromkeys(notes)), uncertainty)
+
+
+def _voices(
+    law: Law, budget: Budget, compute: float, uncertainty: str, n: int, seed: int
+) -> tuple[list[_Voice], list[str]]:
+    """Draws of the numbers of the structures that have an optimum, in parts of their weights."""
+    weight: dict[str, float] = {}
+    kept: dict[str, tuple[Member, float]] = {}
+    for member, w in zip(law.mixture.members, law.mixture.weights, strict=True):
+        name = member.design.structure.name
+        if _closed(member.design.structure, budget.costly):
+            weight[name] = weight.get(name, 0.0) + float(w)
+            # With or without a process around it, whichever forecasts better.
+            if name not in kept or w > kept[name][1]:
+                kept[name] = (member, float(w))
+    notes = []
+    if sum(weight.values()) <= 0:
+        notes.append("no structure with an optimum forecasts held-out runs well; the plan rests on all of them alike")
+        weight = dict.fromkeys(weight, 1.0)
+    runs = _Runs(law.link.latent(law.runs[law.target].to_numpy(dtype=float)), law.inputs.encode(law.runs).logs)
+    # The heaviest first: what is too light to matter need not be looked at.
+    looked = 0.0
+    for name in sorted(weight, key=lambda name: -weight[name]):
+        if weight[name] < LEAST_WEIGHT * max(looked, 1e-9):
+            del weight[name]
+            continue
+        trial = _Voice(kept[name][0], _numbers(kept[name][0], runs, TRIAL, seed))
+        if _optima(trial, budget, compute)[2].mean() > OPEN:
+            del weight[name]
+        else:
+            looked += weight[name]
+    if not weight:
+        raise ValueError("no structure of this law has an optimum at this cost: the target only gains from one input")
+    names, total = list(weight), sum(weight.values())
+    counts = np.diff(np.r_[0, np.round(np.cumsum([weight[name] / total for name in names]) * n).astype(int)])
+    notes.append("structures with an optimum: " + ", ".join(f"{name} {weight[name] / total:.0%}" for name in names))
+    voices = []
+    for place, (name, count) in enumerate(zip(names, counts, strict=True)):
+        if count:
+            make = _again if uncertainty == "bootstrap" else _numbers
+            voices.append(_Voice(kept[name][0], make(kept[name][0], runs, int(count), seed + place)))
+    return voices, notes
+
+
+def _closed(structure: Structure, costly: Sequence[int]) -> bool:
+    """Whether a structure can have an optimum for a reason: no squares or shared bends of inputs that cost."""
+    if structure.saturation is not None and structure.saturation.kind == "limit":
+        return False
+    bent = [one for one in structure.factor if one.what == "product"]
+    products = [one for term in structure.terms for one in term.features if one.what == "product"]
+    squares = any(one.of[0] == one.of[1] and one.of[0] in costly for one in (*products, *bent))
+    bends = any(set(one.of) <= set(costly) for one in bent)
+    return not (squares or bends)
+
+
+def _numbers(member: Member, runs: _Runs, n: int, seed: int) -> np.ndarray:
+    """Draws (n, k) with the curvature's covariance, made wider where whole sizes err together.
+
+    The covariance of the mode over sizes is a sandwich of the curvature around the sum of squares of each size's
+    gradient; in the directions in which it is the wider, it stands for the curvature's.
+    """
+    _, jacobian = member.design.slopes(member.matrix, member.numbers[None])
+    left = member.value - member.design.values(member.matrix, member.numbers[None])[0]
+    each = member.smoother.solved(jacobian[0], member.ratio) * left[:, None] / member.noise**2
+    if member.ratio == 0:
+        each = each * member.mode.weight[:, None] * (FREEDOM + 3) / (FREEDOM + 1) / (FREEDOM + 1) * FREEDOM
+    size = sizes_of(runs.size)
+    groups = int(size.max()) + 1
+    sums = np.zeros((groups, each.shape[1]))
+    np.add.at(sums, size, each)
+    count, k = each.shape
+    scale = groups / max(groups - 1, 1) * (count - 1) / max(count - k, 1)
+    told = scale * sums.T @ sums + np.diag(1.0 / member.design.sd**2)
+    root = _root(member.covariance)
+    # In units of the curvature's covariance, the sandwich is root' told root; no direction becomes narrower.
+    widths, turn = np.linalg.eigh(root.T @ told @ root)
+    wide = root @ turn * np.sqrt(np.maximum(widths, 1.0))
+    return np.asarray(member.numbers + np.random.default_rng((seed, 7)).standard_normal((n, k)) @ wide.T)
+
+
+def _again(member: Member, runs: _Runs, n: int, seed: int) -> np.ndarray:
+    """The mode (n, k) for whole sizes drawn again."""
+    out = []
+    for counts in resamples(runs.size, n, seed):
+        rows = np.repeat(np.arange(len(runs.u)), counts)
+        found = mode_of(member.design, member.matrix[rows], runs.u[rows], seed=seed, starts=1, first=member.numbers)
+        out.append(found.numbers)
+    return np.array(out)
+
+
+def _root(covariance: np.ndarray) -> np.ndarray:
+    scale = np.sqrt(np.diag(covariance))
+    size, basis = np.linalg.eigh(covariance / np.outer(scale, scale))
+    return np.asarray(scale[:, None] * basis * np.sqrt(np.maximum(size, 1e-14)))
+
+
+def _optima(voice: _Voice, budget: Budget, compute: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The best free logs (s, f) of each draw, u there (s,), and whether it lies at an end of the search (s,)."""
+    design, numbers = voice.member.design, voice.numbers
+    searched, low, high = budget.searched(compute)
+    q, s = len(searched), len(numbers)
+    per = int(min(np.floor(GRID ** (1 / q)), 241)) if q else 1
+    axes = [np.linspace(a, b, per) for a, b in zip(low, high, strict=True)]
+    grid = np.stack([axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")], axis=1) if q else np.zeros((1, 0))
+    logs, possible = budget.closed(grid, searched, compute)
+    if not possible.any():
+        raise ValueError(f"no plan within the bounds costs {compute:.4g} or less")
+    logs, grid = logs[possible], grid[possible]
+    value = design.values(design.matrix(budget.encode(logs)), numbers)
+    best = value.argmin(axis=1)
+    place, u = grid[best], value[np.arange(s), best]
+    radius = (high - low) / max(per - 1, 1)
+    for _ in range(ROUNDS):
+        for j in range(q):
+            tried = np.repeat(place[:, None, :], len(NEARER), axis=1)
+            tried[:, :, j] = np.clip(tried[:, :, j] + radius[j] * NEARER, low[j], high[j])
+            flat = tried.reshape(-1, q)
+            logs, possible = budget.closed(flat, searched, compute)
+            matrix = design.matrix(budget.encode(logs)).reshape(s, len(NEARER), -1)
+            there = np.where(possible.reshape(s, -1), paired(design.term, matrix, numbers), np.inf)
+            first = there.argmin(axis=1)
+            gained = there[np.arange(s), first] < u
+            place = np.where(gained[:, None], tried[np.arange(s), first], place)
+            u = np.where(gained, there[np.arange(s), first], u)
+        radius = radius / 3
+    ends = np.zeros(s, dtype=bool)
+    for j, i in enumerate(searched):
+        if i in budget.costly:
+            slack = 0.01 * (high[j] - low[j])
+            free_low, free_high = budget.unbounded(i)
+            ends |= (free_low & (place[:, j] < low[j] + slack)) | (free_high & (place[:, j] > high[j] - slack))
+    return budget.closed(place, searched, compute)[0], u, ends
+
+
+def paired(term: np.ndarray, matrix: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """u (s, c) of c rows of its own for each set of numbers: features (s, c, k), numbers (s, k)."""
+    parts = matrix * numbers[:, None, :]
+    exponents = np.stack([parts[:, :, term == t].sum(axis=2) for t in range(int(term.max()) + 1)])
+    return np.asarray(np.logaddexp.reduce(exponents, axis=0) + parts[:, :, term < 0].sum(axis=2))
+
+
+def _told(budget: Budget, plans: pd.DataFrame, runs: pd.DataFrame, compute: float) -> list[str]:
+    notes = []
+    for name in budget.free:
+        value = plans[name].to_numpy()
+        for bound, what in zip(budget.bounds.get(name, ()), ("lower", "upper"), strict=False):
+            share = float(np.isclose(value, bound, rtol=1e-2).mean()) if bound > 0 and np.isfinite(bound) else 0.0
+            if share > 0.05:
+                notes.append(f"at {compute:.3g}, {name} lies at its {what} bound {bound:.3g} in {share:.0%} of draws")
+        middle, largest, smallest = float(np.median(value)), float(runs[name].max()), float(runs[name].min())
+        if middle > FAR * largest:
+            notes.append(f"at {compute:.3g}, {name} is {middle / largest:.0f} times the largest of the finished runs")
+        elif middle * FAR < smallest:
+            notes.append(f"at {compute:.3g}, {name} is {smallest / middle:.0f} times below the smallest finished run")
+    return notes
+
+
+def _table(draws: pd.DataFrame, names: list[str], budgets: np.ndarray) -> pd.DataFrame:
+    rows = []
+    for at in budgets:
+        some = draws[draws["compute"] == at]
+        for name in names:
+            estimate, low, high = some[name].quantile(list(INTERVAL))
+            rows.append({"compute": at, "quantity": name, "estimate": estimate, "low": low, "high": high})
+    return pd.DataFrame(rows)
+
+
+def _exponents(draws: pd.DataFrame, names: list[str], budgets: np.ndarray) -> pd.DataFrame:
+    """Slopes of ln input in ln compute, over all budgets, one a draw."""
+    columns = ["quantity", "estimate", "low", "high"]
+    x = np.log(np.unique(budgets))
+    if len(x) < 2:
+        return pd.DataFrame(columns=columns)
+    x = x - x.mean()
+    rows = []
+    for name in names:
+        wide = np.log(draws.drop_duplicates(["compute", "draw"]).pivot(index="compute", columns="draw", values=name))
+        slope = x @ wide.to_numpy() / (x @ x)
+        estimate, low, high = np.quantile(slope, INTERVAL)
+        rows.append({"quantity": f"exponent of {name}", "estimate": estimate, "low": low, "high": high})
+    return pd.DataFrame(rows, columns=columns)
