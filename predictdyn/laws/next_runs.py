@@ -12,7 +12,6 @@ from predictdyn.laws.inputs import Encoded, Inputs, inputs_from
 from predictdyn.laws.link import link_for
 from predictdyn.laws.pilot import Pilot, pilot_of
 
-DRAWS = 1200
 POWERS = (0.0, 0.25, 0.5, 0.75, 1.0)  # plans are made with gain / cost ** power, and the best of them is kept
 BATCHES = 4
 LEAST_GAIN = 0.002
@@ -150,43 +149,54 @@ def _best_plan(
     state: Pilot, price: np.ndarray, taken: np.ndarray, budget: float, least_gain: float, seed: int
 ) -> _Plan:
     """The best of the greedy plans, one a power of the cost: none is best for all budgets."""
-    covariance = state.covariance(n=DRAWS, seed=seed)
-    plans = [_greedy(covariance, price, taken, budget, state.noise, power, least_gain) for power in POWERS]
+    weights, covariances = state.covariances()
+    plans = [_greedy(weights, covariances, price, taken, budget, state.noise, power, least_gain, seed) for power in POWERS]
     return min(plans, key=lambda plan: plan.sd[-1] if plan.sd else plan.start)
 
 
 def _greedy(
-    covariance: np.ndarray,
+    weights: np.ndarray,
+    covariances: np.ndarray,
     price: np.ndarray,
     taken: np.ndarray,
     budget: float,
     noise: float,
     power: float,
     least_gain: float,
+    seed: int,
 ) -> _Plan:
+    """Runs one by one, each the one that most lowers the mean log sd at the targets for its cost to a power.
+
+    Structures are followed each with its own covariance (j, m, m). Logarithms weigh them alike: one that knows little
+    does not take all the money. Runs that are worth alike (repeats of one plan) are told apart by lot.
+    """
     m = len(price)
-    left = covariance.copy()
+    left = covariances.copy()
     free = ~taken
-    start = variance = float(np.diag(left)[m:].mean())
+    lot = 1.0 + 1e-6 * np.random.default_rng(seed).random(m)
+    variance = np.einsum("jii->ji", left)[:, m:].mean(axis=1)
+    start = float(np.exp(weights @ np.log(variance) / 2))
     order: list[int] = []
     sd: list[float] = []
     while True:
         can = free & (price <= budget * (1 + 1e-9))
         if not can.any():
             break
-        gain = (left[:m, m:] ** 2).mean(axis=1) / (np.diag(left)[:m] + noise**2)
-        worth = can & (1 - np.sqrt(np.maximum(1 - gain / variance, 0.0)) >= least_gain)
+        own = np.einsum("jii->ji", left)[:, :m] + noise**2
+        told = (left[:, :m, m:] ** 2).mean(axis=2) / own  # (j, m) of the variance
+        gain = -0.5 * weights @ np.log1p(-np.minimum(told / variance[:, None], 1 - 1e-9))
+        worth = can & (gain >= least_gain)
         if not worth.any():
             break
-        best = int(np.argmax(np.where(worth, gain / price**power, -np.inf)))
-        told = left[:, best]
-        left = left - np.outer(told, told) / (told[best] + noise**2)
-        variance = max(float(np.diag(left)[m:].mean()), 1e-18)
+        best = int(np.argmax(np.where(worth, gain * lot / price**power, -np.inf)))
+        column = left[:, :, best]
+        left = left - column[:, :, None] * (column / own[:, best, None])[:, None, :]
+        variance = np.maximum(np.einsum("jii->ji", left)[:, m:].mean(axis=1), 1e-18)
         order.append(best)
-        sd.append(float(np.sqrt(variance)))
+        sd.append(float(np.exp(weights @ np.log(variance) / 2)))
         free[best] = False
         budget -= float(price[best])
-    return _Plan(order, sd, float(np.sqrt(start)))
+    return _Plan(order, sd, start)
 
 
 def _why(price: np.ndarray, taken: np.ndarray, left: float, least_gain: float) -> str:
@@ -246,3 +256,16 @@ def _ended(finished: pd.DataFrame | None, names: list[str], value: str) -> pd.Da
     if lacking:
         raise ValueError(f"finished runs lack {', '.join(lacking)}")
     return finished[[*names, value]].reset_index(drop=True)
+
+
+def pilot_draws(
+    finished: pd.DataFrame, target: pd.DataFrame, *, value: str, pool: pd.DataFrame, n: int = 400, seed: int = 0
+) -> np.ndarray:
+    """Draws of the value of the targets, (m, n), from runs too few for a law: every structure under its priors.
+
+    ``finished`` have the inputs and the value, ``target`` the inputs; ``pool`` are all runs that could be had.
+    """
+    names = [str(name) for name in target.columns]
+    _, at = _checked(pool, [1.0] * len(pool), 1.0, target, names, finished, value, 1)
+    link = link_for(finished[value].to_numpy(dtype=float))
+    return link.value(at.state(_ended(finished, names, value), value, seed).forecast(at.how.encode(target), n=n, seed=seed))

@@ -23,6 +23,7 @@ PROCESS, LENGTH = 4.0, 1.0
 # Noise of u before any run has ended, and how many runs that is worth: few runs hardly know it.
 UNKNOWN_NOISE, NOISE_ROWS = 0.02, 4.0
 FARTHEST = 3.0  # draws count for no more than this many robust standard deviations
+MOST = 20  # structures whose covariances are followed
 
 
 class Numbers(NamedTuple):
@@ -65,13 +66,29 @@ class Pilot:
         robust = 1.4826 * np.median(np.abs(drawn - middle), axis=1, keepdims=True) + 1e-9
         return np.asarray(np.clip(drawn, middle - FARTHEST * robust, middle + FARTHEST * robust))
 
-    def covariance(self, *, n: int, seed: int) -> np.ndarray:
-        """Of the values of the pool (m, m): between structures, of their numbers, and how any law errs."""
-        drawn = self.draws(self.pool, n=n, seed=seed)
-        apart = drawn - drawn.mean(axis=1, keepdims=True)
+    def covariances(self) -> tuple[np.ndarray, np.ndarray]:
+        """Weights (j,) of the structures that matter, and of each the covariance of u over the pool, (j, m, m).
+
+        Each is linear at the mode: what its own numbers leave open, what structures disagree about, and how any law
+        errs. The last two are the same for all.
+        """
+        place = np.argsort(-self.weights, kind="stable")[:MOST]
+        place = place[self.weights[place] > 0]
+        weights = self.weights[place] / self.weights[place].sum()
+        said, within = [], []
+        for i in place:
+            value, jacobian = self.designs[i].slopes(self.designs[i].matrix(self.pool), self.numbers[i].mode[None])
+            said.append(value[0])
+            within.append(jacobian[0] @ self.numbers[i].covariance @ jacobian[0].T)
+        apart = np.array(said) - weights @ np.array(said)
+        # One structure far from all others is not what most of the money should go for.
+        usual = np.sqrt(weights @ apart**2) + 1e-12
+        apart = np.clip(apart, -FARTHEST * usual, FARTHEST * usual)
+        shared = (apart * weights[:, None]).T @ apart
         inputs = np.concatenate([self.pool.logs, self.pool.proportions], axis=1)
         kernel = Kernel(LENGTH, inputs.mean(axis=0), np.maximum(inputs.std(axis=0), 1e-6))
-        return np.asarray(apart @ apart.T / (n - 1) + PROCESS * self.noise**2 * kernel(self.pool, self.pool))
+        shared = shared + PROCESS * self.noise**2 * kernel(self.pool, self.pool)
+        return weights, np.array(within) + shared
 
     def forecast(self, rows: Encoded, *, n: int, seed: int) -> np.ndarray:
         """Draws of u with the error of the law and noise, (rows, n): what runs of the pool will show."""
