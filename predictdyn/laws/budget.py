@@ -13,7 +13,7 @@ from predictdyn.laws.inputs import Encoded, Inputs
 FLOPS = 6.0  # a parameter and token
 BEYOND = 7.0  # ln of how far beyond the finished runs an input is searched
 WIDEST = 80.0  # ln of how far the input that closes the budget is looked for
-HALVINGS = 70
+STEPS = 60  # of the search for it; a handful is usual
 
 
 @dataclass(frozen=True)
@@ -92,17 +92,32 @@ class Budget:
             logs[:, at] = np.clip(room, low, high)
             return logs, room >= low - 1e-9
 
-        def affordable(x: np.ndarray) -> np.ndarray:
-            logs[:, at] = x
-            return np.asarray(np.asarray(self.cost(self.table(logs)), dtype=float) <= compute)
+        aim = np.log(compute)
 
-        possible = affordable(low)
-        whole = affordable(high)
-        for _ in range(HALVINGS):
-            middle = 0.5 * (low + high)
-            under = affordable(middle)
-            low, high = np.where(under, middle, low), np.where(under, high, middle)
-        logs[:, at] = np.where(whole, np.log(most) if np.isfinite(most) else high, low)
+        def over(x: np.ndarray) -> np.ndarray:
+            """ln of the cost in parts of the budget."""
+            logs[:, at] = x
+            with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+                dear = np.log(np.asarray(self.cost(self.table(logs)), dtype=float)) - aim
+            return np.where(np.isnan(dear), np.inf, dear)
+
+        possible, whole = over(low) <= 1e-9, over(high) <= 0.0
+        end = high
+        # The secant of ln cost in ln x is exact for powers; where it leaves the bracket, the middle is tried.
+        x, slope = np.clip(np.full(len(logs), 0.5 * (a + b)), low, high), np.ones(len(logs))
+        last, last_over = x, over(x)
+        for _ in range(STEPS):
+            low, high = np.where(last_over <= 0, last, low), np.where(last_over <= 0, high, last)
+            with np.errstate(all="ignore"):
+                x = last - last_over / slope
+            x = np.where(np.isfinite(x) & (x > low) & (x < high), x, 0.5 * (low + high))
+            now = over(x)
+            if (whole | ~possible | (np.abs(now) < 1e-10) | (high - low < 1e-12)).all():
+                break
+            with np.errstate(all="ignore"):
+                slope = (now - last_over) / (x - last)
+            last, last_over = x, now
+        logs[:, at] = np.where(whole, end, x)
         return logs, possible
 
 
@@ -122,6 +137,9 @@ def budget_for(
     lacking = [name for name in (*how.proportions, *how.by) if name not in fixed]
     if lacking:
         raise ValueError(f"a plan has one value of {', '.join(lacking)}: give it in fixed")
+    for name in names:
+        if name in fixed and not (isinstance(fixed[name], int | float | np.number) and float(str(fixed[name])) > 0):
+            raise ValueError(f"fixed {name} is a positive number, got {fixed[name]!r}")
     for name, (low, high) in bounds.items():
         if not 0 <= low < high:
             raise ValueError(f"bounds of {name} are (low, high) with 0 <= low < high, got ({low}, {high})")

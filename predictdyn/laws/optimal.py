@@ -12,7 +12,7 @@ import pandas as pd
 from predictdyn.laws.budget import Budget, budget_for
 from predictdyn.laws.member import Member
 from predictdyn.laws.posterior import FREEDOM, mode_of
-from predictdyn.laws.resampling import resamples, size_input, sizes_of
+from predictdyn.laws.resampling import resamples, size_input, units
 from predictdyn.laws.structures import Structure
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ NEARER, ROUNDS = np.linspace(-1, 1, 7), 7  # then each draw looks around its bes
 OPEN = 0.1  # structures with more of their optima at an end of the search have no optimum
 LEAST_WEIGHT = 0.02  # of all structures that have one; lighter ones are left out
 TRIAL = 60  # draws that show whether a structure has an optimum
+MOST_KNOWN = 0.9  # of what a size can be told to have told of a direction
 FAR = 3.0  # an optimum this many times beyond the finished runs is told of
 INTERVAL = (0.5, 0.05, 0.95)
 
@@ -133,41 +134,36 @@ def _voices(
     law: Law, budget: Budget, compute: float, uncertainty: str, n: int, seed: int
 ) -> tuple[list[_Voice], list[str]]:
     """Draws of the numbers of the structures that have an optimum, in parts of their weights."""
-    weight: dict[str, float] = {}
-    kept: dict[str, tuple[Member, float]] = {}
-    for member, w in zip(law.mixture.members, law.mixture.weights, strict=True):
-        name = member.design.structure.name
-        if _closed(member.design.structure, budget.costly):
-            weight[name] = weight.get(name, 0.0) + float(w)
-            # With or without a process around it, whichever forecasts better.
-            if name not in kept or w > kept[name][1]:
-                kept[name] = (member, float(w))
+    weight = {
+        place: float(w)
+        for place, (member, w) in enumerate(zip(law.mixture.members, law.mixture.weights, strict=True))
+        if _closed(member.design.structure, budget.costly)
+    }
     notes = []
     if sum(weight.values()) <= 0:
         notes.append("no structure with an optimum forecasts held-out runs well; the plan rests on all of them alike")
         weight = dict.fromkeys(weight, 1.0)
     runs = _Runs(law.link.latent(law.runs[law.target].to_numpy(dtype=float)), law.inputs.encode(law.runs).logs)
     # The heaviest first: what is too light to matter need not be looked at.
-    looked = 0.0
-    for name in sorted(weight, key=lambda name: -weight[name]):
-        if weight[name] < LEAST_WEIGHT * max(looked, 1e-9):
-            del weight[name]
-            continue
-        trial = _Voice(kept[name][0], _numbers(kept[name][0], runs, TRIAL, seed))
-        if _optima(trial, budget, compute)[2].mean() > OPEN:
-            del weight[name]
-        else:
-            looked += weight[name]
-    if not weight:
+    kept: dict[int, float] = {}
+    for place in sorted(weight, key=lambda place: -weight[place]):
+        if weight[place] <= LEAST_WEIGHT * sum(kept.values()):
+            break
+        trial = _Voice(law.mixture.members[place], _numbers(law.mixture.members[place], runs, TRIAL, seed))
+        if _optima(trial, budget, compute)[2].mean() <= OPEN:
+            kept[place] = weight[place]
+    if not kept:
         raise ValueError("no structure of this law has an optimum at this cost: the target only gains from one input")
-    names, total = list(weight), sum(weight.values())
-    counts = np.diff(np.r_[0, np.round(np.cumsum([weight[name] / total for name in names]) * n).astype(int)])
-    notes.append("structures with an optimum: " + ", ".join(f"{name} {weight[name] / total:.0%}" for name in names))
-    voices = []
-    for place, (name, count) in enumerate(zip(names, counts, strict=True)):
+    part = np.array(list(kept.values())) / sum(kept.values())
+    counts = np.diff(np.r_[0, np.round(np.cumsum(part) * n).astype(int)])
+    make = _again if uncertainty == "bootstrap" else _numbers
+    voices, said = [], dict.fromkeys([law.mixture.members[place].design.structure.name for place in kept], 0.0)
+    for place, share, count in zip(kept, part, counts, strict=True):
+        member = law.mixture.members[place]
+        said[member.design.structure.name] += share
         if count:
-            make = _again if uncertainty == "bootstrap" else _numbers
-            voices.append(_Voice(kept[name][0], make(kept[name][0], runs, int(count), seed + place)))
+            voices.append(_Voice(member, make(member, runs, int(count), seed + place)))
+    notes.append("structures with an optimum: " + ", ".join(f"{name} {share:.0%}" for name, share in said.items()))
     return voices, notes
 
 
@@ -185,26 +181,30 @@ def _closed(structure: Structure, costly: Sequence[int]) -> bool:
 def _numbers(member: Member, runs: _Runs, n: int, seed: int) -> np.ndarray:
     """Draws (n, k) with the curvature's covariance, made wider where whole sizes err together.
 
-    The covariance of the mode over sizes is a sandwich of the curvature around the sum of squares of each size's
-    gradient; in the directions in which it is the wider, it stands for the curvature's.
+    Beside the curvature stands the jackknife over sizes: by how much the mode moves, to first order, when a size is
+    left out. In the directions in which it is the wider, it counts. Few sizes make tails heavy: Student's, with one
+    degree of freedom less than there are sizes.
     """
-    _, jacobian = member.design.slopes(member.matrix, member.numbers[None])
-    left = member.value - member.design.values(member.matrix, member.numbers[None])[0]
-    each = member.smoother.solved(jacobian[0], member.ratio) * left[:, None] / member.noise**2
-    if member.ratio == 0:
-        each = each * member.mode.weight[:, None] * (FREEDOM + 3) / (FREEDOM + 1) / (FREEDOM + 1) * FREEDOM
-    size = sizes_of(runs.size)
+    value, jacobian = member.design.slopes(member.matrix, member.numbers[None])
+    solved = member.smoother.solved(jacobian[0], member.ratio) / member.noise**2  # (n, k)
+    told = (FREEDOM + 1) / (FREEDOM + 3) if member.ratio == 0 else 1.0
+    size = units(runs.size)
     groups = int(size.max()) + 1
-    sums = np.zeros((groups, each.shape[1]))
-    np.add.at(sums, size, each)
-    count, k = each.shape
-    scale = groups / max(groups - 1, 1) * (count - 1) / max(count - k, 1)
-    told = scale * sums.T @ sums + np.diag(1.0 / member.design.sd**2)
     root = _root(member.covariance)
-    # In units of the curvature's covariance, the sandwich is root' told root; no direction becomes narrower.
-    widths, turn = np.linalg.eigh(root.T @ told @ root)
-    wide = root @ turn * np.sqrt(np.maximum(widths, 1.0))
-    return np.asarray(member.numbers + np.random.default_rng((seed, 7)).standard_normal((n, k)) @ wide.T)
+    # All in units of the curvature's covariance, root root'. The values have outliers moved towards the law already.
+    pull = np.zeros((groups, len(root)))
+    np.add.at(pull, size, (solved @ root) * (member.value - value[0])[:, None])
+    known = np.zeros((groups, len(root), len(root)))
+    np.add.at(known, size, told * (jacobian[0] @ root)[:, :, None] * (solved @ root)[:, None, :])
+    share, turn = np.linalg.eigh(0.5 * (known + known.transpose(0, 2, 1)))
+    left = 1.0 / (1.0 - np.clip(share, 0.0, MOST_KNOWN))
+    moved = np.einsum("gkj,gj,glj,gl->gk", turn, left, turn, pull)
+    prior = root.T @ np.diag(1.0 / member.design.sd**2) @ root
+    widths, axes = np.linalg.eigh((groups - 1) / groups * moved.T @ moved + prior)
+    wide = root @ axes * np.sqrt(np.maximum(widths, 1.0))
+    random = np.random.default_rng((seed, 7))
+    tails = np.sqrt((groups - 1) / random.chisquare(groups - 1, size=(n, 1)))
+    return np.asarray(member.numbers + tails * (random.standard_normal((n, len(root))) @ wide.T))
 
 
 def _again(member: Member, runs: _Runs, n: int, seed: int) -> np.ndarray:

@@ -28,10 +28,14 @@ def size_input(logs: np.ndarray) -> int:
     return int(np.argmax(np.where(repeats, spread, spread * (0.0 if any(repeats) else 1.0))))
 
 
+def units(logs: np.ndarray) -> np.ndarray:
+    """For each run (n,) the number of what errs by itself: its size, or the run where sizes are too few to tell."""
+    size = sizes_of(logs)
+    return size if size.max() + 1 >= FEWEST_SIZES else np.arange(len(logs))
+
+
 def resamples(logs: np.ndarray, n: int, seed: int) -> np.ndarray:
     """How often each of some runs counts in n resamples of their sizes, (n, runs); logs (runs,) of the size."""
-    size = sizes_of(logs)
-    if size.max() + 1 < FEWEST_SIZES:
-        size = np.arange(len(logs))
-    count = size.max() + 1
-    return np.asarray(np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=n)[:, size])
+    unit = units(logs)
+    count = unit.max() + 1
+    return np.asarray(np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=n)[:, unit])
