@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,8 @@ import click
 from predictdyn import __version__, cli_faults, cli_words
 from predictdyn.cli_datasets import datasets
 from predictdyn.cli_words import listed
-from predictdyn.console import FOLDER, HINT, PATH, QUIET, as_options, notes, say, speaks_of_options
+from predictdyn.commit import commit
+from predictdyn.console import FOLDER, PATH, QUIET, as_options, notes, say
 from predictdyn.progress import bar, spinner
 
 if TYPE_CHECKING:
@@ -23,14 +25,25 @@ if TYPE_CHECKING:
 OUT = click.option("--out", type=FOLDER, required=True, help="Folder to write; must not exist.")
 SOURCE = click.option("--source", default=None, help="Name of the loader (default: found out from the data).")
 SET = click.option(
-    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Setting of the loader, e.g. run=name."
+    "--set", "settings", multiple=True, metavar="NAME=VALUE", help="Option of the loader, e.g. run=name."
 )
 SEED = click.option("--seed", default=0, show_default=True, help="Seed of all that is random.")
 METRICS = click.option("--metrics", default="", metavar="GLOB,...", help="Metrics to forecast (default: all outcomes).")
 
 
+def _version(context: click.Context, option: click.Parameter, asked: bool) -> None:
+    """Print version and commit; git is asked only here."""
+    if asked and not context.resilient_parsing:
+        of = commit()
+        say(f"predictdyn, version {__version__}" + (f" (commit {of})" if of else ""))
+        context.exit()
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True)
-@click.version_option(__version__, prog_name="predictdyn")
+@click.option(
+    "--version", is_flag=True, expose_value=False, is_eager=True, callback=_version,
+    help="Show the version and the commit, and exit.",
+)  # fmt: skip
 @click.pass_context
 def cli(context: click.Context) -> None:
     """Forecast what a training run will become, from how it began; show by backtest how far to trust it."""
@@ -94,13 +107,13 @@ def fit(
     data: Path, name: str, out: Path, source: str | None, settings: tuple[str, ...], seed: int, quiet: bool
 ) -> None:
     """Learn from the finished runs of DATA, and keep what was learnt."""
-    from predictdyn.api.models import fit as learn
+    from predictdyn.api.models import learnt
     from predictdyn.forecasters import forecaster
 
     one = forecaster(name)
     curves = _read(data, source, settings)
     try:
-        model = learn(curves, one, seed=seed)
+        model = learnt(curves, one, seed=seed)
     except ValueError as error:
         raise ValueError(f"{data}: {error}") from None
     done = len(model.history.runs)
@@ -175,8 +188,7 @@ def forecast(
         "intervene": ", ".join(interventions), "model": None if model is None else str(model),
     }  # fmt: skip
     with spinner(f"forecasting {asked.split.target['run'].nunique()} runs", quiet=quiet), new_folder(out) as folder:
-        for line in asked.notes[len(curves.notes) :]:
-            click.echo(line, err=True)
+        notes(asked.notes[len(curves.notes) :])
         found = answered(asked, seed=seed, plan=plan)
         if planned:
             found = replace(found, effects=found.compared(planned))
@@ -185,7 +197,7 @@ def forecast(
             primary_forecaster=found.forecaster,
             seed=seed, plan=plan, data=data, warnings=list(asked.notes), seconds={},
         )  # fmt: skip
-        found.write(folder, about, events=events)
+        found.write(folder, _as_typed(about), events=events)
     rows, effects = found.live.rows, found.effects if len(found.effects) else None
     for row in rows.head(12).to_dict("records"):
         interval = f"[{row['q0.05']:.4g}, {row['q0.95']:.4g}] (90 %)"
@@ -307,11 +319,8 @@ def main() -> None:
         line = cli_faults.line(error)
         if line is None:
             raise
-        line = as_options(line)
         _drop_output()
-        # Bad input is one line, so the hint is its end.
-        hint = f". {HINT}" if isinstance(error, ValueError) and speaks_of_options(line) else ""
-        say(f"predictdyn: {line}{hint}", err=True)
+        say(f"predictdyn: {as_options(line)}", err=True)
         sys.exit(2)
 
 
@@ -335,23 +344,35 @@ def _backtest(
     progress_bar = bar("backtest", quiet=quiet)
     with locked(out), pieces_kept(out) as resume, progress_bar as progress, aside(out) as folder:
         found = replayed(curves, plan, models, workers=workers, resume=resume, progress=progress)
-        found.write(folder, found.about(title=cli_words.title(data), command=cli_words.command(), data=data))
+        about = found.about(title=cli_words.title(data), command=cli_words.command(), data=data)
+        found.write(folder, _as_typed(about))
     for line in found.unanswered:
         say(line, err=True)
-    for line in _board(found.leaderboard, {*asked, found.primary}, out):
+    for line in _board(found.leaderboard, found.verdicts, {*asked, found.primary}, out):
         say(line)
 
 
-def _board(board: Any, asked: set[str], out: Path, top: int = 5) -> list[str]:
-    """The best few forecasters and all that were asked for, in order."""
+def _as_typed(about: dict[str, Any]) -> dict[str, Any]:
+    """A provenance whose warnings, which pages show, speak as the command line does."""
+    return {**about, "warnings": [as_options(line) for line in about["warnings"]]}
+
+
+def _board(board: Any, verdicts: Any, asked: set[str], out: Path, top: int = 5) -> list[str]:
+    """The best few forecasters and all that were asked for, in order; verdicts where the terminal is wide enough."""
     shown = board[[place < top or name in asked for place, name in enumerate(board["forecaster"])]]
     wide = max(14, *(len(name) + 1 for name in shown["forecaster"]))
     lines = [f"{'forecaster':<{wide}}{'skill':>8}  {'90 % interval':<18}{'90 % held':>9}"]
     for row in shown.itertuples():
         interval = f"[{row.skill_lo:+.2f}, {row.skill_hi:+.2f}]"
-        lines.append(f"{row.forecaster:<{wide}}{row.skill:>+8.2f}  {interval:<18}{row.coverage_90:>8.0%}")
+        lines.append(f"{row.forecaster:<{wide}}{row.skill:>+8.2f}  {interval:<18}{row.coverage_90:>8.0%} ")
+    said = ["predictable", *(cli_words.verdict(verdicts, name) for name in shown["forecaster"])]
+    told = []
+    if max(map(len, lines)) + 2 + max(map(len, said)) <= shutil.get_terminal_size().columns:
+        lines = [f"{line}  {word}" for line, word in zip(lines, said, strict=True)]
+        told = [f"predictable: pairs of a kind and a cutoff with skill surely above 0; {out / 'verdicts.csv'} has each"]
     left = len(board) - len(shown)
-    return [*lines, *([f"... and {left} more in {out / 'leaderboard.csv'}"] if left else [])]
+    more = [f"... and {left} more in {out / 'leaderboard.csv'}"] if left else []
+    return [*(line.rstrip() for line in lines), *more, *told]
 
 
 def _probabilities(out: Path, top: int = 12) -> list[str]:

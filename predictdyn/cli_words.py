@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 from predictdyn.secrets import HIDDEN, hidden, is_secret, path_shown, without
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from predictdyn.effects import Intervention
 
 
 def options(settings: tuple[str, ...]) -> dict[str, str]:
-    """Settings of a loader, KEY=VALUE each."""
+    """Options of a loader, NAME=VALUE each."""
     found = {}
     for setting in settings:
         key, equals, value = setting.partition("=")
@@ -35,7 +37,7 @@ def share(word: str) -> float:
     try:
         return float(word)
     except ValueError:
-        raise ValueError(f"cutoffs are shares in (0, 1), got {word!r}") from None
+        raise ValueError(f"cutoffs are shares in [0, 1), got {word!r}") from None
 
 
 def step(word: str) -> float:
@@ -58,6 +60,15 @@ def intervention(word: str) -> Intervention:
     if not (name and at and 0 <= number < math.inf):
         raise ValueError(f"--intervene takes NAME@STEP, a step from 0 on, got {word!r}")
     return Intervention(name, number)
+
+
+def verdict(verdicts: pd.DataFrame, forecaster: str) -> str:
+    """How many pairs of a kind and a cutoff a forecaster can forecast, of those with enough runs to say."""
+    from predictdyn.backtest.compare import PREDICTABLE, TOO_FEW
+
+    own = verdicts.loc[verdicts["forecaster"] == forecaster, "verdict"]
+    told = own[own != TOO_FEW]
+    return f"{int((told == PREDICTABLE).sum())} of {len(told)}" if len(told) else TOO_FEW
 
 
 def title(data: Path) -> str:

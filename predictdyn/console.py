@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from predictdyn.naming import BY_METRICS, BY_RUNS
 from predictdyn.secrets import hidden
 
 PATH = click.Path(path_type=Path)
@@ -57,27 +58,22 @@ def say(line: str, *, err: bool = False) -> None:
     click.echo(printable(hidden(line)), err=err)
 
 
-# How options of loading look where loaders speak of them, as the library does: merge=yes, step=NAME, last_step=...
-OPTION = re.compile(r"(?<![\w\-./?&])(?P<name>[a-z][a-z_]*)=(?:[\w'\"{(]|\.\.\.)")
-HINT = "Options of loading are given as --set NAME=VALUE (and --source NAME)."
-
-
-def speaks_of_options(line: str) -> bool:
-    """Whether a line names an option of a loader as the library takes it, and does not say --set itself.
-
-    >>> [speaks_of_options(line) for line in ("say last_step=logged", "name it with step=...", "lr=0.1 for run a")]
-    [True, True, False]
-    """
-    return "--set" not in line and any(found["name"] in option_names() for found in OPTION.finditer(line))
-
-
 # Keywords of the library, and the options that are typed for them.
 TYPED = {
     "upto": "--upto", "cutoff": "--cutoff", "at": "--at", "hold_out": "--hold-out", "test": "--test",
     "budget": "--budget", "out": "--out", "mirror": "--from",
 }  # fmt: skip
 KEYWORD = re.compile(rf"(?<![\w\-./?&])({'|'.join(TYPED)})=(?:'([^'=]*)'|([A-Z]+\b))?")
-PATTERN = re.compile(r"source='(\w+)', (\w+)=((['\"]).*\4)")
+# Tables that state facts, which a frame or a call of the library has as keywords.
+TABLES = {
+    BY_RUNS: "in runs.csv (of a tidy folder, or by --set runs_file=FILE)",
+    BY_METRICS: "in metrics.csv (of a tidy folder, or by --set metrics_file=FILE)",
+}
+# What is given to loaders, as the library names it: step=..., step=NAME, merge='runs', source='text_log', pattern='...'
+LOADING = re.compile(
+    r"(?<![\w\-./?&'=])(?<!--set )(?P<name>[a-z][a-z_]*)="
+    r"(?:(?P<literal>(?P<quote>['\"])(?:\\.|(?!(?P=quote)).)*(?P=quote))|(?P<word>\.\.\.|[A-Z]+\b))"
+)
 
 
 def as_options(line: str) -> str:
@@ -85,6 +81,10 @@ def as_options(line: str) -> str:
 
     >>> as_options("give upto= or cutoff=, not both"), as_options("type hold_out='run'"), as_options("choose out=DIR")
     ('give --upto or --cutoff, not both', 'type --hold-out run', 'choose --out DIR')
+    >>> as_options("name it with step=..., or say merge='runs'")
+    'name it with --set step=..., or say --set merge=runs'
+    >>> as_options(f"name families {BY_RUNS}")
+    'name families in runs.csv (of a tidy folder, or by --set runs_file=FILE)'
     >>> print(as_options(r"read them with source='text_log', pattern='step (?P<step>\\d+)'"))
     read them with --source text_log --set 'pattern=step (?P<step>\d+)'
     """
@@ -94,11 +94,16 @@ def as_options(line: str) -> str:
         return f"{TYPED[found[1]]} {value}" if value else TYPED[found[1]]
 
     def loading(found: re.Match[str]) -> str:
-        return f"--source {found[1]} --set {shlex.quote(f'{found[2]}={ast.literal_eval(found[3])}')}"
+        name, value = found["name"], found["word"] or str(ast.literal_eval(found["literal"]))
+        if name not in option_names():
+            return found[0]
+        return f"--source {value}" if name == "source" else f"--set {shlex.quote(f'{name}={value}')}"
 
-    line = PATTERN.sub(loading, line).replace("name one with source=NAME", "name one with --source")
-    line = re.sub(r"\(source='(\w+)'\)", r"(--source \1)", line)
-    return KEYWORD.sub(typed, line)
+    for words, table in TABLES.items():
+        line = line.replace(words, table)
+    line = KEYWORD.sub(typed, LOADING.sub(loading, line))
+    # What is given together has commas in Python.
+    return re.sub(r"(--source \S+), (--set )", r"\1 \2", line)
 
 
 def option_names() -> set[str]:
@@ -119,9 +124,6 @@ def said(before: Sequence[str] = ()) -> Iterator[None]:
 
 
 def notes(lines: Sequence[str]) -> None:
-    """What is to be said of data, on stderr, and once how options of loading are typed where it speaks of them."""
-    lines = [as_options(line) for line in lines]
+    """What is to be said of data, on stderr, in the words of the command line."""
     for line in lines:
-        say(line, err=True)
-    if any(map(speaks_of_options, lines)):
-        say(HINT, err=True)
+        say(as_options(line), err=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from predictdyn.curves import ENDED, OUTCOMES, Curves
+from predictdyn.naming import BY_RUNS
 
 MOST_LEVELS = 6  # a text column with more values is a label (a name, a path), not a setting
 LABELS = ("family", "seed", "baseline")  # they identify a run; their numbers or letters mean nothing
@@ -116,34 +118,41 @@ def known_before(curves: Curves) -> tuple[Curves, list[str]]:
     reached = [name for name in numbers if _plain(name) in outcomes or _REACHED.fullmatch(_plain(name))]
     lines = [
         f"column {name} of runs has the name of an outcome, so no forecast uses it; if it was known before the run, "
-        f"call it planned_{name} in runs.csv"
+        f"call it planned_{name} {BY_RUNS}"
         for name in reached
     ]
+    final = _finals(curves) if len(numbers) > len(reached) else {}
     for name in numbers:
-        metric = None if name in reached else _ranks_alike(curves, name)
+        metric = None if name in reached else _ranks_alike(final, curves.runs[name].astype(float))
         if metric is not None:
             lines.append(
                 f"column {name} of runs ranks the ended runs as their final {metric} does, and forecasts use it: if it "
-                "was measured at the end, they are flattered; take it out of runs.csv"
+                "was measured at the end, they are flattered; state the runs without it " + BY_RUNS
             )
     return Curves(curves.points, curves.runs.drop(columns=reached), curves.metrics, curves.events), lines
 
 
-def _ranks_alike(curves: Curves, column: str) -> str | None:
-    """The first outcome whose final values in ended runs have (nearly) the order of a column, or the reverse."""
-    from scipy.stats import spearmanr
-
-    number, end = curves.runs[column].astype(float).to_dict(), curves.runs["last_step"].astype(float).to_dict()
-    pairs: dict[str, list[tuple[float, float]]] = {}
+def _finals(curves: Curves) -> dict[str, pd.Series]:
+    """The final values of each outcome, by ended run."""
+    end = curves.runs["last_step"].astype(float).to_dict()
+    outcomes = {name for name, metric in curves.metrics.items() if metric.kind in OUTCOMES}
+    found: dict[str, dict[str, float]] = {}
     for (run, name), curve in curves.series.items():
-        if curves.metrics[name].kind in OUTCOMES and curve.step[-1] >= ENDED * end[run] and np.isfinite(number[run]):
-            pairs.setdefault(name, []).append((number[run], curve.value[-1]))
-    for name, found in pairs.items():
-        x, y = np.array(found).T
+        if name in outcomes and curve.step[-1] >= ENDED * end[run]:
+            found.setdefault(name, {})[run] = curve.value[-1]
+    return {name: pd.Series(of_run) for name, of_run in found.items()}
+
+
+def _ranks_alike(final: Mapping[str, pd.Series], column: pd.Series) -> str | None:
+    """The first outcome whose final values have (nearly) the order of a column of runs, or the reverse."""
+    for name, value in final.items():
+        number = column.reindex(value.index)
+        number = number[np.isfinite(number)]
         # A setting of few levels orders nothing by chance alone, but it orders little.
-        enough = len(found) >= FEWEST_ENDED and min(len(np.unique(x)), len(np.unique(y))) > MOST_LEVELS
-        if enough and abs(spearmanr(x, y).statistic) >= ALIKE:
-            return name
+        if len(number) >= FEWEST_ENDED and min(number.nunique(), value[number.index].nunique()) > MOST_LEVELS:
+            x, y = number.rank(), value[number.index].rank()
+            if abs(np.corrcoef(x, y)[0, 1]) >= ALIKE:  # Spearman's
+                return name
     return None
 
 

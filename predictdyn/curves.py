@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 import numpy as np
 import pandas as pd
 
-from predictdyn.naming import meant, some
+from predictdyn.naming import BY_METRICS, meant, some
 from predictdyn.secrets import public
 
 if TYPE_CHECKING:
@@ -461,7 +461,7 @@ def _check_ranges(points: pd.DataFrame, metrics: Mapping[str, Metric]) -> None:
         raise ValueError(
             f"points: value of {metric.name!r} must lie between {metric.lower} and {metric.upper}, "
             f"found {value[outside][0]:g}, {_first(outside, points)}; "
-            "mend the data, or the range (metrics= or metrics.csv)"
+            f"mend the data, or the range {BY_METRICS}"
         )
 
 

@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
+# Where facts of runs and of metrics are stated, in messages: as Python users type it. The command line has words of its
+# own for it (`console.as_options`).
+BY_RUNS = "by runs= of from_frame, or runs_file= of load"
+BY_METRICS = "by metrics= of from_frame, or metrics_file= of load"
+
 
 def some(names: Sequence[str], most: int = 4) -> str:
     """The first few names, and how many more there are.

@@ -36,7 +36,12 @@ class LatentCurve(NamedTuple):
         """Latent values at progress (m,), linear in `log_progress` between points, constant outside: (m,)."""
         if not len(self.progress):
             return np.full(np.shape(progress), np.nan)
-        return np.interp(log_progress(progress), log_progress(self.progress), self.latent)
+        # Only the points around what is asked, since a curve may have thousands.
+        first, last = (
+            np.searchsorted(self.progress, (np.min(progress), np.max(progress))) if np.size(progress) else (0, 0)
+        )
+        near = slice(max(int(first) - 2, 0), int(last) + 2)
+        return np.interp(log_progress(progress), log_progress(self.progress[near]), self.latent[near])
 
     def reaches(self, progress: np.ndarray | float) -> np.ndarray:
         """Whether the curve was logged as far as a progress, a number or (m,); one that ends less than 2 % before was.

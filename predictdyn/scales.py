@@ -104,8 +104,16 @@ class Scale(NamedTuple):
         known = [curve for curve in curves if len(curve)]
         if not known:
             return self
-        rise = max(float(curve.max() - curve[: -(-len(curve) // 4)].max()) for curve in known)
-        return self.bent(max(float(curve.max()) for curve in known), rise)
+        if self.lower is None or self.upper is not None:
+            return self
+        count = np.array([len(curve) for curve in known])
+        first = np.cumsum(count) - count
+        joined = np.concatenate(known)
+        # The maximum of the first quarter and of the rest of each; of one point the first is all.
+        parts = np.stack([first, first + np.minimum(-(-count // 4), count - 1)], axis=1).ravel()
+        early, later = np.maximum.reduceat(joined, parts).reshape(-1, 2).T
+        highest = np.maximum(early, later)
+        return self.bent(float(highest.max()), float((highest - early).max()))
 
     def bent(self, highest: float, rise: float = 0.0) -> Scale:
         """Bent above a latent number, by `LEAST_RISE` at least; unchanged but beside a lower bound alone."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
+import subprocess
 import sys
 import tempfile
 import typing
@@ -111,6 +114,45 @@ def real_data() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("PREDICTDYN_DATA does not name the folder of public data sets")
     return Path(folder)
+
+
+FLAGS = [
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update", "--allow-file-access-from-files"),
+    *("--enable-logging=stderr", "--v=0", "--window-size=2000,900"),
+]
+
+
+class Browser:
+    """Chromium or Chrome without a window."""
+
+    def __init__(self, program: str) -> None:
+        self.program = program
+
+    def run(self, page: Path, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+        """Open a page with some more flags; what the browser keeps is put into a folder."""
+        command = [self.program, *FLAGS, f"--user-data-dir={folder / 'profile'}", *words, page.as_uri()]
+        return subprocess.run(command, capture_output=True, text=True, timeout=180, check=True)
+
+    def opened(self, html: str, folder: Path) -> tuple[subprocess.CompletedProcess[str], set[str]]:
+        """What the browser printed of a page, and what the page asked of the network."""
+        page, log = folder / "opened.html", folder / "net.json"
+        page.write_text(html, encoding="utf-8")
+        shown = self.run(page, folder, f"--log-net-log={log}", "--dump-dom")
+        # one event a line; the browser's own requests have no origin and do not count
+        events = [json.loads(line.rstrip(",")) for line in log.read_text().splitlines() if '"initiator":' in line]
+        started = [event["params"] for event in events]
+        return shown, {asked["url"] for asked in started if asked["initiator"] != "not an origin"}
+
+
+@pytest.fixture(scope="session")
+def browser() -> Browser:
+    """A real browser; without one the test is skipped."""
+    programs = map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))
+    program = next(filter(None, programs), None)
+    if program is None:
+        pytest.skip("needs chromium or chrome, none is on the path")
+    return Browser(program)
 
 
 @pytest.fixture

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from predictdyn import cli_words
+from predictdyn.api import reading
 from predictdyn.curves import curves_from
 from predictdyn.loaders import tidy
 
@@ -82,6 +84,31 @@ def test_the_board_shows_who_was_asked_for_however_bad(call, data, tmp_path):
     assert shown[: len(wanted) + 1] == ["forecaster", *wanted]
     left = len(board) - len(wanted)
     assert (f"... and {left} more in {tmp_path / 'a' / 'leaderboard.csv'}" in printed) == (left > 0)
+
+
+def test_the_board_counts_what_each_can_forecast_where_the_terminal_is_wide(call, small, tmp_path, monkeypatch):
+    (tmp_path / "in").mkdir()
+    tidy.save(curves_from(small.points, small.runs.assign(family=small.runs.index), small.metrics), tmp_path / "in")
+    words = ("backtest", tmp_path / "in", "--forecasters", "last_value", "--cutoffs", "0.1,0.4", "--quiet")
+    monkeypatch.setenv("COLUMNS", "70")
+    board = call(*words, "--out", tmp_path / "wide")[1].splitlines()
+    verdicts = pd.read_csv(tmp_path / "wide" / "verdicts.csv")
+    assert board[0].endswith("90 % held  predictable")
+    rows = [line for line in board[1:] if line.endswith(" of 10")]
+    assert len(rows) >= 5 and max(map(len, rows)) <= 70
+    for name, *_, sure, _, known in map(str.split, rows):
+        own = verdicts.loc[verdicts["forecaster"] == name, "verdict"]
+        assert int(sure) == (own == "predictable here").sum() and int(known) == len(own) == 10
+    assert f"skill surely above 0; {tmp_path / 'wide' / 'verdicts.csv'} has each" in board[-2]
+    monkeypatch.setenv("COLUMNS", "60")
+    narrow = call(*words, "--out", tmp_path / "narrow")[1].splitlines()
+    assert narrow[0] == board[0].removesuffix("  predictable")
+    assert not any(line.startswith("predictable:") for line in narrow)
+
+
+def test_a_forecaster_with_too_few_runs_has_no_count():
+    few = pd.DataFrame({"forecaster": ["a", "a", "b"], "verdict": ["too few runs to say"] * 2 + ["predictable here"]})
+    assert [cli_words.verdict(few, name) for name in "ab"] == ["too few runs to say", "1 of 1"]
 
 
 def test_one_family_is_refused_before_any_work(call, small, tmp_path):
@@ -173,6 +200,20 @@ def test_load_fit_forecast_report(call, small, data, tmp_path):
     before = (tmp_path / "page" / "index.html").read_text()
     assert call("report", tmp_path / "page")[0] == 0
     assert (tmp_path / "page" / "index.html").read_text() == before
+
+
+@pytest.mark.parametrize("command", ["fit", "forecast", "backtest"])
+def test_every_command_prepares_its_curves_once(call, data, tmp_path, monkeypatch, command):
+    counted = []
+    real = reading.known_before
+    monkeypatch.setattr(reading, "known_before", lambda curves: counted.append(1) or real(curves))
+    more = {
+        "fit": ["--forecaster", "last_value"],
+        "forecast": ["--forecaster", "last_value", "--metrics", "loss", "--runs", "f0-s0", "--cutoff", 0.3],
+        "backtest": ["--forecasters", "last_value", "--metrics", "loss", "--cutoffs", 0.4],
+    }
+    assert call(command, data, "--out", tmp_path / "out", "--quiet", *more[command])[0] == 0
+    assert len(counted) == 1
 
 
 def test_a_model_that_knows_the_run_says_so_and_forgets_it(call, data, tmp_path):
@@ -318,7 +359,7 @@ def test_an_intervention_that_no_run_knows(call, data, tmp_path):
         ),
         (("backtest", "DATA", "--out", "OUT", "--source", "tape"), "no source 'tape'; known are huggingface"),
         (("backtest", "DATA", "--out", "OUT", "--cutoffs", "0.1,2"), "cutoffs are shares in (0, 1)"),
-        (("backtest", "DATA", "--out", "OUT", "--cutoffs", "half"), "cutoffs are shares in (0, 1), got 'half'"),
+        (("backtest", "DATA", "--out", "OUT", "--cutoffs", "half"), "cutoffs are shares in [0, 1), got 'half'"),
         (("backtest", "DATA", "--out", "OUT", "--test", "z*"), "no run matches 'z*'"),
         (("backtest", "DATA", "--out", "OUT", "--runs", "z*"), "no run matches 'z*'"),
         (("backtest", "DATA", "--out", "OUT", "--metrics", "z*"), "no metric matches 'z*'"),

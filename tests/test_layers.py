@@ -4,7 +4,7 @@ import ast
 from pathlib import Path
 
 LAYERS = [
-    {"secrets", "workers", "cache", "progress", "naming"},
+    {"secrets", "workers", "cache", "progress", "naming", "commit"},
     {"curves"},
     {"scales", "forms", "scores", "covariates"},
     {"problem"},

@@ -18,6 +18,7 @@ from predictdyn.backtest.folder import provenance, write_json
 from predictdyn.backtest.live import (
     LiveForecast,
     LiveSplit,
+    copies_left_out,
     forecast_live,
     larger,
     live_of,
@@ -36,6 +37,7 @@ from predictdyn.forecast import Model
 from predictdyn.forecasters import DEFAULT, names
 from predictdyn.forecasters import fit as fitted_on
 from predictdyn.forecasters._fitted import Fitted
+from predictdyn.joint import couple
 from predictdyn.progress import quiet_by, spinner
 
 if TYPE_CHECKING:
@@ -152,10 +154,12 @@ class Forecast:
         before = self.base or self.live
         _, split, fitted, _ = self.question
         found = self.compared([planned])
-        one, way = (
+        changed = (
             intervened(draws, split.history, split.observed, planned, seed=self.seed).forecast
             for draws in (before.prediction, before.way)
         )
+        # Effects are drawn for each row by itself; draw i of all rows of a run is one sample of them again.
+        one, way = (couple(draws, fitted.past, split.observed, seed=self.seed) for draws in changed)
         live = live_of(self.question.curves, split, one, way, fitted.model.name)
         call = f"{self.call}.with_intervention({planned.name!r}, step={planned.step:g})"
         effects = pd.concat([self.effects, found], ignore_index=True)
@@ -296,7 +300,8 @@ def forecast(
     ``model`` is what `fit` gave, or a folder of it; else ``forecaster``, a name or a model of your own, learns from the
     finished runs. ``runs`` and ``metrics`` are globs (default: runs that have not ended, all outcomes). ``upto``, a
     step, or ``cutoff``, a share of the planned run in (0, 1), hides what is later; ``at`` is the step to forecast.
-    Runs in question are never learnt from. Raises ValueError, one line, where nothing is left to forecast.
+    Runs in question are never learnt from, nor are copies of them under other names. Raises ValueError, one line, where
+    nothing is left to forecast.
 
     >>> step = [1, 2, 3, 4]
     >>> frame = pd.concat(
@@ -349,7 +354,7 @@ def question(
     curves = needed_metrics(curves, metrics)
     split = split_live(curves, runs=runs, metrics=metrics, upto=upto, cutoff=cutoff, at=at)
     if given is None:
-        fitted, said = fitted_on(one, split.history, seed=seed), larger(split)
+        fitted, said = fitted_on(one, split.history, seed=seed), [*copies_left_out(split), *larger(split)]
     else:
         fitted, said = without(given.fitted, curves, split)
         said += larger(split._replace(history=fitted.history))

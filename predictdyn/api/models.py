@@ -83,7 +83,11 @@ def fit(curves: Curves, forecaster: str | Model = DEFAULT, *, seed: int = 0) -> 
     FittedModel: mean_change, fitted on 2 finished runs
     """
     model = as_model(forecaster)
-    curves = prepared(curves)
+    return learnt(prepared(curves), model, seed=seed)
+
+
+def learnt(curves: Curves, model: Model, *, seed: int) -> FittedModel:
+    """As `fit`, of curves that are `prepared`."""
     done = ended(curves)
     if not len(done):
         raise ValueError("no run has reached its planned last_step, so there is nothing to learn from")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 FEW_RUNS = 10  # that decide the share: hold its misses, or its hits
 _RESAMPLES = 2000
@@ -53,7 +53,7 @@ def coverage_interval(hit: np.ndarray, run: np.ndarray, *, seed: int, level: flo
     m = spread / max(variance, spread / n) if spread > 0 else r
     if min(_kish(hits), _kish(rows - hits)) < FEW_RUNS:
         m = min(m, r)
-    z = student.ppf((1 + level) / 2, r - 1)
+    z = stdtrit(r - 1, (1 + level) / 2)
     middle = (share + z**2 / (2 * m)) / (1 + z**2 / m)
     half = z * np.sqrt(share * (1 - share) / m + z**2 / (4 * m**2)) / (1 + z**2 / m)
     # Rounding must leave neither the share outside, nor a bound beyond 0 or 1.

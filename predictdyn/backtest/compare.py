@@ -6,8 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
 import numpy as np
-from scipy.stats import norm
-from scipy.stats import t as student
+from scipy.special import ndtr, ndtri, stdtrit
 
 Key = TypeVar("Key")
 PREDICTABLE, NOT_PREDICTABLE, TOO_FEW = "predictable here", "not predictable here", "too few runs to say"
@@ -228,16 +227,16 @@ def _accelerated(value: float, replicates: np.ndarray, left_out: np.ndarray, lev
     if not len(ordered):
         return np.nan, np.nan
     below = ((ordered < value).sum() + 0.5 * (ordered == value).sum() + 0.5) / (len(ordered) + 1)
-    bias = norm.ppf(below)
+    bias = ndtri(below)
     acceleration = 0.0
     if np.isfinite(left_out).all() and np.ptp(left_out) > 0:
         pull = left_out.mean() - left_out
         pull = pull / np.abs(pull).max()
         acceleration = (pull**3).sum() / (6 * (pull**2).sum() ** 1.5)
     n = len(left_out)
-    z = bias + np.sqrt(n / (n - 1)) * student.ppf([(1 - level) / 2, (1 + level) / 2], n - 1)
+    z = bias + np.sqrt(n / (n - 1)) * stdtrit(n - 1, [(1 - level) / 2, (1 + level) / 2])
     # |acceleration| <= 1/6 by its form; the floor matters only for levels beyond 0.99.
-    share = norm.cdf(bias + z / np.maximum(1 - acceleration * z, 0.1))
+    share = ndtr(bias + z / np.maximum(1 - acceleration * z, 0.1))
     low, high = ordered[np.clip(np.rint(share * (len(ordered) - 1)).astype(int), 0, len(ordered) - 1)]
     return float(low), float(high)
 

@@ -13,13 +13,15 @@ import pandas as pd
 
 from predictdyn.backtest.plan import Plan, matching_runs, target_metrics
 from predictdyn.curves import ENDED, Curves
+from predictdyn.naming import BY_RUNS
 
 
 @dataclass(frozen=True)
 class Group:
     """Runs held out together, and all that may be learnt from while they are.
 
-    The history is cut out where it is needed, so that a group sent to another process takes no second copy along.
+    In ``curves`` the family of a run is what it is held out by. The history is cut out where it is needed, so that a
+    group sent to another process takes no second copy along.
     """
 
     name: str
@@ -60,8 +62,8 @@ class Fold(NamedTuple):
 def groups(curves: Curves, plan: Plan) -> list[Group]:
     """Who is held out together. Raises ValueError when the plan does not fit the data, or leaves no history.
 
-    Every value of the hold-out column is a group; more than ``plan.max_folds`` of them are dealt into that many by a
-    hash of their names, so that adding runs moves few of the others.
+    Every value of the hold-out column is a group, and the family of its runs as forecasters see them; more than
+    ``plan.max_folds`` of them are dealt into that many by a hash of their names, so that adding runs moves few others.
     """
     found = _groups(curves, plan)
     empty = [group for group in found if not group.teaches()]
@@ -84,6 +86,9 @@ def _groups(curves: Curves, plan: Plan) -> list[Group]:
             f"hold-out column {plan.hold_out!r} is not in runs; there are run, {', '.join(curves.runs.columns)}"
         )
     column = curves.runs.reset_index().set_index("run", drop=False)[plan.hold_out].astype("str")
+    if plan.hold_out != "family":
+        # Who replays its history, or learns its errors from runs left out, must leave out what is left out here.
+        curves = Curves(curves.points, curves.runs.assign(family=column), curves.metrics, curves.events)
     names = sorted(column.unique())
     if len(names) > plan.max_folds:
         order = sorted(names, key=lambda name: hashlib.sha256(f"{plan.seed}:{name}".encode()).digest())
@@ -112,14 +117,14 @@ def _no_history(curves: Curves, plan: Plan, empty: list[Group], total: int) -> s
     value = curves.runs[plan.hold_out].iloc[0] if plan.hold_out in curves.runs else empty[0].name
     return (
         f"{first}: all {runs} runs have the {plan.hold_out} {str(value)!r}, and are held out together; "
-        f"{'name families (runs= or runs.csv), or ' if plan.hold_out == 'family' else ''}"
+        f"{f'name families {BY_RUNS}; or ' if plan.hold_out == 'family' else ''}"
         "type hold_out='run' to hold out one run at a time"
     )
 
 
 def folds(curves: Curves, group: Group, plan: Plan) -> Iterator[Fold]:
     """The replays of one group: one per cutoff, or one under a fixed split."""
-    whole = curves.select(runs=group.test)
+    whole = group.curves.select(runs=group.test)
     names = target_metrics(curves, plan.metrics)
     if plan.split == "seen":
         visible = whole.points["seen"].to_numpy()

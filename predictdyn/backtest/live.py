@@ -19,17 +19,21 @@ from predictdyn.forecast import Prediction
 from predictdyn.forecasters import fit
 from predictdyn.forecasters._fitted import Fitted
 from predictdyn.forecasters._sizes import largest
-from predictdyn.naming import meant, some
+from predictdyn.naming import BY_RUNS, meant, some
 
 ALIKE = 5  # different values that two curves must share to be those of one run
 
 
 class LiveSplit(NamedTuple):
-    """What is known and what is asked: finished runs, the beginning of the others, targets, the share seen."""
+    """What is known and what is asked: finished runs, the beginning of the others, targets.
+
+    ``left_out`` are finished runs that are no history, because they have the curves of a run in question.
+    """
 
     history: Curves
     observed: Curves
     target: pd.DataFrame
+    left_out: tuple[str, ...] = ()
 
 
 class LiveForecast(NamedTuple):
@@ -54,8 +58,9 @@ def split_live(
     """Split the data into what may be learnt from and what is to be forecast.
 
     Forecast are the runs that match ``runs``, else those that have not ended, else (all have) every run, each from its
-    beginning alone; history is every other run that has ended, but for those that share steps with a finished run that
-    is forecast (runs.csv says so by ``baseline``): they hold what is hidden. ``upto`` (a step) or ``cutoff`` (a share
+    beginning alone; history is every other run that has ended, but for those that hold what is hidden, as a saved model
+    forgets them too (`without`): they share steps with a run that is forecast, by the column ``baseline`` of runs, or
+    by curves that are equal as far as they are seen. ``upto`` (a step) or ``cutoff`` (a share
     of the planned run) hides later points; ``at`` is the step to forecast (default: the planned last step). Raises
     ValueError when nothing is left to forecast.
     """
@@ -74,7 +79,7 @@ def split_live(
     if not runs and len(chosen) == len(finished) and upto is None and cutoff is None and at is None:
         raise ValueError(
             "every run has reached its planned last_step, so nothing is left to forecast; "
-            "set last_step of the runs (runs=, or runs.csv), or hide the end with cutoff= or upto="
+            f"set last_step of the runs {BY_RUNS}; or hide the end with cutoff= or upto="
         )
     known = set(chosen) | _kin(curves.runs, [run for run in chosen if run in finished])
     history = curves.select(runs=[run for run in finished if run not in known])
@@ -96,7 +101,22 @@ def split_live(
     target = target[np.array(ahead, dtype=bool)].reset_index(drop=True)
     if target.empty:
         raise ValueError("nothing to forecast: the step asked for lies within what was already seen")
-    return LiveSplit(history, begun, target)
+    ask = LiveSplit(history, begun, target)
+    copies = sorted(_tell_tales(history, curves, ask))
+    if not copies:
+        return ask
+    return LiveSplit(history.select(runs=history.runs.index.difference(copies)), begun, target, tuple(copies))
+
+
+def copies_left_out(ask: LiveSplit) -> list[str]:
+    """Words on finished runs that are not learnt from, because they have the curves of a run in question."""
+    if not ask.left_out:
+        return []
+    return [
+        f"{len(ask.left_out)} finished run(s) have the curves of a run in question, as far as it is seen "
+        f"({some(list(ask.left_out))}); they may be the same run under another name, so they are left out, and "
+        f"{len(ask.history.runs)} run(s) are learnt from"
+    ]
 
 
 def _within(ends: pd.Series, at: float) -> None:
@@ -187,21 +207,46 @@ def _parted(history: Curves, seen: Curves, runs: pd.DataFrame, name: str) -> boo
     return True
 
 
+class _Grid(NamedTuple):
+    """Curves of one metric that were logged at the same steps (t,): their runs (n,) and values (n, t)."""
+
+    step: np.ndarray
+    runs: list[str]
+    value: np.ndarray
+
+
+def _grids(curves: Curves, metrics: Collection[str]) -> dict[str, list[_Grid]]:
+    """The curves of some metrics, those with the same steps together."""
+    found: dict[tuple[str, bytes], list[tuple[str, Curve]]] = {}
+    for (run, metric), curve in curves.series.items():
+        if metric in metrics:
+            found.setdefault((metric, curve.step.tobytes()), []).append((run, curve))
+    grids: dict[str, list[_Grid]] = {}
+    for (metric, _), several in found.items():
+        runs, value = [run for run, _ in several], np.stack([curve.value for _, curve in several])
+        grids.setdefault(metric, []).append(_Grid(several[0][1].step, runs, value))
+    return grids
+
+
 def _equal(history: Curves, seen: Curves) -> set[str]:
     """Runs of a history of which a curve equals one that is seen wherever both are logged (`ALIKE` values at least)."""
-    begun: dict[str, list[Curve]] = {}
-    for (_, metric), curve in seen.series.items():
-        if seen.metrics[metric].kind != "schedule" and len(np.unique(curve.value)) >= ALIKE:
-            begun.setdefault(metric, []).append(curve)
-    found = set()
-    for (run, metric), curve in history.series.items():
-        for one in begun.get(metric, []):
-            place = np.minimum(np.searchsorted(curve.step, one.step), len(curve.step) - 1)
-            both = curve.step[place] == one.step
-            value, own = curve.value[place[both]], one.value[both]
-            # Most differ in the first value that both have.
-            if len(own) >= ALIKE and value[0] == own[0] and np.array_equal(value, own):
-                found |= {run} if len(np.unique(own)) >= ALIKE else set()
+    of_plan = {name for name, metric in seen.metrics.items() if metric.kind == "schedule"}
+    begun = _grids(seen, {metric for _, metric in seen.series} - of_plan)
+    found: set[str] = set()
+    # Hundreds of runs are compared with hundreds, so where they log is worked out once for all with equal steps.
+    for metric, past in _grids(history, begun).items():
+        for grid in past:
+            for own in begun[metric]:
+                place = np.minimum(np.searchsorted(grid.step, own.step), len(grid.step) - 1)
+                both = grid.step[place] == own.step
+                if both.sum() >= ALIKE:
+                    value = grid.value[:, place[both]]
+                    for one in own.value[:, both]:
+                        # Most differ in the first value that both have.
+                        alike = np.flatnonzero(value[:, 0] == one[0])
+                        alike = alike[(value[alike] == one).all(axis=1)]
+                        if len(alike) and len(np.unique(one)) >= ALIKE:
+                            found |= {grid.runs[i] for i in alike}
     return found
 
 

@@ -7,15 +7,16 @@ from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from predictdyn.curves import OUTCOMES, Curves
-from predictdyn.naming import meant, some
+from predictdyn.naming import BY_METRICS, meant, some
 
 
 @dataclass(frozen=True)
 class Plan:
     """The settings of a backtest; checked when made.
 
-    ``runs``: globs of the runs that take part (default: all). ``cutoffs``: shares of the planned run that are seen.
-    ``split``: "cutoff", or "seen" (the points' own ``seen`` column decides, nothing else is held out). ``targets``:
+    ``runs``: globs of the runs that take part (default: all). ``cutoffs``: shares of the planned run that are seen
+    (0: the plan alone). ``split``: "cutoff", or "seen" (the points' own ``seen`` column decides, nothing
+    else is held out). ``targets``:
     "final" (at ``last_step``) or "hidden" (every hidden point). ``hold_out``: the column of runs whose groups are held
     out together. ``test``: globs of runs; all that match are held out together and none is ever history. ``metrics``:
     globs of metrics to forecast (default: all outcomes). ``budget``: history holds only runs whose ``flops`` do not
@@ -34,8 +35,8 @@ class Plan:
     runs: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.cutoffs or not all(0 < cutoff < 1 for cutoff in self.cutoffs):
-            raise ValueError(f"cutoffs are shares in (0, 1), got {', '.join(map(str, self.cutoffs)) or 'none'}")
+        if not self.cutoffs or not all(0 <= cutoff < 1 for cutoff in self.cutoffs):
+            raise ValueError(f"cutoffs are shares in [0, 1), got {', '.join(map(str, self.cutoffs)) or 'none'}")
         if len(set(self.cutoffs)) < len(self.cutoffs):
             raise ValueError(f"cutoffs must differ, got {', '.join(map(str, self.cutoffs))}")
         if self.split not in ("cutoff", "seen"):
@@ -65,9 +66,7 @@ def target_metrics(curves: Curves, globs: tuple[str, ...]) -> list[str]:
     outcomes = [name for name in names if curves.metrics[name].kind in OUTCOMES]
     chosen = outcomes or names
     if not chosen:
-        raise ValueError(
-            "no metric to forecast: all are of kind schedule; say which are outcomes (metrics= or metrics.csv)"
-        )
+        raise ValueError(f"no metric to forecast: all are of kind schedule; say which are outcomes {BY_METRICS}")
     return chosen
 
 

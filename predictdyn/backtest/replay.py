@@ -17,6 +17,7 @@ from predictdyn.backtest.rules import warnings_for
 from predictdyn.backtest.run import run
 from predictdyn.curves import Curves
 from predictdyn.forecast import Model
+from predictdyn.naming import BY_RUNS
 
 
 class Replay(NamedTuple):
@@ -64,8 +65,7 @@ def replay(
     table = summary.resolved(done.rows, curves.runs["family"], baselines)
     if table.empty:
         raise ValueError(
-            "nothing to score: every run stopped before its planned last_step; "
-            "mend last_step of the runs (runs= or runs.csv)"
+            f"nothing to score: every run stopped before its planned last_step; mend last_step of the runs {BY_RUNS}"
         )
     return Replay(
         forecasts=done.rows,

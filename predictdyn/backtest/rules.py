@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from predictdyn.backtest.plan import Plan, matching_runs
 from predictdyn.curves import Curves
+from predictdyn.naming import BY_RUNS
 
 # Rule, and how it is kept. Numbers are those of the project's evaluation rules.
 RULES = {
@@ -33,7 +34,9 @@ def warnings_for(curves: Curves, plan: Plan) -> list[str]:
         )
     families = curves.runs["family"].nunique()
     if plan.split == "cutoff" and families == len(curves.runs) and families > 1:
-        said.append("L3: every run is its own family; if some share a recipe or a lineage, name it in runs.csv")
+        said.append(
+            "L3: every run is its own family; if some share a recipe or a lineage, name it as their family " + BY_RUNS
+        )
     if plan.split == "cutoff" and _splits_families(curves, plan):
         said.append("L3: runs of one family lie on both sides of a fold (by test or hold_out), which flatters skill")
     if plan.split == "seen":

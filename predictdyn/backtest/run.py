@@ -22,7 +22,7 @@ from predictdyn.backtest.writing import PIECE
 from predictdyn.curves import Curves
 from predictdyn.forecast import LEVELS, Model, Prediction, seed_for
 from predictdyn.forecasters import forecaster
-from predictdyn.forecasters._fitted import Fitted
+from predictdyn.forecasters._fitted import answer_to, one_thread
 from predictdyn.problem import History, Problem
 from predictdyn.scales import HUGE
 from predictdyn.secrets import shown
@@ -35,11 +35,12 @@ COLUMNS = ["forecaster", "fold", "cutoff", "run", "metric", "kind", "step", "sta
 
 
 class Work(NamedTuple):
-    """One piece: some forecasters on all cutoffs of one group. ``paths`` asks for the way there as well."""
+    """One piece: some forecasters on all cutoffs of one group. ``paths`` asks one of them for the way there as well."""
 
     group: Group
     forecasters: tuple[Model, ...]
     paths: pd.DataFrame | None  # run, metric, step, cutoff
+    shown: str = ""  # the name of the one
 
 
 def run(
@@ -73,7 +74,7 @@ def run(
         for some in ([together] if together else []) + alone:
             mine = paths is not None and any(one.name == primary_forecaster for one in some)
             asked = paths[paths["run"].isin(group.test)] if paths is not None and mine else None
-            pieces.append(Work(group, some, asked))
+            pieces.append(Work(group, some, asked, str(primary_forecaster) if mine else ""))
     if not pieces:
         raise ValueError("nothing to backtest: no forecaster was named")
     data = digest(curves) + _code()
@@ -107,14 +108,16 @@ def rows_of(
     blocks = [slice(first, first + BLOCK) for first in range(0, len(truth), BLOCK)]
     numbers = [_numbers(truth[block], forecast.draws[block]) for block in blocks]
     found = np.concatenate(numbers) if numbers else np.zeros((0, len(NUMBERS)))
-    target, kinds = forecast.target, {name: metric.kind for name, metric in curves.metrics.items()}
+    target = forecast.target
+    place, names = pd.factorize(target["metric"])
+    kinds = pd.Series([curves.metrics[name].kind for name in names], dtype="str").array
     columns = {
         "forecaster": forecaster,
         "fold": fold,
         "cutoff": cutoff,
         "run": target["run"].array,
         "metric": target["metric"].array,
-        "kind": target["metric"].map(kinds).array,
+        "kind": kinds.take(place),
         "step": target["step"].array,
         "status": forecast.status,
         "truth": truth,
@@ -146,7 +149,8 @@ def _piece(curves: Curves, plan: Plan, work: Work, data: str, resume: Path | Non
     before = None if file is None else kept(file)
     if before is not None:
         return before
-    new = packed(_worked(curves, plan, work))
+    with one_thread():
+        new = packed(_worked(curves, plan, work))
     if file is not None:
         keep(new, file)
     # Packed and unpacked whether it is kept or not, so that types do not tell what was kept from what was not.
@@ -163,16 +167,19 @@ def _worked(curves: Curves, plan: Plan, work: Work) -> Done:
     for fold in folds(curves, work.group, plan):
         asked = _with_paths(work.paths, fold)
         n = len(fold.target)
-        problem = Problem(history, fold.observed, asked, seed, seed)
+        with_way = Problem(history, fold.observed, asked, seed, seed)
+        problem = with_way.rows(np.arange(n))
         for one in work.forecasters:
             began = time.perf_counter()
-            answer = _answer(one, problem)
-            table = _rows(answer.rows(np.arange(len(asked)) < n), fold.truth, curves, one.name, fold)
-            table.loc[table["truth"].isna(), "status"] = "censored"
+            answer = _answer(one, with_way if one.name == work.shown else problem)
+            final = np.arange(len(answer.target)) < n
+            table = _rows(answer if final.all() else answer.rows(final), fold.truth, curves, one.name, fold)
+            if np.isnan(fold.truth).any():
+                table.loc[table["truth"].isna(), "status"] = "censored"
             rows.append(table)
-            if len(asked) > n:
-                way = answer.rows(np.arange(len(asked)) >= n)
-                paths.append(_rows(way, np.full(len(asked) - n, np.nan), curves, one.name, fold))
+            if not final.all():
+                way = answer.rows(~final)
+                paths.append(_rows(way, np.full(len(way.target), np.nan), curves, one.name, fold))
             seconds[one.name] = seconds.get(one.name, 0.0) + time.perf_counter() - began
     nothing = pd.DataFrame(columns=COLUMNS)
     some, ways = (pd.concat([table for table in tables if len(table)] or [nothing]) for tables in (rows, paths))
@@ -195,11 +202,11 @@ def _rows(forecast: Prediction, truth: np.ndarray, curves: Curves, name: str, fo
 def _answer(one: Model, problem: Problem) -> Prediction:
     """A forecast; that of the last value and why where the model raises: one must not stop a backtest of twelve."""
     try:
-        return Fitted(one, problem.history, problem.fit_seed).answer(problem)
+        return answer_to(problem, one)
     except OSError:
         raise
     except Exception as error:
-        plain = Fitted(forecaster("last_value"), problem.history, problem.fit_seed).answer(problem)
+        plain = answer_to(problem, forecaster("last_value"))
         return Prediction(plain.target, plain.draws, np.full(len(plain.target), _why(error), dtype=object))
 
 
@@ -211,7 +218,7 @@ def _why(error: Exception) -> str:
 def _name(plan: Plan, work: Work, data: str) -> str:
     """The content address of a piece: data and code, plan, group, the settings of its forecasters."""
     asked = "" if work.paths is None else work.paths.to_csv(index=False)
-    words = [data, repr(plan), work.group.name, repr(work.forecasters), asked]
+    words = [data, repr(plan), work.group.name, repr(work.forecasters), asked, work.shown]
     return hashlib.sha256("\x1f".join(words).encode()).hexdigest()[:32]
 
 

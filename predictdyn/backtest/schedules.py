@@ -10,6 +10,7 @@ import pandas as pd
 
 from predictdyn.covariates import LABELS, MOST_LEVELS
 from predictdyn.curves import Curve, Curves
+from predictdyn.naming import BY_METRICS
 
 FEWEST = 3  # places that two curves share before they are compared
 CLOSE = 1e-5  # of the peak: logs round
@@ -34,7 +35,7 @@ def settled(curves: Curves) -> tuple[Curves, list[str]]:
             elif why:
                 lines.append(
                     f"{name} is a schedule by its name alone, and {why}: it may have reacted to the outcomes, so it is "
-                    "seen up to the cutoff only; if it was fixed beforehand, state its kind, schedule, in metrics.csv"
+                    f"seen up to the cutoff only; if it was fixed beforehand, state its kind, schedule, {BY_METRICS}"
                 )
     return Curves(curves.points, curves.runs, metrics, curves.events), lines
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 from predictdyn.effects.columns import SIZE, Moment, standard
 from predictdyn.effects.pairs import Pairs
@@ -83,7 +83,7 @@ def supported(shown: Pairs, moment: Moment) -> Support:
     units = _units(shown)
     change = np.array([shown.change[units == unit].mean() for unit in dict.fromkeys(units)])
     mean, f = float(change.mean()), len(change)
-    half = float(stats.t.ppf((1 + LEVEL) / 2, f - 1) * change.std(ddof=1) / np.sqrt(f))
+    half = float(stdtrit(f - 1, (1 + LEVEL) / 2) * change.std(ddof=1) / np.sqrt(f))
     low, high = mean - half, mean + half
     n, families = len(shown.change), len(set(shown.family))
     what, homes = "pairs" if shown.paired else "runs with it", "family" if families == 1 else "families"

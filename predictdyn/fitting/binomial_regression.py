@@ -75,6 +75,8 @@ def posterior(
 ) -> FittedWeights:
     """Weights under a normal prior with a mean (p,) and a precision (p, p): the mode, and Laplace's covariance."""
     weights = mean.copy() if start is None else start.copy()
+    columns = counts.columns
+    turned, row = columns.T.tocsr(), np.repeat(np.arange(columns.shape[0]), np.diff(columns.indptr))
 
     def value(at: np.ndarray) -> float:
         off = at - mean
@@ -82,12 +84,13 @@ def posterior(
 
     now = value(weights)
     for _ in range(SCORING):
-        mu = np.exp(np.minimum(counts.columns @ weights, HIGHEST))
+        mu = np.exp(np.minimum(columns @ weights, HIGHEST))
         total, rate = _sum(mu), mu / (1 + mu / NU)
         out = np.maximum(-np.expm1(-total), 1e-300)
-        slope = counts.columns.T @ (counts.trials * rate * (counts.share / out - 1)) - precision @ (weights - mean)
+        slope = turned @ (counts.trials * rate * (counts.share / out - 1)) - precision @ (weights - mean)
         information = counts.trials * rate**2 * np.exp(-total) / out
-        curvature = precision + (counts.columns.T @ counts.columns.multiply(information[:, None])).toarray()
+        weighed = csr_matrix((columns.data * information[row], columns.indices, columns.indptr), columns.shape)
+        curvature = precision + (turned @ weighed).toarray()
         root = cho_factor(curvature)
         step = cho_solve(root, slope)
         length = 1.0

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
-from scipy import stats
+from scipy.special import ndtri
+from scipy.stats import rankdata
 
 FEWEST_FAMILIES = 4  # below this nothing is known of how two metrics move together
 LEAST_EIGENVALUE = 1e-6
@@ -39,8 +40,8 @@ def normal_scores(values: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
     [0.97, -0.97, 0.0]
     """
     n = np.isfinite(values).sum(axis=0)
-    rank = stats.rankdata(values, axis=0, nan_policy="omit")
-    return np.asarray(stats.norm.ppf((rank - 0.5) / np.maximum(n, 1)))
+    rank = rankdata(values, axis=0, nan_policy="omit")
+    return np.asarray(ndtri((rank - 0.5) / np.maximum(n, 1)))
 
 
 def correlation(scores: Float[np.ndarray, "n d"], family: Shaped[np.ndarray, " n"]) -> Float[np.ndarray, "d d"]:

@@ -148,8 +148,9 @@ def _inverses(own: Float[np.ndarray, "m p p"]) -> tuple[Float[np.ndarray, "m p p
         if bad:
             raise np.linalg.LinAlgError("a covariance is not positive definite")
         log_det += 2 * float(np.log(np.diagonal(lower)).sum())
-        half = np.tril(linalg.lapack.dpotri(lower, lower=1)[0])
-        inverse[j] = half + np.tril(half, -1).T
+        half = linalg.lapack.dpotri(lower, lower=1)[0]  # above the diagonal are the zeros of the factor
+        np.add(half, half.T, out=inverse[j])
+        np.fill_diagonal(inverse[j], np.diagonal(half))
     return inverse, log_det
 
 

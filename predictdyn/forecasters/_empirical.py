@@ -38,15 +38,36 @@ class ReferenceRuns:
     What rules want of all of them together is computed when the first asks, and kept for the next run in question.
     """
 
-    def __init__(self, now: np.ndarray, end: np.ndarray, grid: Callable[[], np.ndarray], chance: float | None) -> None:
-        self.now, self.end, self.chance = now, end, chance
+    def __init__(
+        self, now: np.ndarray, end: np.ndarray, grid: Callable[[], np.ndarray], chance: float | None,
+        some: tuple[ReferenceRuns, np.ndarray] | None = None,
+    ) -> None:  # fmt: skip
+        self._now, self._end, self.chance = now, end, chance
         self._make_grid = grid
+        self._some = some  # of which other runs these are some, and where (n',) these are
         self._shapes: dict[bytes, Shapes] = {}
+
+    @property
+    def now(self) -> np.ndarray:
+        """Their values now, (n,)."""
+        return self._now if self._some is None else self._some[0].now[self._some[1]]
+
+    @property
+    def end(self) -> np.ndarray:
+        """Their values where it is asked for, (n, m)."""
+        return self._end if self._some is None else self._some[0].end[self._some[1]]
 
     @cached_property
     def grid(self) -> np.ndarray:
         """Their values on `GRID`, (n, len(GRID)), NaN outside what a run logged."""
         return self._make_grid()
+
+    @cached_property
+    def first(self) -> np.ndarray:
+        """Their values at the start of `GRID`, (n,)."""
+        if self._some is not None:
+            return self._some[0].first[self._some[1]]
+        return self.grid[:, 0] if len(self.grid) else np.zeros(0)
 
     @cached_property
     def mean_end(self) -> np.ndarray:
@@ -61,16 +82,22 @@ class ReferenceRuns:
     def shapes(self, inside: np.ndarray) -> Shapes:
         """How runs moved over a part of `GRID`, true in ``inside`` (len(GRID),): those that are known all over it."""
         key = inside.tobytes()
+        if key not in self._shapes and self._some is not None:
+            # A replay leaves out a run or a few: those do not count, and nothing is copied.
+            whole, keep = self._some
+            every = whole.shapes(inside)
+            self._shapes[key] = every._replace(counts=keep[every.place])
         if key not in self._shapes:
             seen = self.grid[:, inside] - self.now[:, None]
             usable = np.isfinite(seen).all(axis=1) & np.isfinite(self.end).all(axis=1)
-            seen, change = seen[usable], (self.end - self.now[:, None])[usable]
-            self._shapes[key] = Shapes(seen, (seen**2).sum(axis=1), change)
+            seen, change, place = seen[usable], (self.end - self.now[:, None])[usable], np.flatnonzero(usable)
+            self._shapes[key] = Shapes(seen, (seen**2).sum(axis=1), change, place, np.ones(len(place), dtype=bool))
         return self._shapes[key]
 
     def only(self, keep: np.ndarray) -> ReferenceRuns:
         """Only the runs for which ``keep`` (n,) is true."""
-        return ReferenceRuns(self.now[keep], self.end[keep], lambda: self.grid[keep], self.chance)
+        nothing = np.zeros(0)
+        return ReferenceRuns(nothing, nothing, lambda: self.grid[keep], self.chance, (self, keep))
 
 
 class Shapes(NamedTuple):
@@ -79,6 +106,8 @@ class Shapes(NamedTuple):
     seen: np.ndarray  # (n, g)
     square: np.ndarray  # (n,), sum over the part
     change: np.ndarray  # (n, m)
+    place: np.ndarray  # (n,), in the runs of which these are known all over the part
+    counts: np.ndarray  # (n,), whether they may be learnt from
 
 
 # (what is seen of a run, progress asked for (m,), finished runs) -> latent points (m,), NaN where there is no answer
@@ -284,6 +313,17 @@ def _noise_of(problem: Problem, panel: Panel) -> _Noise:
     return kept[problem.seed]
 
 
+class _Replayed(NamedTuple):
+    """Finished runs that are replayed (k): what each had shown, the runs beside it, and what became of it (k, m).
+
+    An end is NaN where a run does not get as far.
+    """
+
+    curves: list[LatentCurve]
+    rests: list[ReferenceRuns]
+    end: np.ndarray
+
+
 class _Context:
     """The finished curves of a metric, and the errors that rules made on them so far."""
 
@@ -296,6 +336,7 @@ class _Context:
         self._knots = Knots(self.curves)
         self._references: dict[tuple[object, ...], ReferenceRuns] = {}
         self._errors: dict[tuple[object, ...], list[Errors | None]] = {}
+        self._replays: dict[tuple[object, ...], _Replayed] = {}
         self._beside: dict[str, _Context] = {}
 
     @cached_property
@@ -329,16 +370,22 @@ class _Context:
         Each replay leaves out the run's family (only the run itself with ``by_run``). None where too few runs get as
         far as asked, or the rule has too few answers.
         """
-        key = (name, origin, asked.tobytes(), chance, by_run)
+        place = (origin, asked.tobytes(), chance, by_run)
+        key = (name, *place)
         if key not in self._errors:
-            found = self._replayed(rule, origin, asked, self.reference(origin, asked, chance), by_run)
+            while place not in self._replays and len(self._replays) >= MOST_REFERENCES:
+                del self._replays[next(iter(self._replays))]
+            if place not in self._replays:
+                self._replays[place] = self._replayed(origin, self.reference(origin, asked, chance), by_run)
+            curves, rests, end = self._replays[place]
+            found = np.zeros((0, len(asked)))
+            if curves:
+                found = end - np.stack(rule(curves, [asked] * len(curves), rests))
             self._errors[key] = [_errors_of(column) for column in found.T]
         return self._errors[key]
 
-    def _replayed(
-        self, rule: PointRules, origin: float, asked: np.ndarray, runs: ReferenceRuns, by_run: bool
-    ) -> np.ndarray:
-        """The errors (k, m), NaN where a run does not get as far, or the rule has no answer."""
+    def _replayed(self, origin: float, runs: ReferenceRuns, by_run: bool) -> _Replayed:
+        """The runs that are replayed from an origin, once for all rules."""
         usable = np.flatnonzero(np.isfinite(runs.end).any(axis=1)) if self.curves else np.zeros(0, dtype=int)
         if len(usable) > MOST_ERRORS:
             usable = usable[np.linspace(0, len(usable) - 1, MOST_ERRORS).round().astype(int)]
@@ -357,9 +404,7 @@ class _Context:
             replayed.append(i)
             curves.append(begun)
             rests.append(rest)
-        if not replayed:
-            return np.zeros((0, len(asked)))
-        return np.asarray(runs.end[replayed] - np.stack(rule(curves, [asked] * len(curves), rests)))
+        return _Replayed(curves, rests, runs.end[replayed])
 
 
 def _context(problem: Problem, panel: Panel) -> _Context:

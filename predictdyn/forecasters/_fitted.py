@@ -37,9 +37,7 @@ class Fitted:
     def answer(self, problem: Problem) -> Prediction:
         """Draws of each row of a problem, not coupled: each row's draws are in an order of their own."""
         with one_thread():
-            latent = self.model.latent(problem)
-            check_latent(self.model.name, problem, latent)
-            return in_units(problem, with_fallback(problem, latent))
+            return answer_to(problem, self.model)
 
     def save(self, folder: Path) -> None:
         """Write the history and what was learnt of it into an existing, empty folder, as parquet, JSON and npz."""
@@ -51,11 +49,19 @@ class Fitted:
         write_learnt(self.past.learnt, folder)
 
 
+def answer_to(problem: Problem, model: Model) -> Prediction:
+    """As `Fitted.answer`, within `one_thread`: to enter it takes longer than an answer of a simple model."""
+    latent = model.latent(problem)
+    check_latent(model.name, problem, latent)
+    return in_units(problem, with_fallback(problem, latent))
+
+
 def one_thread() -> AbstractContextManager[object]:
     """Linear algebra in one thread: the matrices are many and small, and threads that wait for work burn the cores.
 
     It also makes the last digits those of any machine with the same library, whatever its number of cores.
     """
+    import scipy.linalg  # noqa: F401 - brings a library of its own, which would not be limited if it came later
     from threadpoolctl import threadpool_limits
 
     limits: AbstractContextManager[object] = threadpool_limits(1, user_api="blas")

@@ -256,6 +256,9 @@ def answer(latent: Latent, row: OutcomeAsked, found: Outcome, seed: int) -> None
 
 def scatter(curves: Iterable[LatentCurve]) -> float:
     """Variance by which neighbouring checkpoints scatter: mean square of second differences, later half, over six."""
-    squares = [np.diff(curve.latent[len(curve.latent) // 2 :], 2) ** 2 for curve in curves]
-    joined = np.concatenate([NOTHING, *squares])
-    return float(joined.mean()) / 6 if len(joined) else 0.0
+    later = [curve.latent[len(curve.latent) // 2 :] for curve in curves]
+    joined, count = np.concatenate([NOTHING, *later]), [len(one) for one in later]
+    # All at once, without those that reach from one curve into the next.
+    ahead = np.repeat(np.cumsum(count), count)[:-2] - np.arange(len(joined))[:-2] if len(joined) > 2 else NOTHING
+    squares = np.diff(joined, 2)[ahead > 2] ** 2 if len(joined) > 2 else NOTHING
+    return float(squares.mean()) / 6 if len(squares) else 0.0

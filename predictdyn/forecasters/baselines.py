@@ -42,8 +42,7 @@ def chance(curve: LatentCurve, progress: np.ndarray, runs: ReferenceRuns) -> np.
         return np.full(len(progress), runs.chance)
     if len(curve.latent):
         return np.full(len(progress), curve.latent[0])
-    first = runs.grid[:, 0] if len(runs.grid) else np.zeros(0)
-    known = first[np.isfinite(first)]
+    known = runs.first[np.isfinite(runs.first)]
     return np.full(len(progress), known.mean() if len(known) else np.nan)
 
 
@@ -96,21 +95,22 @@ def nearest_run(curve: LatentCurve, progress: np.ndarray, runs: ReferenceRuns) -
     An affine alignment of earlier complete curves after Chandrashekaran and Lane 2017 (ECML). No answer without a
     finished run or with fewer than 2 points seen.
     """
-    if len(curve.latent) < 2 or not len(runs.now):
+    if len(curve.latent) < 2:
         return np.full(len(progress), np.nan)
     inside = (curve.progress[0] <= GRID + 1e-12) & (curve.progress[-1] >= GRID)
     own = np.interp(log_progress(GRID[inside]), log_progress(curve.progress), curve.latent) - curve.latent[-1]
     theirs = runs.shapes(inside)
-    if not len(theirs.seen):
+    n = int(np.count_nonzero(theirs.counts))
+    if not n:
         return np.full(len(progress), np.nan)
     square, along = float(own @ own), theirs.seen @ own
     unit = max(square / len(own), 1e-12) if len(own) else 1e-12
     scale = np.maximum((along + STIFFNESS * unit) / (theirs.square + STIFFNESS * unit), 0.0)
-    misfit = square - 2 * scale * along + scale**2 * theirs.square
+    misfit = np.where(theirs.counts, square - 2 * scale * along + scale**2 * theirs.square, np.inf)
     # Sorting the best alone is what sorting all gives, ties included.
-    last = min(NEIGHBOURS, len(misfit)) - 1
+    last = min(NEIGHBOURS, n) - 1
     near = np.flatnonzero(misfit <= np.partition(misfit, last)[last])
-    best = near[np.argsort(misfit[near], kind="stable")[:NEIGHBOURS]]
+    best = near[np.argsort(misfit[near], kind="stable")[: last + 1]]
     return curve.latent[-1] + (scale[best, None] * theirs.change[best]).mean(axis=0)
 
 

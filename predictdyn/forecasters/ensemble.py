@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
-from predictdyn.curves import Curves, Metric
+from predictdyn.curves import OUTCOMES, Curves, Metric
 from predictdyn.fitting.stacking import mixed, widened
 from predictdyn.forecast import DRAWS, Latent, Model, seed_for
+from predictdyn.forecasters._places import FINENESS, rounded
 from predictdyn.forecasters._replays import WHOLE_KIND, Replayed, Replays
 from predictdyn.forecasters._sizes import beyond
 from predictdyn.problem import History, Problem
@@ -18,6 +21,8 @@ FROM_FINISHED = (
     "mean_change", "mean_outcome", "nearest_run", "pooled_change", "pooled_curves", "extra_trees",
     "quantile_regression", "exposures",
 )  # fmt: skip
+KEPT = ("extra_trees", "quantile_regression")  # what these learn is dear, and small
+MOST_KEPT = 40  # metrics
 FARTHER = "+"  # ends the key of weights for runs that are larger than all finished ones
 
 
@@ -41,6 +46,7 @@ class Ensemble:
     name: str
     members: tuple[str, ...]
     prior_weights: tuple[float, ...]
+    from_plan: str = ""  # the forecaster of runs of which nothing is seen, if any
     larger_weights: tuple[float, ...] = ()  # the same for runs larger than all finished ones; default prior_weights
     origins: tuple[float, ...] = (0.02, 0.05, 0.1, 0.25, 0.5, 0.75)
     prepared: tuple[float, ...] = (0.1, 0.25, 0.5)  # of the origins, those that `fit` learns
@@ -53,7 +59,26 @@ class Ensemble:
     spread_prior: float = 2.0
 
     def latent(self, problem: Problem) -> Latent:
-        """Draws of the mixture; a row in which a member fell back leaves that member out unless all did."""
+        """Draws of the mixture; a row in which a member fell back leaves that member out unless all did.
+
+        Runs of which nothing is seen are forecast from their plan by one forecaster, where it has an answer.
+        """
+        unseen = _unseen(problem) if self.from_plan else np.zeros(len(problem.target), dtype=bool)
+        if not unseen.any():
+            return self._mixed(problem)
+        rows = np.flatnonzero(unseen)
+        planned = self._named(self.from_plan).latent(problem.rows(rows))
+        answered = rows[planned.status == "ok"]
+        draws = np.zeros((len(unseen), DRAWS))
+        status = np.full(len(unseen), "ok", dtype=object)
+        draws[answered] = planned.draws[planned.status == "ok"]
+        others = np.setdiff1d(np.arange(len(unseen)), answered)
+        if len(others):
+            mixed_rows = self._mixed(problem.rows(others))
+            draws[others], status[others] = mixed_rows.draws, mixed_rows.status
+        return Latent(draws, status)
+
+    def _mixed(self, problem: Problem) -> Latent:
         learnt = self._weights(problem)
         metrics = [problem.metrics[name] for name in problem.target["metric"]]
         k, n = len(self.members), len(problem.target)
@@ -84,7 +109,27 @@ class Ensemble:
         """Learn the weights of some origins from a history, so that they are saved with it; others when asked for."""
         if _finished(history.curves):
             for origin in self.prepared:
-                self._from_history(history, origin, farther=False, seed=fit_seed)
+                learnt = self._from_history(history, origin, farther=False, seed=fit_seed)
+                self._rehearse(history, origin, learnt, fit_seed)
+
+    def _rehearse(self, history: History, origin: float, learnt: Replayed, seed: int) -> None:
+        """Ask `KEPT` members with weight for finished runs, of which this much is seen, as if these had not ended.
+
+        What regressions learn for it is kept with the history. Asked for are `MOST_KEPT` outcomes, those that were
+        replayed before others, since a forecast asks for all unless told otherwise; the answers do not count.
+        """
+        every, metrics = np.ones(len(self.members), dtype=bool), history.curves.metrics
+        begun = History(history.curves.truncate(origin))
+        names = [name for name in metrics if metrics[name].kind in OUTCOMES and name in begun.by_metric]
+        names.sort(key=lambda name: f"{metrics[name].kind}/{name}" not in learnt)
+        rows = [(run, name, history.plan[run][1]) for name in names[:MOST_KEPT] for run in _typical(begun, name)]
+        target = pd.DataFrame(rows, columns=["run", "metric", "step"])
+        observed = begun.curves.select(runs=set(target["run"]))
+        for i, name in enumerate(self.members):
+            asked = [bool(self._weight(learnt, metrics[one], every)[0][i]) for one in target["metric"]]
+            if name in KEPT and any(asked):
+                problem = Problem(history, observed, target[asked].reset_index(drop=True), seed, seed)
+                self._member(i).latent(self._for_member(problem, i))
 
     def leaning(self, *, without_history: bool, farther: bool = False) -> np.ndarray:
         """Weights (k,) before any replay."""
@@ -96,10 +141,13 @@ class Ensemble:
         return np.array(kept) / sum(kept)
 
     def _member(self, i: int) -> Model:
+        return self._named(self.members[i])
+
+    def _named(self, name: str) -> Model:
         # Imported here: the table of names finds this module, so at the top it would be a circle.
         from predictdyn.forecasters import forecaster
 
-        return forecaster(self.members[i])
+        return forecaster(name)
 
     def _for_member(self, problem: Problem, i: int) -> Problem:
         name = self.members[i]
@@ -168,6 +216,24 @@ def _nearest(origins: tuple[float, ...], ratio: float) -> float:
     return min(origins, key=lambda origin: abs(np.log(origin / max(ratio, 1e-9))))
 
 
+def _unseen(problem: Problem) -> np.ndarray:
+    """Whether nothing is seen of the run of each row but what was planned, and perhaps its step 0, (n,)."""
+    begun = {
+        run
+        for (run, metric), curve in problem.observed.series.items()
+        if curve.step[-1] > 0 and not problem.metrics[metric].known_ahead
+    }
+    return ~problem.target["run"].isin(begun).to_numpy()
+
+
+def _typical(begun: History, metric: str) -> list[str]:
+    """A run that has been seen as far as most others in a metric, in a list; none where nothing was."""
+    share = {run: float(curve.step[-1]) / begun.plan[run][1] for run, curve in begun.by_metric[metric].items()}
+    places = {run: rounded(one, FINENESS) for run, one in share.items() if one > 0}
+    most = Counter(places.values()).most_common(1)
+    return [next(run for run, place in places.items() if place == most[0][0])] if most else []
+
+
 def _finished(curves: Curves) -> bool:
     """Whether most runs are logged to their planned end."""
     last = curves.points.groupby("run")["step"].max()
@@ -188,4 +254,4 @@ LARGER = {
     "quantile_regression": 1.0, "exposures": 20.0,
 }  # fmt: skip
 CURVE_ENSEMBLE = Ensemble("curve_ensemble", tuple(ALONE), tuple(ALONE.values()))
-AUTO = Ensemble("auto", tuple(LARGER), tuple({**ALONE, **FROM_RUNS}.values()), tuple(LARGER.values()))
+AUTO = Ensemble("auto", tuple(LARGER), tuple({**ALONE, **FROM_RUNS}.values()), "law", tuple(LARGER.values()))

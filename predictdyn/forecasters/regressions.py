@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
@@ -16,6 +15,8 @@ from predictdyn import features
 from predictdyn.covariates import encoder_for
 from predictdyn.curves import Curves
 from predictdyn.fitting.crossfit import ConformalPrediction, Examples, Make, Regressor, errors, learnt, left_out
+from predictdyn.fitting.forest import Forest
+from predictdyn.fitting.median_regression import MedianRegression
 from predictdyn.forecast import DRAWS, Latent, seed_for
 from predictdyn.forecasters._fence import fenced
 from predictdyn.forecasters._fitted import no_answer
@@ -32,6 +33,13 @@ SIZES = ("noise", "change", "recent_slope", "points")  # features that the size 
 SMALLEST_PART = 0.1  # of rows in which a column differs from its median; rarer ones teach nothing
 DIRECTIONS = 5
 ROWS_EACH = 8  # for one direction
+
+
+class AsArrays(NamedTuple):
+    """How a fitted regressor becomes arrays by name, and is made of them again: so it can be saved with a model."""
+
+    arrays: Callable[[Any], dict[str, np.ndarray]]
+    regressor: Callable[[Mapping[str, np.ndarray]], Regressor]
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,7 @@ class FeatureRegression:
     )  # a cheaper one for `folds`, where its errors are alike
     origins: int = 1
     folds: int = 5
+    as_arrays: AsArrays | None = field(default=None, repr=False)  # without, it is fitted again for a saved model
 
     def latent(self, problem: Problem) -> Latent:
         """Draws of the regression; the last value where too few runs have ended or the run's curve is too short."""
@@ -83,15 +92,16 @@ class FeatureRegression:
             group, place = [q for q, at in zip(group, place, strict=True) if at >= 0], [at for at in place if at >= 0]
             point, sizes = found.left_out[place], found.sizes[place]
         known = spread_of(problem.history, panel)
-        of_progress: dict[float, ConformalPrediction] = {}
+        asked = {progress for query in group for progress in query.progress.tolist()}
+        before = np.array(sorted(progress for progress in asked if progress < 1.0 - 1e-9))
+        way = dict(zip(before.tolist(), found.values(before), strict=True))
+        of_progress = {progress: found.predicted(way.get(progress), point, sizes) for progress in asked}
         for i, query in enumerate(group):
             rng = np.random.default_rng(seed_for(problem.seed, query.run, panel.metric))
             uniforms, tails, jitter = rng.random(DRAWS), rng.random(DRAWS), rng.standard_normal(DRAWS)
             curve = panel.observed[query.run]
             floor = smallest_spread(known, bounded=panel.scale.bounded)
-            for row, progress in zip(query.rows, query.progress, strict=True):
-                if progress not in of_progress:
-                    of_progress[progress] = found.predicted(float(progress), point, sizes)
+            for row, progress in zip(query.rows.tolist(), query.progress.tolist(), strict=True):
                 one = of_progress[progress]
                 mine = one.without(curve.family) if problem.whole is not None else one
                 answer.draws[row] = curve.latent[-1] + one.point[i] + one.size[i] * errors(mine, uniforms, tails)
@@ -108,34 +118,54 @@ class FeatureRegression:
         ends = [curve for curve in _begun(fenced(known, panel.scale).values(), origin) if curve.reaches(1.0)]
         if len(ends) < FEWEST_RUNS or len({curve.family for curve in ends}) < FEWEST_FAMILIES:
             return None
-        table = feature_table(problem, history, origin)
-        columns = columns_for(table, panel.metric, own=self.own)
-        rows = _examples(ends, table, columns, origin)
-        begun = np.array([curve.truncate(origin).latent[-1] for curve in ends])
-        units = robust_units(rows.x)
-        sizes = _sizes(table, panel.metric, [curve.run for curve in ends])
         seed = seed_for(problem.fit_seed, panel.metric)
+        scales = zlib.crc32(repr(problem.scales_key).encode())
+        key = f"{self.name}/{panel.metric}/{origin:.6g}/{scales}/{problem.fit_seed}"
+        # Features are made where something is still to be learnt of them: what is read back needs none.
+        told = history.learn(f"{key}/columns", lambda: self._columns(problem, history, panel, origin, ends))
+        units = RobustUnits(told["kept"], told["median"], told["spread"])
+        columns = told["columns"].tolist()
+
+        end = {curve.run: float(curve.at(np.array(1.0))) for curve in ends}
+
+        def rows(at: float) -> Examples:
+            """Features at an origin, and the change from there to the end."""
+            curves = ends if at == origin else _begun(ends, at)
+            runs, family = [curve.run for curve in curves], np.array([curve.family for curve in curves], dtype=object)
+            x = feature_table(problem, history, at).loc[runs, columns].to_numpy(dtype=float)
+            return Examples(units.apply(x), np.array([end[run] for run in runs]) - _begun_at(curves, at), family)
 
         def every() -> Examples:
-            more = [
-                _examples(_begun(ends, other), feature_table(problem, history, other), columns, other)
-                for other in _others(origin, min(self.origins, max(MOST_ROWS // len(ends), 1)))
-            ]
-            joined = Examples(*(np.concatenate(part) for part in zip(rows, *more, strict=True)))
-            return joined._replace(x=units.apply(joined.x))
+            others = _others(origin, min(self.origins, max(MOST_ROWS // len(ends), 1)))
+            return Examples(*(np.concatenate(part) for part in zip(*map(rows, (origin, *others)), strict=True)))
 
-        scaled = rows._replace(x=units.apply(rows.x))
-        out = history.learn(
-            f"{self.name}/{panel.metric}/{origin:.6g}/{zlib.crc32(repr(problem.scales_key).encode())}/{problem.fit_seed}",
-            lambda: {
-                "left_out": left_out(self.make_left_out or self.make, scaled, every(), folds=self.folds, seed=seed)
-            },
-        )["left_out"]
+        def make_left_out() -> dict[str, np.ndarray]:
+            make = self.make_left_out or self.make
+            return {"left_out": left_out(make, rows(origin), every(), folds=self.folds, seed=seed)}
+
+        def regressor() -> Regressor:
+            if self.as_arrays is None:
+                return learnt(self.make, every(), seed)
+            arrays = self.as_arrays.arrays
+            return self.as_arrays.regressor(
+                history.learn(f"{key}/whole", lambda: arrays(learnt(self.make, every(), seed)))
+            )
+
+        out = history.learn(key, make_left_out)["left_out"]
+        begun, family = _begun_at(ends, origin), np.array([curve.family for curve in ends], dtype=object)
         return Learnt(
-            ends, columns, units, begun, rows.y, out, rows.family, sizes,
-            history, (self.name, panel.metric, problem.scales_key, origin, problem.fit_seed),
-            lambda: learnt(self.make, every(), seed),
+            ends, columns, units, begun, np.array(list(end.values())) - begun, out, family, told["sizes"],
+            history, (self.name, panel.metric, problem.scales_key, origin, problem.fit_seed), regressor,
         )  # fmt: skip
+
+    def _columns(
+        self, problem: Problem, history: History, panel: Panel, origin: float, ends: Sequence[LatentCurve]
+    ) -> dict[str, np.ndarray]:
+        """Columns that a metric is regressed on and their units, and what the size of errors may depend on."""
+        table = feature_table(problem, history, origin)
+        columns, runs = columns_for(table, panel.metric, own=self.own), [curve.run for curve in ends]
+        units = robust_units(table.loc[runs, columns].to_numpy(dtype=float))
+        return {"columns": np.array(columns), "sizes": _sizes(table, panel.metric, runs), **units._asdict()}
 
     def _described(
         self, problem: Problem, panel: Panel, origin: float, runs: list[str], found: Learnt
@@ -170,15 +200,18 @@ class Learnt(NamedTuple):
         """The regression on all rows, fitted the first time it is asked for."""
         return self.history.once(("regressor", *self.key), self.make)
 
-    def predicted(self, progress: float, point: np.ndarray, sizes: np.ndarray) -> ConformalPrediction:
+    def values(self, progress: np.ndarray) -> np.ndarray:
+        """What finished runs had changed by at progress (m,), since the origin: (m, n)."""
+        return np.stack([curve.at(progress) for curve in self.curves], axis=1) - self.begun
+
+    def predicted(self, change: np.ndarray | None, point: np.ndarray, sizes: np.ndarray) -> ConformalPrediction:
         """The change to a progress, of runs whose change to the end is forecast as ``point`` (m,).
 
-        Before the end it is a line in the forecast of the end: by least squares, what finished runs did by then against
-        what they did by their ends.
+        ``change`` (n,) is that of finished runs to the same progress, None at the end. Before the end it is a line in
+        the forecast of the end: by least squares, what finished runs did by then against what they did by their ends.
         """
-        if progress >= 1.0 - 1e-9:
+        if change is None:
             return ConformalPrediction.of(point, self.change - self.left_out, self.family, self.sizes, sizes)
-        change = np.array([float(curve.at(np.array(progress))) for curve in self.curves]) - self.begun
         # By the ends that came, not by those that were forecast: so the way there comes to the forecast of the end.
         design = np.stack([np.ones(len(change)), self.change], axis=1)
         line = np.linalg.lstsq(design, change, rcond=None)[0]
@@ -199,14 +232,13 @@ def _table(problem: Problem, curves: Curves, origin: float) -> pd.DataFrame:
 
 
 def _begun(curves: Iterable[LatentCurve], origin: float) -> list[LatentCurve]:
-    return [curve for curve in curves if len(curve.truncate(origin).progress)]
+    return [curve for curve in curves if len(curve.progress) and curve.progress[0] <= origin * (1 + 1e-9)]
 
 
-def _examples(curves: Sequence[LatentCurve], table: pd.DataFrame, columns: Sequence[str], origin: float) -> Examples:
-    """Features at an origin and the change from there to the end."""
-    change = [float(curve.at(np.array(1.0))) - curve.truncate(origin).latent[-1] for curve in curves]
-    x = table.loc[[curve.run for curve in curves], list(columns)].to_numpy(dtype=float)
-    return Examples(x, np.array(change), np.array([curve.family for curve in curves], dtype=object))
+def _begun_at(curves: Sequence[LatentCurve], origin: float) -> np.ndarray:
+    """Latent values (n,) at an origin: the last that was seen by then."""
+    last = [int(np.searchsorted(curve.progress, origin * (1 + 1e-9), side="right")) - 1 for curve in curves]
+    return np.array([curve.latent[i] for curve, i in zip(curves, last, strict=True)])
 
 
 def _others(origin: float, count: int) -> list[float]:
@@ -265,72 +297,21 @@ def robust_units(x: np.ndarray) -> RobustUnits:
     return RobustUnits(kept, median[kept], spread[kept])
 
 
-@dataclass
-class PartialLeastSquares:
-    """A regression on the directions of rows (n, p) that vary most with the answer.
-
-    Partial least squares (Wold et al. 2001, doi:10.1016/S0169-7439(01)00155-1); at most one direction in eight rows.
-    """
-
-    inner: Regressor
-
-    def fit(self, x: np.ndarray, y: np.ndarray) -> PartialLeastSquares:
-        """Directions, then the regression on them."""
-        from sklearn.cross_decomposition import PLSRegression
-
-        most = max(min(DIRECTIONS, len(y) // ROWS_EACH, x.shape[1]), 1)
-        with warnings.catch_warnings():
-            # Of convergence, constant answers, scales at a bound: what comes of it is scored on families not seen.
-            warnings.simplefilter("ignore")
-            self._directions = PLSRegression(most).fit(x, y)
-            self.inner.fit(self._directions.transform(x), y)
-        return self
-
-    def predict(self, x: np.ndarray) -> np.ndarray:
-        """Answers (m,) for rows (m, p)."""
-        return self.inner.predict(self._directions.transform(x))
+def extra_trees(family: np.ndarray, seed: int, trees: int = 40) -> Forest:
+    """Averages of randomised trees; a run is there at up to five origins, so six rows are little more than one run."""
+    return Forest(trees, leaf=6, share=0.5, seed=seed)
 
 
-@dataclass
-class LinearEstimate:
-    """A linear estimate of statsmodels; least squares where it does not converge to finite numbers.
-
-    ``estimate`` takes y (n,) and a design (n, k) with the constant first, and gives coefficients (k,).
-    """
-
-    estimate: Callable[[np.ndarray, np.ndarray], np.ndarray]
-
-    def fit(self, x: np.ndarray, y: np.ndarray) -> LinearEstimate:
-        """Learn from rows (n, k) and answers (n,)."""
-        design = np.column_stack([np.ones(len(x)), x])
-        try:
-            found = np.asarray(self.estimate(y, design), dtype=float)
-        except np.linalg.LinAlgError:
-            found = np.full(design.shape[1], np.nan)
-        self._coefficient = found if np.isfinite(found).all() else np.linalg.lstsq(design, y, rcond=None)[0]
-        return self
-
-    def predict(self, x: np.ndarray) -> np.ndarray:
-        """Answers (m,) for rows (m, k)."""
-        return self._coefficient[0] + x @ self._coefficient[1:]
-
-
-def extra_trees(family: np.ndarray, seed: int, trees: int = 40) -> Regressor:
-    """Averages of randomised trees: Geurts et al. 2006, doi:10.1007/s10994-006-6226-1."""
-    from sklearn.ensemble import ExtraTreesRegressor
-
-    # A run is there as it looked at up to five origins, so a leaf of six rows holds little more than one run.
-    return ExtraTreesRegressor(trees, min_samples_leaf=6, max_features=0.5, random_state=seed)
-
-
-def median_regression(family: np.ndarray, seed: int) -> Regressor:
-    """Koenker and Bassett 1978, doi:10.2307/1913643, at the median, on a few directions."""
-    from statsmodels.regression.quantile_regression import QuantReg
-
-    return PartialLeastSquares(LinearEstimate(lambda y, x: QuantReg(y, x).fit(q=0.5, max_iter=200).params))
+def median_regression(family: np.ndarray, seed: int) -> MedianRegression:
+    """The median on a few directions."""
+    return MedianRegression(DIRECTIONS, ROWS_EACH)
 
 
 EXTRA_TREES = FeatureRegression(
-    "extra_trees", extra_trees, origins=5, folds=4, make_left_out=partial(extra_trees, trees=24)
-)
-QUANTILE_REGRESSION = FeatureRegression("quantile_regression", median_regression, own=True)
+    "extra_trees", extra_trees, origins=5, folds=4, make_left_out=partial(extra_trees, trees=24),
+    as_arrays=AsArrays(Forest.arrays, Forest.from_arrays),
+)  # fmt: skip
+QUANTILE_REGRESSION = FeatureRegression(
+    "quantile_regression", median_regression, own=True,
+    as_arrays=AsArrays(MedianRegression.arrays, MedianRegression.from_arrays),
+)  # fmt: skip

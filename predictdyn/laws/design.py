@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -21,11 +21,16 @@ FACTOR_LOG = (0.0, 0.3)
 FACTOR_SQUARE = (0.02, 0.05)
 SHARE = {"share": (0.0, 1.5), "root": (0.0, 1.0), "log_share": (0.0, 0.3), "shares": (0.0, 1.5)}
 OWN_LEVEL = {"floor": 0.3, "term": 0.5}  # sd of a group's own constant
+MOST_COST = 2e8
 OWN_SHARE = 0.3  # sd of a group's own exponent, in parts of the sd of the exponent
 
 
+# What groups have of their own: numbers of each term, the constants of terms, or one constant for all of them.
+Pooling = Literal["numbers", "constants", "factor"]
+
+
 class Scene(NamedTuple):
-    """What is known of a table before a law is fitted: moments of u, spread and largest of each log input, groups."""
+    """What is known of a table before a fit: moments of u, spread and largest of each log input, and its groups."""
 
     lowest: float  # of u
     mean: float  # of u
@@ -33,6 +38,7 @@ class Scene(NamedTuple):
     centres: np.ndarray  # (d,) mean logarithms, so that inputs can be compared with each other
     largest: np.ndarray  # (d,) centred
     groups: int
+    pooling: Pooling
 
 
 @dataclass(frozen=True)
@@ -83,10 +89,25 @@ class Design:
         return (top + np.log(total))[:, :, 0] + factor, weight / total
 
 
-def scene_of(encoded: Encoded, u: np.ndarray, centres: np.ndarray, groups: int) -> Scene:
+def pooling_for(rows: int, inputs: int, groups: int, structures: int) -> Pooling:
+    """As much of groups' own as can be fitted in seconds: the cost is structures x rows x numbers^2.
+
+    >>> pooling_for(80, 5, 4, 20), pooling_for(700, 5, 12, 70)
+    ('numbers', 'factor')
+    """
+    common = 3 + 2 * inputs
+    choices: dict[Pooling, int] = {"numbers": common * groups, "constants": (inputs + 2) * groups}
+    for pooling, own in choices.items():
+        if structures * rows * (common + own) ** 2 <= MOST_COST:
+            return pooling
+    return "factor"
+
+
+def scene_of(encoded: Encoded, u: np.ndarray, centres: np.ndarray, groups: int, pooling: Pooling) -> Scene:
     """The scene of finished runs, from their inputs and their latent values (n,)."""
     logs = encoded.logs
-    return Scene(float(u.min()), float(u.mean()), np.maximum(logs.std(axis=0), 1e-3), centres, logs.max(axis=0), groups)
+    spread = np.maximum(logs.std(axis=0), 1e-3)
+    return Scene(float(u.min()), float(u.mean()), spread, centres, logs.max(axis=0), groups, pooling)
 
 
 def design_for(structure: Structure, scene: Scene) -> Design:
@@ -113,13 +134,16 @@ def design_for(structure: Structure, scene: Scene) -> Design:
                 level, width = (
                     (scene.lowest - 0.5, 0.7) if summand.role == FLOOR else (scene.mean - 1.2 * (not alone), 1.5)
                 )
-                add(feature, place, level, width, OWN_LEVEL[summand.role])
+                add(feature, place, level, width, OWN_LEVEL[summand.role] * (scene.pooling != "factor"))
             else:
                 mean, sd = _prior(feature, scene)
-                add(feature, place, mean, sd, OWN_SHARE * sd if feature.what in ("log", "share", "log_share") else 0.0)
+                differs = scene.pooling == "numbers" and feature.what in ("log", "share", "log_share")
+                add(feature, place, mean, sd, OWN_SHARE * sd if differs else 0.0)
     for feature in structure.factor:
         mean, sd = _factor_prior(feature, scene)
         add(feature, FACTOR_TERM, mean, sd, 0.0)
+    if scene.groups > 1 and scene.pooling == "factor":
+        add(ONE, FACTOR_TERM, 0.0, 1e-3, OWN_LEVEL["term"])
     means, sds, owns = np.array(prior).T
     return Design(structure, scene, tuple(columns), np.array(term), means, sds, owns)
 

@@ -37,9 +37,20 @@ class Kernel:
         groups: np.ndarray = np.where(same, 1.0, 1.0 - OWN_GROUP)
         if not a.shape[1]:
             return groups
-        apart = np.abs(a[:, None, :] - b[None, :, :]) * (np.sqrt(5.0) / self.length)
-        each = (1.0 + apart + apart**2 / 3.0) * np.exp(-apart)
-        return np.asarray(groups * (0.5 * each.mean(axis=2) + 0.5 * each.prod(axis=2)))
+        total, product = np.zeros(groups.shape), np.ones(groups.shape)
+        for j in range(a.shape[1]):
+            apart = np.abs(a[:, None, j] - b[None, :, j]) * (np.sqrt(5.0) / self.length)
+            each = (1.0 + apart + apart**2 / 3.0) * np.exp(-apart)
+            total += each
+            product *= each
+        return np.asarray(groups * (0.5 * total / a.shape[1] + 0.5 * product))
+
+
+class Crossing(NamedTuple):
+    """Correlations of m rows with the finished runs, (m, n), and the same in the basis of a smoother, (r, m)."""
+
+    cross: np.ndarray
+    turned: np.ndarray
 
 
 class Smoother(NamedTuple):
@@ -57,13 +68,17 @@ class Smoother(NamedTuple):
         turned = self.basis.T @ columns
         return np.asarray(columns + self.basis @ (shrink[:, None] * turned if columns.ndim == 2 else shrink * turned))
 
-    def solved(self, columns: np.ndarray, ratio: float) -> np.ndarray:
-        """C^(-1) columns."""
-        if ratio == 0:
-            return columns
+    def gram(self, columns: np.ndarray, turned: np.ndarray, ratio: float) -> np.ndarray:
+        """columns' C^(-1) columns, (k, k), for columns (n, k) and the same in the basis, (r, k)."""
         shrink = 1.0 / (1.0 + ratio * self.size) - 1.0
-        turned = self.basis.T @ columns
-        return np.asarray(columns + self.basis @ (shrink[:, None] * turned if columns.ndim == 2 else shrink * turned))
+        return np.asarray(columns.T @ columns + turned.T @ (shrink[:, None] * turned))
+
+    def predicted(self, crossing: Crossing, left: np.ndarray, ratio: float) -> tuple[np.ndarray, np.ndarray]:
+        """Mean of the process at m rows for residuals (s, n): (s, m); its variance in units of the noise's, (m,)."""
+        shrink = 1.0 / (1.0 + ratio * self.size) - 1.0
+        mean = left @ crossing.cross.T + (left @ self.basis) @ (shrink[:, None] * crossing.turned)
+        told = (crossing.cross**2).sum(axis=1) + (shrink[:, None] * crossing.turned**2).sum(axis=0)
+        return np.asarray(ratio * mean), np.maximum(ratio - ratio**2 * told, 0.0)
 
     def log_determinant(self, ratio: float) -> float:
         return float(np.log1p(ratio * self.size).sum())
@@ -89,6 +104,14 @@ class Discrepancy:
             return Smoother(kernel, basis[:, keep], size[keep])
         basis, root, _ = np.linalg.svd(_pivoted(kernel, self.runs, RANK), full_matrices=False)
         return Smoother(kernel, basis, root**2)
+
+    def crossings(self, rows: Encoded) -> list[Crossing]:
+        """What each smoother needs to forecast some rows, shared by all laws."""
+        found = []
+        for one in self.smoothers:
+            cross = one.kernel(rows, self.runs)
+            found.append(Crossing(cross, one.basis.T @ cross.T))
+        return found
 
     def choices(self) -> Iterator[tuple[int, float]]:
         """Every smoother's place with every ratio; without a process the place does not matter."""

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-MOST_GROUPS = 24  # a column of text with more values names runs, not groups
+MOST_INPUTS = 5  # logarithms in a law
+MOST_GROUPS = 64  # a column of text with more values names runs, not groups
 SUM_SLACK = 0.02  # how far proportions may be from a constant sum
 NONE_OF_IT = 0.02  # a proportion of zero has a logarithm, too: ln(p + this)
 
@@ -111,6 +112,43 @@ def inputs_from(table: pd.DataFrame, names: list[str] | None = None) -> Inputs:
         kept.append(z)
         logs[name] = (offset, float(z.mean()))
     return Inputs(logs, tuple(proportions), tuple(by), tuple(sorted(set(_groups(table, tuple(by))))), dropped)
+
+
+def most_telling(inputs: Inputs, table: pd.DataFrame, u: np.ndarray) -> Inputs:
+    """The same inputs, but for those that add least where there are more than a law can use.
+
+    Columns are taken one after the other, each time the one that with its square, or with a level a value, leaves the
+    smallest squares of u; at most five numbers, and text columns with at most 64 values together, four runs to each.
+    """
+    most_groups = max(min(MOST_GROUPS, len(table) // 4), 1)
+    if len(inputs.logs) <= MOST_INPUTS and len(inputs.groups) <= most_groups:
+        return inputs
+    encoded = inputs.encode(table)
+    columns = {name: np.stack([z, z**2], axis=1) for name, z in zip(inputs.logs, encoded.logs.T, strict=True)}
+    columns |= {name: pd.get_dummies(table[name].astype(str)).to_numpy(dtype=float) for name in inputs.by}
+    known = np.concatenate([np.ones((len(u), 1)), encoded.proportions], axis=1)
+    logs: list[str] = []
+    by: list[str] = []
+    left = dict(columns)
+    while left:
+        squares = {name: _squares_left(np.concatenate([known, some], axis=1), u) for name, some in left.items()}
+        best = min(squares, key=lambda name: squares[name])
+        known = np.concatenate([known, left.pop(best)], axis=1)
+        if best in inputs.logs and len(logs) < MOST_INPUTS:
+            logs.append(best)
+        elif best in inputs.by and len(set(_groups(table, (*by, best)))) <= most_groups:
+            by.append(best)
+        if len(logs) == MOST_INPUTS and not any(name in inputs.by for name in left):
+            break
+    gone = {name: "tells less than others" for name in (*inputs.logs, *inputs.by) if name not in (*logs, *by)}
+    kept = {name: inputs.logs[name] for name in inputs.logs if name in logs}
+    some = tuple(name for name in inputs.by if name in by)
+    return Inputs(kept, inputs.proportions, some, tuple(sorted(set(_groups(table, some)))), inputs.dropped | gone)
+
+
+def _squares_left(columns: np.ndarray, u: np.ndarray) -> float:
+    penalty = 1e-6 * len(u) * np.eye(columns.shape[1])
+    return float(((u - columns @ np.linalg.solve(columns.T @ columns + penalty, columns.T @ u)) ** 2).sum())
 
 
 def _offset(value: np.ndarray) -> float:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
-from predictdyn.laws.inputs import Encoded, Inputs, inputs_from
+from predictdyn.laws.inputs import Encoded, Inputs, inputs_from, most_telling
 from predictdyn.laws.link import Link, link_for
 from predictdyn.laws.mixture import Mixture, mixture_of
+from predictdyn.laws.sampling import importance_sample, nuts_sample
 
-FEWEST = 6  # finished runs
+FEWEST = 5  # finished runs
 DRAWS = 400
+MOST_MISSING = 0.2  # a column that more of the finished runs lack is no input; else those runs are left out
 
 
 @dataclass(frozen=True)
@@ -61,14 +63,16 @@ def law_of(
     better: str = "lower",
     chance: float | None = None,
     towards: pd.DataFrame | None = None,
+    nuts: bool = False,
     seed: int = 0,
 ) -> Law:
     """Learn a law from finished runs, one row each.
 
     ``inputs`` are columns, by default all but the target. ``towards`` are runs in question: structures are weighed by
     how well they forecast held-out runs that lie towards them, by default those that cost more. ``lower`` and ``upper``
-    bound the target, ``chance`` is the value of a model without skill. Raises ValueError where fewer than six rows are
-    complete, or where no input varies.
+    bound the target, ``chance`` is the value of a model without skill. ``nuts`` samples the posteriors by NUTS (slow).
+    Raises ValueError where fewer than five rows are
+    complete, or where no input varies. Of more than five numbers those that tell least are left out.
 
     >>> rng = np.random.default_rng(0)
     >>> runs = pd.DataFrame({"params": 10 ** rng.uniform(6, 8, 30)})
@@ -79,22 +83,33 @@ def law_of(
     """
     names = [str(name) for name in table.columns if name != target] if inputs is None else list(inputs)
     value = pd.to_numeric(table[target], errors="coerce").to_numpy(dtype=float)
-    whole = table.loc[np.isfinite(value) & table[names].notna().all(axis=1).to_numpy(), [*names, target]]
-    whole = whole.reset_index(drop=True)
+    finished = table[np.isfinite(value)]
+    missing = finished[names].isna().mean()
+    used = [name for name in names if missing[name] <= MOST_MISSING]
+    whole = finished.loc[finished[used].notna().all(axis=1), [*used, target]].reset_index(drop=True)
     if len(whole) < FEWEST:
         raise ValueError(f"a law of {target!r} needs {FEWEST} finished runs with all inputs, got {len(whole)}")
-    how = inputs_from(whole, names)
+    how = inputs_from(whole, used)
+    empty = {name: f"is missing in {missing[name]:.0%} of the finished runs" for name in names if name not in used}
+    how = replace(how, dropped=empty | how.dropped)
     if not how.names:
         why = "; ".join(f"{name} {said}" for name, said in how.dropped.items())
         raise ValueError(f"a law of {target!r} needs an input that varies: {why}")
     y = whole[target].to_numpy(dtype=float)
     link = link_for(y, lower=lower, upper=upper, better=better, chance=chance)
+    how = most_telling(how, whole, link.latent(y))
     asked = None if towards is None else how.encode(towards)
     if asked is not None:
         asked = asked.rows(np.isfinite(asked.logs).all(axis=1) & np.isfinite(asked.proportions).all(axis=1))
         asked = asked if len(asked) else None
     centres = np.array([centre for _, centre in how.logs.values()])
     mixture = mixture_of(
-        how.encode(whole), link.latent(y), centres=centres, groups=len(how.groups), towards=asked, seed=seed
+        how.encode(whole),
+        link.latent(y),
+        centres=centres,
+        groups=len(how.groups),
+        towards=asked,
+        seed=seed,
+        sampler=nuts_sample if nuts else importance_sample,
     )
     return Law(target, how, link, mixture, whole)

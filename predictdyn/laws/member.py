@@ -8,11 +8,12 @@ from typing import NamedTuple
 import numpy as np
 
 from predictdyn.laws.design import Design
-from predictdyn.laws.discrepancy import Discrepancy, Smoother
+from predictdyn.laws.discrepancy import Crossing, Discrepancy, Smoother
 from predictdyn.laws.inputs import Encoded
 from predictdyn.laws.posterior import Mode
 
-SMALL_PROCESS = 0.5  # log prior odds against each step of the ratio of process to noise
+SMALL_PROCESS = 0.5  # prior of the ratio of process to noise: (1 + 10 ratio) to minus this power
+STEPS = 6
 
 
 class Beyond(NamedTuple):
@@ -29,22 +30,30 @@ class Member:
 
     design: Design
     discrepancy: Discrepancy
-    smoother: Smoother
+    place: int  # of the smoother
     ratio: float
     numbers: np.ndarray  # (k,)
     covariance: np.ndarray  # (k, k)
     noise: float
     matrix: np.ndarray  # (n, k)
     value: np.ndarray  # u of the runs, outliers moved towards the law (n,)
-    mode: Mode
-    evidence: float
+    mode: Mode  # under independent noise
 
-    def forecast(self, encoded: Encoded, normals: np.ndarray, random: np.random.Generator | None = None) -> Beyond:
-        """What the law and the process around it say of other rows (m), from normals (s, k).
+    def gaussian(self, normals: np.ndarray) -> np.ndarray:
+        """Draws of the numbers (s, k) from the normal approximation at the mode, made of normals (s, k)."""
+        return np.asarray(self.numbers + normals @ _root(self.covariance).T)
+
+    def forecast(
+        self,
+        encoded: Encoded,
+        crossings: list[Crossing],
+        numbers: np.ndarray,
+        random: np.random.Generator | None = None,
+    ) -> Beyond:
+        """What the law with each set of numbers (s, k), and the process around it, say of other rows (m).
 
         A row of a group that no finished run is of has numbers of its own, drawn as those of a further group.
         """
-        numbers = self.numbers + normals @ _root(self.covariance).T  # (s, k)
         centre = self.design.values(self.design.matrix(encoded), numbers)
         new = encoded.group < 0
         if new.any() and self.design.own.any():
@@ -55,112 +64,95 @@ class Member:
         if self.ratio == 0:
             return Beyond(centre, np.zeros(len(encoded)), noise)
         left = self.value - self.design.values(self.matrix, numbers)  # (s, n)
-        cross = self.ratio * self.smoother.kernel(encoded, self.discrepancy.runs)  # (m, n)
-        solved = self.smoother.solved(cross.T, self.ratio)  # (n, m)
-        variance = self.ratio - np.einsum("mn,nm->m", cross, solved)
-        return Beyond(centre + left @ solved, self.noise * np.sqrt(np.maximum(variance, 0.0)), noise)
+        mean, variance = self.discrepancy.smoothers[self.place].predicted(crossings[self.place], left, self.ratio)
+        return Beyond(centre + mean, self.noise * np.sqrt(variance), noise)
 
 
 def member_for(
     design: Design, matrix: np.ndarray, u: np.ndarray, discrepancy: Discrepancy, mode: Mode, *, process: bool
 ) -> Member:
-    """The process by evidence (or none), then the mode under law and process."""
+    """A structure with independent noise, as `mode` has it, or with a process that is chosen by evidence.
+
+    Rows that the mode holds for outliers are moved towards it, as far as their weight says.
+    """
     value = u - mode.residual * (1.0 - np.minimum(mode.weight, 1.0))
-    smoother, ratio, noise = discrepancy.smoothers[0], 0.0, mode.noise
-    if process:
-        smoother, ratio, noise = _process(design, matrix, value, mode, discrepancy)
     if not process:
-        return Member(
-            design,
-            discrepancy,
-            smoother,
-            0.0,
-            mode.numbers,
-            mode.covariance,
-            mode.noise,
-            matrix,
-            value,
-            mode,
-            mode.evidence,
-        )
-    numbers, covariance, noise, evidence = _settled(design, matrix, value, mode.numbers, smoother, ratio, noise)
-    return Member(design, discrepancy, smoother, ratio, numbers, covariance, noise, matrix, value, mode, evidence)
-
-
-def _process(
-    design: Design, matrix: np.ndarray, value: np.ndarray, mode: Mode, discrepancy: Discrepancy
-) -> tuple[Smoother, float, float]:
-    """The smoother and the ratio with the highest evidence, linearised at the mode."""
+        return Member(design, discrepancy, 0, 0.0, mode.numbers, mode.covariance, mode.noise, matrix, value, mode)
     at, jacobian = design.slopes(matrix, mode.numbers[None])
     target = value - at[0] + jacobian[0] @ (mode.numbers - design.mean)
+    columns = np.concatenate([jacobian[0], target[:, None]], axis=1)
+    turned = [one.basis.T @ columns for one in discrepancy.smoothers]
     best: tuple[float, int, float, float] | None = None
     for place, ratio in discrepancy.choices():
         smoother = discrepancy.smoothers[place]
-        _, _, noise, evidence = _linear(design, jacobian[0], target, smoother, ratio, mode.noise)
-        evidence -= SMALL_PROCESS * np.log1p(10 * ratio)
+        linear = _linear(design, smoother.gram(columns, turned[place], ratio), len(u), mode.noise, mode.noise)
+        evidence = linear.evidence - 0.5 * smoother.log_determinant(ratio) - SMALL_PROCESS * np.log1p(10 * ratio)
         if best is None or evidence > best[0]:
-            best = (evidence, place, ratio, noise)
+            best = (evidence, place, ratio, linear.noise)
     assert best is not None
-    return discrepancy.smoothers[best[1]], best[2], best[3]
+    _, place, ratio, noise = best
+    numbers, linear = _settled(design, matrix, value, mode, discrepancy.smoothers[place], ratio, noise)
+    return Member(design, discrepancy, place, ratio, numbers, linear.covariance, linear.noise, matrix, value, mode)
 
 
-def _linear(
-    design: Design, jacobian: np.ndarray, target: np.ndarray, smoother: Smoother, ratio: float, noise: float
-) -> tuple[np.ndarray, np.ndarray, float, float]:
-    """Posterior mean of numbers minus prior mean, covariance, noise and log evidence of a linear model."""
-    columns = smoother.whitened(np.concatenate([jacobian, target[:, None]], axis=1), ratio)
-    x, y = columns[:, :-1], columns[:, -1]
-    inner, outer = x.T @ x, x.T @ y
+class Linear(NamedTuple):
+    """A linear model: posterior mean of the numbers minus their prior mean, covariance, noise and log evidence."""
+
+    delta: np.ndarray
+    covariance: np.ndarray
+    noise: float
+    evidence: float
+
+
+def _linear(design: Design, gram: np.ndarray, n: int, noise: float, before: float) -> Linear:
+    """The linear model of n rows whose columns and target have inner products gram (k + 1, k + 1).
+
+    The noise is its posterior mean given the numbers, with one row's worth of what it was ``before``.
+    """
+    inner, outer, square = gram[:-1, :-1], gram[:-1, -1], float(gram[-1, -1])
     prior = np.diag(1.0 / design.sd**2)
-    n = len(y)
-    floor = 1e-4 * max(float(target.std()), 1e-9)
-    for _ in range(3):
-        precision = inner / noise**2 + prior
-        covariance = np.linalg.inv(precision)
+
+    def solved(noise: float) -> tuple[np.ndarray, np.ndarray, float]:
+        covariance = np.linalg.inv(inner / noise**2 + prior)
         delta = covariance @ outer / noise**2
-        left = y - x @ delta
-        free = float(np.trace(inner @ covariance)) / noise**2
-        # The mean of the noise's variance given the numbers, with one row's worth of what it was.
-        noise = float(np.sqrt((left @ left + noise**2) / max(n - min(free, n - 1.0) + 1.0, 1.0)))
-        noise = max(noise, floor)
-    precision = inner / noise**2 + prior
-    covariance = np.linalg.inv(precision)
-    delta = covariance @ outer / noise**2
-    left = y - x @ delta
+        return covariance, delta, max(square - 2 * float(delta @ outer) + float(delta @ inner @ delta), 0.0)
+
+    floor = 1e-4 * max(np.sqrt(square / n), 1e-9) * 1e-2
+    for _ in range(3):
+        covariance, _, left = solved(noise)
+        free = min(float(np.trace(inner @ covariance)) / noise**2, n - 1.0)
+        noise = max(float(np.sqrt((left + before**2) / (n - free + 1.0))), floor)
+    covariance, delta, left = solved(noise)
     evidence = (
-        -0.5 * float(left @ left) / noise**2
+        -0.5 * left / noise**2
         - n * np.log(noise)
-        - 0.5 * smoother.log_determinant(ratio)
         - 0.5 * float(delta @ prior @ delta)
-        - 0.5 * float(np.linalg.slogdet(precision)[1])
+        + 0.5 * float(np.linalg.slogdet(covariance)[1])
         - float(np.log(design.sd).sum())
     )
-    return delta, covariance, noise, evidence
+    return Linear(delta, covariance, noise, evidence)
 
 
 def _settled(
-    design: Design,
-    matrix: np.ndarray,
-    value: np.ndarray,
-    numbers: np.ndarray,
-    smoother: Smoother,
-    ratio: float,
-    noise: float,
-) -> tuple[np.ndarray, np.ndarray, float, float]:
-    """Gauss-Newton steps under the correlated noise, as long as they help; posterior there."""
-    root = 1.0 / design.sd
+    design: Design, matrix: np.ndarray, value: np.ndarray, mode: Mode, smoother: Smoother, ratio: float, noise: float
+) -> tuple[np.ndarray, Linear]:
+    """Gauss-Newton steps under the correlated noise, as long as they help; the linear model there."""
+    numbers = mode.numbers
 
     def loss(numbers: np.ndarray) -> float:
         left = smoother.whitened(value - design.values(matrix, numbers[None])[0], ratio) / noise
-        away = (numbers - design.mean) * root
+        away = (numbers - design.mean) / design.sd
         return 0.5 * float(left @ left + away @ away)
 
     now = loss(numbers)
-    for _ in range(6):
+    for _ in range(STEPS):
         at, jacobian = design.slopes(matrix, numbers[None])
         target = value - at[0] + jacobian[0] @ (numbers - design.mean)
-        delta, covariance, noise_now, evidence = _linear(design, jacobian[0], target, smoother, ratio, noise)
-        step = design.mean + delta - numbers
+        columns = np.concatenate([jacobian[0], target[:, None]], axis=1)
+        linear = _linear(
+            design, smoother.gram(columns, smoother.basis.T @ columns, ratio), len(value), noise, mode.noise
+        )
+        step = design.mean + linear.delta - numbers
         gained = 0.0
         for part in (1.0, 0.3, 0.1):
             there = loss(numbers + part * step)
@@ -169,10 +161,11 @@ def _settled(
                 break
         if gained < 1e-3:
             break
-    return numbers, covariance, noise_now, evidence
+    return numbers, linear
 
 
 def _root(covariance: np.ndarray) -> np.ndarray:
+    """A square root (k, k) of a covariance, also of one that rounding has made indefinite."""
     scale = np.sqrt(np.diag(covariance))
     size, basis = np.linalg.eigh(covariance / np.outer(scale, scale))
     return np.asarray(scale[:, None] * basis * np.sqrt(np.maximum(size, 0.0)))

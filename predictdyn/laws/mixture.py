@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 from scipy.special import ndtr
 
-from predictdyn.laws.design import Scene, design_for, scene_of
-from predictdyn.laws.discrepancy import Discrepancy
+from predictdyn.laws.design import Scene, design_for, pooling_for, scene_of
+from predictdyn.laws.discrepancy import Crossing, Discrepancy
 from predictdyn.laws.inputs import Encoded
 from predictdyn.laws.member import Member, member_for
 from predictdyn.laws.origins import origins, places
 from predictdyn.laws.posterior import FREEDOM, mode_of
+from predictdyn.laws.sampling import Sample, Sampler, importance_sample
 from predictdyn.laws.structures import Structure, structures_for
 
 FOR_WEIGHTS = 48  # draws of a law at an origin
@@ -25,6 +26,9 @@ EQUAL, FEW = 0.15, 8
 SPREAD_PRIOR = 2.0
 NARROWEST = 0.9
 FARTHEST = 9.0  # a squared error in units of its variance counts for no more
+WORTH_SAMPLING = 0.01  # weight of a member whose posterior is sampled; others are normal at their mode
+# What weighs alike where too few runs are left to hold any out.
+CLASSIC = ("power", "floor + powers", "floor + product", "floor + exp of shares", "floor + exp of roots")
 LEAST_WEIGHT = 1e-3  # members with less have no draws
 
 
@@ -40,7 +44,7 @@ class Mixture:
     """Laws with weights, and by how much the errors of their mixture at the origins were wider than its spread.
 
     ``replays`` has a forecast for each member of the held-out runs, ``truth`` their values of u and ``origin`` at
-    which origin each was held out, (rows,).
+    which origin each was held out, (rows,). ``samples`` are posteriors of members, by place.
     """
 
     members: list[Member]
@@ -49,15 +53,24 @@ class Mixture:
     replays: list[HeldOut]
     truth: np.ndarray
     origin: np.ndarray
+    samples: dict[int, Sample] = field(default_factory=dict)
+
+    def numbers(self, place: int, count: int, random: np.random.Generator) -> np.ndarray:
+        """Draws (count, k) of the numbers of a member: of its sample where it has one that can be trusted."""
+        member, sample = self.members[place], self.samples.get(place)
+        if sample is None or not sample.trusted:
+            return member.gaussian(random.standard_normal((count, len(member.numbers))))
+        return sample.numbers[random.integers(len(sample.numbers), size=count)]
 
     def draws(self, rows: Encoded, *, n: int, seed: int, noise: bool = True) -> np.ndarray:
         """Joint draws of u, (m, n): a draw is one member and one set of its numbers in all rows."""
         counts = _counts(self.weights, n)
+        crossings = self.members[0].discrepancy.crossings(rows)
         out = []
         for place in np.flatnonzero(counts):
             member, count = self.members[place], int(counts[place])
             random = np.random.default_rng((seed, int(place)))
-            beyond = member.forecast(rows, random.standard_normal((count, len(member.numbers))), random)
+            beyond = member.forecast(rows, crossings, self.numbers(int(place), count, random), random)
             # The process is drawn as one number for all rows: neighbours err alike.
             drawn = beyond.centre + random.standard_normal((count, 1)) * beyond.process
             if noise:
@@ -70,15 +83,23 @@ class Mixture:
 
 
 def mixture_of(
-    runs: Encoded, u: np.ndarray, *, centres: np.ndarray, groups: int, towards: Encoded | None, seed: int
+    runs: Encoded,
+    u: np.ndarray,
+    *,
+    centres: np.ndarray,
+    groups: int,
+    towards: Encoded | None,
+    seed: int,
+    sampler: Sampler = importance_sample,
 ) -> Mixture:
     """Fit all structures to finished runs (n) with values u (n,), and weigh them on the way towards some runs.
 
     ``centres`` (d,) are the mean logarithms of the inputs. Every structure is a member twice: with independent noise,
-    and with a discrepancy process around it. Without an origin that leaves enough runs all weigh alike.
+    and with a discrepancy process around it. Without an origin that leaves enough runs the `CLASSIC` ones weigh alike.
     """
     structures = structures_for(runs, centres)
-    members = _members(structures, scene_of(runs, u, centres, groups), runs, u, seed)
+    pooling = pooling_for(len(runs), len(centres), groups, len(structures))
+    members = _members(structures, scene_of(runs, u, centres, groups, pooling), runs, u, seed)
     normals = np.random.default_rng(seed).standard_normal((FOR_WEIGHTS, max(len(one.numbers) for one in members)))
     replays: list[list[HeldOut]] = [[] for _ in members]
     truth, origin = [np.zeros(0)], [np.zeros(0, dtype=int)]
@@ -86,20 +107,28 @@ def mixture_of(
         left, there = runs.rows(~out), runs.rows(out)
         truth.append(u[out])
         origin.append(np.full(int(out.sum()), which))
-        fitted = _members(structures, scene_of(left, u[~out], centres, groups), left, u[~out], seed, members)
+        fitted = _members(structures, scene_of(left, u[~out], centres, groups, pooling), left, u[~out], seed, members)
+        crossings = fitted[0].discrepancy.crossings(there)
         for said, one in zip(replays, fitted, strict=True):
-            said.append(replayed(one, there, normals))
+            said.append(replayed(one, there, crossings, normals))
     if len(truth) == 1:
-        return Mixture(members, np.full(len(members), 1 / len(members)), 1.0, [], truth[0], origin[0])
+        known = np.array([one.design.structure.name in CLASSIC and one.ratio == 0 for one in members], dtype=float)
+        weights = known / known.sum() if known.any() else np.full(len(members), 1 / len(members))
+        return Mixture(members, weights, 1.0, [], truth[0], origin[0])
     joined = [HeldOut(*map(np.concatenate, zip(*some, strict=True))) for some in replays]
     y, o = np.concatenate(truth), np.concatenate(origin)
     weights = _weights(joined, y, o)
-    return Mixture(members, weights, _widening(joined, weights, y, o), joined, y, o)
+    samples = {
+        int(place): sampler(one.design, one.matrix, u, one.mode, seed=seed)
+        for place, one in enumerate(members)
+        if one.ratio == 0 and weights[place] >= WORTH_SAMPLING
+    }
+    return Mixture(members, weights, _widening(joined, weights, y, o), joined, y, o, samples)
 
 
-def replayed(member: Member, rows: Encoded, normals: np.ndarray) -> HeldOut:
+def replayed(member: Member, rows: Encoded, crossings: list[Crossing], normals: np.ndarray) -> HeldOut:
     """Mean and sd of a member's forecast of some rows, from draws of its numbers made of normals (s, k)."""
-    beyond = member.forecast(rows, normals[:, : len(member.numbers)])
+    beyond = member.forecast(rows, crossings, member.gaussian(normals[:, : len(member.numbers)]))
     variance = beyond.centre.var(axis=0) + beyond.process**2 + FREEDOM / (FREEDOM - 2) * beyond.noise**2
     return HeldOut(beyond.centre.mean(axis=0), np.sqrt(variance))
 

@@ -12,6 +12,7 @@ from predictdyn.laws.design import Design
 FREEDOM = 5.0  # degrees of freedom of the noise
 STARTS = 12
 THIN = 240  # rows that starts are compared on
+NOISE_PULL = 0.05  # of the sd of u: noise much smaller than this is less likely beforehand
 FLOOR = 1e-4  # least noise, in parts of the sd of u
 
 
@@ -103,7 +104,7 @@ def _weights(residual: np.ndarray, ease: np.ndarray, noise: np.ndarray) -> np.nd
 
 def _noise(residual: np.ndarray, ease: np.ndarray, weight: np.ndarray, spread: float) -> np.ndarray:
     """The noise (s,) given the weights (an EM step), with a weak prior at a tenth of the spread worth one row."""
-    total = (weight * (residual / ease) ** 2).sum(axis=1) + (0.05 * spread) ** 2
+    total = (weight * (residual / ease) ** 2).sum(axis=1) + (NOISE_PULL * spread) ** 2
     return np.asarray(np.maximum(np.sqrt(total / (residual.shape[1] + 1)), FLOOR * spread))
 
 
@@ -118,7 +119,7 @@ def _loss(
 ) -> np.ndarray:
     scaled = (u - value) / (ease * noise[:, None])
     fit = 0.5 * (FREEDOM + 1) * np.log1p(scaled**2 / FREEDOM).sum(axis=1) + (len(u) + 1) * np.log(noise)
-    away = 0.5 * (((numbers - design.mean) / design.sd) ** 2).sum(axis=1) + 0.5 * (0.05 * spread / noise) ** 2
+    away = 0.5 * (((numbers - design.mean) / design.sd) ** 2).sum(axis=1) + 0.5 * (NOISE_PULL * spread / noise) ** 2
     return np.asarray(np.where(np.isfinite(fit), fit + away, np.inf))
 
 

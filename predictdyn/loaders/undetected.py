@@ -39,7 +39,7 @@ def _table(files: Sequence[Path]) -> str | None:
         if names and not any(counts(name) for name in names):
             return (
                 f"{file.name} has the columns {some(names, 8)}, none of which counts steps; "
-                "name the one that does: source=wide, step=NAME"
+                "name the one that does: source='wide', step=NAME"
             )
     return None
 
@@ -50,7 +50,7 @@ def _lines(files: Sequence[Path]) -> str | None:
         if keys and not any(counts(name) for name in keys):
             return (
                 f"{file.name} holds JSON objects with {some(keys, 8)}, none of which counts steps; "
-                "name the one that does: source=json_lines, step=NAME"
+                "name the one that does: source='json_lines', step=NAME"
             )
     return None
 

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy.stats import rankdata
 
 import predictdyn as pdyn
 from predictdyn.curves import curves_from
@@ -114,6 +115,23 @@ def test_a_model_of_ones_own_is_fitted_but_cannot_be_saved(curves, tmp_path):
     with pytest.raises(ValueError, match="only forecasters of the table can be saved"):
         model.save(tmp_path / "model")
     assert not list(tmp_path.iterdir()), "nothing half-written stays"
+
+
+def test_a_copy_of_the_run_under_another_name_teaches_nothing_with_and_without_a_model(whole):
+    copy = whole.select(runs=["r6"])
+    points = pd.concat([whole.points, copy.points.assign(run="sweep/r6")])
+    both = curves_from(points, pd.concat([whole.runs, copy.runs.rename({"r6": "sweep/r6"})]), dict(whole.metrics))
+    asked = {"runs": "r6", "cutoff": 0.3}
+    alone = pdyn.forecast(whole, forecaster="mean_change", **asked)
+    plain = pdyn.forecast(both, forecaster="mean_change", **asked)
+    model = pdyn.fit(both.select(runs=both.runs.index.drop("r6")), "mean_change").forecast(both, **asked)
+    assert np.array_equal(plain.draws, alone.draws) and np.array_equal(model.draws, alone.draws)
+    assert alone.notes == () and len(plain.notes) == len(model.notes) == 1
+    assert plain.notes[0] == (
+        "1 finished run(s) have the curves of a run in question, as far as it is seen (sweep/r6); they may be the same "
+        "run under another name, so they are left out, and 7 run(s) are learnt from"
+    )
+    assert "(sweep/r6); it was fitted again without them, on 7 run(s)" in model.notes[0]
 
 
 def test_what_to_forecast_is_chosen_by_keywords(curves):
@@ -240,6 +258,23 @@ def test_a_planned_change_moves_the_forecast_and_says_what_supports_it(changed, 
         plain.with_intervention("swapped", 500)
     with pytest.raises(ValueError, match="needs step="):
         plain.with_intervention("balanced")
+
+
+def test_draws_with_a_planned_change_are_joint_as_those_without_it(changed):
+    plain = pdyn.forecast(changed, forecaster="mean_change", runs="f0-s0", cutoff=0.4)
+    found = plain.with_intervention("balanced", 500)
+    assert plain.live.prediction.joint and found.live.prediction.joint and found.live.way.joint
+    moved = [not np.allclose(np.sort(one), np.sort(two)) for one, two in zip(found.draws, plain.draws, strict=True)]
+    assert moved == (found.target["metric"] == "gap").tolist()
+    for row in range(2):
+        np.testing.assert_array_equal(rankdata(found.draws[row]), rankdata(plain.draws[row]))
+    # Paths go on as they are: the last step of the way has the ranks of the target.
+    way = found.live.way
+    for row, name in enumerate(found.target["metric"]):
+        (last,) = np.flatnonzero((way.target["metric"] == name) & (way.target["step"] == 1000))
+        np.testing.assert_array_equal(rankdata(way.draws[last]), rankdata(found.draws[row]))
+    later = found.with_intervention("balanced", 600)
+    assert later.live.prediction.joint
 
 
 def test_draws_are_handed_to_arviz_where_it_is(found):

@@ -29,7 +29,7 @@ def test_load_tells_what_was_found_and_warns_of_what_may_hurt(tmp_path):
 
 def test_errors_name_keywords(tmp_path):
     path = log([("a", 1, 0.1), ("a", 1, 0.2)], tmp_path)
-    with pytest.raises(ValueError, match="merge=yes"):
+    with pytest.raises(ValueError, match="merge='yes'"):
         pdyn.load(path, "wide")
     with pytest.raises(ValueError, match="no source 'tape'"):
         pdyn.load(path, source="tape")

@@ -41,6 +41,19 @@ def test_leave_one_run_out(small):
     assert len(dealt) == 8 and all(len(group.test) == 1 for group in dealt)
 
 
+@pytest.mark.parametrize("column", ["run", "seed"])
+def test_what_is_held_out_together_is_one_family_to_forecasters(small, column):
+    plan = Plan(hold_out=column, cutoffs=(0.3,))
+    of_run = small.runs.reset_index().set_index("run", drop=False)[column].astype(str)
+    for group in groups(small, plan):
+        (fold,) = folds(small, group, plan)
+        for runs in (group.history.runs, fold.observed.runs):
+            assert runs["family"].to_dict() == of_run[runs.index].to_dict()
+        assert not set(fold.observed.runs["family"]) & set(group.history.runs["family"])
+    (group,) = groups(small, Plan(hold_out=column, test=("f1*",)))
+    assert set(group.history.runs["family"]) == {"f0", "f2", "f3"}  # held out by name: families are as they are
+
+
 def test_nothing_after_the_cutoff_is_seen_but_the_schedule(small):
     _, replays = only(small, Plan(cutoffs=(0.1, 0.5), test=("f0-s0",)))
     for fold in replays:

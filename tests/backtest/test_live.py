@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from predictdyn.backtest.live import split_live
 from predictdyn.curves import Metric, curves_from
@@ -37,3 +38,28 @@ def test_runs_without_a_baseline_are_history_for_each_other():
     curves = suite()
     plain = curves_from(curves.points, curves.runs.drop(columns="baseline"), curves.metrics)
     assert len(split_live(plain, runs=("a",), cutoff=0.5).history.runs) == 3
+
+
+def copied(small, run, name, *, points=slice(None), change=None):
+    """The small curves with a run once more under another name: some of its points, and one value changed."""
+    own = small.points[small.points["run"] == run]
+    steps = np.unique(own["step"])[points]
+    own = own[own["step"].isin(steps)].assign(run=name)
+    if change is not None:
+        own["value"] = own["value"].where(own["step"] != steps[change], 0.9 * own["value"])
+    runs = pd.concat([small.runs, small.runs.loc[[run]].rename({run: name})])
+    return curves_from(pd.concat([small.points, own]), runs, dict(small.metrics))
+
+
+@pytest.mark.parametrize("points", [slice(None), slice(None, None, -2)], ids=["same steps", "every second step"])
+def test_a_finished_run_with_the_curves_of_the_run_in_question_is_no_history(small, points):
+    asked = split_live(copied(small, "f2-s0", "sweep/f2-s0", points=points), runs=("f2-s0",), cutoff=0.5)
+    assert asked.left_out == ("sweep/f2-s0",)
+    assert set(asked.history.runs.index) == set(small.runs.index) - {"f2-s0"}
+
+
+def test_a_run_that_differs_in_one_value_that_is_seen_is_history(small):
+    late = split_live(copied(small, "f2-s0", "other", change=-1), runs=("f2-s0",), cutoff=0.5)
+    assert late.left_out == ("other",)  # it differs only in what is hidden
+    seen = split_live(copied(small, "f2-s0", "other", change=3), runs=("f2-s0",), cutoff=0.5)
+    assert seen.left_out == () and "other" in seen.history.runs.index

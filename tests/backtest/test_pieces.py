@@ -94,3 +94,13 @@ def test_whole_pieces_are_not_made_again_and_damaged_ones_are(small, tmp_path, m
 def test_a_full_disk_is_no_fault_of_a_forecaster(small):
     with pytest.raises(OSError, match="No space left"):
         run(small, PLAN, [LAST, Full()], BASELINES)
+
+
+def test_only_the_forecaster_that_figures_show_is_asked_for_the_way_there_and_a_piece_says_which(small, tmp_path):
+    asked = pd.DataFrame({"run": "f0-s0", "metric": "loss", "step": [300.0, 600.0], "cutoff": 0.25})
+    both = [LAST, forecaster("mean_change")]
+    plain = run(small, PLAN, both, BASELINES)
+    for name in ("last_value", "mean_change"):
+        found = run(small, PLAN, both, BASELINES, paths=asked, primary_forecaster=name, resume=tmp_path)
+        assert found.paths["forecaster"].tolist() == [name] * 2
+        pd.testing.assert_frame_equal(found.rows, plain.rows, check_dtype=False)

@@ -12,6 +12,7 @@ from predictdyn.backtest.schedules import settled
 from predictdyn.backtest.summary import resolved, verdicts
 from predictdyn.curves import Curves, Metric, curves_from
 from predictdyn.forecasters import BASELINES, fit, forecaster
+from predictdyn.naming import BY_METRICS
 
 STEPS = np.arange(20, 1001, 20)
 LOSS = Metric("loss", "loss")
@@ -73,7 +74,7 @@ def test_a_function_of_the_plan_is_known_ahead(rates):
 @pytest.mark.parametrize(("rates", "why"), CUT.values(), ids=list(CUT))
 def test_a_rate_that_may_have_reacted_is_cut_and_said(rates, why):
     curves, lines = settled(suite(rates))
-    assert len(lines) == 1 and why in lines[0] and "state its kind, schedule, in metrics.csv" in lines[0]
+    assert len(lines) == 1 and why in lines[0] and f"state its kind, schedule, {BY_METRICS}" in lines[0]
     seen = curves.truncate(0.3)
     assert len(seen.series["a0", "lr"].step) == len(seen.series["a0", "loss"].step) == 15
 

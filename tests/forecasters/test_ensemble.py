@@ -7,11 +7,17 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from predictdyn.backtest.plan import Plan
+from predictdyn.backtest.run import run as run_backtest
 from predictdyn.curves import Curves, Metric, curves_from
+from predictdyn.fitting.forest import Forest
+from predictdyn.fitting.median_regression import MedianRegression
 from predictdyn.fitting.stacking import FACTORS
 from predictdyn.forecasters import fit, load, save
 from predictdyn.forecasters._fitted import Fitted
-from predictdyn.forecasters._replays import WHOLE_KIND
+from predictdyn.forecasters._history import read_learnt, write_learnt
+from predictdyn.forecasters._replay_scores import COMPARED
+from predictdyn.forecasters._replays import WHOLE_KIND, Replays
 from predictdyn.forecasters._sizes import beyond, rolling
 from predictdyn.forecasters.ensemble import AUTO, FROM_FINISHED, Ensemble
 from predictdyn.joint import couple
@@ -186,3 +192,57 @@ def test_saved_once_and_loaded_it_is_the_same(fitted, tmp_path):
 def test_only_what_others_can_load_is_saved(fitted, tmp_path):
     with pytest.raises(ValueError, match="only forecasters of the table can be saved"):
         save(fitted[0], tmp_path)
+
+
+@pytest.mark.parametrize(("column", "shared"), [("recipe", False), ("family", True)])
+def test_replays_leave_out_by_the_column_of_the_backtest(column, shared, monkeypatch):
+    replayed = []
+    real = Replays._resolved
+
+    def noted(self, problem, truth, curves):
+        replayed.append([set(runs["recipe"]) for runs in (problem.observed.runs, problem.history.curves.runs)])
+        return real(self, problem, truth, curves)
+
+    monkeypatch.setattr(Replays, "_resolved", noted)
+    found = rising().select(metrics=["m"])
+    runs = found.runs.assign(recipe=[f"recipe {i % 4}" for i in range(len(found.runs))])
+    curves = Curves(found.points, runs, found.metrics)
+    run_backtest(curves, Plan(hold_out=column, cutoffs=(0.5,)), [CHEAP], ())
+    assert len(replayed) > 8
+    # Families are single runs here, so by default recipes lie on both sides.
+    assert any(here & there for here, there in replayed) == shared
+
+
+def many(n: int = 40):
+    """Runs that rise as far as an early signal says, in two outcomes, of families of two."""
+    rng = np.random.default_rng(1)
+    step, late = np.arange(0, 101, 5), np.arange(0, 101, 5) / 100
+    frames, runs = [], []
+    for i in range(n):
+        hidden = rng.normal()
+        values = {"a": hidden * late, "b": (1 + hidden) * late, "hint": hidden + 0 * late}
+        for name, value in values.items():
+            noisy = value + 0.03 * rng.standard_normal(len(step))
+            frames.append(pd.DataFrame({"run": f"r{i:02}", "metric": name, "step": step, "value": noisy}))
+        runs.append({"run": f"r{i:02}", "family": f"f{i // 2:02}", "last_step": 100})
+    metrics = {"a": Metric("a", "capability"), "b": Metric("b", "capability"), "hint": Metric("hint", "signal")}
+    return curves_from(pd.concat(frames), pd.DataFrame(runs), metrics)
+
+
+def test_what_regressions_learnt_is_saved_for_all_outcomes_replayed_or_not(tmp_path, monkeypatch):
+    curves = many()
+    past, run = curves.select(runs=curves.runs.index[1:]), curves.select(runs=["r00"]).truncate(0.5)
+    members = (*COMPARED, "extra_trees", "quantile_regression")
+    some = dataclasses.replace(
+        CHEAP, members=members, prior_weights=(1.0,) * 5 + (5.0, 5.0), prepared=(0.5,), metrics_per_kind=1
+    )
+    one = fit(some, past)
+    asked = pd.DataFrame({"run": "r00", "metric": ["a", "b"], "step": 100})
+    fresh = fit(some, past).forecast(run, asked, seed=0).draws
+    some.prepare(one.past, 0)
+    write_learnt(one.past.learnt, tmp_path)
+    back = Fitted(some, History(past, read_learnt(tmp_path)))
+    for regression in (Forest, MedianRegression):
+        monkeypatch.setattr(regression, "fit", lambda *_: pytest.fail("it was learnt before"))
+    assert np.array_equal(back.forecast(run, asked, seed=0).draws, fresh)
+    assert set(back.past.learnt) == set(one.past.learnt)

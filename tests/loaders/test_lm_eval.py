@@ -121,7 +121,8 @@ def test_runs_csv_gives_plan_covariates_and_names(tmp_path: Path) -> None:
     (tmp_path / "runs.csv").write_text(
         "model,num_fewshot,train_steps,last_step,n_checkpoints,width\nm-70m,5,90,9,3,1\nm-70m,0,80,8,3,2\nother,0,1,1,1,1\n"
     )
-    runs = lm_eval.load(tmp_path / "zero").runs
+    with pytest.warns(UserWarning, match=r"runs.csv states facts of runs \(no data lost\); name another .* runs_file="):
+        runs = lm_eval.load(tmp_path / "zero").runs
     assert runs.index.tolist() == ["m-70m"]
     assert runs.iloc[0][["family", "last_step", "width", "params"]].tolist() == ["m-70m", 80, 2, 7e7]
     assert "n_checkpoints" not in runs

@@ -80,7 +80,7 @@ CASES: dict[str, tuple[str, dict[str, str | bytes], dict[str, object], tuple[str
     "text cell": ("wide", {"x.csv": "step,loss\n1,2\n2,bad\n"}, {}, ("x.csv, line 3", "loss", "'bad'", "metrics=")),
     "blank step": ("wide", {"x.csv": "step,loss\n1,2\n,3\n"}, {}, ("x.csv, line 3", "step (the step)")),
     "step twice": ("wide", {"x.csv": "step,loss\n1,2\n2,3\n1,3\n"}, {},
-                   ("x.csv, line 4", "run 'x', metric 'loss', step 1", "x.csv, line 2", "merge=yes", "merge=runs")),
+                   ("x.csv, line 4", "run 'x', metric 'loss', step 1", "x.csv, line 2", "merge='yes'", "merge='runs'")),
     "header twice": ("wide", {"x.csv": "step,loss,loss\n1,2,3\n"}, {}, ("x.csv", "'loss' more than once")),
     "nothing to take": ("wide", {"x.csv": "step,note\n1,a\n"}, {}, ("x.csv", "no column of numbers")),
     "covariate": ("wide", {"x.csv": "step,loss,lr\n1,2,3\n2,2,4\n"}, {"covariates": "lr"},
@@ -90,7 +90,7 @@ CASES: dict[str, tuple[str, dict[str, str | bytes], dict[str, object], tuple[str
     "regex": ("wide", {"x.csv": "step,loss\n1,2\n"}, {"family": "(y"}, ("'(y' is not a regular expression",)),
     "plan": ("wide", {"x.csv": "step,loss\n1,2\n"}, {"last_step": "late"}, ("x.csv", "last_step", "'late'")),
     "two values at a step": ("long", {"x.csv": "step,metric,value\n1,a,2\n2,a,2\n3,a,2\n2,a,3\n"}, {},
-                             ("x.csv, line 5", "x.csv, line 3", "run 'x', metric 'a', step 2", "merge=yes")),
+                             ("x.csv, line 5", "x.csv, line 3", "run 'x', metric 'a', step 2", "merge='yes'")),
     # json_lines, where faults are errors only if asked for
     "no JSON": ("json_lines", {"x.jsonl": '{"step": 1, "loss": 2}\nepoch 2: loss\n{"step": 2}\n'}, {"merge": "no"},
                 ("x.jsonl, line 2", "not JSON", "'epoch 2: loss'")),

@@ -89,7 +89,10 @@ def test_common_names_have_facts_and_others_are_signals(tmp_path: Path) -> None:
 
 def test_runs_csv_beside_gives_the_plan(log: Path, tmp_path: Path) -> None:
     (tmp_path / "runs.csv").write_text("run,family,last_step,depth\nb,f,100,3\na,f,100,2\nc,f,100,1\n")
-    runs = load(log).runs
+    said = r"runs.csv beside log.csv states families, ends .*\(no data lost\); name another table with runs_file=\.\.\."
+    with pytest.warns(UserWarning, match=said):
+        runs = load(log).runs
+    assert load(log, runs_file=tmp_path / "runs.csv").runs.equals(runs), "asked for, and so not told"
     assert runs.to_dict("index") == {
         "a": {"family": "f", "last_step": 100, "depth": 2}, "b": {"family": "f", "last_step": 100, "depth": 3},
     }  # fmt: skip

@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import re
-import shutil
-import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
-FLAGS = [
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update", "--allow-file-access-from-files"),
-    *("--enable-logging=stderr", "--v=0", "--window-size=2000,900"),
-]
 WIDTHS = (390, 1300, 1900)
 # a window cannot be as narrow as a phone, a frame can
 FRAME = """<iframe src="{page}" style="border:0;width:{width}px;height:900px" onload="
 const page = this.contentDocument, root = page.documentElement;
 this.title = [root.scrollWidth, root.clientWidth, page.querySelectorAll('svg').length].join(' ')"></iframe>"""
 
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="needs chromium or chrome, none is on the path")
-
 
 @pytest.mark.parametrize("which", ["useful", "useless", "forecast"])
 def test_page_opens_clean_on_a_phone_a_laptop_and_a_projector(
-    which: str, request: pytest.FixtureRequest, tmp_path: Path
+    which: str, request: pytest.FixtureRequest, browser: Any, tmp_path: Path
 ) -> None:
     page = (request.getfixturevalue(which) / "index.html").as_uri()
     frames = "".join(FRAME.format(page=page, width=width) for width in WIDTHS)
-    shown, asked = _opened(f'<!DOCTYPE html><link rel="icon" href="data:,">{frames}', tmp_path)
+    shown, asked = browser.opened(f'<!DOCTYPE html><link rel="icon" href="data:,">{frames}', tmp_path)
     found = re.findall(r'title="(\d+) (\d+) (\d+)"', shown.stdout)
     assert len(found) == len(WIDTHS), shown.stdout
     for width, numbers in zip(WIDTHS, found, strict=True):
@@ -44,32 +34,19 @@ def test_page_opens_clean_on_a_phone_a_laptop_and_a_projector(
 
 
 @pytest.mark.parametrize("which", ["useful", "forecast"])
-def test_page_prints_on_two_sheets(which: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+def test_page_prints_on_two_sheets(which: str, request: pytest.FixtureRequest, browser: Any, tmp_path: Path) -> None:
     page, paper = request.getfixturevalue(which) / "index.html", tmp_path / "page.pdf"
-    command = [str(BROWSER), *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", f"--print-to-pdf={paper}"]
-    subprocess.run([*command, page.as_uri()], capture_output=True, timeout=120, check=True)
+    browser.run(page, tmp_path, f"--print-to-pdf={paper}")
     assert len(re.findall(rb"/Type\s*/Page\b", paper.read_bytes())) == 2
 
 
-def test_the_check_sees_errors_requests_and_what_is_too_wide(tmp_path: Path) -> None:
+def test_the_check_sees_errors_requests_and_what_is_too_wide(browser: Any, tmp_path: Path) -> None:
     """The control: a page that does all three must be noticed by what the test above looks at."""
     wide = tmp_path / "wide.html"
     wide.write_text('<div style="width:900px">wide</div>')
     bad = '<img src="http://localhost:9/x.png"><script>console.error("oh")</script>'
-    shown, asked = _opened(bad + FRAME.format(page=wide.as_uri(), width=375), tmp_path)
+    shown, asked = browser.opened(bad + FRAME.format(page=wide.as_uri(), width=375), tmp_path)
     assert "CONSOLE" in shown.stderr
     assert asked == {"http://localhost:9/x.png"}
     found = re.search(r'title="(\d+) (\d+) 0"', shown.stdout)
     assert found and int(found[1]) > int(found[2])
-
-
-def _opened(html: str, folder: Path) -> tuple[subprocess.CompletedProcess[str], set[str]]:
-    """What the browser printed, and what the page asked of the network."""
-    page, log = folder / "opened.html", folder / "net.json"
-    page.write_text(html)
-    command = [str(BROWSER), *FLAGS, f"--user-data-dir={folder / 'profile'}", f"--log-net-log={log}", "--dump-dom"]
-    shown = subprocess.run([*command, page.as_uri()], capture_output=True, text=True, timeout=120, check=True)
-    # one event a line; the browser's own requests have no origin and do not count
-    events = [json.loads(line.rstrip(",")) for line in log.read_text().splitlines() if '"initiator":' in line]
-    started = [event["params"] for event in events]
-    return shown, {asked["url"] for asked in started if asked["initiator"] != "not an origin"}

@@ -189,6 +189,7 @@ def tables_of(path: Path, heads: Sequence[Head], chosen: Mapping[str, object]) -
         *(f"{len(places)} {what}: {some([str(place) for place in places])}" for what, places in passed),
         *lines_of({head.run: head.notes for head in heads}),
         *([f"{len(empty)} run(s) without points left out: {some(empty)}"] if empty else []),
+        *([] if log is None else _unasked(log, chosen, stated, table, full)),
     ]
     stated_families = chosen["family"] is not None or (table is not None and "family" in table)
     known = stated_families or any(head.config for head in full)
@@ -196,6 +197,23 @@ def tables_of(path: Path, heads: Sequence[Head], chosen: Mapping[str, object]) -
     noted = remarks(runs, metrics, stated, prints, known=known)
     table_of_events = pd.DataFrame(events, columns=["run", "step", "what"])
     return Tables(runs, metrics, table_of_events, [*lines, *wide, *assumed, *noted])
+
+
+def _unasked(
+    log: Path, chosen: Mapping[str, object], stated: Mapping[str, Metric], table: pd.DataFrame | None, heads: list[Head]
+) -> list[str]:
+    """Lines on tables that lie beside a single log, and state something of it, without having been named."""
+    logged = {name for head in heads for name in head.names}
+    used = {
+        ("metrics", "kinds and ranges of metrics"): bool(logged & set(stated)),
+        ("runs", "families, ends and settings of runs"): table is not None
+        and bool({*table.index} & {h.run for h in heads}),
+    }
+    return [
+        f"{name}.csv beside {log.name} states {what} (no data lost); name another table with {name}_file=..."
+        for (name, what), taken in used.items()
+        if taken and not chosen[f"{name}_file"]
+    ]
 
 
 def rules_of(chosen: Mapping[str, object]) -> Rules:

@@ -199,7 +199,7 @@ def _lines(own: Mapping[str, list[str]], plan: Mapping[str, float], lengths: Map
         lines.append(
             f"{len(runs)} of {n} run(s) end before their siblings do ({stopped} of them stopped, as their tool says), "
             f"so they count as not ended, with the planned length of the siblings ({some(ends)}): {some(runs)}; if "
-            "they ended as planned, say last_step=logged"
+            "they ended as planned, say last_step='logged'"
         )
     if runs := own["logged"]:
         lines.append(

@@ -242,12 +242,12 @@ def _standing(
             if not restarts:
                 raise ValueError(
                     f"steps have several values, so that {lose}; does a column tell runs apart (a seed, a trial)? name "
-                    "it with run=..., or choose the clock with step=..., or say merge=yes (the last value counts)"
+                    "it with run=..., or choose the clock with step=..., or say merge='yes' (the last value counts)"
                 )
             raise ValueError(
                 f"steps go back {len(restarts)} times, so that {lose}; does the clock count something else? choose it "
-                "with clock=... or step=..., or say merge=runs (each beginning is a run) or merge=yes (the later value "
-                "counts)"
+                "with clock=... or step=..., or say merge='runs' (each beginning is a run) or merge='yes' (the later "
+                "value counts)"
             )
         for name, rows in curves.items():
             notes.add(UNORDERED, int((np.diff(step[rows]) < 0).sum()), name)
@@ -317,8 +317,8 @@ def _ordered(log: RunLog, curves: Mapping[str, np.ndarray]) -> dict[str, np.ndar
         here, before = (f"{log.places.of(row)}: ", f" in {log.places.of(twin)}") if log.places else ("", "")
         raise Conflict(
             f"{here}run {log.run!r}, metric {name!r}, step {log.step[row]:g} has another value than before{before} "
-            f"({len(wrong)} in all); a resumed run is merged with merge=yes (the later value counts), several runs in "
-            "one log are kept with merge=runs, or name the columns that tell runs apart with run=..."
+            f"({len(wrong)} in all); a resumed run is merged with merge='yes' (the later value counts), several runs "
+            "in one log are kept with merge='runs', or name the columns that tell runs apart with run=..."
         )
     return ordered
 

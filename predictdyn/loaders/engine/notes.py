@@ -15,7 +15,7 @@ MOST = 30  # lines
 RESTARTS = "restart(s) merged, later wins"
 REPLACED = (
     "value(s) of {metrics} lost: another value was logged later at the same step; "
-    "merge=runs keeps each beginning as a run of its own"
+    "merge='runs' keeps each beginning as a run of its own"
 )
 REPEATED = (
     "value(s) of {metrics} lost: their step has several values, and the last one counts; "
@@ -23,9 +23,9 @@ REPEATED = (
 )
 ABANDONED = (
     "value(s) of {metrics} lost: the run went back to an earlier step and left them behind; "
-    "merge=runs keeps each beginning as a run of its own"
+    "merge='runs' keeps each beginning as a run of its own"
 )
-BEGUN_AGAIN = "more run(s) found in the log, which begins again from its first step (merge=yes makes them one run)"
+BEGUN_AGAIN = "more run(s) found in the log, which begins again from its first step (merge='yes' makes them one run)"
 NOT_FINITE = "value(s) of {metrics} NaN or infinite, kept as events"
 NO_STEP = "value(s) of {metrics} lost: without a step, or with a negative one"
 NO_NAME = "value(s) of a metric without a name dropped"

@@ -143,6 +143,9 @@ def _table(root: Path, runs_file: Path | str | None) -> pd.DataFrame | None:
         runs_file = next((path for path in found if path), None)
         if runs_file is None:
             return None
+        if runs_file.parent != start:
+            line = f"{runs_file} states facts of runs (no data lost); name another table with runs_file=..."
+            warnings.warn(line, UserWarning, stacklevel=3)
     path = Path(runs_file)
     table = read_runs(path, "model" if {"run", "model"} & set(header(path)) == {"model"} else "run")
     if "train_steps" in table:

@@ -53,8 +53,8 @@ def parts_of(root: Path, single: Mapping[Path, str | None], files: str | None = 
         if any(plain_name(str(single[file])) in NAMELESS for file in alone):
             raise ValueError(
                 f"{one}: the one column beside the step is called {single[one]!r}, which is no name of a metric "
-                f"({len(alone)} such file(s)); say files=metrics if the names of files are those of metrics, "
-                "files=runs if they are those of runs"
+                f"({len(alone)} such file(s)); say files='metrics' if the names of files are those of metrics, "
+                "files='runs' if they are those of runs"
             )
         return parts
     parts |= metrics

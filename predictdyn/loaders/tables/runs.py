@@ -230,7 +230,7 @@ def _check_clock(table: Table, name: str, step: np.ndarray) -> None:
         row = int(np.flatnonzero(bad)[0])
         found = table.cells[name].iloc[row]
         raise ValueError(
-            f"{table.where(row)}: {name} (the step) must be a finite number >= 0, found {found!r}; merge=yes leaves "
+            f"{table.where(row)}: {name} (the step) must be a finite number >= 0, found {found!r}; merge='yes' leaves "
             "such rows out"
         )
 
@@ -402,5 +402,5 @@ def check_column(table: Table, name: str, column: Numbers) -> None:
         raise ValueError(
             f"{table.where(row)}: {name} must be a number{' >= 0' * name.endswith('stderr')} or blank, found "
             f"{table.cells[name].iloc[row]!r}; choose other columns with metrics=..., leave the cell blank, or say "
-            "merge=yes, which leaves such cells out"
+            "merge='yes', which leaves such cells out"
         )

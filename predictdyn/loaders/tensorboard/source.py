@@ -35,7 +35,7 @@ FOLDERS = Option(
     "folders", "`parts` (the rule), or `runs`: every folder with event files is a run", PARTS, (PARTS, RUNS)
 )
 MERGED = (
-    f"folder(s) of phases, sub-tags or settings read as part of their run (no loss; folders={RUNS} makes each a run)"
+    f"folder(s) of phases, sub-tags or settings read as part of their run (no loss; folders='{RUNS}' makes each a run)"
 )
 INSIDE = "run(s) lie below this one, read as runs of its family"
 FINAL = "final value(s) of add_hparams left out, without a step, of metrics that have curves"

@@ -62,7 +62,12 @@ def paint(ax: Axes, lines: Mapping[str, pd.DataFrame]) -> None:
     rows = pd.concat(lines.values())
     shares = cutoffs_of(rows["cutoff"])
     with styled():
-        ax.set_ylim(*limits(rows))
+        low, high = limits(rows)
+        # Where panels share the axis, or something is drawn already, it must hold all of it.
+        for other in ax.get_shared_y_axes().get_siblings(ax):
+            if other.has_data():
+                low, high = min(low, other.get_ylim()[0]), max(high, other.get_ylim()[1])
+        ax.set_ylim(low, high)
         ax.axhline(0, color=LIGHT["ink"], linewidth=1)
         for i, (word, own) in enumerate(lines.items()):
             colour, marker = LIGHT[COLOURS[i % len(COLOURS)]], SIGNS[i % len(SIGNS)]

@@ -1,0 +1,116 @@
+"""Averages of randomised trees, as arrays: what was learnt can be kept beside other numbers, and read back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+LEAF = -1  # instead of a column
+
+
+class Trees(NamedTuple):
+    """Trees one after the other, each node before its left child and that before all others: (nodes,) each.
+
+    A row goes left where its column is at most ``threshold``. ``right`` is how far away the right child is; the left
+    one is next. ``value`` is the answer of a leaf.
+    """
+
+    column: np.ndarray
+    threshold: np.ndarray
+    right: np.ndarray
+    value: np.ndarray
+    root: np.ndarray  # (trees,) the first node of each
+
+
+@dataclass
+class Forest:
+    """Extremely randomised trees: Geurts et al. 2006, doi:10.1007/s10994-006-6226-1.
+
+    Trees are those of scikit-learn's `ExtraTreesRegressor`, to the last bit; they are asked here, and need no
+    scikit-learn once they are learnt.
+
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.random((200, 2))
+    >>> one = Forest(trees=30, leaf=5, share=1.0, seed=0).fit(x, 3 * x[:, 0])
+    >>> again = Forest.from_arrays(one.arrays())
+    >>> float(again.predict(np.array([[0.5, 0.5]]))[0].round(1))
+    1.5
+    """
+
+    trees: int
+    leaf: int  # rows of a leaf, at least
+    share: float  # of columns that are tried at a node
+    seed: int
+
+    def fit(self, x: np.ndarray, y: np.ndarray) -> Forest:
+        """Learn from rows (n, p) and answers (n,)."""
+        from sklearn import config_context
+        from sklearn.tree import ExtraTreeRegressor
+
+        # A forest of scikit-learn's prepares the same table for each tree, which takes as long as small trees do.
+        rows, answers = np.asfortranarray(x, dtype=np.float32), np.ascontiguousarray(y, dtype=float)[:, None]
+        if not rows.shape[1] or not np.isfinite(rows).all() or not np.isfinite(answers).all():
+            raise ValueError("trees need at least one column, and finite numbers")
+        lots = np.random.RandomState(self.seed)
+        grown = []
+        with config_context(skip_parameter_validation=True):
+            for _ in range(self.trees):
+                lot = lots.randint(np.iinfo(np.int32).max)
+                one = ExtraTreeRegressor(min_samples_leaf=self.leaf, max_features=self.share, random_state=lot)
+                grown.append(one.fit(rows, answers, check_input=False).tree_)
+        self._found = _joined(grown)
+        return self
+
+    def predict(self, x: np.ndarray) -> Float[np.ndarray, " m"]:
+        """Answers (m,) for rows (m, p)."""
+        found = self._found
+        rows = np.asarray(x, dtype=np.float32)
+        node = np.repeat(found.root[:, None], len(rows), axis=1)  # (trees, m)
+        tree, row = np.nonzero(found.column[node] != LEAF)
+        while len(tree):
+            at = node[tree, row]
+            left = rows[row, found.column[at]] <= found.threshold[at]
+            at = at + np.where(left, 1, found.right[at])
+            node[tree, row] = at
+            inner = found.column[at] != LEAF
+            tree, row = tree[inner], row[inner]
+        total = np.zeros(len(rows))
+        for value in found.value[node]:  # one after the other, so that the last digits are scikit-learn's
+            total += value
+        return total / len(found.root)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What was learnt, by name: of a node column, threshold and right child, of a leaf its value."""
+        found = self._found
+        inner = found.column != LEAF
+        return {
+            "column": np.where(inner, found.column, LEAF).astype(np.int16 if found.column.max() < 2**15 else np.int32),
+            "threshold": found.threshold[inner], "right": found.right[inner].astype(np.int32),
+            "value": found.value[~inner], "root": found.root.astype(np.int32),
+        }  # fmt: skip
+
+    @staticmethod
+    def from_arrays(arrays: Mapping[str, np.ndarray]) -> Forest:
+        """Back from `arrays`: it answers as before."""
+        column = arrays["column"].astype(np.intp)
+        inner, n = column != LEAF, len(column)
+        threshold, value, right = np.zeros(n), np.zeros(n), np.zeros(n, dtype=np.intp)
+        threshold[inner], right[inner], value[~inner] = arrays["threshold"], arrays["right"], arrays["value"]
+        made = Forest(len(arrays["root"]), 1, 1.0, 0)
+        made._found = Trees(column, threshold, right, value, arrays["root"].astype(np.intp))
+        return made
+
+
+def _joined(grown: list[Any]) -> Trees:
+    """Trees of scikit-learn's as arrays."""
+    count = np.array([tree.node_count for tree in grown], dtype=np.intp)
+    inner = np.concatenate([tree.children_left for tree in grown]) >= 0
+    column = np.where(inner, np.concatenate([tree.feature for tree in grown]), LEAF).astype(np.intp)
+    right = np.concatenate([tree.children_right - np.arange(tree.node_count) for tree in grown])
+    value = np.concatenate([tree.value[:, 0, 0] for tree in grown])
+    threshold = np.concatenate([tree.threshold for tree in grown])
+    return Trees(column, threshold, np.where(inner, right, 0), value, np.cumsum(count) - count)

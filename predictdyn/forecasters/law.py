@@ -1,0 +1,193 @@
+"""Law: a run is forecast from its plan by a scaling law over finished runs, corrected by what is seen of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from predictdyn.covariates import LABELS
+from predictdyn.curves import Metric
+from predictdyn.forecast import DRAWS, Latent, seed_for
+from predictdyn.forecasters._fitted import no_answer
+from predictdyn.forecasters._places import rounded
+from predictdyn.laws import FEWEST, Law, law_of
+from predictdyn.problem import Panel, Problem, Query, log_progress, progress_at
+
+FINENESS = 20  # of the progress that was seen
+SAME = 1e-3  # progress of targets that counts as one
+MOST_PLACES = 3  # places of the way at which a law is fitted; targets between are interpolated
+FEWEST_OF_FAMILY = 3  # finished runs of each family, if families are to be an input
+FREEDOM = 5.0
+# Errors held out at the origins, at what was seen and at the end: prior of the slope between them, worth so many rows.
+SLOPE, SLOPE_ROWS = 1.0, 4.0
+TOO_FEW = f"fewer than {FEWEST} finished runs with the plan's inputs"
+
+
+@dataclass(frozen=True)
+class ScalingLaw:
+    """A law of a metric's value at the progress asked for, over the covariates of runs and their planned lengths.
+
+    Structures weigh by forecasts of finished runs that are held out on the way to the runs in question. Where a part of
+    a run is seen, a second law says what runs of its plan have there; how far the errors of both laws go together at
+    the origins says how much of the difference stays to the end.
+    """
+
+    name: str = "law"
+
+    def latent(self, problem: Problem) -> Latent:
+        """Draws of each row; where finished runs are few or a plan lacks inputs, no answer and why."""
+        latent = no_answer(problem, TOO_FEW)
+        for panel in problem.panels:
+            _Panel(problem, panel).answer(latent)
+        return latent
+
+
+class _Panel:
+    """The laws of one metric, for all the runs in question."""
+
+    def __init__(self, problem: Problem, panel: Panel) -> None:
+        self.problem, self.panel = problem, panel
+        self.metric: Metric = problem.metrics[panel.metric]
+        asked = [query.run for query in panel.queries]
+        runs = problem.history.curves.runs
+        self.asked = _plans(problem.observed.runs.loc[asked], runs)
+        self.finished = _plans(runs, runs)
+        if not _families_teach(self.finished, runs["family"], problem.observed.runs.loc[asked, "family"]):
+            self.finished, self.asked = (table.drop(columns="family") for table in (self.finished, self.asked))
+
+    def answer(self, latent: Latent) -> None:
+        """Fill in the rows of the metric."""
+        progress = np.concatenate([query.progress for query in self.panel.queries])
+        places = _places(progress)
+        for query in self.panel.queries:
+            seen = self.panel.observed[query.run].progress
+            begun = rounded(float(seen[-1]), FINENESS) if len(seen) and seen[-1] > 0 else 0.0
+            found = [self._at(place, begun, query) for place in places]
+            if any(draws is None for draws, _ in found):
+                latent.status[query.rows] = next(why for draws, why in found if draws is None)
+                continue
+            at = np.stack([draws for draws, _ in found if draws is not None])
+            latent.status[query.rows] = "ok"
+            where, way = log_progress(places), log_progress(query.progress)
+            latent.draws[query.rows] = np.stack([np.interp(way, where, column) for column in at.T], axis=1)
+
+    def _at(self, place: float, begun: float, query: Query) -> tuple[np.ndarray | None, str]:
+        """Draws (s,) of the latent value of a run at a progress, or None and why."""
+        law = self._law(place, begun)
+        if law is None:
+            return None, TOO_FEW
+        row = list(self.asked.index).index(query.run)
+        status, drawn = self._drawn(place, begun)
+        if status[row] != "ok":
+            return None, str(status[row])
+        draws = drawn[row]
+        before = self._law(begun, begun) if 0 < begun < place else None
+        if before is not None:
+            draws = self._corrected(law, before, draws, self._drawn(begun, begun)[1][row], place, begun, query)
+        return self.panel.scale.latent(draws), "ok"
+
+    def _drawn(self, place: float, begun: float) -> tuple[np.ndarray, np.ndarray]:
+        """Status (m,) and draws (m, s) of all runs in question at a progress, in units of the metric."""
+
+        def make() -> tuple[np.ndarray, np.ndarray]:
+            law = self._law(place, begun)
+            assert law is not None
+            seed = seed_for(self.problem.seed, "law", self.panel.metric)
+            return law.status(self.asked), law.draws(self.asked, n=DRAWS, seed=seed)
+
+        return self.problem.root.once(self._key("drawn", place, begun, self.problem.seed), make)
+
+    def _law(self, place: float, begun: float) -> Law | None:
+        """The law at a progress, of runs that were logged there and as far as ``begun``."""
+
+        def make() -> Law | None:
+            table = self.finished.assign(**{TARGET: self._values(place)})
+            table = table[np.isfinite(table[TARGET]) & np.isfinite(self._values(begun) if begun else 1.0)]
+            if len(table) < FEWEST:
+                return None
+            lower, upper = (np.nan if one is None else one for one in (self.metric.lower, self.metric.upper))
+            try:
+                return law_of(
+                    table, TARGET, lower=lower, upper=upper, better=self.metric.better or "lower",
+                    chance=self.metric.chance, towards=self.asked, seed=seed_for(self.problem.fit_seed, "law"),
+                )  # fmt: skip
+            except ValueError:
+                return None
+
+        return self.problem.root.once(self._key("law", place, begun), make)
+
+    def _key(self, *words: Hashable) -> Hashable:
+        return ("law", self.panel.metric, tuple(self.asked.index), *words)
+
+    def _values(self, place: float) -> np.ndarray:
+        """What each finished run had at a progress, in units of the metric; NaN where it was not logged."""
+        value = np.full(len(self.finished), np.nan)
+        for i, run in enumerate(self.finished.index):
+            curve = self.panel.context.get(str(run))
+            if curve is not None and len(curve.progress) and bool(curve.reaches(place)):
+                value[i] = float(self.panel.scale.value(curve.at(np.array([place])))[0])
+        return value
+
+    def _corrected(
+        self, law: Law, before: Law, draws: np.ndarray, drawn: np.ndarray, place: float, begun: float, query: Query
+    ) -> np.ndarray:
+        """Draws (s,) at the end given what is seen, by the errors of both laws at the origins."""
+        first, last = (_errors(one) for one in (before, law))
+        if not len(first) or len(first) != len(last):
+            return draws
+        weight = 1.0 / np.bincount(law.mixture.origin)[law.mixture.origin]
+        weight *= len(weight) / weight.sum()
+        typical = float(np.average(first**2, weights=weight))
+        pull = SLOPE_ROWS * typical
+        slope = (float(np.sum(weight * first * last)) + pull * SLOPE) / (float(np.sum(weight * first**2)) + pull)
+        left = float(np.average((last - slope * first) ** 2, weights=weight))
+        # The errors of few origins go together: so many count as independent.
+        count = 3.0 * len(np.unique(law.mixture.origin))
+        sd = np.sqrt(left * (count + SLOPE_ROWS) / count)
+        observed = self.panel.observed[query.run]
+        value = self.panel.scale.value(observed.at(np.array([min(begun, observed.progress[-1])])))
+        u, u_drawn = law.link.latent(draws), before.link.latent(drawn)
+        middle = np.median(u) + slope * (float(before.link.latent(value)[0]) - np.median(u_drawn))
+        random = np.random.default_rng(seed_for(self.problem.seed, "law", query.run, self.panel.metric))
+        return law.link.value(middle + sd * random.standard_t(FREEDOM, len(draws)) / np.sqrt(FREEDOM / (FREEDOM - 2)))
+
+
+TARGET = "value at the progress asked for"
+
+
+def _errors(law: Law) -> np.ndarray:
+    """Errors of the mixture at its origins, on the scale of the law, (rows,)."""
+    mixture = law.mixture
+    if not mixture.replays:
+        return np.zeros(0)
+    return np.asarray(mixture.truth - mixture.weights @ np.stack([one.mean for one in mixture.replays]))
+
+
+def _plans(runs: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
+    """The inputs that a law may have: covariates of runs and their planned length; by run."""
+    names = [name for name in known.columns if name not in LABELS or name == "family"]
+    return runs.reindex(columns=names)
+
+
+def _families_teach(plans: pd.DataFrame, family: pd.Series, asked: pd.Series) -> bool:
+    """Whether families can be groups: those asked for have finished runs, and differ in more than their plans."""
+    count = family.value_counts()
+    if len(count) < 2 or not set(asked) <= set(count[count >= FEWEST_OF_FAMILY].index):
+        return False
+    varied = plans.drop(columns="family").astype("str").agg("\x1f".join, axis=1).groupby(family).nunique()
+    return bool((varied.reindex(pd.unique(asked)) > 1).all())
+
+
+def _places(progress: np.ndarray) -> np.ndarray:
+    """Where laws are fitted, (k,) rising: the progress asked for, or a few places that span it."""
+    distinct = np.unique(np.round(progress / SAME) * SAME)
+    if len(distinct) <= MOST_PLACES:
+        return np.maximum(distinct, SAME)
+    low, high = log_progress(np.array([max(distinct[0], SAME), distinct[-1]]))
+    return progress_at(np.linspace(low, high, MOST_PLACES))
+
+
+LAW = ScalingLaw()
