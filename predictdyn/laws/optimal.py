@@ -186,7 +186,8 @@ def _numbers(member: Member, runs: _Runs, n: int, seed: int) -> np.ndarray:
     degree of freedom less than there are sizes.
     """
     value, jacobian = member.design.slopes(member.matrix, member.numbers[None])
-    solved = member.smoother.solved(jacobian[0], member.ratio) / member.noise**2  # (n, k)
+    smoother = member.discrepancy.smoothers[member.place]
+    solved = smoother.whitened(smoother.whitened(jacobian[0], member.ratio), member.ratio) / member.noise**2  # (n, k)
     told = (FREEDOM + 1) / (FREEDOM + 3) if member.ratio == 0 else 1.0
     size = units(runs.size)
     groups = int(size.max()) + 1

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from predictdyn.laws.design import Design, design_for, scene_of
+from predictdyn.laws.design import Design, design_for, pooling_for, scene_of
 from predictdyn.laws.discrepancy import Kernel
 from predictdyn.laws.inputs import Encoded
 from predictdyn.laws.posterior import FREEDOM
@@ -100,8 +100,10 @@ class Pilot:
 
 def pilot_of(pool: Encoded, ended: Encoded, u: np.ndarray, *, centres: np.ndarray, groups: int, seed: int) -> Pilot:
     """All structures, given finished runs (n, may be 0) with values u (n,)."""
-    scene = scene_of(pool, u if len(u) else np.zeros(1), centres, groups)
-    designs = [design_for(structure, scene) for structure in structures_for(pool, centres)]
+    structures = structures_for(pool, centres)
+    pooling = pooling_for(len(pool), len(centres), groups, len(structures))
+    scene = scene_of(pool, u if len(u) else np.zeros(1), centres, groups, pooling)
+    designs = [design_for(structure, scene) for structure in structures]
     if not len(u):
         known = [Numbers(one.mean, np.diag(one.sd**2), 0.0, 0.0, 0.0) for one in designs]
         return Pilot(pool, designs, known, np.full(len(designs), 1 / len(designs)), UNKNOWN_NOISE)
