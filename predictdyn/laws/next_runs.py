@@ -77,7 +77,7 @@ def next_runs(
 
     >>> sizes = pd.DataFrame({"params": [1e6, 3e6, 1e7, 3e7, 1e8, 3e8]})
     >>> bought = next_runs(sizes, "params", 2e8, pd.DataFrame({"params": [1e10]}))
-    >>> bool(bought.table["cost"].sum() <= 2e8), bought.start > bought.table["sd"].iloc[-1]
+    >>> bool(bought.table["cost"].sum() <= 2e8), bool(bought.start > bought.table["sd"].iloc[-1])
     (True, True)
     """
     price, pool = _checked(candidates, cost, budget, target, inputs, finished, value, batches)
@@ -238,6 +238,10 @@ def _checked(
     lacking = [name for name in names if name not in candidates or name not in target]
     if lacking or not names:
         raise ValueError(f"inputs must be columns of candidates and of targets; missing: {', '.join(lacking) or 'all'}")
+    for what, table in (("candidates", candidates), ("targets", target)):
+        for name in names:
+            if table[name].isna().any():
+                raise ValueError(f"{what} lack {name} in {table[name].isna().sum()} of {len(table)} rows")
     known = _ended(finished, names, value)
     tables = [candidates[names], target[names], known[names]]
     pool = pd.concat([table for table in tables if len(table)], ignore_index=True)

@@ -26,7 +26,7 @@ FARTHEST = 3.0  # draws count for no more than this many robust standard deviati
 MOST = 20  # structures whose covariances are followed
 
 
-class Numbers(NamedTuple):
+class PilotFit(NamedTuple):
     """The mode of a structure's numbers (k,), their covariance (k, k), squared residuals and what they are free to."""
 
     mode: np.ndarray
@@ -46,7 +46,7 @@ class Pilot:
 
     pool: Encoded
     designs: list[Design]
-    numbers: list[Numbers]
+    numbers: list[PilotFit]
     weights: np.ndarray
     noise: float
 
@@ -105,7 +105,7 @@ def pilot_of(pool: Encoded, ended: Encoded, u: np.ndarray, *, centres: np.ndarra
     scene = scene_of(pool, u if len(u) else np.zeros(1), centres, groups, pooling)
     designs = [design_for(structure, scene) for structure in structures]
     if not len(u):
-        known = [Numbers(one.mean, np.diag(one.sd**2), 0.0, 0.0, 0.0) for one in designs]
+        known = [PilotFit(one.mean, np.diag(one.sd**2), 0.0, 0.0, 0.0) for one in designs]
         return Pilot(pool, designs, known, np.full(len(designs), 1 / len(designs)), UNKNOWN_NOISE)
     matrices = [one.matrix(ended) for one in designs]
     noise = UNKNOWN_NOISE
@@ -133,7 +133,7 @@ def _weights(evidence: np.ndarray) -> np.ndarray:
 
 def _numbers(
     design: Design, matrix: np.ndarray, u: np.ndarray, noise: float, first: np.ndarray | None, seed: int
-) -> Numbers:
+) -> PilotFit:
     """The mode under a noise that is given, by damped Gauss-Newton from several starts, and the curvature there."""
     precision = 1.0 / design.sd**2
     if first is None:
@@ -172,7 +172,7 @@ def _numbers(
     residual = u - value[at]
     squares = float((residual**2 * (FREEDOM + 1) / (FREEDOM + (residual / noise) ** 2)).sum())
     evidence = -float(loss[at]) + 0.5 * float(np.linalg.slogdet(covariance)[1]) - float(np.log(design.sd).sum())
-    return Numbers(numbers[at], covariance, squares, free, evidence)
+    return PilotFit(numbers[at], covariance, squares, free, evidence)
 
 
 def _loss(design: Design, u: np.ndarray, value: np.ndarray, numbers: np.ndarray, noise: float) -> np.ndarray:
