@@ -1,4 +1,4 @@
-"""The best size at a budget from the points of Chinchilla: the classic law against Epoch's grid of starts, and `optimal`.
+"""The best size at a budget from Chinchilla's points: the classic law against Epoch's grid of starts, and `optimal`.
 
 python benchmarks/allocation.py [--starts 4500] [--out FOLDER]
 
@@ -32,7 +32,9 @@ def points() -> pd.DataFrame:
     file = Path(os.environ["PREDICTDYN_DATA"]) / "chinchilla_points" / "svg_extracted_data.csv"
     table = pd.read_csv(file).sort_values("loss", kind="stable").iloc[:-DROPPED].sort_index()
     params, flops = table["Model Size"], table["Training FLOP"]
-    return pd.DataFrame({"params": params, "tokens": flops / (6 * params), "loss": table["loss"]}).reset_index(drop=True)
+    return pd.DataFrame({"params": params, "tokens": flops / (6 * params), "loss": table["loss"]}).reset_index(
+        drop=True
+    )
 
 
 def grid_of_starts(runs: pd.DataFrame, most: int) -> tuple[float, int]:
@@ -49,12 +51,19 @@ def grid_of_starts(runs: pd.DataFrame, most: int) -> tuple[float, int]:
         size = np.abs(residual)
         value = np.where(size <= DELTA, 0.5 * size**2, DELTA * (size - 0.5 * DELTA)).sum()
         slope = np.clip(residual, -DELTA, DELTA) / total * parts
-        moved = np.array([slope[0].sum(), slope[1].sum(), slope[2].sum(), -(slope[0] @ logs[:, 0]), -(slope[1] @ logs[:, 1])])
+        moved = np.array(
+            [slope[0].sum(), slope[1].sum(), slope[2].sum(), -(slope[0] @ logs[:, 0]), -(slope[1] @ logs[:, 1])]
+        )
         return float(value), moved
 
-    axes = [np.arange(0, 26, 5.0), np.arange(0, 26, 5.0), np.arange(-1, 1.1, 0.5), np.arange(0, 2.1, 0.5), np.arange(0, 2.1, 0.5)]
+    axes = [
+        np.arange(0, 26, 5.0),
+        np.arange(0, 26, 5.0),
+        np.arange(-1, 1.1, 0.5),
+        np.arange(0, 2.1, 0.5),
+        np.arange(0, 2.1, 0.5),
+    ]
     starts = list(itertools.product(*axes))
-    # Epoch: 4,500 starts (all exponents but those of zero both, of which nothing can be learnt).
     best = np.inf
     for start in starts[:most]:
         best = min(best, float(minimize(objective, np.array(start), jac=True, method="BFGS", tol=1e-10).fun))
@@ -77,9 +86,14 @@ def main() -> None:
     begun = time.process_time()
     best, n = grid_of_starts(runs, given.starts)
     grid = time.process_time() - begun
-    print(f"objective {best:.7f} from {n} starts of BFGS in {grid:.1f} CPU-s: {grid / np.median(took):.0f} times as long")
+    print(
+        f"objective {best:.7f} from {n} starts of BFGS in {grid:.1f} CPU-s: {grid / np.median(took):.0f} times as long"
+    )
     law = classic_law(*columns)
-    tables = [law.parameters().assign(by="classic, sizes drawn again"), law.optimum(BUDGETS).assign(by="classic, sizes drawn again")]
+    tables = [
+        law.parameters().assign(by="classic, sizes drawn again"),
+        law.optimum(BUDGETS).assign(by="classic, sizes drawn again"),
+    ]
     begun = time.process_time()
     mixture = law_of(runs, "loss")
     print(f"law of all structures in {time.process_time() - begun:.1f} CPU-s")

@@ -1,4 +1,4 @@
-"""Which runs to buy: the four tables of scalebench, R2 at shares of the budget, beside random, cheapest, D- and V-optimal.
+"""Which runs to buy, on four tables of scalebench: R2 at parts of the budget, beside random, cheapest, D-, V-optimal.
 
 python benchmarks/next_runs.py [task ...] [--seeds 10] [--methods next_runs,random,...] [--out FOLDER]
 
@@ -44,20 +44,31 @@ TASKS = {
     "data_constrained": Task(["loss"], lambda t: 6 * t.params * t.tokens, SMALL, (0.73, 0.85, 0.86)),
     "parallel": Task(["loss"], lambda t: 1.0 * t.num_params, SMALL, (-1.0, 0.77, 0.99)),
     "domain_mixture": Task(
-        [f"loss_domain_{i}" for i in range(1, 6)], lambda t: t["proportion_domain_1"] * 0 + 1.0, MIXED, (0.64, 0.89, 0.95)
+        [f"loss_domain_{i}" for i in range(1, 6)],
+        lambda t: t["proportion_domain_1"] * 0 + 1.0,
+        MIXED,
+        (0.64, 0.89, 0.95),
     ),
 }
 METHODS = ("next_runs", "random", "cheapest", "d_optimal", "v_optimal")
 FIXED = ("cheapest", "d_optimal", "v_optimal")  # the seed changes nothing about what is bought
 
 
-def chosen(method: str, train: pd.DataFrame, test: pd.DataFrame, loss: str, task: Task, budget: float, seed: int) -> list[int]:
+def chosen(
+    method: str, train: pd.DataFrame, test: pd.DataFrame, loss: str, task: Task, budget: float, seed: int
+) -> list[int]:
     """Places of the rows bought, in order."""
     price = task.cost(train).to_numpy(dtype=float)
     inputs = [name for name in train if name not in task.losses]
     if method == "next_runs":
         bought = next_runs(
-            train[inputs], price, budget, test[inputs], value=loss, run=lambda rows: train.loc[rows.index, loss], seed=seed
+            train[inputs],
+            price,
+            budget,
+            test[inputs],
+            value=loss,
+            run=lambda rows: train.loc[rows.index, loss],
+            seed=seed,
         )
         return [int(str(label)) for label in bought.candidates]
     if method == "random":
@@ -113,14 +124,18 @@ def r2(truth: np.ndarray, forecast: np.ndarray) -> float:
     return float(np.clip(1 - ((truth - forecast) ** 2).sum() / ((truth - truth.mean()) ** 2).sum(), -1, 1))
 
 
-def scored(train: pd.DataFrame, test: pd.DataFrame, places: list[int], loss: str, inputs: list[str], seed: int) -> float:
+def scored(
+    train: pd.DataFrame, test: pd.DataFrame, places: list[int], loss: str, inputs: list[str], seed: int
+) -> float:
     """R2 of the default law of the rows bought."""
     if not places:
         return -1.0
     rows, truth = train.iloc[places], test[loss].to_numpy()
     try:
         if len(places) >= FEWEST:
-            drawn = law_of(rows[[*inputs, loss]], loss, inputs, towards=test[inputs], seed=seed).draws(test[inputs], seed=seed)
+            drawn = law_of(rows[[*inputs, loss]], loss, inputs, towards=test[inputs], seed=seed).draws(
+                test[inputs], seed=seed
+            )
         else:
             drawn = pilot_draws(rows[[*inputs, loss]], test[inputs], value=loss, pool=train[inputs], seed=seed)
     except ValueError:
@@ -157,14 +172,26 @@ def main() -> None:
                 took = (time.process_time() - begun) / len(found) / len(task.losses)
                 rows.append(
                     {
-                        "task": name, "budget": share, "method": method, "r2": r.mean(), "sd": r.std(), "worst": r.min(),
-                        "published": published, "runs": n.mean(), "seeds": len(r), "cpu_s": took,
+                        "task": name,
+                        "budget": share,
+                        "method": method,
+                        "r2": r.mean(),
+                        "sd": r.std(),
+                        "worst": r.min(),
+                        "published": published,
+                        "runs": n.mean(),
+                        "seeds": len(r),
+                        "cpu_s": took,
                     }
                 )
                 print({k: round(v, 3) if isinstance(v, float) else v for k, v in rows[-1].items()}, flush=True)
     table = pd.DataFrame(rows)
-    wide = table.pivot(index=["task", "budget", "published"], columns="method", values="r2").reset_index()
-    print(wide[["task", "budget", *given.methods.split(","), "published"]].to_string(index=False, float_format="{:.3f}".format))
+    wide = table.pivot_table(index=["task", "budget", "published"], columns="method", values="r2").reset_index()
+    print(
+        wide[["task", "budget", *given.methods.split(","), "published"]].to_string(
+            index=False, float_format="{:.3f}".format
+        )
+    )
     if given.out:
         given.out.mkdir(parents=True, exist_ok=True)
         table.to_csv(given.out / "next_runs.csv", index=False)

@@ -10,6 +10,8 @@ import pandas as pd
 
 from predictdyn.laws.inputs import Encoded, Inputs
 
+Cost = Callable[[pd.DataFrame], Sequence[float] | np.ndarray | pd.Series]  # of each row of a table of inputs
+Value = float | str  # of an input; text names a group
 FLOPS = 6.0  # a parameter and token
 BEYOND = 7.0  # ln of how far beyond the finished runs an input is searched
 WIDEST = 80.0  # ln of how far the input that closes the budget is looked for
@@ -25,8 +27,8 @@ class Budget:
     """
 
     how: Inputs
-    cost: Callable[[pd.DataFrame], Sequence[float]]
-    fixed: Mapping[str, object]
+    cost: Cost
+    fixed: Mapping[str, Value]
     bounds: Mapping[str, tuple[float, float]]
     free: list[str]
     costly: tuple[int, ...]
@@ -70,7 +72,7 @@ class Budget:
         return places, np.array(low), np.array(high)
 
     def closed(self, searched: np.ndarray, places: list[int], compute: float) -> tuple[np.ndarray, np.ndarray]:
-        """Logs of all free inputs (m, f) with the closing one as large as the budget allows, and whether it does (m,)."""
+        """Logs of all free inputs (m, f) with the closing one as large as the budget allows, and whether they do."""
         names = list(self.how.logs)
         closing = names[self.costly[-1]]
         at = self.free.index(closing)
@@ -124,8 +126,8 @@ class Budget:
 def budget_for(
     how: Inputs,
     runs: pd.DataFrame,
-    cost: Callable[[pd.DataFrame], Sequence[float]] | Mapping[str, float] | None,
-    fixed: Mapping[str, object],
+    cost: Cost | Mapping[str, float] | None,
+    fixed: Mapping[str, Value],
     bounds: Mapping[str, tuple[float, float]],
 ) -> Budget:
     """The budget over the inputs of a law; one clear line for what is missing or unknown."""
@@ -146,8 +148,9 @@ def budget_for(
     free = [name for name in names if name not in fixed]
     if not free:
         raise ValueError(f"every input of the law is fixed: {', '.join(names)}")
-    priced: Callable[[pd.DataFrame], Sequence[float]]
-    exponents, factor = None, 1.0
+    priced: Cost
+    exponents: dict[str, float] | None = None
+    factor = 1.0
     if cost is None:
         if len(free) != 2:
             raise ValueError(
@@ -164,8 +167,12 @@ def budget_for(
             raise ValueError(f"cost has exponents of inputs ({', '.join(used)}), got {dict(cost)}")
         exponents = {str(name): float(power) for name, power in cost.items()}
         priced = _powers(exponents, factor)
-    ranges = {name: (float(np.log(runs[name].clip(lower=1e-300)).min()), float(np.log(runs[name]).max())) for name in free}
-    middle = pd.DataFrame({name: [np.exp(np.mean(ranges[name]))] for name in free}).assign(**fixed)
+    ranges = {
+        name: (float(np.log(runs[name].clip(lower=1e-300)).min()), float(np.log(runs[name]).max())) for name in free
+    }
+    middle = pd.DataFrame({name: [np.exp(np.mean(ranges[name]))] for name in free})
+    for name, value in fixed.items():
+        middle[name] = value
     base = _number(priced, middle)
     costly = tuple(
         i
@@ -174,7 +181,10 @@ def budget_for(
     )
     if not costly:
         raise ValueError(f"the cost rises with none of the free inputs {', '.join(free)}")
-    largest = float(np.max(np.asarray(priced(runs.assign(**fixed)), dtype=float)))
+    at = runs.copy()
+    for name, value in fixed.items():
+        at[name] = value
+    largest = float(np.max(np.asarray(priced(at), dtype=float)))
     return Budget(how, priced, dict(fixed), dict(bounds), free, costly, ranges, largest, exponents, factor)
 
 
@@ -201,7 +211,7 @@ def _powers(exponents: dict[str, float], factor: float) -> Callable[[pd.DataFram
     return cost
 
 
-def _number(cost: Callable[[pd.DataFrame], Sequence[float]], table: pd.DataFrame) -> float:
+def _number(cost: Cost, table: pd.DataFrame) -> float:
     value = np.asarray(cost(table), dtype=float)
     if value.shape != (len(table),) or not np.isfinite(value).all():
         raise ValueError(f"cost gives a number for each row of a table of inputs, got {value!r}")

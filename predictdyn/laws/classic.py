@@ -1,4 +1,4 @@
-"""The classic law L(N, D) = E + A / N^alpha + B / D^beta: variable projection on a grid, a polish, sizes drawn again."""
+"""The classic law L(N, D) = E + A / N^alpha + B / D^beta: variable projection on a grid, polish, sizes drawn again."""
 
 from __future__ import annotations
 
@@ -74,7 +74,9 @@ def classic_law(
     for name, column in (("size", x), ("tokens", d), ("loss", y)):
         bad = ~(np.isfinite(column) & (column > 0))
         if bad.any():
-            raise ValueError(f"{name} is positive in every run; {bad.sum()} of {len(y)} are not, first in {bad.argmax()}")
+            raise ValueError(
+                f"{name} is positive in every run; {bad.sum()} of {len(y)} are not, first in {bad.argmax()}"
+            )
         if name != "loss" and np.ptp(np.log(column)) < 1e-9:
             raise ValueError(f"{name} has one value in all {len(y)} runs, so its exponent is unknown")
     logs = np.stack([np.log(x), np.log(d)], axis=1)

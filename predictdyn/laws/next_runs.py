@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from predictdyn.laws.budget import Cost
 from predictdyn.laws.inputs import Encoded, Inputs, inputs_from
 from predictdyn.laws.link import link_for
 from predictdyn.laws.pilot import Pilot, pilot_of
@@ -45,19 +46,20 @@ class NextRuns:
 
     def __repr__(self) -> str:
         end = self.table["sd"].iloc[-1] if len(self.table) else self.start
-        return f"NextRuns: {len(self.table)} runs for {self.table['cost'].sum():.4g}; sd at targets {self.start:.3g} -> {end:.3g}"
+        cost = self.table["cost"].sum()
+        return f"NextRuns: {len(self.table)} runs for {cost:.4g}; sd at targets {self.start:.3g} -> {end:.3g}"
 
 
 def next_runs(
     candidates: pd.DataFrame,
-    cost: str | Sequence[float] | Callable[[pd.DataFrame], Sequence[float]],
+    cost: str | Sequence[float] | Cost,
     budget: float,
     target: pd.DataFrame,
     *,
     value: str = "loss",
     finished: pd.DataFrame | None = None,
     inputs: Sequence[str] | None = None,
-    run: Callable[[pd.DataFrame], Sequence[float]] | None = None,
+    run: Cost | None = None,
     batches: int = BATCHES,
     least_gain: float = LEAST_GAIN,
     seed: int = 0,
@@ -102,7 +104,14 @@ def next_runs(
             spent += float(price[i])
             inputs_of = {name: candidates[name].iloc[i] for name in names}
             rows.append(
-                {"candidate": labels[i], **inputs_of, "cost": price[i], "spent": spent, "batch": batch, "sd": plan.sd[j]}
+                {
+                    "candidate": labels[i],
+                    **inputs_of,
+                    "cost": price[i],
+                    "spent": spent,
+                    "batch": batch,
+                    "sd": plan.sd[j],
+                }
             )
         if run is not None:
             chosen = candidates.iloc[[plan.order[j] for j in now]]
@@ -131,9 +140,7 @@ class _Pool:
         y = known[value].to_numpy(dtype=float)
         u = link_for(y).latent(y) if len(y) else np.zeros(0)
         centres = np.array([centre for _, centre in self.how.logs.values()])
-        return pilot_of(
-            self.rows, self.how.encode(known), u, centres=centres, groups=len(self.how.groups), seed=seed
-        )
+        return pilot_of(self.rows, self.how.encode(known), u, centres=centres, groups=len(self.how.groups), seed=seed)
 
 
 @dataclass(frozen=True)
@@ -150,7 +157,9 @@ def _best_plan(
 ) -> _Plan:
     """The best of the greedy plans, one a power of the cost: none is best for all budgets."""
     weights, covariances = state.covariances()
-    plans = [_greedy(weights, covariances, price, taken, budget, state.noise, power, least_gain, seed) for power in POWERS]
+    plans = [
+        _greedy(weights, covariances, price, taken, budget, state.noise, power, least_gain, seed) for power in POWERS
+    ]
     return min(plans, key=lambda plan: plan.sd[-1] if plan.sd else plan.start)
 
 
@@ -210,7 +219,7 @@ def _why(price: np.ndarray, taken: np.ndarray, left: float, least_gain: float) -
 
 def _checked(
     candidates: pd.DataFrame,
-    cost: str | Sequence[float] | Callable[[pd.DataFrame], Sequence[float]],
+    cost: str | Sequence[float] | Cost,
     budget: float,
     target: pd.DataFrame,
     inputs: Sequence[str] | None,
@@ -228,7 +237,9 @@ def _checked(
         raise ValueError(f"cost has {len(price)} numbers for {len(candidates)} candidates")
     bad = ~(np.isfinite(price) & (price > 0))
     if bad.any():
-        raise ValueError(f"costs are positive numbers; {bad.sum()} of {len(price)} are not, first in row {bad.argmax()}")
+        raise ValueError(
+            f"costs are positive numbers; {bad.sum()} of {len(price)} are not, first in row {bad.argmax()}"
+        )
     if not (np.isfinite(budget) and budget > 0):
         raise ValueError(f"the budget is a positive number, got {budget}")
     if batches < 1:
@@ -272,4 +283,6 @@ def pilot_draws(
     names = [str(name) for name in target.columns]
     _, at = _checked(pool, [1.0] * len(pool), 1.0, target, names, finished, value, 1)
     link = link_for(finished[value].to_numpy(dtype=float))
-    return link.value(at.state(_ended(finished, names, value), value, seed).forecast(at.how.encode(target), n=n, seed=seed))
+    return link.value(
+        at.state(_ended(finished, names, value), value, seed).forecast(at.how.encode(target), n=n, seed=seed)
+    )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from predictdyn.laws.budget import Budget, budget_for
+from predictdyn.laws.budget import Budget, Cost, Value, budget_for
 from predictdyn.laws.member import Member
 from predictdyn.laws.posterior import FREEDOM, mode_of
 from predictdyn.laws.resampling import resamples, size_input, units
@@ -79,8 +79,8 @@ def optimal(
     law: Law,
     compute: float | Sequence[float],
     *,
-    cost: Callable[[pd.DataFrame], Sequence[float]] | Mapping[str, float] | None = None,
-    fixed: Mapping[str, object] | None = None,
+    cost: Cost | Mapping[str, float] | None = None,
+    fixed: Mapping[str, Value] | None = None,
     bounds: Mapping[str, tuple[float, float]] | None = None,
     uncertainty: str = "posterior",
     n: int = DRAWS,
@@ -304,8 +304,9 @@ def _exponents(draws: pd.DataFrame, names: list[str], budgets: np.ndarray) -> pd
     x = x - x.mean()
     rows = []
     for name in names:
-        wide = np.log(draws.drop_duplicates(["compute", "draw"]).pivot(index="compute", columns="draw", values=name))
-        slope = x @ wide.to_numpy() / (x @ x)
+        # Draws of all budgets are the same joint draws, in the same order.
+        each = np.stack([np.log(draws.loc[draws["compute"] == at, name].to_numpy()) for at in np.unique(budgets)])
+        slope = x @ each / (x @ x)
         estimate, low, high = np.quantile(slope, INTERVAL)
         rows.append({"quantity": f"exponent of {name}", "estimate": estimate, "low": low, "high": high})
     return pd.DataFrame(rows, columns=columns)

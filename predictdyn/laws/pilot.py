@@ -137,7 +137,9 @@ def _numbers(
     """The mode under a noise that is given, by damped Gauss-Newton from several starts, and the curvature there."""
     precision = 1.0 / design.sd**2
     if first is None:
-        numbers = design.mean + 0.6 * design.sd * np.random.default_rng(seed).standard_normal((STARTS, len(design.mean)))
+        numbers = design.mean + 0.6 * design.sd * np.random.default_rng(seed).standard_normal(
+            (STARTS, len(design.mean))
+        )
         numbers[0] = design.mean
     else:
         numbers = first[None]

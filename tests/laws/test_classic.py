@@ -43,7 +43,9 @@ def test_the_objective_is_the_sum_of_huber_losses():
         for step in (0.999, 1.001):
             moved = law.numbers.copy()
             moved[i] *= step
-            off = np.abs(np.log(loss) - np.log(moved[0] + moved[1] * size ** -moved[3] + moved[2] * tokens ** -moved[4]))
+            off = np.abs(
+                np.log(loss) - np.log(moved[0] + moved[1] * size ** -moved[3] + moved[2] * tokens ** -moved[4])
+            )
             assert np.where(off <= DELTA, 0.5 * off**2, DELTA * (off - 0.5 * DELTA)).sum() > law.objective
 
 

@@ -130,7 +130,9 @@ def test_groups_and_proportions_are_inputs():
     random = np.random.default_rng(0)
     share = random.dirichlet([2, 2, 2], 40)
     candidates = pd.DataFrame(share, columns=["a", "b", "c"]).assign(corpus=np.tile(["x", "y"], 20))
-    bought = next_runs(candidates.iloc[:36], np.ones(36), 12, candidates.iloc[36:], run=lambda t: 2 + np.exp(-3 * t["a"]))
+    bought = next_runs(
+        candidates.iloc[:36], np.ones(36), 12, candidates.iloc[36:], run=lambda t: 2 + np.exp(-3 * t["a"])
+    )
     assert len(bought.table) == 12
     assert set(bought.table["corpus"]) == {"x", "y"}
 
