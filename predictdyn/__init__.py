@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from predictdyn import design as design
     from predictdyn.api.backtests import Backtest as Backtest
     from predictdyn.api.backtests import backtest as backtest
     from predictdyn.api.forecasts import Forecast as Forecast
@@ -52,6 +53,8 @@ _HOMES = {
     "report": "api.pages",
     "forecasters": "api.models",
 }
+# Rooms that are names of the face themselves: pdyn.design.next_runs.
+_ROOMS = ("design",)
 __all__ = [
     "load",
     "load_dataset",
@@ -69,11 +72,14 @@ __all__ = [
     "Backtest",
     "report",
     "forecasters",
+    "design",
     "__version__",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return import_module(f"predictdyn.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'predictdyn' has no attribute {name!r}; it has {', '.join(__all__)}")
     return getattr(import_module(f"predictdyn.{_HOMES[name]}"), name)

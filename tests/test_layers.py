@@ -14,7 +14,7 @@ LAYERS = [
     {"loaders", "forecasters", "effects"},
     {"backtest"},
     {"report", "datasets", "console"},
-    {"api"},
+    {"api", "design"},
     {"cli_words", "cli_faults"},
     {"cli_datasets", "cli_law"},
     {"cli"},

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 
+from predictdyn.laws.budget import Cost, Value
 from predictdyn.laws.inputs import Encoded, Inputs, inputs_from, most_telling
 from predictdyn.laws.link import Link, link_for
 from predictdyn.laws.mixture import Mixture, mixture_of
+from predictdyn.laws.optimal import Optimum, optimal
 from predictdyn.laws.sampling import importance_sample, nuts_sample
 
 FEWEST = 5  # finished runs
@@ -62,6 +64,20 @@ class Law:
     def status(self, table: pd.DataFrame) -> np.ndarray:
         """For each row (m,) "ok", or why there is no answer."""
         return self._status(self.inputs.encode(table))
+
+    def optimal(
+        self,
+        compute: float | Sequence[float],
+        *,
+        cost: Cost | Mapping[str, float] | None = None,
+        fixed: Mapping[str, Value] | None = None,
+        bounds: Mapping[str, tuple[float, float]] | None = None,
+        uncertainty: str = "posterior",
+        n: int = DRAWS,
+        seed: int = 0,
+    ) -> Optimum:
+        """The inputs with the best target at a cost of at most ``compute``: see `optimal`."""
+        return optimal(self, compute, cost=cost, fixed=fixed, bounds=bounds, uncertainty=uncertainty, n=n, seed=seed)
 
     def _status(self, encoded: Encoded) -> np.ndarray:
         missing = ~(np.isfinite(encoded.logs).all(axis=1) & np.isfinite(encoded.proportions).all(axis=1))
