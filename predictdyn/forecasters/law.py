@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,15 +14,12 @@ from predictdyn.forecast import DRAWS, Latent, seed_for
 from predictdyn.forecasters._fitted import no_answer
 from predictdyn.forecasters._places import rounded
 from predictdyn.laws import FEWEST, Law, law_of
-from predictdyn.problem import Panel, Problem, Query, log_progress, progress_at
+from predictdyn.problem import LatentCurve, Panel, Problem, Query, log_progress, progress_at
 
 FINENESS = 20  # of the progress that was seen
 SAME = 1e-3  # progress of targets that counts as one
 MOST_PLACES = 3  # places of the way at which a law is fitted; targets between are interpolated
 FEWEST_OF_FAMILY = 3  # finished runs of each family, if families are to be an input
-FREEDOM = 5.0
-# Errors held out at the origins, at what was seen and at the end: prior of the slope between them, worth so many rows.
-SLOPE, SLOPE_ROWS = 1.0, 4.0
 TOO_FEW = f"fewer than {FEWEST} finished runs with the plan's inputs"
 
 
@@ -31,8 +28,7 @@ class ScalingLaw:
     """A law of a metric's value at the progress asked for, over the covariates of runs and their planned lengths.
 
     Structures weigh by forecasts of finished runs that are held out on the way to the runs in question. Where a part of
-    a run is seen, a second law says what runs of its plan have there; how far the errors of both laws go together at
-    the origins says how much of the difference stays to the end.
+    a run is seen, the value there is one more input, and finished runs are taken at the same progress.
     """
 
     name: str = "law"
@@ -79,94 +75,67 @@ class _Panel:
 
     def _at(self, place: float, begun: float, query: Query) -> tuple[np.ndarray | None, str]:
         """Draws (s,) of the latent value of a run at a progress, or None and why."""
-        law = self._law(place, begun)
-        if law is None:
+        begun = begun if begun < place else 0.0
+        drawn = self.problem.root.once(
+            self._key("drawn", place, begun, self.problem.seed), lambda: self._drawn(place, begun)
+        )
+        if drawn is None:
             return None, TOO_FEW
-        row = list(self.asked.index).index(query.run)
-        status, drawn = self._drawn(place, begun)
+        status, draws = drawn
+        row = self.asked.index.get_loc(query.run)
         if status[row] != "ok":
             return None, str(status[row])
-        draws = drawn[row]
-        before = self._law(begun, begun) if 0 < begun < place else None
-        if before is not None:
-            draws = self._corrected(law, before, draws, self._drawn(begun, begun)[1][row], place, begun, query)
-        return self.panel.scale.latent(draws), "ok"
+        return self.panel.scale.latent(draws[row]), "ok"
 
-    def _drawn(self, place: float, begun: float) -> tuple[np.ndarray, np.ndarray]:
+    def _drawn(self, place: float, begun: float) -> tuple[np.ndarray, np.ndarray] | None:
         """Status (m,) and draws (m, s) of all runs in question at a progress, in units of the metric."""
-
-        def make() -> tuple[np.ndarray, np.ndarray]:
-            law = self._law(place, begun)
-            assert law is not None
-            seed = seed_for(self.problem.seed, "law", self.panel.metric)
-            return law.status(self.asked), law.draws(self.asked, n=DRAWS, seed=seed)
-
-        return self.problem.root.once(self._key("drawn", place, begun, self.problem.seed), make)
+        law = self.problem.root.once(self._key("law", place, begun), lambda: self._law(place, begun))
+        if law is None:
+            return None
+        seed = seed_for(self.problem.seed, "law", self.panel.metric)
+        asked = self._with_seen(self.asked, begun, self.panel.observed)
+        return law.status(asked), law.draws(asked, n=DRAWS, seed=seed)
 
     def _law(self, place: float, begun: float) -> Law | None:
-        """The law at a progress, of runs that were logged there and as far as ``begun``."""
+        """The law at a progress, over plans and, where a part is seen, over the value there."""
+        table = self._with_seen(self.finished, begun, self.panel.context)
+        table[TARGET] = self.panel.scale.value(_latent_at(self.finished, place, self.panel.context))
+        table = table[np.isfinite(table[TARGET]) & np.isfinite(table.get(SEEN, 1.0))]
+        if len(table) < FEWEST:
+            return None
+        lower, upper = (np.nan if one is None else one for one in (self.metric.lower, self.metric.upper))
+        asked = self._with_seen(self.asked, begun, self.panel.observed)
+        try:
+            return law_of(
+                table, TARGET, lower=lower, upper=upper, better=self.metric.better or "lower",
+                chance=self.metric.chance, towards=asked, seed=seed_for(self.problem.fit_seed, "law"),
+            )  # fmt: skip
+        except ValueError:
+            return None
 
-        def make() -> Law | None:
-            table = self.finished.assign(**{TARGET: self._values(place)})
-            table = table[np.isfinite(table[TARGET]) & np.isfinite(self._values(begun) if begun else 1.0)]
-            if len(table) < FEWEST:
-                return None
-            lower, upper = (np.nan if one is None else one for one in (self.metric.lower, self.metric.upper))
-            try:
-                return law_of(
-                    table, TARGET, lower=lower, upper=upper, better=self.metric.better or "lower",
-                    chance=self.metric.chance, towards=self.asked, seed=seed_for(self.problem.fit_seed, "law"),
-                )  # fmt: skip
-            except ValueError:
-                return None
-
-        return self.problem.root.once(self._key("law", place, begun), make)
+    def _with_seen(self, plans: pd.DataFrame, begun: float, curves: Mapping[str, LatentCurve]) -> pd.DataFrame:
+        """Plans with what is seen as one more input, which rises as runs get better: odds, or one over a loss."""
+        if not begun:
+            return plans.copy()
+        better = 1.0 if self.metric.better == "higher" else -1.0
+        return plans.assign(**{SEEN: np.exp(better * _latent_at(plans, begun, curves))})
 
     def _key(self, *words: Hashable) -> Hashable:
         return ("law", self.panel.metric, tuple(self.asked.index), *words)
 
-    def _values(self, place: float) -> np.ndarray:
-        """What each finished run had at a progress, in units of the metric; NaN where it was not logged."""
-        value = np.full(len(self.finished), np.nan)
-        for i, run in enumerate(self.finished.index):
-            curve = self.panel.context.get(str(run))
-            if curve is not None and len(curve.progress) and bool(curve.reaches(place)):
-                value[i] = float(self.panel.scale.value(curve.at(np.array([place])))[0])
-        return value
 
-    def _corrected(
-        self, law: Law, before: Law, draws: np.ndarray, drawn: np.ndarray, place: float, begun: float, query: Query
-    ) -> np.ndarray:
-        """Draws (s,) at the end given what is seen, by the errors of both laws at the origins."""
-        first, last = (_errors(one) for one in (before, law))
-        if not len(first) or len(first) != len(last):
-            return draws
-        weight = 1.0 / np.bincount(law.mixture.origin)[law.mixture.origin]
-        weight *= len(weight) / weight.sum()
-        typical = float(np.average(first**2, weights=weight))
-        pull = SLOPE_ROWS * typical
-        slope = (float(np.sum(weight * first * last)) + pull * SLOPE) / (float(np.sum(weight * first**2)) + pull)
-        left = float(np.average((last - slope * first) ** 2, weights=weight))
-        # The errors of few origins go together: so many count as independent.
-        count = 3.0 * len(np.unique(law.mixture.origin))
-        sd = np.sqrt(left * (count + SLOPE_ROWS) / count)
-        observed = self.panel.observed[query.run]
-        value = self.panel.scale.value(observed.at(np.array([min(begun, observed.progress[-1])])))
-        u, u_drawn = law.link.latent(draws), before.link.latent(drawn)
-        middle = np.median(u) + slope * (float(before.link.latent(value)[0]) - np.median(u_drawn))
-        random = np.random.default_rng(seed_for(self.problem.seed, "law", query.run, self.panel.metric))
-        return law.link.value(middle + sd * random.standard_t(FREEDOM, len(draws)) / np.sqrt(FREEDOM / (FREEDOM - 2)))
+TARGET, SEEN = "value at the progress asked for", "value at the progress seen"
+ROUNDING = 1.06  # progress that is seen is rounded up by no more
 
 
-TARGET = "value at the progress asked for"
-
-
-def _errors(law: Law) -> np.ndarray:
-    """Errors of the mixture at its origins, on the scale of the law, (rows,)."""
-    mixture = law.mixture
-    if not mixture.replays:
-        return np.zeros(0)
-    return np.asarray(mixture.truth - mixture.weights @ np.stack([one.mean for one in mixture.replays]))
+def _latent_at(plans: pd.DataFrame, place: float, curves: Mapping[str, LatentCurve]) -> np.ndarray:
+    """The latent value of each run at a progress, (n,), NaN where it was not logged as far."""
+    value = np.full(len(plans), np.nan)
+    for i, run in enumerate(plans.index):
+        curve = curves.get(str(run))
+        if curve is not None and len(curve.progress) and bool(curve.reaches(place / ROUNDING)):
+            value[i] = float(curve.at(np.array([place]))[0])
+    return value
 
 
 def _plans(runs: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
