@@ -105,11 +105,11 @@ def mlfoundations_table() -> pd.DataFrame:
     chance = pd.read_csv(folder / "eval_metadata.csv").set_index("Eval Task")["Random baseline"] / 100
     rows, scores = [], []
     for file in sorted((folder / "models").glob("*.json")):
-        about = json.loads(file.read_text())
+        about = json.loads(file.read_text(encoding="utf-8"))
         plan = about["hyperparameters"]
         loss = next(one["loss"] for one in about["results"] if "c4_val" in one["val_data"][0])
         rows.append((file.stem.split("-")[0], plan["params"], plan["tokens"], plan["chinchilla_multiplier"], loss))
-        scores.append(json.loads((folder / "evals" / f"evaluation_{file.stem}_heavy.json").read_text()))
+        scores.append(json.loads((folder / "evals" / f"evaluation_{file.stem}_heavy.json").read_text(encoding="utf-8")))
     table = pd.DataFrame(rows, columns=["data", "params", "tokens", "multiplier", "loss"])
     accuracy = pd.DataFrame([one["eval_metrics"]["icl"] for one in scores])
     small = table["params"].between(1.5e8, 1.6e8).to_numpy()

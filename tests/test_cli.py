@@ -358,7 +358,7 @@ def test_an_intervention_that_no_run_knows(call, data, tmp_path):
             "no forecaster 'oracle'; known are last_value",
         ),
         (("backtest", "DATA", "--out", "OUT", "--source", "tape"), "no source 'tape'; known are huggingface"),
-        (("backtest", "DATA", "--out", "OUT", "--cutoffs", "0.1,2"), "cutoffs are shares in (0, 1)"),
+        (("backtest", "DATA", "--out", "OUT", "--cutoffs", "0.1,2"), "cutoffs are shares in [0, 1)"),
         (("backtest", "DATA", "--out", "OUT", "--cutoffs", "half"), "cutoffs are shares in [0, 1), got 'half'"),
         (("backtest", "DATA", "--out", "OUT", "--test", "z*"), "no run matches 'z*'"),
         (("backtest", "DATA", "--out", "OUT", "--runs", "z*"), "no run matches 'z*'"),

@@ -131,7 +131,7 @@ def test_a_backtest_may_write_at_once_and_goes_on_where_it_was_interrupted(curve
 @pytest.mark.parametrize(
     ("named", "said"),
     [
-        ({"cutoffs": [1.5]}, r"cutoffs are shares in \(0, 1\), got 1.5"),
+        ({"cutoffs": [1.5]}, r"cutoffs are shares in \[0, 1\), got 1.5"),
         ({"workers": 0}, "workers= is at least 1, got 0"),
         ({"test": "*"}, "test= holds out all 8 runs"),
         ({"forecasters": "magic"}, "no forecaster 'magic'"),

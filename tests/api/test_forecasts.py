@@ -141,7 +141,7 @@ def test_what_to_forecast_is_chosen_by_keywords(curves):
     assert len(found.question.split.history.runs) == 4, "runs in question are not learnt from"
     for named, said in (
         ({"upto": 5, "cutoff": 0.1}, "give upto= or cutoff=, not both"),
-        ({"cutoff": 2}, r"cutoff= is a share in \(0, 1\), got 2"),
+        ({"cutoff": 2}, r"cutoff= is a share in \[0, 1\), got 2"),
         ({"runs": "z*"}, r"no run matches z\*"),
         ({"metrics": "z*"}, r"no metric matches 'z\*'"),
         ({"forecaster": "magic"}, "no forecaster 'magic'"),

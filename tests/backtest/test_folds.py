@@ -107,8 +107,8 @@ def test_a_budget_keeps_expensive_runs_out_of_the_history(small):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"cutoffs": (0.0,)}, r"cutoffs are shares in \(0, 1\), got 0.0"),
-        ({"cutoffs": (0.1, 1.5)}, r"cutoffs are shares in \(0, 1\), got 0.1, 1.5"),
+        ({"cutoffs": (-0.1,)}, r"cutoffs are shares in \[0, 1\), got -0.1"),
+        ({"cutoffs": (0.1, 1.5)}, r"cutoffs are shares in \[0, 1\), got 0.1, 1.5"),
         ({"cutoffs": (0.1, 0.1)}, "cutoffs must differ"),
         ({"split": "time"}, "split is cutoff or seen, got 'time'"),
         ({"targets": "all"}, "targets is final or hidden, got 'all'"),
