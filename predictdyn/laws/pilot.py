@@ -22,7 +22,7 @@ STARTS, STEPS = 6, 25
 PROCESS, LENGTH = 4.0, 1.0
 # Noise of u before any run has ended, and how many runs that is worth: few runs hardly know it.
 UNKNOWN_NOISE, NOISE_ROWS = 0.02, 4.0
-FARTHEST = 3.0  # draws count for no more than this many robust standard deviations
+FARTHEST = 3.0  # draws, and structures, count for no more than this many robust standard deviations
 MOST = 20  # structures whose covariances are followed
 
 
