@@ -61,6 +61,8 @@ def law(
 
     check_new(out)
     asked = [cli_words.plan(word) for word in plans]
+    if inputs and not listed(inputs):
+        raise ValueError(f"--inputs takes names of columns, A,B, got {inputs!r}")
     budgets = [cli_words.budget(word) for word in listed(compute)]
     found = _read(data, target, source, settings)
     with spinner("fitting the law", quiet=quiet), new_folder(out) as folder:
@@ -116,6 +118,8 @@ def _lines(law: FittedLaw, predictions: pd.DataFrame, optima: pd.DataFrame) -> l
     lines += [
         f"{row['plan']}: {row['median']:.4g}  [{row['q0.05']:.4g}, {row['q0.95']:.4g}] (90 %)  "
         f"{row['times']:.3g} times the largest finished run  {row['status']}"
+        if row["status"] == "ok"
+        else f"{row['plan']}: no forecast, {row['status']}"
         for row in predictions.head(SHOWN).to_dict("records")
     ]
     for row in optima.head(SHOWN).to_dict("records"):

@@ -59,6 +59,8 @@ def plan(word: str) -> dict[str, str]:
         name, equals, value = (piece.strip() for piece in part.partition("="))
         if not (equals and name and value):
             raise ValueError(f"--predict takes NAME=VALUE,NAME=VALUE, got {word!r}")
+        if name in found:
+            raise ValueError(f"--predict names {name!r} twice, got {word!r}; give --predict again for another plan")
         found[name] = value
     if not found:
         raise ValueError(f"--predict takes NAME=VALUE,NAME=VALUE, got {word!r}")

@@ -62,9 +62,10 @@ def say(line: str, *, err: bool = False) -> None:
 TYPED = {
     "upto": "--upto", "cutoff": "--cutoff", "at": "--at", "hold_out": "--hold-out", "test": "--test",
     "budget": "--budget", "out": "--out", "mirror": "--from", "inputs": "--inputs", "cost": "--cost",
-    "better": "--better", "nuts": "--nuts",
+    "better": "--better", "nuts": "--nuts", "lower": "--lower", "upper": "--upper", "chance": "--chance",
+    "seed": "--seed",
 }  # fmt: skip
-KEYWORD = re.compile(rf"(?<![\w\-./?&])({'|'.join(TYPED)})=(?:'([^'=]*)'|([A-Z]+\b))?")
+KEYWORD = re.compile(rf"(?<![\w\-./?&])({'|'.join(TYPED)})=(?:'([^'=]*)'|([A-Z]+\b|[+-]?\d[\w.+-]*))?")
 # Tables that state facts, which a frame or a call of the library has as keywords.
 TABLES = {
     BY_RUNS: "in runs.csv (of a tidy folder, or by --set runs_file=FILE)",
@@ -82,6 +83,8 @@ def as_options(line: str) -> str:
 
     >>> as_options("give upto= or cutoff=, not both"), as_options("type hold_out='run'"), as_options("choose out=DIR")
     ('give --upto or --cutoff, not both', 'type --hold-out run', 'choose --out DIR')
+    >>> as_options("lower=3 is not below upper=1e-2")
+    '--lower 3 is not below --upper 1e-2'
     >>> as_options("name it with step=..., or say merge='runs'")
     'name it with --set step=..., or say --set merge=runs'
     >>> as_options(f"name families {BY_RUNS}")

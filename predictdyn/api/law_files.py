@@ -93,8 +93,18 @@ def table_of_runs(path: Path, target: str) -> pd.DataFrame | None:
             table = pd.read_parquet(path)
         else:
             with path.open(encoding="utf-8-sig") as lines:
-                head = lines.readline()
-            table = pd.read_csv(path, sep=max(",;\t", key=head.count), encoding="utf-8-sig")
+                head, first = lines.readline(), lines.readline()
+            sep = max(",;\t", key=head.count)
+            # Where semicolons part the columns, numbers have decimal commas.
+            how: dict[str, Any] = {
+                "sep": sep,
+                "encoding": "utf-8-sig",
+                "decimal": "," if sep == ";" and "," in first else ".",
+            }
+            names = pd.read_csv(path, header=None, nrows=1, dtype=str, **how).iloc[0].dropna()
+            if names.duplicated().any():
+                raise ValueError(f"column {names[names.duplicated()].iloc[0]!r} is there more than once")
+            table = pd.read_csv(path, **how)
     except ValueError as error:
         raise ValueError(f"{path}: cannot be read as a table ({' '.join(str(error).split())[:160]})") from None
     table = table.rename(columns=str)
@@ -107,7 +117,7 @@ def table_of_runs(path: Path, target: str) -> pd.DataFrame | None:
 
 def _predictions(law: FittedLaw, predict: Plans) -> tuple[pd.DataFrame, bool]:
     """Forecasts of the plans that were asked for, else of the dearest run made ten times larger."""
-    plans = predict if isinstance(predict, pd.DataFrame) else pd.DataFrame(list(predict))
+    plans = predict if isinstance(predict, pd.DataFrame) else law.plans(predict)
     asked, larger = bool(len(plans)), None
     if not asked:
         larger = surfaces.larger(law.finished, dearness(law.finished, dict(law.settings)))

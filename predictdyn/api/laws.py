@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 DRAWS = 1000
 ROWS = 20  # of a repr
 FAR_OUT = 3.0  # robust standard deviations, from which a residual is marked
+PERCENT = 100.0
+CHANCE_NOISE = 0.05  # of the range, that values may be worse than chance; the link of a law ignores chance beyond
 LOWEST_RANK = 0.3  # rank correlation of cost and target, from which the direction seems wrong
 
 
@@ -134,7 +136,8 @@ class FittedLaw:
         if good.any():
             found[:, good] = [np.median(draws[good], axis=1), draws[good].mean(axis=1), *_ends(draws[good])]
         numbers = dict(zip(("median", "mean", "5 %", "95 %"), found, strict=True))
-        return plans.assign(**numbers, times=checks.beyond(self.finished, plans), status=status)
+        times = np.where(status == "ok", checks.beyond(self.finished, plans), np.nan)
+        return plans.assign(**numbers, times=times, status=status)
 
     def check(self, table: pd.DataFrame | None = None, **plan: Any) -> list[str]:
         """What to know of forecasts of some plans: how far each lies beyond the finished runs; empty where near."""
@@ -222,10 +225,12 @@ class FittedLaw:
             found = self.optimal(levels, n=100)
         except ValueError:
             return pd.DataFrame()
-        plans = found.table.pivot_table(index="compute", columns="quantity", values="estimate").reset_index()
+        plans = found.table.pivot_table(index="compute", columns="quantity", values="estimate")
+        # An input may be called compute, too.
+        budgets, plans = plans.index.to_numpy(), plans.reset_index(drop=True)
         rest = surfaces.middle(self.finished)
         plans = plans.assign(**{name: rest[name].iloc[0] for name in self.inputs if name not in plans})
-        return surfaces.forecasts(self.law, plans[self.inputs], noise=False).assign(cost=plans["compute"])
+        return surfaces.forecasts(self.law, plans[self.inputs], noise=False).assign(cost=budgets)
 
     @cached_property
     def picture(self) -> Picture:
@@ -270,11 +275,8 @@ class FittedLaw:
                 f"give a table of plans, or values of {some(self.inputs, 12)} as keywords, not both or none"
             )
         if table is None:
-            strange = [name for name in plan if name not in self.inputs]
-            if strange:
-                raise ValueError(
-                    f"{strange[0]!r} is no input; {meant(strange[0], self.inputs)}inputs are {some(self.inputs, 12)}"
-                )
+            for name in plan:
+                self._must_know(name)
             lengths = {len(value) for value in plan.values() if _several(value)}
             if len(lengths) > 1:
                 raise ValueError(f"plans have one length, got {', '.join(map(str, sorted(lengths)))}")
@@ -283,6 +285,20 @@ class FittedLaw:
                 name: list(value) if _several(value) else [value] * n for name, value in plan.items()
             })  # fmt: skip
         return self.finished.reading.plan(table)
+
+    def plans(self, asked: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+        """Plans as a table. Raises ValueError, one line, for a name that is no input."""
+        for name in dict.fromkeys(name for one in asked for name in one):
+            self._must_know(name)
+        return pd.DataFrame(list(asked))
+
+    def _must_know(self, name: str) -> None:
+        """Raise ValueError, one line, for a part of a plan that is no input, and why it is none."""
+        if name in (*self.inputs, *self.finished.reading.fixed):
+            return
+        why = self.law.inputs.dropped.get(name)
+        said = f"it {why}; " if why else meant(name, self.inputs)
+        raise ValueError(f"{name!r} is no input of this law; {said}inputs are {some(self.inputs, 12)}")
 
     def _status(self, plans: pd.DataFrame) -> np.ndarray:
         status = self.law.status(plans)
@@ -337,13 +353,12 @@ def fit_law(
     >>> round(float(law.predict(params=1e9, tokens=2e10)["median"][0]), 1)
     2.6
     """
-    for name, value in (("better", better),):
-        if value not in (None, "lower", "higher"):
-            raise ValueError(f"{name}= is 'lower' or 'higher', got {value!r}")
+    _check_settings(lower, upper, better, chance, seed)
     found = finished_runs(data, target, inputs, cost)
     facts, lines = _facts(found, {"lower": lower, "upper": upper, "better": better, "chance": chance})
     plans = None if towards is None else found.reading.plan(towards.rename(columns=str))
     law = law_of(found.table, target, found.inputs, towards=plans, nuts=nuts, seed=seed, **facts)
+    law = replace(law, fixed={**found.reading.fixed, **law.fixed})
     used = tuple(name for name in found.inputs if name in law.inputs.names)
     apart = [name for name in (found.cost.columns if found.cost else ()) if name not in used]
     if found.cost is not None and apart:
@@ -369,10 +384,12 @@ def _facts(found: Finished, given: Mapping[str, Any]) -> tuple[dict[str, Any], l
     value = found.table[found.target].to_numpy(dtype=float)
     if not facts:
         known = log_metrics([found.target])[found.target]
-        low, high = known.lower, known.upper
+        low, high, chance = known.lower, known.upper, known.chance
+        if (low, high) == (0, 1) and 1 < value.max() <= PERCENT and value.min() >= 0:
+            high, chance = PERCENT, None if chance is None else PERCENT * chance
         inside = (low is None or value.min() >= low) and (high is None or value.max() <= high)
         if known.better and inside:
-            facts = {"lower": low, "upper": high, "better": known.better, "chance": known.chance}
+            facts = {"lower": low, "upper": high, "better": known.better, "chance": chance}
             if known.better == "higher" or high is not None:
                 lines.append(
                     f"{found.target} is taken as between {low:g} and {high:g}, {known.better} is better, by its name; "
@@ -390,6 +407,16 @@ def _facts(found: Finished, given: Mapping[str, Any]) -> tuple[dict[str, Any], l
                 f"{name}={facts[name]:g}, but {found.target} goes {'down' if sign > 0 else 'up'} to "
                 f"{value.min() if sign > 0 else value.max():g}; mend those rows, or state another bound"
             )
+    low, high, chance = (facts.get(name, side) for name, side in (("lower", -np.inf), ("upper", np.inf), ("chance", 0)))
+    if "chance" in facts and not low <= chance <= high:
+        raise ValueError(f"chance={chance:g} lies outside of what {found.target} can be, {low:g} to {high:g}")
+    if "chance" in facts and np.isfinite(high - low):
+        worse = (chance - value.min()) if facts.get("better") == "higher" else (value.max() - chance)
+        if worse > CHANCE_NOISE * (high - low):
+            lines.append(
+                f"chance={chance:g} is not used: {found.target} is worse by up to {worse:.3g}; check chance= or those "
+                "rows"
+            )
     if "better" not in facts and found.cost is not None and len(value) > 2:
         ranks = pd.Series(found.cost(found.table)).corr(pd.Series(value), method="spearman")
         if ranks > LOWEST_RANK:
@@ -398,6 +425,18 @@ def _facts(found: Finished, given: Mapping[str, Any]) -> tuple[dict[str, Any], l
                 "if more is"
             )
     return facts, lines
+
+
+def _check_settings(lower: Any, upper: Any, better: Any, chance: Any, seed: Any) -> None:
+    if better not in (None, "lower", "higher"):
+        raise ValueError(f"better= is 'lower' or 'higher', got {better!r}")
+    for name, value in (("lower", lower), ("upper", upper), ("chance", chance)):
+        if value is not None and (not isinstance(value, int | float | np.number) or np.isnan(value)):
+            raise ValueError(f"{name}= is a number, got {value!r}")
+    if lower is not None and upper is not None and lower >= upper:
+        raise ValueError(f"lower={lower:g} is not below upper={upper:g}")
+    if not isinstance(seed, int | np.integer) or seed < 0:
+        raise ValueError(f"seed= is a whole number from 0 on, got {seed!r}")
 
 
 def _ends(draws: np.ndarray) -> np.ndarray:
@@ -409,4 +448,5 @@ def _several(value: object) -> bool:
 
 
 def _word(value: object) -> str:
-    return short_number(float(value)) if isinstance(value, int | float | np.number) else str(value)
+    known = isinstance(value, int | float | np.number) and np.isfinite(float(value))
+    return short_number(float(value)) if known else str(value)

@@ -14,7 +14,12 @@ SIZES = {"k": 1e3, "m": 1e6, "mn": 1e6, "b": 1e9, "bn": 1e9, "g": 1e9, "t": 1e12
 BLANK = {"", "-", "–", "?", "na", "n/a", "nan", "none", "null"}
 MOSTLY = 0.6  # of the cells that are numbers, from which a column is one of numbers
 GAP = 3000.0  # between neighbouring values of a column, from which its units seem mixed
-_NUMBER = re.compile(r"([+-]?(?:\d[\d_,]*\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*([a-z]{0,2})(%?)", flags=re.IGNORECASE)
+_NUMBER = re.compile(
+    # Commas and underscores stand before three digits: 3,14 is not 314.
+    r"([+-]?(?:\d{1,3}(?:[,_]\d{3})+(?:\.\d*)?|\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*([a-z]{0,2})(%?)",
+    flags=re.IGNORECASE,
+)
+_DECIMAL_COMMA = re.compile(r"\s*[+-]?\d+,\d+(e[+-]?\d+)?\s*", flags=re.IGNORECASE)
 
 
 class Column(NamedTuple):
@@ -32,8 +37,13 @@ def number(cell: object) -> float:
     """
     if cell is None or (isinstance(cell, float) and np.isnan(cell)) or cell is pd.NA or cell is pd.NaT:
         return float("nan")
+    if isinstance(cell, bool | np.bool_ | complex | np.complexfloating):
+        raise ValueError(f"expected a number, got {cell!r}")
     if not isinstance(cell, str):
-        return float(cell)  # type: ignore[arg-type]
+        try:
+            return float(cell)  # type: ignore[arg-type]
+        except OverflowError:  # an integer of more than 308 digits
+            return float("inf")
     text = cell.strip()
     if text.lower() in BLANK:
         return float("nan")
@@ -50,7 +60,7 @@ def column(table: pd.DataFrame, name: str) -> Column | None:
     Raises ValueError where most cells are numbers and one is not, since that one is a mistake.
     """
     cells = table[name]
-    if pd.api.types.is_bool_dtype(cells):
+    if pd.api.types.is_bool_dtype(cells) or pd.api.types.is_complex_dtype(cells):
         return None
     if pd.api.types.is_numeric_dtype(cells):
         return Column(cells.to_numpy(dtype=float, na_value=np.nan), 0)
@@ -60,6 +70,12 @@ def column(table: pd.DataFrame, name: str) -> Column | None:
             value[row] = number(cell)
         except (ValueError, TypeError):
             wrong.append(row)
+    commas = [row for row in wrong if isinstance(cells.iloc[row], str) and _DECIMAL_COMMA.fullmatch(cells.iloc[row])]
+    if commas and len(commas) == len(wrong):
+        raise ValueError(
+            f"column {name!r} holds {cells.iloc[commas[0]]!r} in row {commas[0] + 1}, and a decimal comma is not read; "
+            "write a point"
+        )
     if not np.isfinite(value).any():
         return None
     if wrong:
@@ -81,9 +97,10 @@ def mixed_units(name: str, value: np.ndarray) -> str:
     found = np.unique(value[np.isfinite(value) & (value > 0)])
     if len(found) < 2:
         return ""
-    at = int(np.argmax(found[1:] / found[:-1]))
+    gaps = np.diff(np.log(found))
+    at = int(np.argmax(gaps))
     low, high = float(found[at]), float(found[at + 1])
-    if high / low < GAP:
+    if gaps[at] < np.log(GAP):
         return ""
     below = int((value <= low).sum())
     return (

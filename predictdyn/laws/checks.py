@@ -25,6 +25,7 @@ from predictdyn.naming import some
 FAR, FARTHER = 10.0, 100.0  # times the largest finished run
 FEW_SIZES = 4
 SAME_SIZE = 0.01
+COPIED = 5  # different values, from which a straight line is no chance
 EDGE = 2.0  # standard deviations of its prior
 NOT_LEARNT = 0.8  # sd of the posterior in parts of that of the prior
 INFLUENCE = 0.5  # of the width of the forecast's 90 % interval
@@ -41,6 +42,7 @@ def findings(finished: Finished, law: Law, held: pd.DataFrame, settings: dict[st
         *_follows_no_law(held),
         *_held_out(held),
         *_sizes(finished),
+        *_copies(finished),
         *_checkpoints(finished),
         *_edges(member, law),
         *_one_run(finished, law, member, settings),
@@ -55,7 +57,7 @@ def beyond(finished: Finished, plans: pd.DataFrame) -> np.ndarray:
     """How many times larger each plan (m,) is than the largest finished run: in cost, or in its farthest input."""
     most = np.zeros(len(plans))
     if finished.cost is not None and set(finished.cost.columns) <= set(plans.columns):
-        return np.asarray(finished.cost(plans) / np.nanmax(finished.cost(finished.table)))
+        return np.asarray(finished.cost(plans) / np.max(finished.cost(finished.table)))
     for name in _numbers(finished):
         largest = float(finished.table[name].max())
         if largest > 1:
@@ -71,19 +73,26 @@ def cautions(finished: Finished, plans: pd.DataFrame, names: list[str]) -> list[
     for name, ratio, (_, plan) in zip(names, times, plans.iterrows(), strict=True):
         if ratio >= FAR:
             advice = "buy a run between them before you rely on it" if ratio >= FARTHER else "expect surprises"
-            lines.append(f"{name} {what} {ratio:,.0f} times the largest finished run; {advice}")
+            lines.append(f"{name} {what} {_times(ratio)} the largest finished run; {advice}")
         outside = []
         for column in _numbers(finished):
             low, high = float(finished.table[column].min()), float(finished.table[column].max())
             value = float(plan[column])
-            if high > 1 and low > 0 and np.isfinite(value):
-                times_high, times_low = value / high, low / value if value > 0 else np.inf
+            if high > 1 and low > 0 and 0 < value < np.inf:
+                times_high, times_low = value / high, low / value
                 if times_high >= FAR:
-                    outside.append(f"{column} is {times_high:,.0f} times the largest")
+                    outside.append(f"{column} is {_times(times_high)} the largest")
                 elif times_low >= FAR:
-                    outside.append(f"{column} is {times_low:,.0f} times below the smallest")
+                    outside.append(f"{column} is {_times(times_low)} below the smallest")
         if outside and finished.cost is not None:
             lines.append(f"{name}: {some(outside)} among the finished runs; add runs there")
+        for column, one in finished.reading.fixed.items():
+            other = plan.get(column, one)
+            if np.isfinite(other) and other != one:
+                lines.append(
+                    f"{name}: all finished runs have {column} {one:g}, so nothing is known of {other:g}, and its "
+                    "interval is a guess; add runs there"
+                )
         strange = [
             column for column in finished.reading.text if plan[column] not in set(finished.table[column])
         ]  # fmt: skip
@@ -92,6 +101,10 @@ def cautions(finished: Finished, plans: pd.DataFrame, names: list[str]) -> list[
             for column in strange
         ]
     return lines
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:,.0f} times" if ratio < 1e6 else f"{ratio:.1e} times"
 
 
 def _numbers(finished: Finished) -> list[str]:
@@ -137,6 +150,22 @@ def _sizes(finished: Finished) -> list[str]:
         elif levels == 1:
             lines.append(f"{name} has one value, so the law says nothing of it; add runs at others")
     return lines
+
+
+def _copies(finished: Finished) -> list[str]:
+    """Inputs that are the target itself, but for a scale: no plan has them."""
+    truth = finished.table[finished.target].to_numpy(dtype=float)
+    if len(np.unique(truth)) < COPIED:
+        return []
+    copied = [
+        name for name in _numbers(finished)
+        if 1 - abs(np.corrcoef(finished.table[name].to_numpy(dtype=float), truth)[0, 1]) < 1e-9
+    ]  # fmt: skip
+    return [
+        f"{name} goes with {finished.target} on a straight line in all runs; if it is known only when a run has ended, "
+        "the law forecasts nothing; leave it out of inputs=COLUMNS"
+        for name in copied
+    ]
 
 
 def _checkpoints(finished: Finished) -> list[str]:

@@ -31,7 +31,9 @@ class Cost:
         return [float(one) for one in self(table)]
 
     def __call__(self, table: pd.DataFrame) -> np.ndarray:
-        return np.asarray(self.of(table), dtype=float)
+        # The cost of an absurd plan may be beyond any number: it is infinite then.
+        with np.errstate(all="ignore"):
+            return np.asarray(self.of(table), dtype=float)
 
 
 def cost_guessed(columns: Sequence[str]) -> Cost | None:
@@ -86,6 +88,24 @@ def cost_named(cost: str | Callable[[pd.DataFrame], np.ndarray], columns: Sequen
     if not powers:
         raise ValueError(f"cost={cost!r} names no column; there are {some(list(columns), 12)}")
     return _product(cost, powers, scale, "")
+
+
+def cost_fault(cost: Cost, table: pd.DataFrame) -> str:
+    """What is wrong with the costs of finished runs (n rows): not a positive number each; blank where nothing is.
+
+    >>> cost_fault(cost_named("params", ["params"]), pd.DataFrame({"params": [1e6, 0.0]}))
+    'not positive in 1 of 2 rows, first row 2'
+    """
+    try:
+        price = cost(table)
+    except Exception as error:  # whatever a function of the user raises
+        return f"not computable ({type(error).__name__}: {' '.join(str(error).split())[:100]})"
+    if price.shape != (len(table),):
+        return f"no array with a number for each of {len(table)} rows, but of shape {price.shape}"
+    for good, what in ((np.isfinite(price), "not finite"), (price > 0, "not positive")):
+        if not good.all():
+            return f"{what} in {int((~good).sum())} of {len(table)} rows, first row {int(np.argmin(good)) + 1}"
+    return ""
 
 
 def _product(words: str, powers: dict[str, float], scale: float, unit: str) -> Cost:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,7 @@ import pandas as pd
 from predictdyn.covariates import LABELS, known_before, named_as_reached, planned
 from predictdyn.curves import OUTCOMES, Curves, ended
 from predictdyn.laws import cells
-from predictdyn.laws.cost import Cost, cost_guessed, cost_named, plain
+from predictdyn.laws.cost import Cost, cost_fault, cost_guessed, cost_named, plain
 from predictdyn.naming import meant, some
 
 _OUTCOME = re.compile(r"(^|_)(loss|accuracy|acc|perplexity|ppl|error|f1|bleu|auc|score|reward)(_|$)")
@@ -22,7 +22,7 @@ NEARLY = 0.02  # of a column's spread in logs that others do not explain, as rou
 # Columns of results, so that no input can be called so.
 RESERVED = {
     "median", "mean", "5 %", "95 %", "q0.05", "q0.95", "times", "status", "truth", "fitted", "residual", "far_out",
-    "inside", "crps", "crps_dearest", "budget", "best", "edge", "plan",
+    "inside", "crps", "crps_dearest", "budget", "best", "edge", "plan", "run",
 }  # fmt: skip
 SUM_SLACK = 0.02
 MOST_SUM = 0.6  # of the rows whose proportions have one sum, from which the others are mistakes
@@ -30,14 +30,21 @@ MOST_SUM = 0.6  # of the rows whose proportions have one sum, from which the oth
 
 @dataclass(frozen=True)
 class Reading:
-    """How columns of a table become inputs: ``text`` are groups, ``scale`` is what numbers are multiplied by."""
+    """How columns of a table become inputs: ``text`` are groups, ``scale`` is what numbers are multiplied by.
+
+    ``fixed`` are columns of one positive number: a plan may have another, of which the law knows nothing.
+    """
 
     inputs: tuple[str, ...]
     text: tuple[str, ...] = ()
     scale: dict[str, float] = field(default_factory=dict)
+    fixed: dict[str, float] = field(default_factory=dict)
 
     def plan(self, table: pd.DataFrame) -> pd.DataFrame:
-        """The inputs of other runs. Raises ValueError where a column is missing or a cell is no number."""
+        """The inputs of other runs, and what else of ``fixed`` they say.
+
+        Raises ValueError where a column is missing or a cell is no number.
+        """
         missing = [name for name in self.inputs if name not in table]
         if missing:
             columns = list(map(str, table.columns))
@@ -46,7 +53,7 @@ class Reading:
                 f"{some(columns, 12) or 'nothing'}"
             )
         found: dict[str, Any] = {}
-        for name in self.inputs:
+        for name in (*self.inputs, *(name for name in self.fixed if name in table and name not in self.inputs)):
             if name in self.text:
                 found[name] = table[name].astype(object).where(table[name].notna(), None).map(str)
                 continue
@@ -107,7 +114,11 @@ def finished_runs(
     if len(twice):
         raise ValueError(f"column {twice[0]!r} is there more than once")
     columns = [str(name) for name in table.columns]
-    inputs = [inputs] if isinstance(inputs, str) else inputs
+    inputs = [inputs] if isinstance(inputs, str) else inputs if inputs is None else list(dict.fromkeys(inputs))
+    if inputs is not None and not inputs:
+        raise ValueError("inputs= is empty; name the columns that the law depends on, or leave inputs= out")
+    if columns and not len(table):
+        raise ValueError("the table has no rows; a law is learnt from finished runs, one row each")
     for name in (target, *(inputs or ())):
         if name not in columns:
             what = "target" if name == target else "input"
@@ -116,6 +127,7 @@ def finished_runs(
             )
     if target in (inputs or ()):
         raise ValueError(f"{target!r} is the target, so it is no input")
+    table = _hashable(table)
     same = table.duplicated()
     if same.any():
         notes.append(f"{int(same.sum())} of {len(table)} rows repeat another row in all columns, and count once")
@@ -124,7 +136,10 @@ def finished_runs(
     numbers, read = _numbers(table, columns, target, inputs)
     candidates = [name for name in columns if name != target and name not in aside]
     chosen = list(inputs) if inputs is not None else _guess(table, candidates, numbers, known, notes)
-    taken = sorted(RESERVED & {*chosen, target})
+    price = _cost(cost, columns, chosen, numbers, notes)
+    # The cost of runs is a column of results, too, but where it is that very column.
+    own = {"cost"} if price and price.columns != ("cost",) else set()
+    taken = sorted((RESERVED | own) & {*chosen, target})
     if taken:
         raise ValueError(f"column {taken[0]!r} has the name of a column of results; rename it")
     text = tuple(name for name in chosen if name not in numbers)
@@ -134,14 +149,59 @@ def finished_runs(
         found[name] = table[name].astype(object).where(table[name].isna(), table[name].astype(str))
     notes += [line for line in [cells.said([name for name in read if name in found])] if line]
     keep = _whole(found, chosen, target, notes)
+    _check_target(found[keep], target)
     _check_proportions(found[keep], chosen, numbers)
-    price = _cost(cost, columns, chosen, numbers, notes)
     extra = {name: numbers[name] for name in (price.columns if price else ()) if name in numbers}
     found = found.assign(**{name: value for name, value in extra.items() if name not in found})
+    found = found[keep].reset_index(drop=True)
+    price = _check_cost(price, found, cost is not None, target, notes)
+    reading = Reading(tuple(chosen), text, scale, _fixed(table[keep], candidates, chosen, numbers))
     return Finished(
-        found[keep].reset_index(drop=True), names[keep], known is not None, target, Reading(tuple(chosen), text, scale),
-        price, facts, label, tuple(notes), tuple(columns),
-    )  # fmt: skip
+        found, names[keep], known is not None, target, reading, price, facts, label, tuple(notes), tuple(columns)
+    )
+
+
+def _hashable(table: pd.DataFrame) -> pd.DataFrame:
+    """Cells that are lists or tables as text, so that rows can be compared."""
+    odd = {
+        name: table[name].map(lambda cell: cell if isinstance(cell, Hashable) else str(cell))
+        for name in table.columns if table[name].dtype == object
+    }  # fmt: skip
+    return table.assign(**odd)
+
+
+def _fixed(
+    table: pd.DataFrame, candidates: Sequence[str], chosen: Sequence[str], numbers: dict[str, np.ndarray]
+) -> dict[str, float]:
+    """Columns with one positive number in all rows, but for labels: what another would do is not known."""
+    found = {}
+    for name in candidates:
+        value = numbers[name][table.index] if name in numbers else np.zeros(1)
+        one = len(value) and value[0] > 0 and (value == value[0]).all()
+        if one and (name in chosen or name.lower() not in (*LABELS, *RUN_NAMES)):
+            found[name] = float(value[0])
+    return found
+
+
+def _check_target(table: pd.DataFrame, target: str) -> None:
+    value = table[target].to_numpy(dtype=float)
+    if not len(value):
+        raise ValueError(f"no row has a number for {target!r} and for all inputs; see that the columns are filled")
+    if len(value) > 1 and np.ptp(value) <= 1e-12 * np.abs(value).max():
+        raise ValueError(f"target {target!r} is {value[0]:g} in all {len(value)} rows, so no law can be learnt")
+
+
+def _check_cost(price: Cost | None, found: pd.DataFrame, asked: bool, target: str, notes: list[str]) -> Cost | None:
+    """The cost where it is a positive number in each finished run; a guessed one is given up, else ValueError."""
+    if price is None:
+        return None
+    fault = f"made of the target {target!r}" if price.columns == (target,) else cost_fault(price, found)
+    if fault and asked:
+        raise ValueError(f"cost {price.words!r} is {fault}; name another with cost=COLUMN, or leave it out")
+    if fault:
+        notes[:] = [line for line in notes if not line.startswith("cost is ")]
+        notes.append(f"cost {price.words} is {fault}, so no cost is known; mend or leave out such rows")
+    return None if fault else price
 
 
 def _of_curves(curves: Curves, target: str) -> tuple[pd.DataFrame, dict[str, Any], str, list[str], dict[str, str]]:
@@ -274,7 +334,7 @@ def _guess(
             left[name] = "has one value"
         elif name not in numbers and filled.nunique() > len(table) // 2:
             left[name] = "is text with too many values"
-        elif name in numbers and np.isfinite(numbers[name]).mean() < 0.5:
+        elif (np.isfinite(numbers[name]) if name in numbers else table[name].notna()).mean() < 0.5:
             left[name] = "is blank in most rows"
         else:
             kept.append(name)
@@ -371,7 +431,10 @@ def _whole(found: pd.DataFrame, chosen: Sequence[str], target: str, notes: list[
                 "the logarithm; leave those rows out if zero means not known"
             )
         elif len(value) and value.min() < 0:
-            notes.append(f"{name} is negative in {int((value < 0).sum())} rows, so it is moved up before the logarithm")
+            notes.append(
+                f"{name} is negative in {int((value < 0).sum())} rows, so it is moved up before the "
+                "logarithm; leave those rows out if that is a mistake"
+            )
         line = cells.mixed_units(name, value)
         notes += [line] if line else []
     return np.asarray(keep)
@@ -389,6 +452,8 @@ def _cost(
             cost(pd.DataFrame({name: numbers[name] for name in own}))
         except (KeyError, AttributeError):
             own = known
+        except Exception:  # told below, with what it was
+            own = own or known
         return cost_named(cost, own)
     if cost is not None:
         return cost_named(cost, known)

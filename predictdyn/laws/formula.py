@@ -88,11 +88,13 @@ def formula_of(design: Design, raw: np.ndarray, inputs: Inputs, link: Link, targ
     shown, where, given = _saturated(structure, design, names, centres)
     letters = _letters(list(inputs.logs))
     used: set[int] = set()
-    capitals = iter(CAPITALS)
+    # A coefficient that is called like a column would make no sense.
+    capitals = (one for one in CAPITALS if not {one, one.lower()} & {*inputs.logs, *inputs.proportions})
+    floor = "E" if "E" not in inputs.names else "E0"
     pieces = []
     for place, term in enumerate(structure.terms):
         values = _values(design, raw, place, group)
-        capital = "E" if term.role == FLOOR else next(capitals)
+        capital = floor if term.role == FLOOR else next(capitals)
         pieces.append(_term(capital, term.role, values, shown, centres, letters, inputs.proportions, used))
     factor = None
     if structure.factor:
@@ -230,7 +232,7 @@ def _piece(piece: Piece, word: Callable[[Number], str], negative: bool) -> str:
 
 
 def _named(name: str) -> str:
-    return name if re.fullmatch(r"\w+|\(.*\)|\w+\(.*\)", name) else f"[{name}]"
+    return name if re.fullmatch(r"[^\W\d]\w*|\(.*\)|\w+\(.*\)", name) else f"[{name}]"
 
 
 def _offset(name: str, offset: float) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from predictdyn.laws.budget import Cost, Value
-from predictdyn.laws.inputs import Encoded, Inputs, inputs_from, most_telling
+from predictdyn.laws.inputs import SUM_SLACK, Encoded, Inputs, inputs_from, most_telling
 from predictdyn.laws.link import Link, link_for
 from predictdyn.laws.mixture import Mixture, mixture_of
 from predictdyn.laws.optimal import Optimum, optimal
@@ -81,7 +81,15 @@ class Law:
 
     def _status(self, encoded: Encoded) -> np.ndarray:
         missing = ~(np.isfinite(encoded.logs).all(axis=1) & np.isfinite(encoded.proportions).all(axis=1))
-        return np.where(missing, "an input is missing", "ok").astype(object)
+        found = np.where(missing, "an input is missing", "ok").astype(object)
+        if self.inputs.proportions:
+            total, learnt = (x.sum(axis=1) for x in (encoded.proportions, self.inputs.encode(self.runs).proportions))
+            off = ~missing & (np.abs(total - learnt.mean()) > 2 * SUM_SLACK * learnt.mean())
+            names = " + ".join(self.inputs.proportions)
+            for row in np.flatnonzero(off):
+                found[row] = f"{names} is {total[row]:.3g}, but {learnt.mean():.3g} in the finished runs"
+            found[~missing & (encoded.proportions < 0).any(axis=1)] = "a proportion is negative"
+        return found
 
 
 def law_of(
@@ -128,6 +136,11 @@ def law_of(
         raise ValueError(f"a law of {target!r} needs an input that varies: {why}")
     y = whole[target].to_numpy(dtype=float)
     link = link_for(y, lower=lower, upper=upper, better=better, chance=chance)
+    if not np.ptp(link.latent(y)) > 1e-9:
+        raise ValueError(
+            f"a law of {target!r} needs outcomes that differ, got {y.min():g} to {y.max():g} in {len(y)} runs; write "
+            "very small numbers in another unit"
+        )
     how = most_telling(how, whole, link.latent(y))
     asked = None if towards is None else how.encode(towards)
     if asked is not None:

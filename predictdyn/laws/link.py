@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+NEAR = (1e-2, 1e2)  # ranges of the target, between which a bound alone is the end of its scale
+
 
 @dataclass(frozen=True)
 class Link:
@@ -18,6 +20,8 @@ class Link:
     upper: float = np.inf
     sign: int = 1
     slack: float = 1e-3  # how near to a bound a value is taken to be, in parts of the range
+    least: float = -np.inf  # bounds of the target that the scale does not keep, in its units
+    most: float = np.inf
 
     def latent(self, y: np.ndarray) -> np.ndarray:
         """Values (n,) on the scale of the law (n,)."""
@@ -31,7 +35,8 @@ class Link:
     def value(self, u: np.ndarray) -> np.ndarray:
         """Back in the units of the target."""
         if np.isinf(self.upper):
-            return np.asarray(self.sign * (self.lower + np.exp(np.minimum(u, 700.0))))
+            with np.errstate(over="ignore"):
+                return np.clip(self.sign * (self.lower + np.exp(np.minimum(u, 700.0))), self.least, self.most)
         return np.asarray(self.sign * (self.lower + (self.upper - self.lower) / (1.0 + np.exp(-np.clip(u, -700, 700)))))
 
 
@@ -41,7 +46,8 @@ def link_for(
     """The link of a target from its finished values (n,) and from what is known of its range.
 
     A target of which lower is better is a loss: ln y. Values at or below zero are moved up by twice their range. One
-    between two finite bounds has log odds; ``chance`` is the worst value that a model without skill has.
+    between two finite bounds has log odds; ``chance`` is the worst value that a model without skill has. One bound
+    alone is where the best values end, if it is not much farther than their range; no value goes beyond it.
 
     >>> link_for(np.array([2.0, 3.0])).latent(np.array([1.0])).tolist()
     [0.0]
@@ -59,8 +65,11 @@ def link_for(
             if beyond <= 0.05 * (upper - lower):
                 worst = chance - max(beyond, 0.0) if better == "higher" else chance + max(beyond, 0.0)
         return Link(-best, -worst, -1) if better == "higher" else Link(best, worst)
+    span = max(high - low, 1e-9)
+    least, most = (bound if np.isfinite(bound) else side * np.inf for bound, side in ((lower, -1), (upper, 1)))
     if better == "higher":
-        return Link(-(high + 2.0 * max(high - low, 1e-9)), sign=-1)
-    if low > 0:
-        return Link(0.0)
-    return Link(low - 2.0 * max(high - low, 1e-9))
+        near = NEAR[0] * span < upper - high < NEAR[1] * span
+        return Link(-(upper if near else high + 2.0 * span), sign=-1, least=least, most=most)
+    if NEAR[0] * span < low - lower < NEAR[1] * span:
+        return Link(lower, least=least, most=most)
+    return Link(0.0 if low > 0 else low - 2.0 * span, least=least, most=most)
