@@ -448,5 +448,6 @@ def _several(value: object) -> bool:
 
 
 def _word(value: object) -> str:
-    known = isinstance(value, int | float | np.number) and np.isfinite(float(value))
-    return short_number(float(value)) if known else str(value)
+    if isinstance(value, int | float | np.number) and np.isfinite(float(value)):
+        return short_number(float(value))
+    return str(value)
