@@ -175,6 +175,8 @@ class FittedLaw:
                 f"optimal needs the cost of a run in terms of its inputs, {some(self.inputs, 12)}; name it in fit_law "
                 "with cost='6*params*tokens', a column, or a function of a table"
             )
+        if "compute" in self.inputs:
+            raise ValueError("the best plan is a table with a column compute, so no input can be called so; rename it")
         return optimal(self.law, compute, cost=cost.sequence, **settings)
 
     def plot(self, *, ax: Axes | None = None) -> Axes:
