@@ -146,7 +146,8 @@ class FittedLaw:
 
     def said(self, plan: pd.Series) -> str:
         """A plan in words."""
-        return "a run with " + ", ".join(f"{name} {_word(plan[name])}" for name in self.inputs)
+        names = [*self.inputs, *(name for name in self.finished.reading.fixed if name not in self.inputs)]
+        return "a run with " + ", ".join(f"{name} {_word(plan[name])}" for name in names if name in plan)
 
     def residuals(self) -> pd.DataFrame:
         """One row a finished run: inputs, target, fitted (without noise), residual, and whether it is far out."""
@@ -175,6 +176,8 @@ class FittedLaw:
                 f"optimal needs the cost of a run in terms of its inputs, {some(self.inputs, 12)}; name it in fit_law "
                 "with cost='6*params*tokens', a column, or a function of a table"
             )
+        if "compute" in self.inputs:
+            raise ValueError("the best plan is a table with a column compute, so no input can be called so; rename it")
         return optimal(self.law, compute, cost=cost.sequence, **settings)
 
     def plot(self, *, ax: Axes | None = None) -> Axes:
@@ -407,6 +410,12 @@ def _facts(found: Finished, given: Mapping[str, Any]) -> tuple[dict[str, Any], l
                 f"{name}={facts[name]:g}, but {found.target} goes {'down' if sign > 0 else 'up'} to "
                 f"{value.min() if sign > 0 else value.max():g}; mend those rows, or state another bound"
             )
+    end = "upper" if facts.get("better") == "higher" else "lower"
+    if given[end] is not None and float(value.max() if end == "upper" else value.min()) == given[end]:
+        lines.append(
+            f"{found.target} reaches {end}={given[end]:g} among the finished runs, and no forecast goes beyond it; "
+            "leave it out if it is no true bound"
+        )
     low, high, chance = (facts.get(name, side) for name, side in (("lower", -np.inf), ("upper", np.inf), ("chance", 0)))
     if "chance" in facts and not low <= chance <= high:
         raise ValueError(f"chance={chance:g} lies outside of what {found.target} can be, {low:g} to {high:g}")

@@ -13,7 +13,7 @@ from predictdyn.curves import Metric
 from predictdyn.forecast import DRAWS, Latent, seed_for
 from predictdyn.forecasters._fitted import no_answer
 from predictdyn.forecasters._places import rounded
-from predictdyn.laws import FEWEST, Law, law_of
+from predictdyn.laws import FEWEST, Law, cells, law_of
 from predictdyn.problem import LatentCurve, Panel, Problem, Query, log_progress, progress_at
 
 FINENESS = 20  # of the progress that was seen
@@ -141,7 +141,24 @@ def _latent_at(plans: pd.DataFrame, place: float, curves: Mapping[str, LatentCur
 def _plans(runs: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
     """The inputs that a law may have: covariates of runs and their planned length; by run."""
     names = [name for name in known.columns if name not in LABELS or name == "family"]
-    return runs.reindex(columns=names)
+    table = runs.reindex(columns=names)
+    for name in names:
+        try:
+            numbers = cells.column(known, name)
+        except ValueError:
+            continue
+        if numbers is not None:
+            table[name] = [_finite(cell) for cell in table[name]]
+    return table
+
+
+def _finite(cell: object) -> float:
+    """A cell of a column of numbers; NaN where it is none, so that such a run is left out and not the column."""
+    try:
+        found = cells.number(cell)
+    except (ValueError, TypeError):
+        return float("nan")
+    return found if np.isfinite(found) else float("nan")
 
 
 def _families_teach(plans: pd.DataFrame, family: pd.Series, asked: pd.Series) -> bool:

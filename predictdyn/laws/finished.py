@@ -437,6 +437,8 @@ def _whole(found: pd.DataFrame, chosen: Sequence[str], target: str, notes: list[
             )
         line = cells.mixed_units(name, value)
         notes += [line] if line else []
+    line = cells.mixed_units(target, found[target].to_numpy(dtype=float)[keep])
+    notes += [line] if line else []
     return np.asarray(keep)
 
 

@@ -226,3 +226,27 @@ def test_a_plan_without_an_answer_says_why(call, few, tmp_path):
     assert status == 0, err
     assert "a run with params 1e10, tokens nan: no forecast, tokens is missing" in printed
     assert pd.read_csv(out / "predictions.csv")["status"].tolist() == ["tokens is missing"]
+
+
+def test_a_wild_outcome_and_a_bound_that_is_reached_are_told(few):
+    wild = few.copy()
+    wild.loc[3, "loss"] = 1e12
+    assert any(line.startswith("column loss seems to mix units") for line in pdyn.fit_law(wild, "loss").notes)
+    low = float(few["loss"].min())
+    assert any("loss reaches lower=" in line for line in pdyn.fit_law(few, "loss", lower=low).notes)
+    assert not any("loss reaches" in line for line in pdyn.fit_law(few, "loss", lower=1.0).notes)
+
+
+def test_odd_cells_of_plans_cost_the_forecaster_a_run_and_not_the_input(few):
+    def forecast(cell):
+        plans = few[["params", "tokens"]].astype(object)
+        plans.loc[3, "params"] = cell
+        names = [f"r{i:02}" for i in few.index]
+        points = pd.DataFrame({"run": np.repeat(names, 2), "step": [50, 100] * len(few)})
+        points["val_loss"] = np.repeat(few["loss"].to_numpy(), 2)
+        curves = pdyn.Curves.from_frame(points, runs=plans.assign(run=names, last_step=100))
+        found = pdyn.forecast(curves, forecaster="law", runs="r00", cutoff=0).summary()
+        return float((found["95 %"] - found["5 %"]).iloc[0])
+
+    plain = forecast(few.loc[3, "params"])
+    assert forecast(np.inf) < 2 * plain and forecast(np.nan) < 2 * plain
