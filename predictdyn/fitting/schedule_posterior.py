@@ -1,0 +1,142 @@
+"""The posterior of a schedule law: its mode by damped Gauss-Newton from several starts, and draws around it.
+
+Noise on the log loss is Student's t. What is left over of a curve goes on from one value to the next: with a correlation
+r between neighbours, n values tell as much as n (1 - r)/(1 + r), and the likelihood counts so much.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from predictdyn.fitting.schedule_laws import ScheduleLaw, Terms
+
+FREEDOM = 5.0  # degrees of freedom of the noise
+STARTS = 6
+NOISE = 0.003  # of the loss: before anything is seen, worth NOISE_ROWS values
+NOISE_ROWS = 1.0
+LEAST_NOISE = 1e-5
+MOST_CORRELATED = 0.9
+
+
+class Observations(NamedTuple):
+    """Values (n,) of one or more curves: log of the loss in parts of the reference level, terms, and whose they are."""
+
+    log_loss: Float[np.ndarray, " n"]
+    given: Terms
+    curve: Int[np.ndarray, " n"]
+
+
+class Prior(NamedTuple):
+    """Independent normals of the numbers of a law, (k,)."""
+
+    mean: Float[np.ndarray, " k"]
+    sd: Float[np.ndarray, " k"]
+
+
+def prior_of(law: ScheduleLaw) -> Prior:
+    """The prior of a law before any other run is known."""
+    return Prior(np.array([one.mean for one in law.numbers]), np.array([one.sd for one in law.numbers]))
+
+
+class Mode(NamedTuple):
+    """The most probable numbers (k,), the covariance (k, k) of the approximation there, the noise (one value's sd), the
+    correlation of neighbours, what is left over (n,), and Laplace's log evidence."""
+
+    numbers: Float[np.ndarray, " k"]
+    covariance: Float[np.ndarray, "k k"]
+    noise: float
+    correlation: float
+    residual: Float[np.ndarray, " n"]
+    evidence: float
+
+
+def mode_of(law: ScheduleLaw, seen: Observations, prior: Prior, *, starts: int = STARTS) -> Mode:
+    """The mode from starts that spread over the prior; all starts go on side by side."""
+    begin = _starts(prior, starts)
+    numbers, noise, loss = _descend(law, seen, prior, begin, counts=1.0)
+    best = numbers[[int(np.argmin(loss))]]
+    value, _ = law.values(best, seen.given)
+    correlation = _correlation(seen.log_loss - value[0], seen.curve)
+    counts = (1.0 - correlation) / (1.0 + correlation)
+    numbers, noise, loss = _descend(law, seen, prior, best, counts=counts)
+    value, slope = law.values(numbers, seen.given)
+    # Expected information of the t distribution: (v + 1) / (v + 3) of a normal's, whatever the residual.
+    told = counts * (FREEDOM + 1) / (FREEDOM + 3) / noise[0] ** 2
+    information = told * slope[0].T @ slope[0] + np.diag(prior.sd**-2)
+    covariance = np.linalg.inv(information)
+    evidence = -loss[0] - 0.5 * np.linalg.slogdet(information)[1] - np.log(prior.sd).sum()
+    return Mode(numbers[0], covariance, float(noise[0]), correlation, seen.log_loss - value[0], float(evidence))
+
+
+def _starts(prior: Prior, starts: int) -> Float[np.ndarray, "s k"]:
+    """The middle of the prior, and points about it, the same for every fit."""
+    around = np.random.default_rng(0).standard_normal((starts, len(prior.mean)))
+    around[0] = 0.0
+    return prior.mean + 0.6 * prior.sd * around
+
+
+def _descend(
+    law: ScheduleLaw, seen: Observations, prior: Prior, numbers: np.ndarray, *, counts: float, steps: int = 60
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Numbers (s, k), noise (s,) and loss (s,) after damped Gauss-Newton steps from each start (s, k)."""
+    precision = prior.sd**-2
+    value, slope = law.values(numbers, seen.given)
+    noise = _noise(seen.log_loss - value, np.ones_like(value), counts)
+    damping = np.full(len(numbers), 1e-2)
+    for _ in range(steps):
+        residual = seen.log_loss - value
+        weight = _weight(residual, noise)
+        noise = _noise(residual, weight, counts)
+        weight = counts * _weight(residual, noise) / noise[:, None] ** 2
+        loss = _loss(residual, noise, numbers, prior, counts)
+        moved = np.where(np.isfinite(slope), slope, 0.0)
+        weighted = (moved * weight[:, :, None]).transpose(0, 2, 1)
+        gradient = np.matmul(weighted, np.nan_to_num(residual)[:, :, None])[:, :, 0] + (prior.mean - numbers) * precision
+        system = np.matmul(weighted, moved)
+        diagonal = np.einsum("skk->sk", system)
+        diagonal += precision + damping[:, None] * (diagonal + precision)
+        tried = numbers + np.linalg.solve(system, gradient[:, :, None])[:, :, 0]
+        value_tried, slope_tried = law.values(tried, seen.given)
+        loss_tried = _loss(seen.log_loss - value_tried, noise, tried, prior, counts)
+        better = loss_tried < loss
+        damping = np.where(better, np.maximum(damping / 5, 1e-9), np.minimum(damping * 6, 1e8))
+        numbers = np.where(better[:, None], tried, numbers)
+        value = np.where(better[:, None], value_tried, value)
+        slope = np.where(better[:, None, None], slope_tried, slope)
+        gain = np.where(better, loss - loss_tried, 0.0)
+        if (((gain < 1e-4) & better) | (damping > 1e6)).all():
+            break
+    return numbers, noise, _loss(seen.log_loss - value, noise, numbers, prior, counts)
+
+
+def _weight(residual: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    return np.asarray((FREEDOM + 1) / (FREEDOM + np.nan_to_num(residual / noise[:, None], nan=1e3) ** 2))
+
+
+def _noise(residual: np.ndarray, weight: np.ndarray, counts: float) -> np.ndarray:
+    """The noise (s,) given the weights: an EM step."""
+    total = counts * (weight * np.nan_to_num(residual, nan=1.0) ** 2).sum(axis=1) + NOISE_ROWS * NOISE**2
+    return np.maximum(np.sqrt(total / (counts * residual.shape[1] + NOISE_ROWS)), LEAST_NOISE)
+
+
+def _loss(residual: np.ndarray, noise: np.ndarray, numbers: np.ndarray, prior: Prior, counts: float) -> np.ndarray:
+    """Minus the log posterior of each start (s,), up to a constant; infinite where the law has no value."""
+    scaled = residual / noise[:, None]
+    fit = 0.5 * (FREEDOM + 1) * np.log1p(scaled**2 / FREEDOM).sum(axis=1) + residual.shape[1] * np.log(noise)
+    own = NOISE_ROWS * (np.log(noise) + 0.5 * (NOISE / noise) ** 2)
+    away = 0.5 * (((numbers - prior.mean) / prior.sd) ** 2).sum(axis=1)
+    loss = counts * fit + own + away
+    return np.where(np.isfinite(loss), loss, np.inf)
+
+
+def _correlation(residual: np.ndarray, curve: np.ndarray) -> float:
+    """The correlation of neighbours in what is left over, about zero, pulled to none by ten pairs."""
+    same = curve[1:] == curve[:-1]
+    limit = 4.0 * np.median(np.abs(residual)) + 1e-300
+    clipped = np.clip(residual, -limit, limit)
+    pairs = float((clipped[1:] * clipped[:-1])[same].sum())
+    typical = float(np.mean(clipped**2))
+    return float(np.clip(pairs / ((same.sum() + 10.0) * typical + 1e-300), 0.0, MOST_CORRELATED))
