@@ -25,6 +25,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 PIECES = 48  # of the falling rate: the middle of each stands for it
+RISE = 12  # pieces of a warm-up
 LEVEL = 1e-6  # of the peak: a smaller move of the rate is rounding
 LEAST_RATE = 1e-4  # of the peak: a rate of zero has no power
 
@@ -126,9 +127,11 @@ class Terms(NamedTuple):
         return np.where(empty, 0.0, sums)
 
 
-def terms(rate: RateCurve, step: Float[np.ndarray, " n"], unit: Reference) -> Terms:
-    """The terms of one curve at rising steps."""
+def terms(rate: RateCurve, step: Float[np.ndarray, " n"], unit: Reference, *, warm_up: bool = False) -> Terms:
+    """The terms of one curve at rising steps; with ``warm_up`` its rise counts as a fall below zero."""
     knots = falling_pieces(rate)
+    if warm_up:
+        knots = np.concatenate([np.linspace(0.0, knots[0], RISE + 1)[:-1], knots])
     left, right = knots[:-1], knots[1:]
     height, low = rate.at(left), rate.at(right)
     # A jump between two neighbouring knots is one fall; a piece that does not move tells nothing.
@@ -201,6 +204,7 @@ class ScheduleLaw:
 
     name: str
     own: tuple[Number, ...]
+    warm_up: bool  # whether the rise of the rate counts, so that the limit is that of a rate of zero
     come: Callable[[list[np.ndarray], np.ndarray, Terms], tuple[np.ndarray, list[np.ndarray]]]
 
     @property
@@ -258,15 +262,17 @@ def _functional(own: list[np.ndarray], alpha: np.ndarray, given: Terms) -> tuple
 
 
 # Speeds are per unit of area, the area of the longest curve that is fitted; memory is in parts of its steps.
-MOMENTUM = ScheduleLaw("momentum", (Number("memory", np.log(0.03), 1.2),), _momentum)
+MOMENTUM = ScheduleLaw("momentum", (Number("memory", np.log(0.03), 1.2),), False, _momentum)
 MULTI_POWER = ScheduleLaw(
     "multi_power",
     (Number("speed", np.log(300.0), 2.0), Number("beta", np.log(0.5), 0.4), Number("gamma", 0.5, 0.25)),
+    True,
     _multi_power,
 )
 FUNCTIONAL = ScheduleLaw(
     "functional",
     (Number("speed", np.log(300.0), 2.0), Number("beta", np.log(0.5), 0.4), Number("ratio", 0.0, 1.5)),
+    False,
     _functional,
 )
 LAWS = (MOMENTUM, MULTI_POWER, FUNCTIONAL)
