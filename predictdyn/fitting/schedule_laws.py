@@ -1,6 +1,8 @@
 r"""Laws of a loss under a learning-rate schedule: a power of the summed rate, less what each fall of the rate brings.
 
-.. math:: L(t) = L_0 + A S(t)^{-\alpha} - B \sum_k (\eta_{k-1} - \eta_k) \, w_k \, G(t, k), \quad S(t) = \sum_{i \le t} \eta_i
+.. math:: L(t) = L_0 + A S(t)^{-\alpha} - B \sum_k (\eta_{k-1} - \eta_k) \, w_k \, \eta_k^{-b} \, G(t, k)
+
+with S(t) the sum of the rate up to t, and
 
 ============ ========================================== ==================
 law          G, the share of a fall that has come        w
@@ -10,14 +12,15 @@ multi_power  1 - (1 + C eta_k^-gamma (S_t - S_k))^-beta 1
 functional   1 - (1 + C (S_t - S_k))^-beta              ratio + S_k^-alpha
 ============ ========================================== ==================
 
-Sources: arXiv 2408.11029, 2503.12811 and 2509.19189 (App. B.2). The rate is a chain of straight pieces, at most `PIECES`
+Sources: arXiv 2408.11029, 2503.12811 and 2509.19189 (App. B.2). The bend b is ours, and `published` sets it to zero: on
+runs whose rate falls in one jump, a fall from a low rate brings more than an equal fall from a high one. The rate is a chain of straight pieces, at most `PIECES`
 of them fall, so a curve costs as much as it has values, however many steps lie between.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
 
@@ -190,89 +193,101 @@ class Number(NamedTuple):
 
 # What all laws have. The level is that of the reference, times exp(level); the share of it that falls with the area is
 # a logit; drop is the log of what a fall from the peak to zero brings, in parts of the level.
-COMMON = (Number("level", 0.0, 0.3), Number("share", -1.5, 1.5), Number("alpha", np.log(0.5), 0.5))
-DROP = Number("drop", np.log(0.04), 1.2)
+COMMON = (
+    Number("level", 0.0, 0.5),
+    Number("share", -1.5, 1.5),
+    Number("alpha", np.log(0.5), 0.5),
+    Number("drop", np.log(0.04), 1.2),
+    Number("bend", 0.0, 0.3),
+)
+
+
+class Come(NamedTuple):
+    """The share of each fall that has come, (s, p), and its slopes by a law's own numbers and by log alpha, each (s, p)."""
+
+    share: np.ndarray
+    slopes: list[np.ndarray]
+    by_alpha: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
 class ScheduleLaw:
-    """A law: its numbers and the share of falls that has come, with its slopes.
-
-    ``share`` maps the numbers after `COMMON` and drop, each (s, 1), alpha (s, 1) and terms to the share that has come
-    (s, p) and its slopes by those numbers and, last, by the log of alpha, each (s, p).
-    """
+    """A law: its numbers beside `COMMON`, and how falls come, from these numbers, each (s, 1), alpha (s, 1) and terms."""
 
     name: str
     own: tuple[Number, ...]
-    warm_up: bool  # whether the rise of the rate counts, so that the limit is that of a rate of zero
-    come: Callable[[list[np.ndarray], np.ndarray, Terms], tuple[np.ndarray, list[np.ndarray]]]
+    come: Callable[[list[np.ndarray], np.ndarray, Terms], Come]
+    warm_up: bool = False  # whether the rise of the rate counts, so that the limit is that of a rate of zero
+    common: tuple[Number, ...] = COMMON
 
     @property
     def numbers(self) -> tuple[Number, ...]:
         """All numbers (k of them), in the order of the fit."""
-        return (*COMMON, DROP, *self.own)
+        return (*self.common, *self.own)
 
     def values(
         self, fitted: Float[np.ndarray, "s k"], given: Terms
     ) -> tuple[Float[np.ndarray, "s n"], Float[np.ndarray, "s n k"]]:
         """Log of the loss, in parts of the reference level, and its slopes; NaN where a law gives no positive loss."""
-        level, logit, log_alpha, drop = (fitted[:, i, None] for i in range(4))
+        level, logit, log_alpha, drop, bend = (fitted[:, i, None] for i in range(5))
         alpha = np.exp(log_alpha)
         share = 1.0 / (1.0 + np.exp(-logit))
         power = share * np.exp(-alpha * given.log_area)
-        come, slopes = self.come([fitted[:, i, None] for i in range(4, fitted.shape[1])], alpha, given)
-        size = np.exp(drop)
-        fallen = size * given.summed(given.fall * come)
+        come = self.come([fitted[:, i, None] for i in range(5, fitted.shape[1])], alpha, given)
+        fall = given.fall * np.exp(drop - bend * given.log_rate)
+        each = fall * come.share
+        fallen = given.summed(each)
         inside = 1.0 - share + power - fallen
         inside = np.where(inside > 0, inside, np.nan)
-        by_own = [-size * given.summed(given.fall * slope) for slope in slopes]
-        by_alpha = -alpha * given.log_area * power + by_own.pop()
-        by_share = (power - share) * (1.0 - share)
-        columns = [np.broadcast_to(inside, power.shape), by_share, by_alpha, -fallen, *by_own]
-        slope = np.stack([column / inside for column in columns], axis=-1)
-        return level + np.log(inside), slope
+        by_alpha = -alpha * given.log_area * power
+        if come.by_alpha is not None:
+            by_alpha = by_alpha - given.summed(fall * come.by_alpha)
+        columns = [inside, (power - share) * (1.0 - share), by_alpha, -fallen, given.summed(each * given.log_rate)]
+        columns += [-given.summed(fall * slope) for slope in come.slopes]
+        return level + np.log(inside), np.stack([column / inside for column in columns], axis=-1)
 
 
-def _momentum(own: list[np.ndarray], alpha: np.ndarray, given: Terms) -> tuple[np.ndarray, list[np.ndarray]]:
+def _momentum(own: list[np.ndarray], alpha: np.ndarray, given: Terms) -> Come:
     lag = given.steps / np.exp(own[0])
     left = np.exp(-lag)
-    return 1.0 - left, [-lag * left, np.zeros_like(left)]
+    return Come(1.0 - left, [-lag * left])
 
 
-def _multi_power(own: list[np.ndarray], alpha: np.ndarray, given: Terms) -> tuple[np.ndarray, list[np.ndarray]]:
+def _multi_power(own: list[np.ndarray], alpha: np.ndarray, given: Terms) -> Come:
     speed, beta, gamma = own[0], np.exp(own[1]), own[2]
-    z = np.exp(speed - gamma * given.log_rate) * given.area
-    log_left = np.log1p(z)
-    left = np.exp(-beta * log_left)
-    by_speed = beta * left * z / (1.0 + z)
-    return 1.0 - left, [by_speed, beta * log_left * left, -given.log_rate * by_speed, np.zeros_like(left)]
+    left, by_speed, by_beta = _power(np.exp(speed - gamma * given.log_rate) * given.area, beta)
+    return Come(1.0 - left, [by_speed, by_beta, -given.log_rate * by_speed])
 
 
-def _functional(own: list[np.ndarray], alpha: np.ndarray, given: Terms) -> tuple[np.ndarray, list[np.ndarray]]:
+def _functional(own: list[np.ndarray], alpha: np.ndarray, given: Terms) -> Come:
     speed, beta, ratio = own[0], np.exp(own[1]), np.exp(own[2])
-    z = np.exp(speed) * given.area
-    log_left = np.log1p(z)
-    left = np.exp(-beta * log_left)
+    left, by_speed, by_beta = _power(np.exp(speed) * given.area, beta)
     then = np.exp(-alpha * given.log_area_then)
     weight = (ratio + then) / (1.0 + ratio)
-    by_speed = weight * beta * left * z / (1.0 + z)
     by_ratio = (1.0 - left) * (1.0 - then) * ratio / (1.0 + ratio) ** 2
     by_alpha = -(1.0 - left) * then * alpha * given.log_area_then / (1.0 + ratio)
-    return weight * (1.0 - left), [by_speed, weight * beta * log_left * left, by_ratio, by_alpha]
+    return Come(weight * (1.0 - left), [weight * by_speed, weight * by_beta, by_ratio], by_alpha)
 
 
-# Speeds are per unit of area, the area of the longest curve that is fitted; memory is in parts of its steps.
-MOMENTUM = ScheduleLaw("momentum", (Number("memory", np.log(0.03), 1.2),), False, _momentum)
-MULTI_POWER = ScheduleLaw(
-    "multi_power",
-    (Number("speed", np.log(300.0), 2.0), Number("beta", np.log(0.5), 0.4), Number("gamma", 0.5, 0.25)),
-    True,
-    _multi_power,
-)
-FUNCTIONAL = ScheduleLaw(
-    "functional",
-    (Number("speed", np.log(300.0), 2.0), Number("beta", np.log(0.5), 0.4), Number("ratio", 0.0, 1.5)),
-    False,
-    _functional,
-)
+def _power(z: np.ndarray, beta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(1 + z)^-beta, and the slopes of one less it by the logs of z and of beta."""
+    log_left = np.log1p(z)
+    left = np.exp(-beta * log_left)
+    return left, beta * left * z / (1.0 + z), beta * log_left * left
+
+
+# Speeds are per unit of area; memory is in units of steps: both those of the longest curve that is fitted.
+SPEED, BETA = Number("speed", np.log(300.0), 1.0), Number("beta", np.log(0.5), 0.3)
+MOMENTUM = ScheduleLaw("momentum", (Number("memory", np.log(0.03), 1.2),), _momentum)
+MULTI_POWER = ScheduleLaw("multi_power", (SPEED, BETA, Number("gamma", 0.5, 0.25)), _multi_power, warm_up=True)
+FUNCTIONAL = ScheduleLaw("functional", (SPEED, BETA, Number("ratio", 0.0, 1.5)), _functional)
 LAWS = (MOMENTUM, MULTI_POWER, FUNCTIONAL)
+
+
+def published(law: ScheduleLaw) -> ScheduleLaw:
+    """The law without its bend.
+
+    >>> [number.sd for number in published(MOMENTUM).numbers if number.name == "bend"]
+    [1e-09]
+    """
+    return replace(law, common=tuple(n._replace(sd=1e-9) if n.name == "bend" else n for n in law.common))

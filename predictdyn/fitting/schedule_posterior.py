@@ -19,6 +19,9 @@ NOISE = 0.003  # of the loss: before anything is seen, worth NOISE_ROWS values
 NOISE_ROWS = 1.0
 LEAST_NOISE = 1e-5
 MOST_CORRELATED = 0.9
+PROPOSALS = 256
+WIDER = 1.15  # the proposal's scale in parts of the curvature's
+TAIL = 6.0  # degrees of freedom of the proposal
 
 
 class Observations(NamedTuple):
@@ -30,15 +33,15 @@ class Observations(NamedTuple):
 
 
 class Prior(NamedTuple):
-    """Independent normals of the numbers of a law, (k,)."""
+    """A normal of the numbers of a law: mean (k,) and covariance (k, k)."""
 
     mean: Float[np.ndarray, " k"]
-    sd: Float[np.ndarray, " k"]
+    covariance: Float[np.ndarray, "k k"]
 
 
 def prior_of(law: ScheduleLaw) -> Prior:
-    """The prior of a law before any other run is known."""
-    return Prior(np.array([one.mean for one in law.numbers]), np.array([one.sd for one in law.numbers]))
+    """The prior of a law before any run is known."""
+    return Prior(np.array([n.mean for n in law.numbers]), np.diag([n.sd**2 for n in law.numbers]))
 
 
 class Mode(NamedTuple):
@@ -65,9 +68,8 @@ def mode_of(law: ScheduleLaw, seen: Observations, prior: Prior, *, starts: int =
     value, slope = law.values(numbers, seen.given)
     # Expected information of the t distribution: (v + 1) / (v + 3) of a normal's, whatever the residual.
     told = counts * (FREEDOM + 1) / (FREEDOM + 3) / noise[0] ** 2
-    information = told * slope[0].T @ slope[0] + np.diag(prior.sd**-2)
-    covariance = np.linalg.inv(information)
-    evidence = -loss[0] - 0.5 * np.linalg.slogdet(information)[1] - np.log(prior.sd).sum()
+    covariance = _inverse(told * slope[0].T @ slope[0] + _inverse(prior.covariance))
+    evidence = -loss[0] + 0.5 * (np.linalg.slogdet(covariance)[1] - np.linalg.slogdet(prior.covariance)[1])
     return Mode(numbers[0], covariance, float(noise[0]), correlation, seen.log_loss - value[0], float(evidence))
 
 
@@ -75,14 +77,14 @@ def _starts(prior: Prior, starts: int) -> Float[np.ndarray, "s k"]:
     """The middle of the prior, and points about it, the same for every fit."""
     around = np.random.default_rng(0).standard_normal((starts, len(prior.mean)))
     around[0] = 0.0
-    return prior.mean + 0.6 * prior.sd * around
+    return np.asarray(prior.mean + 0.6 * around @ np.linalg.cholesky(prior.covariance).T)
 
 
 def _descend(
     law: ScheduleLaw, seen: Observations, prior: Prior, numbers: np.ndarray, *, counts: float, steps: int = 60
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Numbers (s, k), noise (s,) and loss (s,) after damped Gauss-Newton steps from each start (s, k)."""
-    precision = prior.sd**-2
+    precision = _inverse(prior.covariance)
     value, slope = law.values(numbers, seen.given)
     noise = _noise(seen.log_loss - value, np.ones_like(value), counts)
     damping = np.full(len(numbers), 1e-2)
@@ -91,16 +93,16 @@ def _descend(
         weight = _weight(residual, noise)
         noise = _noise(residual, weight, counts)
         weight = counts * _weight(residual, noise) / noise[:, None] ** 2
-        loss = _loss(residual, noise, numbers, prior, counts)
+        loss = _loss(residual, noise, counts) + _away(numbers, prior.mean, precision)
         moved = np.where(np.isfinite(slope), slope, 0.0)
         weighted = (moved * weight[:, :, None]).transpose(0, 2, 1)
-        gradient = np.matmul(weighted, np.nan_to_num(residual)[:, :, None])[:, :, 0] + (prior.mean - numbers) * precision
-        system = np.matmul(weighted, moved)
-        diagonal = np.einsum("skk->sk", system)
-        diagonal += precision + damping[:, None] * (diagonal + precision)
+        gradient = np.matmul(weighted, np.nan_to_num(residual)[:, :, None])[:, :, 0]
+        gradient += (prior.mean - numbers) @ precision
+        system = np.matmul(weighted, moved) + precision
+        np.einsum("skk->sk", system)[:] *= 1.0 + damping[:, None]
         tried = numbers + np.linalg.solve(system, gradient[:, :, None])[:, :, 0]
         value_tried, slope_tried = law.values(tried, seen.given)
-        loss_tried = _loss(seen.log_loss - value_tried, noise, tried, prior, counts)
+        loss_tried = _loss(seen.log_loss - value_tried, noise, counts) + _away(tried, prior.mean, precision)
         better = loss_tried < loss
         damping = np.where(better, np.maximum(damping / 5, 1e-9), np.minimum(damping * 6, 1e8))
         numbers = np.where(better[:, None], tried, numbers)
@@ -109,7 +111,8 @@ def _descend(
         gain = np.where(better, loss - loss_tried, 0.0)
         if (((gain < 1e-4) & better) | (damping > 1e6)).all():
             break
-    return numbers, noise, _loss(seen.log_loss - value, noise, numbers, prior, counts)
+    loss = _loss(seen.log_loss - value, noise, counts) + _away(numbers, prior.mean, precision)
+    return numbers, noise, loss
 
 
 def _weight(residual: np.ndarray, noise: np.ndarray) -> np.ndarray:
@@ -122,14 +125,57 @@ def _noise(residual: np.ndarray, weight: np.ndarray, counts: float) -> np.ndarra
     return np.maximum(np.sqrt(total / (counts * residual.shape[1] + NOISE_ROWS)), LEAST_NOISE)
 
 
-def _loss(residual: np.ndarray, noise: np.ndarray, numbers: np.ndarray, prior: Prior, counts: float) -> np.ndarray:
-    """Minus the log posterior of each start (s,), up to a constant; infinite where the law has no value."""
+def _loss(residual: np.ndarray, noise: np.ndarray, counts: float) -> np.ndarray:
+    """Minus the log likelihood of each start (s,) and the noise's prior, up to a constant; infinite without a value."""
     scaled = residual / noise[:, None]
     fit = 0.5 * (FREEDOM + 1) * np.log1p(scaled**2 / FREEDOM).sum(axis=1) + residual.shape[1] * np.log(noise)
-    own = NOISE_ROWS * (np.log(noise) + 0.5 * (NOISE / noise) ** 2)
-    away = 0.5 * (((numbers - prior.mean) / prior.sd) ** 2).sum(axis=1)
-    loss = counts * fit + own + away
+    loss = counts * fit + NOISE_ROWS * (np.log(noise) + 0.5 * (NOISE / noise) ** 2)
     return np.where(np.isfinite(loss), loss, np.inf)
+
+
+def _away(numbers: np.ndarray, mean: np.ndarray, precision: np.ndarray) -> np.ndarray:
+    apart = numbers - mean
+    return np.asarray(0.5 * np.einsum("sk,kl,sl->s", apart, precision, apart))
+
+
+def _inverse(matrix: np.ndarray) -> np.ndarray:
+    """The inverse of a positive definite matrix, scaled so that the sizes of numbers do not matter."""
+    size = 1.0 / np.sqrt(np.diag(matrix))
+    both = np.outer(size, size)
+    inverse = np.linalg.inv(matrix * both) * both
+    return np.asarray(0.5 * (inverse + inverse.T))
+
+
+class Cloud(NamedTuple):
+    """Draws of the numbers (s, k), and the share of the proposals that count (1: as if all had been drawn exactly)."""
+
+    numbers: Float[np.ndarray, "s k"]
+    effective: float
+
+
+def draws_of(law: ScheduleLaw, seen: Observations, prior: Prior, mode: Mode, *, n: int, seed: int) -> Cloud:
+    """So many draws of the posterior given the noise, by truncated importance sampling around the mode.
+
+    A proposal counts at most sqrt(m) times as much as the mean one of m (Ionides 2008, doi:10.1198/106186008X320456).
+    """
+    random = np.random.default_rng(seed)
+    k = len(mode.numbers)
+    size = np.sqrt(np.diag(mode.covariance))
+    value, basis = np.linalg.eigh(mode.covariance / np.outer(size, size))
+    root = WIDER * size[:, None] * basis * np.sqrt(np.maximum(value, 1e-12))
+    z = random.standard_normal((PROPOSALS, k)) / np.sqrt(random.chisquare(TAIL, (PROPOSALS, 1)) / TAIL)
+    numbers = mode.numbers + z @ root.T
+    counts = (1.0 - mode.correlation) / (1.0 + mode.correlation)
+    residual = seen.log_loss - law.values(numbers, seen.given)[0]
+    loss = _loss(residual, np.full(PROPOSALS, mode.noise), counts)
+    loss = loss + _away(numbers, prior.mean, _inverse(prior.covariance))
+    ratio = -loss + 0.5 * (TAIL + k) * np.log1p((z**2).sum(axis=1) / TAIL)
+    weight = np.exp(ratio - ratio[np.isfinite(ratio)].max(initial=0.0)) if np.isfinite(ratio).any() else np.ones(PROPOSALS)
+    weight = np.minimum(weight, weight.mean() * np.sqrt(PROPOSALS))
+    weight = weight / weight.sum()
+    places = np.searchsorted(np.cumsum(weight), (np.arange(n) + random.random()) / n)
+    chosen = random.permutation(np.minimum(places, PROPOSALS - 1))
+    return Cloud(numbers[chosen], float(1.0 / (weight**2).sum() / PROPOSALS))
 
 
 def _correlation(residual: np.ndarray, curve: np.ndarray) -> float:

@@ -1,0 +1,150 @@
+"""Forecasts of a loss under a schedule: a mixture of the schedule laws, fitted to curves and drawn at any step.
+
+What a law leaves over is held to go on in other runs and later: a discrepancy whose size is that of what is left over
+where it was fitted, and which grows with the logarithm of the area between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from predictdyn.fitting.schedule_laws import LAWS, RateCurve, Reference, ScheduleLaw, stacked, terms
+from predictdyn.fitting.schedule_posterior import (
+    STARTS,
+    Cloud,
+    Mode,
+    Observations,
+    Prior,
+    draws_of,
+    mode_of,
+    prior_of,
+)
+
+BLOCKS = 40  # means that a curve is thinned to
+LATE = 0.5  # a block is short where the curve is young: the clock of blocks runs with steps and so much with their log
+FEWEST = 6  # blocks to fit to
+YOUNG = 0.03  # of the area that was seen: what lies before is no power law yet
+DISCREPANCY = 1.0  # of the noise: another run, in the same place
+GROWTH = 1.0  # of the noise, for each factor of e in the area
+PERSISTENCE = 1.0  # factors of e in the area after which what is left over of a run is forgotten
+
+
+class LossCurve(NamedTuple):
+    """The logs of a loss at rising steps (n,), and the rate of the run."""
+
+    rate: RateCurve
+    step: Float[np.ndarray, " n"]
+    log_loss: Float[np.ndarray, " n"]
+
+
+def blocks(curve: LossCurve, most: int = BLOCKS) -> LossCurve:
+    """Means over neighbours, at most so many, without the warm-up and what is younger than `YOUNG`."""
+    area = curve.rate.area(curve.step)
+    old = (curve.step >= curve.rate.began()) & (area >= YOUNG * area[-1]) & (area > 0)
+    step, log_loss, area = curve.step[old], curve.log_loss[old], area[old]
+    if len(step) <= most:
+        return LossCurve(curve.rate, step, log_loss)
+    clock = step / step[-1] + LATE * np.log(area / area[0]) / max(float(np.log(area[-1] / area[0])), 1e-9)
+    clock = (clock - clock[0]) / (clock[-1] - clock[0])
+    edges = np.unique(np.append(np.searchsorted(clock, np.linspace(0.0, 1.0, most + 1)[:-1]), len(step)))
+    count = np.diff(edges)
+    return LossCurve(curve.rate, *(np.add.reduceat(part, edges[:-1]) / count for part in (step, log_loss)))
+
+
+class Member(NamedTuple):
+    """One law, fitted."""
+
+    law: ScheduleLaw
+    mode: Mode
+    cloud: Cloud
+
+    @property
+    def posterior(self) -> Prior:
+        """Its numbers as a normal."""
+        return Prior(self.mode.numbers, self.mode.covariance)
+
+
+class ScheduleFit(NamedTuple):
+    """The laws fitted to some curves; the last one is that of the run in question if ``own``."""
+
+    members: tuple[Member, ...]
+    weights: Float[np.ndarray, " m"]
+    unit: Reference
+    level: float  # log of the loss of the reference
+    own: LossCurve | None
+
+    def draws(self, rate: RateCurve, step: Float[np.ndarray, " n"], *, seed: int) -> Float[np.ndarray, "n s"]:
+        """Draws of the log of the loss at steps; one draw is one path."""
+        random = np.random.default_rng(seed)
+        area = rate.area(step)
+        parts = []
+        for member in self.members:
+            law, numbers = member.law, member.cloud.numbers
+            value = self.level + law.values(numbers, terms(rate, step, self.unit, warm_up=law.warm_up))[0]
+            middle = np.nanmedian(value, axis=0)
+            value = np.where(np.isfinite(value), value, middle)
+            sd, shift = self._left_over(member, area)
+            z = random.standard_t(5.0, (len(value), 1)) / np.sqrt(5.0 / 3.0)
+            fresh = random.standard_normal((len(value), 1))
+            parts.append(value + shift + sd * z + member.mode.noise * fresh)
+        return np.concatenate(parts).T
+
+    def _left_over(self, member: Member, area: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Sd and mean of what the law will leave over at some areas."""
+        noise = member.mode.noise
+        if self.own is None:
+            reach = float(self.unit.area)
+            grown = np.abs(np.log(np.maximum(area, 1e-12) / reach)).clip(0.0)
+            return noise * np.sqrt(DISCREPANCY**2 + (GROWTH * grown) ** 2), np.zeros(len(area))
+        now = float(self.own.rate.area(self.own.step[-1:])[0])
+        grown = np.log(np.maximum(area / now, 1.0))
+        kept = np.exp(-grown / PERSISTENCE)
+        last = float(member.mode.residual[-3:].mean())
+        sd = noise * np.sqrt(DISCREPANCY**2 * (1.0 - kept**2) + (GROWTH * grown) ** 2)
+        return sd, kept * last
+
+
+def fit_schedules(
+    curves: Sequence[LossCurve],
+    *,
+    reach: RateCurve | None = None,
+    until: float = 0.0,
+    own: bool = False,
+    laws: Sequence[ScheduleLaw] = LAWS,
+    priors: Sequence[Prior] | None = None,
+    reference: tuple[Reference, float] | None = None,
+    n: int = 1000,
+    seed: int = 0,
+    starts: int = STARTS,
+) -> ScheduleFit | None:
+    """Fit the laws to curves, or None where fewer than `FEWEST` blocks are left of them.
+
+    ``reach`` and ``until`` say how far a forecast will go: the units follow from it where no ``reference`` is given.
+    """
+    thinned = [blocks(curve) for curve in curves]
+    thinned = [curve for curve in thinned if len(curve.step)]
+    if sum(len(curve.step) for curve in thinned) < FEWEST:
+        return None
+    unit, level = reference or _reference(thinned, reach, until)
+    log_loss = np.concatenate([curve.log_loss for curve in thinned]) - level
+    whose = np.repeat(np.arange(len(thinned)), [len(curve.step) for curve in thinned])
+    given = {warm: stacked([terms(c.rate, c.step, unit, warm_up=warm) for c in thinned]) for warm in {law.warm_up for law in laws}}
+    members = []
+    size = np.diff(np.round(np.linspace(0, n, len(laws) + 1)).astype(int))
+    for i, law in enumerate(laws):
+        seen = Observations(log_loss, given[law.warm_up], whose)
+        prior = prior_of(law) if priors is None else priors[i]
+        mode = mode_of(law, seen, prior, starts=starts)
+        members.append(Member(law, mode, draws_of(law, seen, prior, mode, n=int(size[i]), seed=seed + i)))
+    return ScheduleFit(tuple(members), np.full(len(laws), 1 / len(laws)), unit, level, thinned[-1] if own else None)
+
+
+def _reference(curves: Sequence[LossCurve], reach: RateCurve | None, until: float) -> tuple[Reference, float]:
+    ends = [(curve.rate, float(curve.step[-1])) for curve in curves] + ([(reach, until)] if reach is not None else [])
+    area = max(float(rate.area(np.array([step]))[0]) for rate, step in ends)
+    unit = Reference(max(rate.peak for rate, _ in ends), area, max(step for _, step in ends))
+    return unit, float(np.median([curve.log_loss[-1] for curve in curves]))
