@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from predictdyn.fitting.schedule_laws import LAWS, RateCurve, Reference, ScheduleLaw, stacked, terms
+from predictdyn.fitting.schedule_laws import LAWS, RateCurve, Reference, ScheduleLaw, Terms, falling_pieces, stacked, terms
 from predictdyn.fitting.schedule_posterior import (
     STARTS,
     Cloud,
@@ -26,8 +26,11 @@ from predictdyn.fitting.schedule_posterior import (
 
 BLOCKS = 40  # means that a curve is thinned to
 LATE = 0.5  # a block is short where the curve is young: the clock of blocks runs with steps and so much with their log
+EASE = 0.5  # the noise falls with the area to this power, up to the reference
+KNOTS = 64
 FEWEST = 6  # blocks to fit to
 YOUNG = 0.03  # of the area that was seen: what lies before is no power law yet
+APART = 1.0  # of how far laws are apart, the sd of what their mean will miss by
 DISCREPANCY = 1.0  # of the noise: another run, in the same place
 GROWTH = 1.0  # of the noise, for each factor of e in the area
 PERSISTENCE = 1.0  # factors of e in the area after which what is left over of a run is forgotten
@@ -78,20 +81,30 @@ class ScheduleFit(NamedTuple):
     own: LossCurve | None
 
     def draws(self, rate: RateCurve, step: Float[np.ndarray, " n"], *, seed: int) -> Float[np.ndarray, "n s"]:
-        """Draws of the log of the loss at steps; one draw is one path."""
+        """Draws of the log of the loss at steps; one draw is one path.
+
+        Laws err to different sides, so their answers are averaged, rank by rank at the end of the rate's knots, and how
+        far they are apart is one more thing that is not known.
+        """
         random = np.random.default_rng(seed)
         area = rate.area(step)
-        parts = []
-        for member in self.members:
-            law, numbers = member.law, member.cloud.numbers
-            value = self.level + law.values(numbers, terms(rate, step, self.unit, warm_up=law.warm_up))[0]
-            middle = np.nanmedian(value, axis=0)
-            value = np.where(np.isfinite(value), value, middle)
-            sd, shift = self._left_over(member, area)
-            z = random.standard_t(5.0, (len(value), 1)) / np.sqrt(5.0 / 3.0)
-            fresh = random.standard_normal((len(value), 1))
-            parts.append(value + shift + sd * z + member.mode.noise * fresh)
-        return np.concatenate(parts).T
+        knots = np.append(_knots(rate, step), rate.step[-1])
+        given = {warm: terms(rate, knots, self.unit, warm_up=warm) for warm in (False, True)}
+        values = [_values(member, given[member.law.warm_up], self.level) for member in self.members]
+        middles = [np.interp(step, knots[:-1], np.median(value[:, :-1], axis=0)) for value in values]
+        apart = np.sqrt(np.average((middles - np.average(middles, axis=0, weights=self.weights)) ** 2, axis=0, weights=self.weights))
+        order = random.permutation(len(values[0]))
+        paths = np.zeros((len(step), len(order)))
+        for weight, value in zip(self.weights, values, strict=True):
+            ranked = value[np.argsort(value[:, -1], kind="stable")[order], :-1]
+            paths += weight * np.stack([np.interp(step, knots[:-1], row) for row in ranked], axis=1)
+        left = [self._left_over(member, area) for member in self.members]
+        noise = np.average([member.mode.noise for member in self.members], weights=self.weights)
+        sd, shift = (np.average(part, axis=0, weights=self.weights) for part in zip(*left, strict=True))
+        ease = _ease(area, self.unit)[:, None]
+        z = random.standard_t(5.0, len(order)) / np.sqrt(5.0 / 3.0)
+        off = np.sqrt((ease[:, 0] * sd) ** 2 + (APART * apart) ** 2)
+        return paths + ease * shift[:, None] + off[:, None] * z + ease * noise * random.standard_normal(len(order))
 
     def _left_over(self, member: Member, area: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Sd and mean of what the law will leave over at some areas."""
@@ -133,14 +146,42 @@ def fit_schedules(
     log_loss = np.concatenate([curve.log_loss for curve in thinned]) - level
     whose = np.repeat(np.arange(len(thinned)), [len(curve.step) for curve in thinned])
     given = {warm: stacked([terms(c.rate, c.step, unit, warm_up=warm) for c in thinned]) for warm in {law.warm_up for law in laws}}
+    ease = np.concatenate([_ease(curve.rate.area(curve.step), unit) for curve in thinned])
     members = []
-    size = np.diff(np.round(np.linspace(0, n, len(laws) + 1)).astype(int))
     for i, law in enumerate(laws):
-        seen = Observations(log_loss, given[law.warm_up], whose)
+        seen = Observations(log_loss, given[law.warm_up], whose, ease)
         prior = prior_of(law) if priors is None else priors[i]
         mode = mode_of(law, seen, prior, starts=starts)
-        members.append(Member(law, mode, draws_of(law, seen, prior, mode, n=int(size[i]), seed=seed + i)))
+        members.append(Member(law, mode, draws_of(law, seen, prior, mode, n=n, seed=seed + i)))
     return ScheduleFit(tuple(members), np.full(len(laws), 1 / len(laws)), unit, level, thinned[-1] if own else None)
+
+
+def _values(member: Member, given: Terms, level: float) -> np.ndarray:
+    """Log losses (s, n) of a member's draws; a draw without a positive loss counts as the middle one."""
+    # A proposal that counts much is there many times, and is worth one evaluation.
+    numbers, place = np.unique(member.cloud.numbers, axis=0, return_inverse=True)
+    value = level + member.law.values(numbers, given)[0][place.ravel()]
+    return np.where(np.isfinite(value), value, np.nanmedian(value, axis=0))
+
+
+def _ease(area: np.ndarray, unit: Reference) -> np.ndarray:
+    """How much larger the noise is where a run is young: runs of one plan differ most at first."""
+    return np.asarray(np.clip(area / unit.area, 1e-6, 1.0) ** -EASE)
+
+
+def _knots(rate: RateCurve, step: np.ndarray) -> np.ndarray:
+    """Some of rising steps, the denser the more the rate moves: between them a law is about a straight line."""
+    if len(step) <= KNOTS:
+        return step
+    begin = max(float(step[0]), 1e-3 * float(step[-1]))
+    spaced = np.concatenate([np.geomspace(begin, step[-1], KNOTS // 2), np.linspace(begin, step[-1], KNOTS // 2)])
+    every = np.searchsorted(step, spaced)
+    edges = np.searchsorted(step, falling_pieces(rate))
+    # After a jump of the rate a loss falls fast.
+    after = edges[:, None] + np.array([-1, 0, 1, 2, 4, 8, 16])
+    jumps = np.flatnonzero(np.diff(edges) <= 1)
+    near = after[jumps].ravel() if len(jumps) < KNOTS // 4 else edges
+    return step[np.unique(np.clip(np.concatenate([every, edges, near]), 0, len(step) - 1))]
 
 
 def _reference(curves: Sequence[LossCurve], reach: RateCurve | None, until: float) -> tuple[Reference, float]:

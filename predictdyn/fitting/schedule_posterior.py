@@ -25,11 +25,15 @@ TAIL = 6.0  # degrees of freedom of the proposal
 
 
 class Observations(NamedTuple):
-    """Values (n,) of one or more curves: log of the loss in parts of the reference level, terms, and whose they are."""
+    """Values (n,) of one or more curves: log of the loss in parts of the reference level, terms, and whose they are.
+
+    ``ease`` multiplies the noise of each.
+    """
 
     log_loss: Float[np.ndarray, " n"]
     given: Terms
     curve: Int[np.ndarray, " n"]
+    ease: Float[np.ndarray, " n"]
 
 
 class Prior(NamedTuple):
@@ -46,7 +50,7 @@ def prior_of(law: ScheduleLaw) -> Prior:
 
 class Mode(NamedTuple):
     """The most probable numbers (k,), the covariance (k, k) of the approximation there, the noise (one value's sd), the
-    correlation of neighbours, what is left over (n,), and Laplace's log evidence."""
+    correlation of neighbours, what is left over in parts of its ease (n,), and Laplace's log evidence."""
 
     numbers: Float[np.ndarray, " k"]
     covariance: Float[np.ndarray, "k k"]
@@ -58,19 +62,25 @@ class Mode(NamedTuple):
 
 def mode_of(law: ScheduleLaw, seen: Observations, prior: Prior, *, starts: int = STARTS) -> Mode:
     """The mode from starts that spread over the prior; all starts go on side by side."""
-    begin = _starts(prior, starts)
+    aim, begin = seen.log_loss / seen.ease, _starts(prior, starts)
     numbers, noise, loss = _descend(law, seen, prior, begin, counts=1.0)
     best = numbers[[int(np.argmin(loss))]]
-    value, _ = law.values(best, seen.given)
-    correlation = _correlation(seen.log_loss - value[0], seen.curve)
+    value, _ = _eased(law, best, seen)
+    correlation = _correlation(aim - value[0], seen.curve)
     counts = (1.0 - correlation) / (1.0 + correlation)
     numbers, noise, loss = _descend(law, seen, prior, best, counts=counts)
-    value, slope = law.values(numbers, seen.given)
+    value, slope = _eased(law, numbers, seen)
     # Expected information of the t distribution: (v + 1) / (v + 3) of a normal's, whatever the residual.
     told = counts * (FREEDOM + 1) / (FREEDOM + 3) / noise[0] ** 2
     covariance = _inverse(told * slope[0].T @ slope[0] + _inverse(prior.covariance))
     evidence = -loss[0] + 0.5 * (np.linalg.slogdet(covariance)[1] - np.linalg.slogdet(prior.covariance)[1])
-    return Mode(numbers[0], covariance, float(noise[0]), correlation, seen.log_loss - value[0], float(evidence))
+    return Mode(numbers[0], covariance, float(noise[0]), correlation, aim - value[0], float(evidence))
+
+
+def _eased(law: ScheduleLaw, numbers: np.ndarray, seen: Observations) -> tuple[np.ndarray, np.ndarray]:
+    """Values and slopes in units in which all noise is equal."""
+    value, slope = law.values(numbers, seen.given)
+    return value / seen.ease, slope / seen.ease[:, None]
 
 
 def _starts(prior: Prior, starts: int) -> Float[np.ndarray, "s k"]:
@@ -84,12 +94,12 @@ def _descend(
     law: ScheduleLaw, seen: Observations, prior: Prior, numbers: np.ndarray, *, counts: float, steps: int = 60
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Numbers (s, k), noise (s,) and loss (s,) after damped Gauss-Newton steps from each start (s, k)."""
-    precision = _inverse(prior.covariance)
-    value, slope = law.values(numbers, seen.given)
-    noise = _noise(seen.log_loss - value, np.ones_like(value), counts)
+    precision, aim = _inverse(prior.covariance), seen.log_loss / seen.ease
+    value, slope = _eased(law, numbers, seen)
+    noise = _noise(aim - value, np.ones_like(value), counts)
     damping = np.full(len(numbers), 1e-2)
     for _ in range(steps):
-        residual = seen.log_loss - value
+        residual = aim - value
         weight = _weight(residual, noise)
         noise = _noise(residual, weight, counts)
         weight = counts * _weight(residual, noise) / noise[:, None] ** 2
@@ -101,8 +111,8 @@ def _descend(
         system = np.matmul(weighted, moved) + precision
         np.einsum("skk->sk", system)[:] *= 1.0 + damping[:, None]
         tried = numbers + np.linalg.solve(system, gradient[:, :, None])[:, :, 0]
-        value_tried, slope_tried = law.values(tried, seen.given)
-        loss_tried = _loss(seen.log_loss - value_tried, noise, counts) + _away(tried, prior.mean, precision)
+        value_tried, slope_tried = _eased(law, tried, seen)
+        loss_tried = _loss(aim - value_tried, noise, counts) + _away(tried, prior.mean, precision)
         better = loss_tried < loss
         damping = np.where(better, np.maximum(damping / 5, 1e-9), np.minimum(damping * 6, 1e8))
         numbers = np.where(better[:, None], tried, numbers)
@@ -111,7 +121,7 @@ def _descend(
         gain = np.where(better, loss - loss_tried, 0.0)
         if (((gain < 1e-4) & better) | (damping > 1e6)).all():
             break
-    loss = _loss(seen.log_loss - value, noise, counts) + _away(numbers, prior.mean, precision)
+    loss = _loss(aim - value, noise, counts) + _away(numbers, prior.mean, precision)
     return numbers, noise, loss
 
 
@@ -166,7 +176,7 @@ def draws_of(law: ScheduleLaw, seen: Observations, prior: Prior, mode: Mode, *, 
     z = random.standard_normal((PROPOSALS, k)) / np.sqrt(random.chisquare(TAIL, (PROPOSALS, 1)) / TAIL)
     numbers = mode.numbers + z @ root.T
     counts = (1.0 - mode.correlation) / (1.0 + mode.correlation)
-    residual = seen.log_loss - law.values(numbers, seen.given)[0]
+    residual = seen.log_loss / seen.ease - _eased(law, numbers, seen)[0]
     loss = _loss(residual, np.full(PROPOSALS, mode.noise), counts)
     loss = loss + _away(numbers, prior.mean, _inverse(prior.covariance))
     ratio = -loss + 0.5 * (TAIL + k) * np.log1p((z**2).sum(axis=1) / TAIL)
