@@ -30,9 +30,8 @@ EASE = 0.5  # the noise falls with the area to this power, up to the reference
 KNOTS = 64
 FEWEST = 6  # blocks to fit to
 YOUNG = 0.03  # of the area that was seen: what lies before is no power law yet
-APART = 1.0  # of how far laws are apart, the sd of what their mean will miss by
-DISCREPANCY = 1.0  # of the noise: another run, in the same place
-GROWTH = 1.0  # of the noise, for each factor of e in the area
+DISCREPANCY = 0.7  # of the noise: another run, in the same place
+GROWTH = 0.5  # of the noise, for each factor of e in the area
 PERSISTENCE = 1.0  # factors of e in the area after which what is left over of a run is forgotten
 
 
@@ -80,19 +79,23 @@ class ScheduleFit(NamedTuple):
     level: float  # log of the loss of the reference
     own: LossCurve | None
 
-    def draws(self, rate: RateCurve, step: Float[np.ndarray, " n"], *, seed: int) -> Float[np.ndarray, "n s"]:
-        """Draws of the log of the loss at steps; one draw is one path.
+    def draws(
+        self, rate: RateCurve, step: Float[np.ndarray, " n"], end: float, *, seed: int
+    ) -> Float[np.ndarray, "n s"]:
+        """Draws of the log of the loss at rising steps; one draw is one path.
 
-        Laws err to different sides, so their answers are averaged, rank by rank at the end of the rate's knots, and how
-        far they are apart is one more thing that is not known.
+        Laws err to different sides, so their answers are averaged, rank by rank at the ``end`` of the run, and how far
+        they are apart is one more thing that is not known.
         """
         random = np.random.default_rng(seed)
         area = rate.area(step)
-        knots = np.append(_knots(rate, step), rate.step[-1])
+        knots = np.append(_knots(rate, step), end)
         given = {warm: terms(rate, knots, self.unit, warm_up=warm) for warm in (False, True)}
         values = [_values(member, given[member.law.warm_up], self.level) for member in self.members]
         middles = [np.interp(step, knots[:-1], np.median(value[:, :-1], axis=0)) for value in values]
-        apart = np.sqrt(np.average((middles - np.average(middles, axis=0, weights=self.weights)) ** 2, axis=0, weights=self.weights))
+        centre = np.average(middles, axis=0, weights=self.weights)
+        # The mean of m laws misses by as much as that of so many independent ones.
+        apart = np.average((middles - centre) ** 2, axis=0, weights=self.weights) * (self.weights**2).sum()
         order = random.permutation(len(values[0]))
         paths = np.zeros((len(step), len(order)))
         for weight, value in zip(self.weights, values, strict=True):
@@ -103,15 +106,14 @@ class ScheduleFit(NamedTuple):
         sd, shift = (np.average(part, axis=0, weights=self.weights) for part in zip(*left, strict=True))
         ease = _ease(area, self.unit)[:, None]
         z = random.standard_t(5.0, len(order)) / np.sqrt(5.0 / 3.0)
-        off = np.sqrt((ease[:, 0] * sd) ** 2 + (APART * apart) ** 2)
+        off = np.sqrt((ease[:, 0] * sd) ** 2 + apart)
         return paths + ease * shift[:, None] + off[:, None] * z + ease * noise * random.standard_normal(len(order))
 
     def _left_over(self, member: Member, area: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Sd and mean of what the law will leave over at some areas."""
         noise = member.mode.noise
         if self.own is None:
-            reach = float(self.unit.area)
-            grown = np.abs(np.log(np.maximum(area, 1e-12) / reach)).clip(0.0)
+            grown = np.log(np.maximum(area / self.unit.area, 1.0))
             return noise * np.sqrt(DISCREPANCY**2 + (GROWTH * grown) ** 2), np.zeros(len(area))
         now = float(self.own.rate.area(self.own.step[-1:])[0])
         grown = np.log(np.maximum(area / now, 1.0))
@@ -140,7 +142,7 @@ def fit_schedules(
     """
     thinned = [blocks(curve) for curve in curves]
     thinned = [curve for curve in thinned if len(curve.step)]
-    if sum(len(curve.step) for curve in thinned) < FEWEST:
+    if sum(len(curve.step) for curve in thinned) < (FEWEST if priors is None or reference is None else 1):
         return None
     unit, level = reference or _reference(thinned, reach, until)
     log_loss = np.concatenate([curve.log_loss for curve in thinned]) - level
