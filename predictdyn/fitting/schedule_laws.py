@@ -27,7 +27,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-PIECES = 48  # of the falling rate: the middle of each stands for it
+PIECES = 32  # of the falling rate: the middle of each stands for it
 RISE = 12  # pieces of a warm-up
 LEVEL = 1e-6  # of the peak: a smaller move of the rate is rounding
 LEAST_RATE = 1e-4  # of the peak: a rate of zero has no power
@@ -203,11 +203,11 @@ COMMON = (
 
 
 class Come(NamedTuple):
-    """The share of each fall that has come, (s, p), and its slopes by a law's own numbers and by log alpha, each (s, p)."""
+    """The share of each fall that has come, (s, p), and what gives its slopes, each (s, p): by a law's own numbers and,
+    last, by the log of alpha, None where it does not matter."""
 
     share: np.ndarray
-    slopes: list[np.ndarray]
-    by_alpha: np.ndarray | None = None
+    slopes: Callable[[], tuple[np.ndarray | None, ...]]
 
 
 @dataclass(frozen=True)
@@ -225,10 +225,24 @@ class ScheduleLaw:
         """All numbers (k of them), in the order of the fit."""
         return (*self.common, *self.own)
 
-    def values(
+    def values(self, fitted: Float[np.ndarray, "s k"], given: Terms) -> Float[np.ndarray, "s n"]:
+        """Log of the loss, in parts of the reference level; NaN where a law gives no positive loss."""
+        return self._parts(fitted, given).value
+
+    def slopes(
         self, fitted: Float[np.ndarray, "s k"], given: Terms
     ) -> tuple[Float[np.ndarray, "s n"], Float[np.ndarray, "s n k"]]:
-        """Log of the loss, in parts of the reference level, and its slopes; NaN where a law gives no positive loss."""
+        """The same, and its slopes by the numbers."""
+        value, inside, power, share, alpha, fall, each, come = self._parts(fitted, given)
+        *of_own, of_alpha = come.slopes()
+        by_alpha = -alpha * given.log_area * power
+        if of_alpha is not None:
+            by_alpha = by_alpha - given.summed(fall * of_alpha)
+        columns = [inside, (power - share) * (1.0 - share), by_alpha, -given.summed(each)]
+        columns += [given.summed(each * given.log_rate), *(-given.summed(fall * slope) for slope in of_own)]
+        return value, np.stack([column / inside for column in columns], axis=-1)
+
+    def _parts(self, fitted: np.ndarray, given: Terms) -> _Parts:
         level, logit, log_alpha, drop, bend = (fitted[:, i, None] for i in range(5))
         alpha = np.exp(log_alpha)
         share = 1.0 / (1.0 + np.exp(-logit))
@@ -236,44 +250,56 @@ class ScheduleLaw:
         come = self.come([fitted[:, i, None] for i in range(5, fitted.shape[1])], alpha, given)
         fall = given.fall * np.exp(drop - bend * given.log_rate)
         each = fall * come.share
-        fallen = given.summed(each)
-        inside = 1.0 - share + power - fallen
+        inside = 1.0 - share + power - given.summed(each)
         inside = np.where(inside > 0, inside, np.nan)
-        by_alpha = -alpha * given.log_area * power
-        if come.by_alpha is not None:
-            by_alpha = by_alpha - given.summed(fall * come.by_alpha)
-        columns = [inside, (power - share) * (1.0 - share), by_alpha, -fallen, given.summed(each * given.log_rate)]
-        columns += [-given.summed(fall * slope) for slope in come.slopes]
-        return level + np.log(inside), np.stack([column / inside for column in columns], axis=-1)
+        return _Parts(level + np.log(inside), inside, power, share, alpha, fall, each, come)
+
+
+class _Parts(NamedTuple):
+    value: np.ndarray
+    inside: np.ndarray
+    power: np.ndarray
+    share: np.ndarray
+    alpha: np.ndarray
+    fall: np.ndarray
+    each: np.ndarray
+    come: Come
 
 
 def _momentum(own: list[np.ndarray], alpha: np.ndarray, given: Terms) -> Come:
     lag = given.steps / np.exp(own[0])
     left = np.exp(-lag)
-    return Come(1.0 - left, [-lag * left])
+    return Come(1.0 - left, lambda: (-lag * left, None))
 
 
 def _multi_power(own: list[np.ndarray], alpha: np.ndarray, given: Terms) -> Come:
     speed, beta, gamma = own[0], np.exp(own[1]), own[2]
-    left, by_speed, by_beta = _power(np.exp(speed - gamma * given.log_rate) * given.area, beta)
-    return Come(1.0 - left, [by_speed, by_beta, -given.log_rate * by_speed])
+    z = np.exp(speed - gamma * given.log_rate) * given.area
+    log_left = np.log1p(z)
+    left = np.exp(-beta * log_left)
+
+    def slopes() -> tuple[np.ndarray | None, ...]:
+        by_speed = beta * left * z / (1.0 + z)
+        return by_speed, beta * log_left * left, -given.log_rate * by_speed, None
+
+    return Come(1.0 - left, slopes)
 
 
 def _functional(own: list[np.ndarray], alpha: np.ndarray, given: Terms) -> Come:
     speed, beta, ratio = own[0], np.exp(own[1]), np.exp(own[2])
-    left, by_speed, by_beta = _power(np.exp(speed) * given.area, beta)
-    then = np.exp(-alpha * given.log_area_then)
-    weight = (ratio + then) / (1.0 + ratio)
-    by_ratio = (1.0 - left) * (1.0 - then) * ratio / (1.0 + ratio) ** 2
-    by_alpha = -(1.0 - left) * then * alpha * given.log_area_then / (1.0 + ratio)
-    return Come(weight * (1.0 - left), [weight * by_speed, weight * by_beta, by_ratio], by_alpha)
-
-
-def _power(z: np.ndarray, beta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(1 + z)^-beta, and the slopes of one less it by the logs of z and of beta."""
+    z = np.exp(speed) * given.area
     log_left = np.log1p(z)
     left = np.exp(-beta * log_left)
-    return left, beta * left * z / (1.0 + z), beta * log_left * left
+    then = np.exp(-alpha * given.log_area_then)
+    weight = (ratio + then) / (1.0 + ratio)
+    come = 1.0 - left
+
+    def slopes() -> tuple[np.ndarray | None, ...]:
+        by_ratio = come * (1.0 - then) * ratio / (1.0 + ratio) ** 2
+        by_alpha = -come * then * alpha * given.log_area_then / (1.0 + ratio)
+        return weight * beta * left * z / (1.0 + z), weight * beta * log_left * left, by_ratio, by_alpha
+
+    return Come(weight * come, slopes)
 
 
 # Speeds are per unit of area; memory is in units of steps: both those of the longest curve that is fitted.

@@ -27,7 +27,7 @@ from predictdyn.fitting.schedule_posterior import (
 BLOCKS = 40  # means that a curve is thinned to
 LATE = 0.5  # a block is short where the curve is young: the clock of blocks runs with steps and so much with their log
 EASE = 0.5  # the noise falls with the area to this power, up to the reference
-KNOTS = 64
+KNOTS = 40
 FEWEST = 6  # blocks to fit to
 YOUNG = 0.03  # of the area that was seen: what lies before is no power law yet
 DISCREPANCY = 0.7  # of the noise: another run, in the same place
@@ -92,15 +92,21 @@ class ScheduleFit(NamedTuple):
         knots = np.append(_knots(rate, step), end)
         given = {warm: terms(rate, knots, self.unit, warm_up=warm) for warm in (False, True)}
         values = [_values(member, given[member.law.warm_up], self.level) for member in self.members]
-        middles = [np.interp(step, knots[:-1], np.median(value[:, :-1], axis=0)) for value in values]
+        middles = [np.median(value[:, :-1], axis=0) for value in values]
         centre = np.average(middles, axis=0, weights=self.weights)
         # The mean of m laws misses by as much as that of so many independent ones.
         apart = np.average((middles - centre) ** 2, axis=0, weights=self.weights) * (self.weights**2).sum()
         order = random.permutation(len(values[0]))
-        paths = np.zeros((len(step), len(order)))
+        paths = np.zeros((len(knots) - 1, len(order)))
         for weight, value in zip(self.weights, values, strict=True):
-            ranked = value[np.argsort(value[:, -1], kind="stable")[order], :-1]
-            paths += weight * np.stack([np.interp(step, knots[:-1], row) for row in ranked], axis=1)
+            paths += weight * value[np.argsort(value[:, -1], kind="stable")[order], :-1].T
+        # A line in the log of the step between knots: its ends, and how far along it each step lies.
+        place = np.clip(np.searchsorted(knots[:-1], step, side="right") - 1, 0, max(len(knots) - 3, 0))
+        after = np.minimum(place + 1, len(knots) - 2)
+        way = np.log(np.maximum(np.stack([step, knots[place], knots[after]]), 1e-9))
+        along = ((way[0] - way[1]) / np.maximum(way[2] - way[1], 1e-12))[:, None]
+        paths = paths[place] + along * (paths[after] - paths[place])
+        apart = apart[place] + along[:, 0] * (apart[after] - apart[place])
         left = [self._left_over(member, area) for member in self.members]
         noise = np.average([member.mode.noise for member in self.members], weights=self.weights)
         sd, shift = (np.average(part, axis=0, weights=self.weights) for part in zip(*left, strict=True))
@@ -162,7 +168,7 @@ def _values(member: Member, given: Terms, level: float) -> np.ndarray:
     """Log losses (s, n) of a member's draws; a draw without a positive loss counts as the middle one."""
     # A proposal that counts much is there many times, and is worth one evaluation.
     numbers, place = np.unique(member.cloud.numbers, axis=0, return_inverse=True)
-    value = level + member.law.values(numbers, given)[0][place.ravel()]
+    value = level + member.law.values(numbers, given)[place.ravel()]
     return np.where(np.isfinite(value), value, np.nanmedian(value, axis=0))
 
 

@@ -79,7 +79,7 @@ def mode_of(law: ScheduleLaw, seen: Observations, prior: Prior, *, starts: int =
 
 def _eased(law: ScheduleLaw, numbers: np.ndarray, seen: Observations) -> tuple[np.ndarray, np.ndarray]:
     """Values and slopes in units in which all noise is equal."""
-    value, slope = law.values(numbers, seen.given)
+    value, slope = law.slopes(numbers, seen.given)
     return value / seen.ease, slope / seen.ease[:, None]
 
 
@@ -176,7 +176,7 @@ def draws_of(law: ScheduleLaw, seen: Observations, prior: Prior, mode: Mode, *, 
     z = random.standard_normal((PROPOSALS, k)) / np.sqrt(random.chisquare(TAIL, (PROPOSALS, 1)) / TAIL)
     numbers = mode.numbers + z @ root.T
     counts = (1.0 - mode.correlation) / (1.0 + mode.correlation)
-    residual = seen.log_loss / seen.ease - _eased(law, numbers, seen)[0]
+    residual = (seen.log_loss - law.values(numbers, seen.given)) / seen.ease
     loss = _loss(residual, np.full(PROPOSALS, mode.noise), counts)
     loss = loss + _away(numbers, prior.mean, _inverse(prior.covariance))
     ratio = -loss + 0.5 * (TAIL + k) * np.log1p((z**2).sum(axis=1) / TAIL)
