@@ -197,7 +197,7 @@ COMMON = (
     Number("level", 0.0, 0.5),
     Number("share", -1.5, 1.5),
     Number("alpha", np.log(0.5), 0.5),
-    Number("drop", np.log(0.04), 1.2),
+    Number("drop", np.log(0.04), 0.8),
     Number("bend", 0.0, 0.3),
 )
 

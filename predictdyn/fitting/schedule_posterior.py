@@ -1,7 +1,8 @@
 """The posterior of a schedule law: its mode by damped Gauss-Newton from several starts, and draws around it.
 
 Noise on the log loss is Student's t. What is left over of a curve goes on from one value to the next: with a correlation
-r between neighbours, n values tell as much as n (1 - r)/(1 + r), and the likelihood counts so much.
+r between neighbours, n values tell as much as n (1 - r)/(1 + r), and the likelihood counts so much; of a curve alone it
+counts no more than `ALONE` values, since what a law gets wrong there looks like one of its own numbers.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from predictdyn.fitting.schedule_laws import ScheduleLaw, Terms
 
 FREEDOM = 5.0  # degrees of freedom of the noise
 STARTS = 6
+ALONE = 8.0
 NOISE = 0.003  # of the loss: before anything is seen, worth NOISE_ROWS values
 NOISE_ROWS = 1.0
 LEAST_NOISE = 1e-5
@@ -49,13 +51,13 @@ def prior_of(law: ScheduleLaw) -> Prior:
 
 
 class Mode(NamedTuple):
-    """The most probable numbers (k,), the covariance (k, k) of the approximation there, the noise (one value's sd), the
-    correlation of neighbours, what is left over in parts of its ease (n,), and Laplace's log evidence."""
+    """The most probable numbers (k,), the covariance (k, k) of the approximation there, the noise (one value's sd), how
+    much of a value each counts, what is left over in parts of its ease (n,), and Laplace's log evidence."""
 
     numbers: Float[np.ndarray, " k"]
     covariance: Float[np.ndarray, "k k"]
     noise: float
-    correlation: float
+    counts: float
     residual: Float[np.ndarray, " n"]
     evidence: float
 
@@ -68,13 +70,15 @@ def mode_of(law: ScheduleLaw, seen: Observations, prior: Prior, *, starts: int =
     value, _ = _eased(law, best, seen)
     correlation = _correlation(aim - value[0], seen.curve)
     counts = (1.0 - correlation) / (1.0 + correlation)
+    if seen.curve[0] == seen.curve[-1]:
+        counts = min(counts, ALONE / len(aim))
     numbers, noise, loss = _descend(law, seen, prior, best, counts=counts)
     value, slope = _eased(law, numbers, seen)
     # Expected information of the t distribution: (v + 1) / (v + 3) of a normal's, whatever the residual.
     told = counts * (FREEDOM + 1) / (FREEDOM + 3) / noise[0] ** 2
     covariance = _inverse(told * slope[0].T @ slope[0] + _inverse(prior.covariance))
     evidence = -loss[0] + 0.5 * (np.linalg.slogdet(covariance)[1] - np.linalg.slogdet(prior.covariance)[1])
-    return Mode(numbers[0], covariance, float(noise[0]), correlation, aim - value[0], float(evidence))
+    return Mode(numbers[0], covariance, float(noise[0]), counts, aim - value[0], float(evidence))
 
 
 def _eased(law: ScheduleLaw, numbers: np.ndarray, seen: Observations) -> tuple[np.ndarray, np.ndarray]:
@@ -175,9 +179,8 @@ def draws_of(law: ScheduleLaw, seen: Observations, prior: Prior, mode: Mode, *, 
     root = WIDER * size[:, None] * basis * np.sqrt(np.maximum(value, 1e-12))
     z = random.standard_normal((PROPOSALS, k)) / np.sqrt(random.chisquare(TAIL, (PROPOSALS, 1)) / TAIL)
     numbers = mode.numbers + z @ root.T
-    counts = (1.0 - mode.correlation) / (1.0 + mode.correlation)
     residual = (seen.log_loss - law.values(numbers, seen.given)) / seen.ease
-    loss = _loss(residual, np.full(PROPOSALS, mode.noise), counts)
+    loss = _loss(residual, np.full(PROPOSALS, mode.noise), mode.counts)
     loss = loss + _away(numbers, prior.mean, _inverse(prior.covariance))
     ratio = -loss + 0.5 * (TAIL + k) * np.log1p((z**2).sum(axis=1) / TAIL)
     weight = np.exp(ratio - ratio[np.isfinite(ratio)].max(initial=0.0)) if np.isfinite(ratio).any() else np.ones(PROPOSALS)
