@@ -31,7 +31,7 @@ KNOTS = 40
 FEWEST = 6  # blocks to fit to
 YOUNG = 0.1  # of the area that was seen: what lies before is no power law yet
 DISCREPANCY = 0.7  # of the noise: another run, in the same place
-GROWTH = 0.5  # of the noise, for each factor of e in the area
+GROWTH = 0.05  # of the slope of a law by the log of the area: what it misses by for each factor of e in the area
 PERSISTENCE = 1.0  # factors of e in the area after which what is left over of a run is forgotten
 
 
@@ -69,6 +69,11 @@ class Member(NamedTuple):
         """Its numbers as a normal."""
         return Prior(self.mode.numbers, self.mode.covariance)
 
+    def at_mode(self, rate: RateCurve, step: Float[np.ndarray, " n"], fit: ScheduleFit) -> Float[np.ndarray, " n"]:
+        """The log of the loss at steps, by the most probable numbers."""
+        given = terms(rate, step, fit.unit, warm_up=self.law.warm_up)
+        return np.asarray(fit.level + self.law.values(self.mode.numbers[None], given)[0])
+
 
 class ScheduleFit(NamedTuple):
     """The laws fitted to some curves; the last one is that of the run in question if ``own``."""
@@ -80,12 +85,12 @@ class ScheduleFit(NamedTuple):
     own: LossCurve | None
 
     def draws(
-        self, rate: RateCurve, step: Float[np.ndarray, " n"], end: float, *, seed: int
+        self, rate: RateCurve, step: Float[np.ndarray, " n"], end: float, *, growth: float = GROWTH, seed: int
     ) -> Float[np.ndarray, "n s"]:
         """Draws of the log of the loss at rising steps; one draw is one path.
 
         Laws err to different sides, so their answers are averaged, rank by rank at the ``end`` of the run, and how far
-        they are apart is one more thing that is not known.
+        they are apart is one more thing that is not known. ``growth`` is that of `missed`.
         """
         random = np.random.default_rng(seed)
         area = rate.area(step)
@@ -112,21 +117,29 @@ class ScheduleFit(NamedTuple):
         sd, shift = (np.average(part, axis=0, weights=self.weights) for part in zip(*left, strict=True))
         ease = _ease(area, self.unit)[:, None]
         z = random.standard_t(5.0, len(order)) / np.sqrt(5.0 / 3.0)
-        off = np.sqrt((ease[:, 0] * sd) ** 2 + apart)
+        off = np.sqrt((ease[:, 0] * sd) ** 2 + apart + (growth * self.missed(rate, step)) ** 2)
         return paths + ease * shift[:, None] + off[:, None] * z + ease * noise * random.standard_normal(len(order))
+
+    def missed(self, rate: RateCurve, step: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+        """What laws miss by at steps for each unit of ``growth``: their slope at what was seen, and the way from there."""
+        seen = self.unit.area if self.own is None else float(self.own.rate.area(self.own.step[-1:])[0])
+        way = np.log(np.maximum(rate.area(step) / seen, 1.0))
+        slopes = []
+        for member in self.members:
+            _, logit, log_alpha, *_ = member.mode.numbers.tolist()
+            alpha = np.exp(log_alpha)
+            slopes.append(alpha / (1.0 + np.exp(-logit)) * (seen / self.unit.area) ** -alpha)
+        return np.asarray(way * np.average(slopes, weights=self.weights))
 
     def _left_over(self, member: Member, area: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Sd and mean of what the law will leave over at some areas."""
         noise = member.mode.noise
         if self.own is None:
-            grown = np.log(np.maximum(area / self.unit.area, 1.0))
-            return noise * np.sqrt(DISCREPANCY**2 + (GROWTH * grown) ** 2), np.zeros(len(area))
+            return np.full(len(area), DISCREPANCY * noise), np.zeros(len(area))
         now = float(self.own.rate.area(self.own.step[-1:])[0])
-        grown = np.log(np.maximum(area / now, 1.0))
-        kept = np.exp(-grown / PERSISTENCE)
+        kept = np.exp(-np.log(np.maximum(area / now, 1.0)) / PERSISTENCE)
         last = float(member.mode.residual[-3:].mean())
-        sd = noise * np.sqrt(DISCREPANCY**2 * (1.0 - kept**2) + (GROWTH * grown) ** 2)
-        return sd, kept * last
+        return DISCREPANCY * noise * np.sqrt(1.0 - kept**2), kept * last
 
 
 def fit_schedules(

@@ -16,7 +16,7 @@ from predictdyn.fitting.schedule_laws import ScheduleLaw, Terms
 
 FREEDOM = 5.0  # degrees of freedom of the noise
 STARTS = 6
-ALONE = 8.0
+ALONE = 4.0
 NOISE = 0.003  # of the loss: before anything is seen, worth NOISE_ROWS values
 NOISE_ROWS = 1.0
 LEAST_NOISE = 1e-5

@@ -13,7 +13,7 @@ import pandas as pd
 from predictdyn.covariates import MOST_LEVELS
 from predictdyn.curves import Curves, Metric
 from predictdyn.fitting.schedule_laws import LAWS, RateCurve
-from predictdyn.fitting.schedule_mixture import LossCurve, ScheduleFit, fit_schedules
+from predictdyn.fitting.schedule_mixture import GROWTH, LossCurve, ScheduleFit, fit_schedules
 from predictdyn.fitting.schedule_posterior import Prior, prior_of
 from predictdyn.forecast import DRAWS, Latent, seed_for
 from predictdyn.forecasters._fitted import no_answer
@@ -25,6 +25,9 @@ MOST_MODELS = 8  # other models that the prior is learnt from
 PER_MODEL = 2  # runs of each
 STARTS = 3  # of the search where a prior says where to look
 RUNS_DIFFER = 0.003  # sd of the log of the level between runs of one plan
+GROWTH_ROWS = 2.0  # runs that the growth of the discrepancy counts as before any is replayed
+MOST_GROWTH = 1.0
+REPLAYED = 0.25  # of a finished run
 PRIOR_ROWS = 2.0  # models that the prior of the laws counts as
 NOT_A_LOSS = "a schedule law is of losses above zero only"
 TOO_SHORT = "fewer than 6 points after the warm-up, and no finished run of the same model with a known schedule"
@@ -66,8 +69,10 @@ class ScheduleForecaster:
         fit = self._fit(problem, panel, query.run, rate, last, seed)
         if fit is None:
             return
-        draws = np.exp(np.clip(fit.draws(rate, query.progress * last, last, seed=seed), -600.0, 600.0))
-        latent.draws[query.rows] = panel.scale.latent(draws)
+        growth = _Known(problem.history, panel).growth(_model(problem.observed, problem.history.curves, query.run))
+        order = np.argsort(query.progress)
+        draws = fit.draws(rate, query.progress[order] * last, last, growth=growth, seed=seed)
+        latent.draws[query.rows[order]] = panel.scale.latent(np.exp(np.clip(draws, -600.0, 600.0)))
         latent.status[query.rows] = "ok"
 
     def _fit(
@@ -128,6 +133,32 @@ class _Known:
             mean[0], variance[0] = own.mean[0], own.covariance[0, 0]
             found.append(Prior(mean, np.diag(variance)))
         return found
+
+    def growth(self, but: Hashable) -> float:
+        """How fast laws go wrong with the area, from finished runs of other models that are forecast from their
+        beginning: root mean square of errors in units of `ScheduleFit.missed`."""
+        whole = self.history.whole
+        if whole is not None and self.panel.metric in whole.by_metric:
+            context = whole.latent(self.panel.metric, self.panel.scale)
+            return _Known(whole, self.panel._replace(context=context)).growth(but)
+        return self.history.once(self._key("growth", but), lambda: self._growth(but))
+
+    def _growth(self, but: Hashable) -> float:
+        total, count = GROWTH_ROWS * GROWTH**2, GROWTH_ROWS
+        priors = self.priors(but)
+        for model in sorted((one for one in self._of_model if one != but), key=lambda one: _lot(repr(one)))[:MOST_MODELS]:
+            run = self._spread(self._of_model[model], 1)[0]
+            rate, last, curve = self._rates[run], self.history.plan[run][1], self.panel.context[run]
+            whole = _loss_curve(curve, rate, last, self.panel)
+            if not len(whole.step):
+                continue
+            begun = _loss_curve(curve.truncate(REPLAYED), rate, last, self.panel)
+            fit = fit_schedules([begun], reach=rate, until=last, own=True, priors=priors, n=1, starts=STARTS)
+            missed = 0.0 if fit is None else float(fit.missed(rate, whole.step[-1:])[0])
+            if fit is not None and missed > 0:
+                off = float(np.mean([one.at_mode(rate, whole.step[-1:], fit)[0] for one in fit.members])) - whole.log_loss[-1]
+                total, count = total + min(abs(off) / missed, MOST_GROWTH) ** 2, count + 1.0
+        return float(np.sqrt(total / count))
 
     def _fit_of(self, runs: tuple[str, ...]) -> ScheduleFit | None:
         def make() -> ScheduleFit | None:
