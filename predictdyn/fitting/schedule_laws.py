@@ -12,16 +12,16 @@ multi_power  1 - (1 + C eta_k^-gamma (S_t - S_k))^-beta 1
 functional   1 - (1 + C (S_t - S_k))^-beta              ratio + S_k^-alpha
 ============ ========================================== ==================
 
-Sources: arXiv 2408.11029, 2503.12811 and 2509.19189 (App. B.2). The bend b is ours, and `published` sets it to zero: on
-runs whose rate falls in one jump, a fall from a low rate brings more than an equal fall from a high one. The rate is a chain of straight pieces, at most `PIECES`
-of them fall, so a curve costs as much as it has values, however many steps lie between.
+Sources: arXiv 2408.11029, 2503.12811 and 2509.19189 (App. B.2). The bend b is ours, and `published` sets it to zero:
+where a rate falls in one jump, a fall from a low rate brings more than an equal fall from a high one. The rate is a
+chain of straight pieces. At most about `PIECES` of them fall, so a curve costs as much as it has values, however many
+steps lie between.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -179,7 +179,8 @@ def stacked(parts: Sequence[Terms]) -> Terms:
     """The terms of several curves, one after the other."""
     offset = np.cumsum([0, *(len(part.fall) for part in parts[:-1])])
     first = np.concatenate([part.first + at for part, at in zip(parts, offset, strict=True)])
-    return Terms(*(np.concatenate([part[i] for part in parts]) for i in range(6)), first)
+    joined = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    return Terms(*joined[:-1], first)
 
 
 class Number(NamedTuple):
@@ -212,7 +213,7 @@ class Come(NamedTuple):
 
 @dataclass(frozen=True)
 class ScheduleLaw:
-    """A law: its numbers beside `COMMON`, and how falls come, from these numbers, each (s, 1), alpha (s, 1) and terms."""
+    """A law: its numbers beside `COMMON`, and how falls come: from these numbers and alpha, each (s, 1), and terms."""
 
     name: str
     own: tuple[Number, ...]

@@ -12,7 +12,16 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from predictdyn.fitting.schedule_laws import LAWS, RateCurve, Reference, ScheduleLaw, Terms, falling_pieces, stacked, terms
+from predictdyn.fitting.schedule_laws import (
+    LAWS,
+    RateCurve,
+    Reference,
+    ScheduleLaw,
+    Terms,
+    falling_pieces,
+    stacked,
+    terms,
+)
 from predictdyn.fitting.schedule_posterior import (
     STARTS,
     Cloud,
@@ -121,7 +130,7 @@ class ScheduleFit(NamedTuple):
         return paths + ease * shift[:, None] + off[:, None] * z + ease * noise * random.standard_normal(len(order))
 
     def missed(self, rate: RateCurve, step: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-        """What laws miss by at steps for each unit of ``growth``: their slope at what was seen, and the way from there."""
+        """What laws miss by at steps for each unit of ``growth``: their slope at what was seen, times the way since."""
         seen = self.unit.area if self.own is None else float(self.own.rate.area(self.own.step[-1:])[0])
         way = np.log(np.maximum(rate.area(step) / seen, 1.0))
         slopes = []
@@ -166,7 +175,10 @@ def fit_schedules(
     unit, level = reference or _reference(thinned, reach, until)
     log_loss = np.concatenate([curve.log_loss for curve in thinned]) - level
     whose = np.repeat(np.arange(len(thinned)), [len(curve.step) for curve in thinned])
-    given = {warm: stacked([terms(c.rate, c.step, unit, warm_up=warm) for c in thinned]) for warm in {law.warm_up for law in laws}}
+    given = {
+        warm: stacked([terms(c.rate, c.step, unit, warm_up=warm) for c in thinned])
+        for warm in {law.warm_up for law in laws}
+    }
     ease = np.concatenate([_ease(curve.rate.area(curve.step), unit) for curve in thinned])
     members = []
     for i, law in enumerate(laws):

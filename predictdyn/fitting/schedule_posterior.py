@@ -1,8 +1,8 @@
 """The posterior of a schedule law: its mode by damped Gauss-Newton from several starts, and draws around it.
 
-Noise on the log loss is Student's t. What is left over of a curve goes on from one value to the next: with a correlation
-r between neighbours, n values tell as much as n (1 - r)/(1 + r), and the likelihood counts so much; of a curve alone it
-counts no more than `ALONE` values, since what a law gets wrong there looks like one of its own numbers.
+Noise on the log loss is Student's t. What is left over of a curve goes on from one value to the next: with a
+correlation r between neighbours, n values tell as much as n (1 - r)/(1 + r), and the likelihood counts so much. Of a
+curve alone it counts no more than `ALONE` values, since what a law gets wrong there looks like one of its own numbers.
 """
 
 from __future__ import annotations
@@ -183,7 +183,9 @@ def draws_of(law: ScheduleLaw, seen: Observations, prior: Prior, mode: Mode, *, 
     loss = _loss(residual, np.full(PROPOSALS, mode.noise), mode.counts)
     loss = loss + _away(numbers, prior.mean, _inverse(prior.covariance))
     ratio = -loss + 0.5 * (TAIL + k) * np.log1p((z**2).sum(axis=1) / TAIL)
-    weight = np.exp(ratio - ratio[np.isfinite(ratio)].max(initial=0.0)) if np.isfinite(ratio).any() else np.ones(PROPOSALS)
+    weight = (
+        np.exp(ratio - ratio[np.isfinite(ratio)].max(initial=0.0)) if np.isfinite(ratio).any() else np.ones(PROPOSALS)
+    )
     weight = np.minimum(weight, weight.mean() * np.sqrt(PROPOSALS))
     weight = weight / weight.sum()
     places = np.searchsorted(np.cumsum(weight), (np.arange(n) + random.random()) / n)

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from predictdyn.curves import Curves, Metric
 from predictdyn.fitting.schedule_laws import RateCurve, rate_curve
@@ -39,7 +38,7 @@ NAMED = {
 
 def rates_of(curves: Curves) -> tuple[dict[str, RateCurve], dict[str, str]]:
     """The planned rate of each run that has one, and of the others why not."""
-    names = rate_metrics(curves.metrics)
+    names, table = rate_metrics(curves.metrics), curves.runs.to_dict()
     found: dict[str, RateCurve] = {}
     why: dict[str, str] = {}
     for run in map(str, curves.runs.index):
@@ -48,8 +47,8 @@ def rates_of(curves: Curves) -> tuple[dict[str, RateCurve], dict[str, str]]:
             if logged:
                 found[run] = rate_curve(logged[0].step, logged[0].value)
             else:
-                settings = curves.runs.loc[run]
-                found[run] = planned_rate(settings.to_dict(), float(settings["last_step"]))
+                settings = {str(name): column[run] for name, column in table.items()}
+                found[run] = planned_rate(settings, float(settings["last_step"]))
         except ValueError as error:
             why[run] = str(error)
     return found, why
@@ -109,9 +108,12 @@ def planned_rate(settings: Mapping[str, Any], last_step: float) -> RateCurve:
 
 def _number(known: Mapping[str, Any], names: tuple[str, ...]) -> float | None:
     for name in names:
-        value = pd.to_numeric(known.get(name), errors="coerce") if known.get(name) is not None else np.nan
+        try:
+            value = float(known.get(name, np.nan))
+        except (TypeError, ValueError):
+            continue
         if np.isfinite(value):
-            return float(value)
+            return value
     return None
 
 

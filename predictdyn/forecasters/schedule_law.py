@@ -31,10 +31,10 @@ REPLAYED = 0.25  # of a finished run
 PRIOR_ROWS = 2.0  # models that the prior of the laws counts as
 NOT_A_LOSS = "a schedule law is of losses above zero only"
 TOO_SHORT = "fewer than 6 points after the warm-up, and no finished run of the same model with a known schedule"
-# Settings that say how a run was scheduled, how long it is or who it is: runs that differ in nothing else are one model.
+# Settings of a run's schedule, its length and its name: runs that differ in nothing else are of one model.
 SCHEDULING = re.compile(
-    r"(^|_)(lr|rate|schedule[rd]?|shape|warmup|cooldown|decay|annealing|steps?|iters?|epochs?|tokens|seed|family|baseline|"
-    r"peak|end|last)(_|$)"
+    r"(^|_)(lr|rate|schedule[rd]?|shape|warmup|cooldown|decay|annealing|steps?|iters?|epochs?|tokens|seed|family|"
+    r"baseline|peak|end|last)(_|$)"
 )
 NO_SCHEDULE = re.compile(r"weight_decay|batch|per_step")
 
@@ -64,7 +64,7 @@ class ScheduleForecaster:
         return latent
 
     def _answer(self, problem: Problem, panel: Panel, query: Query, rate: RateCurve, latent: Latent) -> None:
-        last = float(problem.observed.runs.loc[query.run, "last_step"])
+        last = float(problem.observed.runs["last_step"].to_dict()[query.run])
         seed = seed_for(problem.seed, "schedule_law", query.run, panel.metric)
         fit = self._fit(problem, panel, query.run, rate, last, seed)
         if fit is None:
@@ -84,7 +84,9 @@ class ScheduleForecaster:
         others = known.same_model(problem.observed, run)
         if others is None:
             priors = known.priors(_model(problem.observed, problem.history.curves, run))
-            return fit_schedules([own], reach=rate, until=last, own=True, priors=priors, n=DRAWS, seed=seed, starts=STARTS)
+            return fit_schedules(
+                [own], reach=rate, until=last, own=True, priors=priors, n=DRAWS, seed=seed, starts=STARTS
+            )
         if not len(own.step):
             return others
         priors = [_of_another_run(member.posterior) for member in others.members]
@@ -146,7 +148,9 @@ class _Known:
     def _growth(self, but: Hashable) -> float:
         total, count = GROWTH_ROWS * GROWTH**2, GROWTH_ROWS
         priors = self.priors(but)
-        for model in sorted((one for one in self._of_model if one != but), key=lambda one: _lot(repr(one)))[:MOST_MODELS]:
+        for model in sorted((one for one in self._of_model if one != but), key=lambda one: _lot(repr(one)))[
+            :MOST_MODELS
+        ]:
             run = self._spread(self._of_model[model], 1)[0]
             rate, last, curve = self._rates[run], self.history.plan[run][1], self.panel.context[run]
             whole = _loss_curve(curve, rate, last, self.panel)
@@ -156,14 +160,19 @@ class _Known:
             fit = fit_schedules([begun], reach=rate, until=last, own=True, priors=priors, n=1, starts=STARTS)
             missed = 0.0 if fit is None else float(fit.missed(rate, whole.step[-1:])[0])
             if fit is not None and missed > 0:
-                off = float(np.mean([one.at_mode(rate, whole.step[-1:], fit)[0] for one in fit.members])) - whole.log_loss[-1]
+                off = (
+                    float(np.mean([one.at_mode(rate, whole.step[-1:], fit)[0] for one in fit.members]))
+                    - whole.log_loss[-1]
+                )
                 total, count = total + min(abs(off) / missed, MOST_GROWTH) ** 2, count + 1.0
         return float(np.sqrt(total / count))
 
     def _fit_of(self, runs: tuple[str, ...]) -> ScheduleFit | None:
         def make() -> ScheduleFit | None:
             rates = self._rates
-            curves = [_loss_curve(self.panel.context[run], rates[run], self.history.plan[run][1], self.panel) for run in runs]
+            curves = [
+                _loss_curve(self.panel.context[run], rates[run], self.history.plan[run][1], self.panel) for run in runs
+            ]
             return fit_schedules(curves, n=DRAWS, seed=seed_for(0, *runs))
 
         return self.history.once(self._key("fit", runs), make)
