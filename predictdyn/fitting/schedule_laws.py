@@ -180,7 +180,7 @@ def stacked(parts: Sequence[Terms]) -> Terms:
     offset = np.cumsum([0, *(len(part.fall) for part in parts[:-1])])
     first = np.concatenate([part.first + at for part, at in zip(parts, offset, strict=True)])
     joined = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    return Terms(*joined[:-1], first)
+    return Terms._make([*joined[:-1], first])
 
 
 class Number(NamedTuple):
