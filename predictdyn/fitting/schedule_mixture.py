@@ -54,6 +54,8 @@ class LossCurve(NamedTuple):
 
 def blocks(curve: LossCurve, most: int = BLOCKS) -> LossCurve:
     """Means over neighbours, at most so many, without the warm-up and what is younger than `YOUNG`."""
+    if not len(curve.step):
+        return curve
     area = curve.rate.area(curve.step)
     old = (curve.step >= curve.rate.began()) & (area >= YOUNG * area[-1]) & (area > 0)
     step, log_loss, area = curve.step[old], curve.log_loss[old], area[old]

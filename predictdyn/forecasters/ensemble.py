@@ -46,7 +46,7 @@ class Ensemble:
     name: str
     members: tuple[str, ...]
     prior_weights: tuple[float, ...]
-    from_plan: str = ""  # the forecaster of runs of which nothing is seen, if any
+    from_plan: tuple[str, ...] = ()  # who forecasts runs of which nothing is seen: the first that has an answer
     larger_weights: tuple[float, ...] = ()  # the same for runs larger than all finished ones; default prior_weights
     origins: tuple[float, ...] = (0.02, 0.05, 0.1, 0.25, 0.5, 0.75)
     prepared: tuple[float, ...] = (0.1, 0.25, 0.5)  # of the origins, those that `fit` learns
@@ -61,18 +61,23 @@ class Ensemble:
     def latent(self, problem: Problem) -> Latent:
         """Draws of the mixture; a row in which a member fell back leaves that member out unless all did.
 
-        Runs of which nothing is seen are forecast from their plan by one forecaster, where it has an answer.
+        Runs of which nothing is seen are forecast from their plan, by the first forecaster that has an answer.
         """
         unseen = _unseen(problem) if self.from_plan else np.zeros(len(problem.target), dtype=bool)
         if not unseen.any():
             return self._mixed(problem)
-        rows = np.flatnonzero(unseen)
-        planned = self._named(self.from_plan).latent(problem.rows(rows))
-        answered = rows[planned.status == "ok"]
+        known = np.zeros(len(unseen), dtype=bool)
         draws = np.zeros((len(unseen), DRAWS))
         status = np.full(len(unseen), "ok", dtype=object)
-        draws[answered] = planned.draws[planned.status == "ok"]
-        others = np.setdiff1d(np.arange(len(unseen)), answered)
+        for name in self.from_plan:
+            rows = np.flatnonzero(unseen)
+            if len(rows):
+                planned = self._named(name).latent(problem.rows(rows))
+                answered = rows[planned.status == "ok"]
+                draws[answered] = planned.draws[planned.status == "ok"]
+                unseen[answered] = False
+                known[answered] = True
+        others = np.flatnonzero(~known)
         if len(others):
             mixed_rows = self._mixed(problem.rows(others))
             draws[others], status[others] = mixed_rows.draws, mixed_rows.status
@@ -255,4 +260,6 @@ LARGER = {
     "quantile_regression": 1.0, "exposures": 20.0, "schedule_law": 10.0,
 }  # fmt: skip
 CURVE_ENSEMBLE = Ensemble("curve_ensemble", tuple(ALONE), tuple(ALONE.values()))
-AUTO = Ensemble("auto", tuple(LARGER), tuple({**ALONE, **FROM_RUNS}.values()), "law", tuple(LARGER.values()))
+AUTO = Ensemble(
+    "auto", tuple(LARGER), tuple({**ALONE, **FROM_RUNS}.values()), ("schedule_law", "law"), tuple(LARGER.values())
+)
