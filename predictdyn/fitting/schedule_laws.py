@@ -149,7 +149,8 @@ def terms(rate: RateCurve, step: Float[np.ndarray, " n"], unit: Reference, *, wa
         (height[piece] - rate.at(end)) / unit.peak,
         (step[value] - middle) / unit.steps,
         np.maximum(rate.area(step)[value] - then, 0.0) / unit.area,
-        np.log(np.maximum(rate.at(middle) / unit.peak, LEAST_RATE)),
+        # The rate after the fall, as published: where it jumps the middle is neither.
+        np.log(np.maximum(rate.at(end) / unit.peak, LEAST_RATE)),
         np.log(np.maximum(then, 1e-12 * unit.area) / unit.area),
         np.searchsorted(value, np.arange(len(step))),
     )

@@ -39,7 +39,7 @@ EASE = 0.5  # the noise falls with the area to this power, up to the reference
 KNOTS = 40
 FEWEST = 6  # blocks to fit to
 YOUNG = 0.1  # of the area that was seen: what lies before is no power law yet
-DISCREPANCY = 0.7  # of the noise: another run, in the same place
+DISCREPANCY = 0.6  # of the noise: another run, in the same place
 GROWTH = 0.05  # of the slope of a law by the log of the area: what it misses by for each factor of e in the area
 PERSISTENCE = 1.0  # factors of e in the area after which what is left over of a run is forgotten
 

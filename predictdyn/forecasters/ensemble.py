@@ -251,13 +251,13 @@ ALONE = {
 }  # fmt: skip
 FROM_RUNS = {
     "pooled_change": 10.0, "pooled_curves": 10.0, "extra_trees": 20.0, "quantile_regression": 5.0, "exposures": 20.0,
-    "schedule_law": 10.0,
+    "schedule_law": 3.0,
 }  # fmt: skip
 # For runs larger than all finished ones: a Gaussian process of the change, which goes on in size and dies away.
 LARGER = {
     "last_value": 0.2, "mean_change": 0.5, "mean_outcome": 0.2, "log_linear": 0.2, "damped_slope": 0.2,
     "nearest_run": 0.5, "structural": 1.0, "pooled_change": 30.0, "pooled_curves": 10.0, "extra_trees": 6.0,
-    "quantile_regression": 1.0, "exposures": 20.0, "schedule_law": 10.0,
+    "quantile_regression": 1.0, "exposures": 20.0, "schedule_law": 3.0,
 }  # fmt: skip
 CURVE_ENSEMBLE = Ensemble("curve_ensemble", tuple(ALONE), tuple(ALONE.values()))
 AUTO = Ensemble(

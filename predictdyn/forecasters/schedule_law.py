@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -26,8 +27,8 @@ PER_MODEL = 2  # runs of each
 STARTS = 3  # of the search where a prior says where to look
 RUNS_DIFFER = 0.003  # sd of the log of the level between runs of one plan
 GROWTH_ROWS = 2.0  # runs that the growth of the discrepancy counts as before any is replayed
-MOST_GROWTH = 1.0
-REPLAYED = 0.25  # of a finished run
+MOST_MISSED = 1.0
+REPLAYED = (1 / 32, 0.5)  # of a finished run, in powers of two: from where it is forecast
 PRIOR_ROWS = 2.0  # models that the prior of the laws counts as
 NOT_A_LOSS = "a schedule law is of losses above zero only"
 TOO_SHORT = "fewer than 6 points after the warm-up, and no finished run of the same model with a known schedule"
@@ -69,9 +70,16 @@ class ScheduleForecaster:
         fit = self._fit(problem, panel, query.run, rate, last, seed)
         if fit is None:
             return
-        growth = _Known(problem.history, panel).growth(_model(problem.observed, problem.history.curves, query.run))
         order = np.argsort(query.progress)
-        draws = fit.draws(rate, query.progress[order] * last, last, growth=growth, seed=seed)
+        step = query.progress[order] * last
+        if fit.own is None:
+            draws = fit.draws(rate, step, last, seed=seed)
+        else:
+            seen = float(panel.observed[query.run].progress[-1])
+            but = _model(problem.observed, problem.history.curves, query.run)
+            missed = _Known(problem.history, panel).missed(but, seen)
+            draws = fit.draws(rate, step, last, growth=missed.growth, seed=seed)
+            draws = draws - missed.bias * fit.missed(rate, step)[:, None]
         latent.draws[query.rows[order]] = panel.scale.latent(np.exp(np.clip(draws, -600.0, 600.0)))
         latent.status[query.rows] = "ok"
 
@@ -94,6 +102,13 @@ class ScheduleForecaster:
             [own], own=True, priors=priors, reference=(others.unit, others.level), n=DRAWS, seed=seed, starts=1
         )
         return together or others
+
+
+class Missed(NamedTuple):
+    """Mean and spread of errors at the end of runs, in units of `ScheduleFit.missed`."""
+
+    bias: float
+    growth: float
 
 
 @dataclass(frozen=True)
@@ -136,36 +151,32 @@ class _Known:
             found.append(Prior(mean, np.diag(variance)))
         return found
 
-    def growth(self, but: Hashable) -> float:
-        """How fast laws go wrong with the area, from finished runs of other models that are forecast from their
-        beginning: root mean square of errors in units of `ScheduleFit.missed`."""
+    def missed(self, but: Hashable, seen: float) -> Missed:
+        """What laws miss by, from finished runs of other models that are forecast from about as early on."""
         whole = self.history.whole
         if whole is not None and self.panel.metric in whole.by_metric:
             context = whole.latent(self.panel.metric, self.panel.scale)
-            return _Known(whole, self.panel._replace(context=context)).growth(but)
-        return self.history.once(self._key("growth", but), lambda: self._growth(but))
+            return _Known(whole, self.panel._replace(context=context)).missed(but, seen)
+        share = float(np.clip(2.0 ** np.round(np.log2(max(seen, 1e-9))), *REPLAYED))
+        return self.history.once(self._key("missed", but, share), lambda: self._missed(but, share))
 
-    def _growth(self, but: Hashable) -> float:
-        total, count = GROWTH_ROWS * GROWTH**2, GROWTH_ROWS
-        priors = self.priors(but)
-        for model in sorted((one for one in self._of_model if one != but), key=lambda one: _lot(repr(one)))[
-            :MOST_MODELS
-        ]:
+    def _missed(self, but: Hashable, share: float) -> Missed:
+        priors, off = self.priors(but), []
+        for model in sorted((one for one in self._of_model if one != but), key=lambda one: _lot(repr(one))):
             run = self._spread(self._of_model[model], 1)[0]
             rate, last, curve = self._rates[run], self.history.plan[run][1], self.panel.context[run]
-            whole = _loss_curve(curve, rate, last, self.panel)
-            if not len(whole.step):
-                continue
-            begun = _loss_curve(curve.truncate(REPLAYED), rate, last, self.panel)
+            whole, begun = (_loss_curve(one, rate, last, self.panel) for one in (curve, curve.truncate(share)))
             fit = fit_schedules([begun], reach=rate, until=last, own=True, priors=priors, n=1, starts=STARTS)
-            missed = 0.0 if fit is None else float(fit.missed(rate, whole.step[-1:])[0])
-            if fit is not None and missed > 0:
-                off = (
-                    float(np.mean([one.at_mode(rate, whole.step[-1:], fit)[0] for one in fit.members]))
-                    - whole.log_loss[-1]
-                )
-                total, count = total + min(abs(off) / missed, MOST_GROWTH) ** 2, count + 1.0
-        return float(np.sqrt(total / count))
+            if fit is not None and (unit := float(fit.missed(rate, whole.step[-1:])[0])) > 0:
+                end = np.mean([one.at_mode(rate, whole.step[-1:], fit)[0] for one in fit.members])
+                off.append(float(np.clip((end - whole.log_loss[-1]) / unit, -MOST_MISSED, MOST_MISSED)))
+            if len(off) == MOST_MODELS:
+                break
+        n = len(off) + GROWTH_ROWS
+        bias = sum(off) / n
+        return Missed(
+            bias, float(np.sqrt((GROWTH_ROWS * (GROWTH**2 + bias**2) + sum((one - bias) ** 2 for one in off)) / n))
+        )
 
     def _fit_of(self, runs: tuple[str, ...]) -> ScheduleFit | None:
         def make() -> ScheduleFit | None:
