@@ -82,7 +82,7 @@ def planned_rate(settings: Mapping[str, Any], last_step: float) -> RateCurve:
     total = _number(known, TOTAL) or last_step
     warm_up = _steps(known, WARM_UP, WARM_UP_SHARE, total) or 0.0
     end = _number(known, END) if stated is not None else None
-    end = peak * (_number(known, END_SHARE) or 0.0) if end is None else end
+    end = abs(peak) * (_number(known, END_SHARE) or 0.0) if end is None else end
     if not peak > 0 or not 0 <= end <= peak:
         raise ValueError(f"the learning rate must fall from a peak above zero, found peak {peak:g} and end {end:g}")
     if not 0 <= warm_up < total:
