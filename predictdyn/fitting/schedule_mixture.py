@@ -24,10 +24,10 @@ from predictdyn.fitting.schedule_laws import (
 )
 from predictdyn.fitting.schedule_posterior import (
     STARTS,
-    Cloud,
-    Mode,
+    LawDraws,
+    LawMode,
+    LawPrior,
     Observations,
-    Prior,
     draws_of,
     mode_of,
     prior_of,
@@ -68,17 +68,17 @@ def blocks(curve: LossCurve, most: int = BLOCKS) -> LossCurve:
     return LossCurve(curve.rate, *(np.add.reduceat(part, edges[:-1]) / count for part in (step, log_loss)))
 
 
-class Member(NamedTuple):
+class FittedLaw(NamedTuple):
     """One law, fitted."""
 
     law: ScheduleLaw
-    mode: Mode
-    cloud: Cloud
+    mode: LawMode
+    drawn: LawDraws
 
     @property
-    def posterior(self) -> Prior:
+    def posterior(self) -> LawPrior:
         """Its numbers as a normal."""
-        return Prior(self.mode.numbers, self.mode.covariance)
+        return LawPrior(self.mode.numbers, self.mode.covariance)
 
     def at_mode(self, rate: RateCurve, step: Float[np.ndarray, " n"], fit: ScheduleFit) -> Float[np.ndarray, " n"]:
         """The log of the loss at steps, by the most probable numbers."""
@@ -89,7 +89,7 @@ class Member(NamedTuple):
 class ScheduleFit(NamedTuple):
     """The laws fitted to some curves; the last one is that of the run in question if ``own``."""
 
-    members: tuple[Member, ...]
+    members: tuple[FittedLaw, ...]
     weights: Float[np.ndarray, " m"]
     unit: Reference
     level: float  # log of the loss of the reference
@@ -142,7 +142,7 @@ class ScheduleFit(NamedTuple):
             slopes.append(alpha / (1.0 + np.exp(-logit)) * (seen / self.unit.area) ** -alpha)
         return np.asarray(way * np.average(slopes, weights=self.weights))
 
-    def _left_over(self, member: Member, area: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _left_over(self, member: FittedLaw, area: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Sd and mean of what the law will leave over at some areas."""
         noise = member.mode.noise
         if self.own is None:
@@ -160,7 +160,7 @@ def fit_schedules(
     until: float = 0.0,
     own: bool = False,
     laws: Sequence[ScheduleLaw] = LAWS,
-    priors: Sequence[Prior] | None = None,
+    priors: Sequence[LawPrior] | None = None,
     reference: tuple[Reference, float] | None = None,
     n: int = 1000,
     seed: int = 0,
@@ -187,14 +187,14 @@ def fit_schedules(
         seen = Observations(log_loss, given[law.warm_up], whose, ease)
         prior = prior_of(law) if priors is None else priors[i]
         mode = mode_of(law, seen, prior, starts=starts)
-        members.append(Member(law, mode, draws_of(law, seen, prior, mode, n=n, seed=seed + i)))
+        members.append(FittedLaw(law, mode, draws_of(law, seen, prior, mode, n=n, seed=seed + i)))
     return ScheduleFit(tuple(members), np.full(len(laws), 1 / len(laws)), unit, level, thinned[-1] if own else None)
 
 
-def _values(member: Member, given: Terms, level: float) -> np.ndarray:
+def _values(member: FittedLaw, given: Terms, level: float) -> np.ndarray:
     """Log losses (s, n) of a member's draws; a draw without a positive loss counts as the middle one."""
     # A proposal that counts much is there many times, and is worth one evaluation.
-    numbers, place = np.unique(member.cloud.numbers, axis=0, return_inverse=True)
+    numbers, place = np.unique(member.drawn.numbers, axis=0, return_inverse=True)
     value = level + member.law.values(numbers, given)[place.ravel()]
     return np.where(np.isfinite(value), value, np.nanmedian(value, axis=0))
 

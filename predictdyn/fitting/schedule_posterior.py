@@ -38,19 +38,19 @@ class Observations(NamedTuple):
     ease: Float[np.ndarray, " n"]
 
 
-class Prior(NamedTuple):
+class LawPrior(NamedTuple):
     """A normal of the numbers of a law: mean (k,) and covariance (k, k)."""
 
     mean: Float[np.ndarray, " k"]
     covariance: Float[np.ndarray, "k k"]
 
 
-def prior_of(law: ScheduleLaw) -> Prior:
+def prior_of(law: ScheduleLaw) -> LawPrior:
     """The prior of a law before any run is known."""
-    return Prior(np.array([n.mean for n in law.numbers]), np.diag([n.sd**2 for n in law.numbers]))
+    return LawPrior(np.array([n.mean for n in law.numbers]), np.diag([n.sd**2 for n in law.numbers]))
 
 
-class Mode(NamedTuple):
+class LawMode(NamedTuple):
     """The most probable numbers (k,), the covariance (k, k) of the approximation there, the noise (one value's sd), how
     much of a value each counts, what is left over in parts of its ease (n,), and Laplace's log evidence."""
 
@@ -62,7 +62,7 @@ class Mode(NamedTuple):
     evidence: float
 
 
-def mode_of(law: ScheduleLaw, seen: Observations, prior: Prior, *, starts: int = STARTS) -> Mode:
+def mode_of(law: ScheduleLaw, seen: Observations, prior: LawPrior, *, starts: int = STARTS) -> LawMode:
     """The mode from starts that spread over the prior; all starts go on side by side."""
     aim, begin = seen.log_loss / seen.ease, _starts(prior, starts)
     numbers, noise, loss = _descend(law, seen, prior, begin, counts=1.0)
@@ -78,7 +78,7 @@ def mode_of(law: ScheduleLaw, seen: Observations, prior: Prior, *, starts: int =
     told = counts * (FREEDOM + 1) / (FREEDOM + 3) / noise[0] ** 2
     covariance = _inverse(told * slope[0].T @ slope[0] + _inverse(prior.covariance))
     evidence = -loss[0] + 0.5 * (np.linalg.slogdet(covariance)[1] - np.linalg.slogdet(prior.covariance)[1])
-    return Mode(numbers[0], covariance, float(noise[0]), counts, aim - value[0], float(evidence))
+    return LawMode(numbers[0], covariance, float(noise[0]), counts, aim - value[0], float(evidence))
 
 
 def _eased(law: ScheduleLaw, numbers: np.ndarray, seen: Observations) -> tuple[np.ndarray, np.ndarray]:
@@ -87,7 +87,7 @@ def _eased(law: ScheduleLaw, numbers: np.ndarray, seen: Observations) -> tuple[n
     return value / seen.ease, slope / seen.ease[:, None]
 
 
-def _starts(prior: Prior, starts: int) -> Float[np.ndarray, "s k"]:
+def _starts(prior: LawPrior, starts: int) -> Float[np.ndarray, "s k"]:
     """The middle of the prior, and points about it, the same for every fit."""
     around = np.random.default_rng(0).standard_normal((starts, len(prior.mean)))
     around[0] = 0.0
@@ -95,7 +95,7 @@ def _starts(prior: Prior, starts: int) -> Float[np.ndarray, "s k"]:
 
 
 def _descend(
-    law: ScheduleLaw, seen: Observations, prior: Prior, numbers: np.ndarray, *, counts: float, steps: int = 60
+    law: ScheduleLaw, seen: Observations, prior: LawPrior, numbers: np.ndarray, *, counts: float, steps: int = 60
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Numbers (s, k), noise (s,) and loss (s,) after damped Gauss-Newton steps from each start (s, k)."""
     precision, aim = _inverse(prior.covariance), seen.log_loss / seen.ease
@@ -160,14 +160,14 @@ def _inverse(matrix: np.ndarray) -> np.ndarray:
     return np.asarray(0.5 * (inverse + inverse.T))
 
 
-class Cloud(NamedTuple):
+class LawDraws(NamedTuple):
     """Draws of the numbers (s, k), and the share of the proposals that count (1: as if all had been drawn exactly)."""
 
     numbers: Float[np.ndarray, "s k"]
     effective: float
 
 
-def draws_of(law: ScheduleLaw, seen: Observations, prior: Prior, mode: Mode, *, n: int, seed: int) -> Cloud:
+def draws_of(law: ScheduleLaw, seen: Observations, prior: LawPrior, mode: LawMode, *, n: int, seed: int) -> LawDraws:
     """So many draws of the posterior given the noise, by truncated importance sampling around the mode.
 
     A proposal counts at most sqrt(m) times as much as the mean one of m (Ionides 2008, doi:10.1198/106186008X320456).
@@ -190,7 +190,7 @@ def draws_of(law: ScheduleLaw, seen: Observations, prior: Prior, mode: Mode, *, 
     weight = weight / weight.sum()
     places = np.searchsorted(np.cumsum(weight), (np.arange(n) + random.random()) / n)
     chosen = random.permutation(np.minimum(places, PROPOSALS - 1))
-    return Cloud(numbers[chosen], float(1.0 / (weight**2).sum() / PROPOSALS))
+    return LawDraws(numbers[chosen], float(1.0 / (weight**2).sum() / PROPOSALS))
 
 
 def _correlation(residual: np.ndarray, curve: np.ndarray) -> float:

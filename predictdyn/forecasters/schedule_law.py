@@ -15,7 +15,7 @@ from predictdyn.covariates import MOST_LEVELS
 from predictdyn.curves import Curves, Metric
 from predictdyn.fitting.schedule_laws import LAWS, RateCurve
 from predictdyn.fitting.schedule_mixture import GROWTH, LossCurve, ScheduleFit, fit_schedules
-from predictdyn.fitting.schedule_posterior import Prior, prior_of
+from predictdyn.fitting.schedule_posterior import LawPrior, prior_of
 from predictdyn.forecast import DRAWS, Latent, seed_for
 from predictdyn.forecasters._fitted import no_answer
 from predictdyn.forecasters._rates import rates_of
@@ -124,7 +124,7 @@ class _Known:
         runs = [one for one in runs if one != run]
         return self._fit_of(tuple(self._spread(runs, MOST_RUNS))) if runs else None
 
-    def priors(self, but: Hashable) -> list[Prior]:
+    def priors(self, but: Hashable) -> list[LawPrior]:
         """The prior of each law, moved towards what finished runs of other models had."""
         whole = self.history.whole
         if whole is not None and self.panel.metric in whole.by_metric:
@@ -133,7 +133,7 @@ class _Known:
             return _Known(whole, self.panel._replace(context=context)).priors(but)
         return self.history.once(self._key("priors", but), lambda: self._priors(but))
 
-    def _priors(self, but: Hashable) -> list[Prior]:
+    def _priors(self, but: Hashable) -> list[LawPrior]:
         models = sorted((one for one in self._of_model if one != but), key=lambda one: _lot(repr(one)))
         fits = [self._fit_of(tuple(self._spread(self._of_model[one], PER_MODEL))) for one in models[:MOST_MODELS]]
         found = []
@@ -148,7 +148,7 @@ class _Known:
             variance = scatter / (PRIOR_ROWS + len(modes))
             # The level is that of a run in its own units.
             mean[0], variance[0] = own.mean[0], own.covariance[0, 0]
-            found.append(Prior(mean, np.diag(variance)))
+            found.append(LawPrior(mean, np.diag(variance)))
         return found
 
     def missed(self, but: Hashable, seen: float) -> Missed:
@@ -244,11 +244,11 @@ def _loss_curve(curve: LatentCurve, rate: RateCurve, last: float, panel: Panel) 
     return LossCurve(rate, (curve.progress * last)[above], np.log(value[above]))
 
 
-def _of_another_run(posterior: Prior) -> Prior:
+def _of_another_run(posterior: LawPrior) -> LawPrior:
     """What runs of a model say of one more run of it."""
     wider = posterior.covariance.copy()
     wider[0, 0] += RUNS_DIFFER**2
-    return Prior(posterior.mean, wider)
+    return LawPrior(posterior.mean, wider)
 
 
 def _lot(word: str) -> bytes:
