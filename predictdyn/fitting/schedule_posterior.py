@@ -16,6 +16,7 @@ from predictdyn.fitting.schedule_laws import ScheduleLaw, Terms
 
 FREEDOM = 5.0  # degrees of freedom of the noise
 STARTS = 6
+SMALL = 1e-2  # gain of log posterior, after which the search ends
 ALONE = 4.0
 NOISE = 0.003  # of the loss: before anything is seen, worth NOISE_ROWS values
 NOISE_ROWS = 1.0
@@ -65,14 +66,15 @@ class LawMode(NamedTuple):
 def mode_of(law: ScheduleLaw, seen: Observations, prior: LawPrior, *, starts: int = STARTS) -> LawMode:
     """The mode from starts that spread over the prior; all starts go on side by side."""
     aim, begin = seen.log_loss / seen.ease, _starts(prior, starts)
-    numbers, noise, loss = _descend(law, seen, prior, begin, counts=1.0)
-    best = numbers[[int(np.argmin(loss))]]
-    value, _ = _eased(law, best, seen)
-    correlation = _correlation(aim - value[0], seen.curve)
-    counts = (1.0 - correlation) / (1.0 + correlation)
-    if seen.curve[0] == seen.curve[-1]:
-        counts = min(counts, ALONE / len(aim))
-    numbers, noise, loss = _descend(law, seen, prior, best, counts=counts)
+    counts = 1.0 if seen.curve[0] != seen.curve[-1] else min(1.0, ALONE / len(aim))
+    numbers, noise, loss = _descend(law, seen, prior, begin, counts=counts)
+    best = int(np.argmin(loss))
+    numbers, noise, loss = numbers[[best]], noise[[best]], loss[[best]]
+    if seen.curve[0] != seen.curve[-1]:
+        value, _ = _eased(law, numbers, seen)
+        correlation = _correlation(aim - value[0], seen.curve)
+        counts = (1.0 - correlation) / (1.0 + correlation)
+        numbers, noise, loss = _descend(law, seen, prior, numbers, counts=counts)
     value, slope = _eased(law, numbers, seen)
     # Expected information of the t distribution: (v + 1) / (v + 3) of a normal's, whatever the residual.
     told = counts * (FREEDOM + 1) / (FREEDOM + 3) / noise[0] ** 2
@@ -123,7 +125,7 @@ def _descend(
         value = np.where(better[:, None], value_tried, value)
         slope = np.where(better[:, None, None], slope_tried, slope)
         gain = np.where(better, loss - loss_tried, 0.0)
-        if (((gain < 1e-4) & better) | (damping > 1e6)).all():
+        if (((gain < SMALL) & better) | (damping > 1e6)).all():
             break
     loss = _loss(aim - value, noise, counts) + _away(numbers, prior.mean, precision)
     return numbers, noise, loss

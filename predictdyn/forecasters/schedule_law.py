@@ -24,7 +24,7 @@ from predictdyn.problem import History, LatentCurve, Panel, Problem, Query
 MOST_RUNS = 6  # of the same model that are fitted together, of different schedules first
 MOST_MODELS = 8  # other models that the prior is learnt from
 PER_MODEL = 2  # runs of each
-STARTS = 3  # of the search where a prior says where to look
+STARTS = 2  # of the search where a prior says where to look
 RUNS_DIFFER = 0.003  # sd of the log of the level between runs of one plan
 GROWTH_ROWS = 2.0  # runs that the growth of the discrepancy counts as before any is replayed
 MOST_MISSED = 1.0
