@@ -14,6 +14,7 @@ from predictdyn.api.called import called
 from predictdyn.api.models import FittedModel, as_model, load_model
 from predictdyn.api.reading import globs, prepared, tell
 from predictdyn.api.show import html_table
+from predictdyn.backtest.decay import open_decays
 from predictdyn.backtest.folder import provenance, write_json
 from predictdyn.backtest.live import (
     LiveForecast,
@@ -358,6 +359,7 @@ def question(
     else:
         fitted, said = without(given.fitted, curves, split)
         said += larger(split._replace(history=fitted.history))
+    said += [decay.line for decay in open_decays(fitted.history, split.observed)]
     return Question(curves, split, fitted, (*curves.notes, *said))
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from predictdyn.backtest.decay import widened_for_decay
 from predictdyn.backtest.examples import PATH_POINTS
 from predictdyn.backtest.folder import metrics_table
 from predictdyn.backtest.plan import target_metrics
@@ -257,6 +258,7 @@ def forecast_live(
     way = _way(ask, ask.target if all_paths else _shown(ask.target, curves))
     n = len(ask.target)
     both = fitted.forecast(ask.observed, pd.concat([ask.target, way], ignore_index=True), seed=seed)
+    both = widened_for_decay(both, fitted, ask.observed)
     asked = np.arange(len(both.target)) < n
     return live_of(curves, ask, both.rows(asked), both.rows(~asked), name)
 

@@ -23,6 +23,9 @@ FROM_FINISHED = (
 )  # fmt: skip
 KEPT = ("extra_trees", "quantile_regression")  # what these learn is dear, and small
 MOST_KEPT = 40  # metrics
+# Where more runs have finished than so many, these tell nothing that runs do not, and cost as much as all others.
+FOR_FEW = ("schedule_law",)
+FEW_RUNS = 40
 FARTHER = "+"  # ends the key of weights for runs that are larger than all finished ones
 
 
@@ -46,7 +49,7 @@ class Ensemble:
     name: str
     members: tuple[str, ...]
     prior_weights: tuple[float, ...]
-    from_plan: str = ""  # the forecaster of runs of which nothing is seen, if any
+    from_plan: tuple[str, ...] = ()  # who forecasts runs of which nothing is seen: the first that has an answer
     larger_weights: tuple[float, ...] = ()  # the same for runs larger than all finished ones; default prior_weights
     origins: tuple[float, ...] = (0.02, 0.05, 0.1, 0.25, 0.5, 0.75)
     prepared: tuple[float, ...] = (0.1, 0.25, 0.5)  # of the origins, those that `fit` learns
@@ -61,18 +64,23 @@ class Ensemble:
     def latent(self, problem: Problem) -> Latent:
         """Draws of the mixture; a row in which a member fell back leaves that member out unless all did.
 
-        Runs of which nothing is seen are forecast from their plan by one forecaster, where it has an answer.
+        Runs of which nothing is seen are forecast from their plan, by the first forecaster that has an answer.
         """
         unseen = _unseen(problem) if self.from_plan else np.zeros(len(problem.target), dtype=bool)
         if not unseen.any():
             return self._mixed(problem)
-        rows = np.flatnonzero(unseen)
-        planned = self._named(self.from_plan).latent(problem.rows(rows))
-        answered = rows[planned.status == "ok"]
+        known = np.zeros(len(unseen), dtype=bool)
         draws = np.zeros((len(unseen), DRAWS))
         status = np.full(len(unseen), "ok", dtype=object)
-        draws[answered] = planned.draws[planned.status == "ok"]
-        others = np.setdiff1d(np.arange(len(unseen)), answered)
+        for name in self.from_plan:
+            rows = np.flatnonzero(unseen)
+            if len(rows):
+                planned = self._named(name).latent(problem.rows(rows))
+                answered = rows[planned.status == "ok"]
+                draws[answered] = planned.draws[planned.status == "ok"]
+                unseen[answered] = False
+                known[answered] = True
+        others = np.flatnonzero(~known)
         if len(others):
             mixed_rows = self._mixed(problem.rows(others))
             draws[others], status[others] = mixed_rows.draws, mixed_rows.status
@@ -131,11 +139,11 @@ class Ensemble:
                 problem = Problem(history, observed, target[asked].reset_index(drop=True), seed, seed)
                 self._member(i).latent(self._for_member(problem, i))
 
-    def leaning(self, *, without_history: bool, farther: bool = False) -> np.ndarray:
-        """Weights (k,) before any replay."""
+    def leaning(self, *, without_history: bool, farther: bool = False, runs: int = 0) -> np.ndarray:
+        """Weights (k,) before any replay, for a history of so many runs."""
         weights = self.larger_weights if farther and self.larger_weights else self.prior_weights
         kept = [
-            0.0 if without_history and name in FROM_FINISHED else weight
+            0.0 if (without_history and name in FROM_FINISHED) or (runs > FEW_RUNS and name in FOR_FEW) else weight
             for name, weight in zip(self.members, weights, strict=True)
         ]
         return np.array(kept) / sum(kept)
@@ -153,11 +161,11 @@ class Ensemble:
         name = self.members[i]
         return problem.seeded(seed_for(problem.seed, name), seed_for(problem.fit_seed, name))
 
-    def replays(self, *, without_history: bool, farther: bool = False) -> Replays:
+    def replays(self, *, without_history: bool, farther: bool = False, runs: int = 0) -> Replays:
         """How its members are replayed."""
         return Replays(
             tuple((name, self._member(i)) for i, name in enumerate(self.members)),
-            self.leaning(without_history=without_history, farther=farther), self.inner_folds, self.metrics_per_kind,
+            self.leaning(without_history=without_history, farther=farther, runs=runs), self.inner_folds, self.metrics_per_kind,
             self.rows_per_kind, self.prior, self.metric_prior, self.spread_prior,
         )  # fmt: skip
 
@@ -192,7 +200,7 @@ class Ensemble:
 
     def _from_history(self, history: History, origin: float, *, farther: bool, seed: int) -> Replayed:
         def make() -> Replayed:
-            replays = self.replays(without_history=False, farther=farther)
+            replays = self.replays(without_history=False, farther=farther, runs=len(history.curves.runs))
             found = replays.farther(history, origin, seed) if farther else replays.among(history, origin, seed)
             return found or {}
 
@@ -246,12 +254,15 @@ ALONE = {
 }  # fmt: skip
 FROM_RUNS = {
     "pooled_change": 10.0, "pooled_curves": 10.0, "extra_trees": 20.0, "quantile_regression": 5.0, "exposures": 20.0,
+    "schedule_law": 3.0,
 }  # fmt: skip
 # For runs larger than all finished ones: a Gaussian process of the change, which goes on in size and dies away.
 LARGER = {
     "last_value": 0.2, "mean_change": 0.5, "mean_outcome": 0.2, "log_linear": 0.2, "damped_slope": 0.2,
     "nearest_run": 0.5, "structural": 1.0, "pooled_change": 30.0, "pooled_curves": 10.0, "extra_trees": 6.0,
-    "quantile_regression": 1.0, "exposures": 20.0,
+    "quantile_regression": 1.0, "exposures": 20.0, "schedule_law": 3.0,
 }  # fmt: skip
 CURVE_ENSEMBLE = Ensemble("curve_ensemble", tuple(ALONE), tuple(ALONE.values()))
-AUTO = Ensemble("auto", tuple(LARGER), tuple({**ALONE, **FROM_RUNS}.values()), "law", tuple(LARGER.values()))
+AUTO = Ensemble(
+    "auto", tuple(LARGER), tuple({**ALONE, **FROM_RUNS}.values()), ("schedule_law", "law"), tuple(LARGER.values())
+)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from predictdyn.backtest.decay import AHEAD
 from predictdyn.report import replayed
 from predictdyn.report.blocks import Cell, PageAnswer, PageTable, Section, table, words
 from predictdyn.report.downloads import download
@@ -31,12 +32,14 @@ def answer(results: Results) -> PageAnswer:
         metric = str(rows["metric"].iloc[0])
         same = rows[rows["metric"] == metric].sort_values("q0.5")
         headline = f"{count(len(runs), 'run')} are forecast to the end. {_range(results, same)}"
-    fell = int((~rows["status"].isin(["ok", "censored"])).sum())
+    unsure = int((rows["status"] == AHEAD).sum())
+    fell = int((~rows["status"].isin(["ok", "censored", AHEAD])).sum())
     sentences = [
         f"Each number is the median forecast of {results.speaker}. The 90{SPACE}% interval should contain the outcome "
         "nine times in ten.",
         *replayed.sentences(results),
         f"{fell} of {count(len(rows), 'forecast')} fell back to a simple guess: see the column status." if fell else "",
+        f"{unsure} of {count(len(rows), 'forecast')} are less sure: see the column status." if unsure else "",
     ]
     cutoff = cutoffs_of(rows["cutoff"])[0]
     shown = forecast_table(results, rows, runs)
@@ -95,6 +98,12 @@ def _one_of_each_kind(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(turn=rows.groupby("kind").cumcount()).sort_values(["turn", "place"], kind="stable")
 
 
+def _status(status: str) -> Cell:
+    if status in ("ok", AHEAD):
+        return Cell(status, mark="" if status == "ok" else "unsure")
+    return Cell(f"fell back: {status}", mark="unsure")
+
+
 def forecast_table(results: Results, rows: pd.DataFrame, runs: list[str]) -> PageTable:
     """What each run will become: a row per run and metric."""
     cells = []
@@ -110,7 +119,7 @@ def forecast_table(results: Results, rows: pd.DataFrame, runs: list[str]) -> Pag
                     Cell(between(row["q0.05"], row["q0.95"])),
                     Cell(between(row["q0.25"], row["q0.75"], width)),
                     Cell(f"{row['step']:,.0f}"),
-                    Cell("ok") if row["status"] == "ok" else Cell(f"fell back: {row['status']}", mark="unsure"),
+                    _status(str(row["status"])),
                 ]
             )
     left = len(rows) - len(cells)

@@ -1,0 +1,117 @@
+"""Fitted schedule laws: the numbers that made curves are found, and other schedules are forecast."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from predictdyn.fitting.schedule_laws import LAWS, MOMENTUM, RateCurve, Reference, rate_curve, terms
+from predictdyn.fitting.schedule_mixture import LossCurve, blocks, fit_schedules
+
+STEP = np.arange(100.0, 4001.0, 20.0)
+NOISE = 5e-4
+
+
+def schedule(name: str) -> RateCurve:
+    end = {"constant": 1.0, "cosine": 0.1, "decay": 0.1, "two_stage": 0.3}[name]
+    if name == "cosine":
+        way = np.linspace(0, 1, 101)
+        return rate_curve(100 + 3900 * way, end + (1 - end) * (1 + np.cos(np.pi * way)) / 2)
+    knots = {
+        "constant": [100.0, 4000.0],
+        "decay": [100.0, 3200.0, 4000.0],
+        "two_stage": [100.0, 2000.0, 2001.0, 4000.0],
+    }
+    rates = {"constant": [1, 1], "decay": [1, 1, end], "two_stage": [1, 1, end, end]}
+    return rate_curve(np.array(knots[name]), np.array(rates[name], dtype=float))
+
+
+def made(law, numbers: dict[str, float], name: str, seed: int) -> LossCurve:
+    """A curve that follows a law, with noise."""
+    rate = schedule(name)
+    unit = Reference(1.0, float(schedule("constant").area(np.array([4000.0]))[0]), 4000.0)
+    fitted = np.array([[numbers[number.name] for number in law.numbers]])
+    exact = np.log(3.0) + law.values(fitted, terms(rate, STEP, unit, warm_up=law.warm_up))[0]
+    return LossCurve(rate, STEP, exact + NOISE * np.random.default_rng(seed).standard_normal(len(STEP)))
+
+
+TRUE = {
+    "level": 0.0, "share": -2.2, "alpha": np.log(0.4), "drop": np.log(0.06), "bend": 0.2, "memory": np.log(0.05),
+    "speed": 6.0, "beta": np.log(0.55), "gamma": 0.4, "ratio": 0.3,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.name)
+def test_the_law_that_made_curves_is_found(law):
+    curves = [made(law, TRUE, name, i) for i, name in enumerate(("constant", "cosine", "two_stage"))]
+    fit = fit_schedules(curves, laws=[law])
+    numbers, sd = fit.members[0].mode.numbers, np.sqrt(np.diag(fit.members[0].mode.covariance))
+    wanted = np.array([TRUE[number.name] for number in law.numbers])
+    # The reference level is the median of the ends, so the first number is its own.
+    assert (np.abs(numbers - wanted)[1:] < 4.5 * sd[1:] + 0.02).all()
+    asked = made(law, TRUE, "decay", 9)
+    draws = fit.draws(asked.rate, STEP, STEP[-1], seed=0)
+    assert_allclose(np.median(draws, axis=1)[20:], asked.log_loss[20:], atol=6 * NOISE)
+    low, high = np.quantile(draws, [0.05, 0.95], axis=1)
+    assert np.mean((low <= asked.log_loss) & (asked.log_loss <= high)) > 0.8
+    assert np.mean(high - low) < 20 * NOISE
+
+
+def test_a_blind_forecast_would_miss_the_decay():
+    """The control: as if the rate stayed, the end of a decay is far outside."""
+    curves = [made(MOMENTUM, TRUE, name, i) for i, name in enumerate(("constant", "cosine", "two_stage"))]
+    fit = fit_schedules(curves)
+    end = np.array([4000.0])
+    truth = made(MOMENTUM, TRUE, "decay", 9).log_loss[-1]
+    seeing, blind = (fit.draws(schedule(name), end, 4000.0, seed=0)[0] for name in ("decay", "constant"))
+    assert abs(np.median(seeing) - truth) < 0.004
+    assert np.median(blind) - truth > 0.03
+    assert np.quantile(blind, 0.01) > truth
+
+
+def test_the_beginning_of_a_run_goes_on_under_its_own_schedule():
+    whole = made(LAWS[1], TRUE, "decay", 3)
+    begun = LossCurve(whole.rate, STEP[:70], whole.log_loss[:70])
+    fit = fit_schedules([begun], reach=whole.rate, until=4000.0, own=True)
+    low, middle, high = np.quantile(fit.draws(whole.rate, STEP[-1:], 4000.0, seed=0)[0], [0.05, 0.5, 0.95])
+    assert low < whole.log_loss[-1] < high
+    assert abs(middle - whole.log_loss[-1]) < abs(whole.log_loss[69] - whole.log_loss[-1])
+    # Nothing has shown what decay brings: the interval is wider than where three runs have.
+    curves = [made(LAWS[1], TRUE, name, i) for i, name in enumerate(("constant", "cosine", "two_stage"))]
+    sure = np.quantile(fit_schedules(curves).draws(whole.rate, STEP[-1:], 4000.0, seed=0)[0], [0.05, 0.95])
+    assert high - low > 2 * (sure[1] - sure[0])
+
+
+def test_other_runs_are_the_prior_and_the_curve_the_likelihood():
+    curves = [made(LAWS[2], TRUE, name, i) for i, name in enumerate(("constant", "cosine", "two_stage"))]
+    others = fit_schedules(curves)
+    higher = made(LAWS[2], TRUE, "decay", 3)
+    higher = LossCurve(higher.rate, STEP[:90], higher.log_loss[:90] + 0.004)
+    priors = [one.posterior for one in others.members]
+    both = fit_schedules([higher], own=True, priors=priors, reference=(others.unit, others.level), starts=1)
+    end = np.array([4000.0])
+    before, after = (np.median(fit.draws(higher.rate, end, 4000.0, seed=0)[0]) for fit in (others, both))
+    assert 0.0005 < after - before < 0.006
+
+
+def test_steps_do_not_depend_on_what_else_is_asked_nor_order_of_draws():
+    fit = fit_schedules([made(MOMENTUM, TRUE, name, i) for i, name in enumerate(("constant", "cosine"))])
+    rate = schedule("decay")
+    alone = fit.draws(rate, np.array([4000.0]), 4000.0, seed=4)[0]
+    together = fit.draws(rate, np.array([3000.0, 3500.0, 4000.0]), 4000.0, seed=4)
+    assert_allclose(together[-1], alone, rtol=1e-12)
+    # One draw is one path: neighbours go together.
+    assert np.corrcoef(together[1], together[2])[0, 1] > 0.5
+    many = np.linspace(200.0, 4000.0, 400)
+    assert_allclose(fit.draws(rate, many, 4000.0, seed=4)[-1], alone, rtol=1e-9)
+
+
+def test_blocks_are_means_without_the_warm_up():
+    rate = rate_curve(np.array([0.0, 500.0, 4000.0]), np.array([0.0, 1.0, 1.0]))
+    curve = LossCurve(rate, STEP, np.log(STEP))
+    thin = blocks(curve)
+    assert len(thin.step) <= 40 and thin.step[0] >= 500
+    assert np.all(np.diff(thin.step) > 0)
+    assert_allclose(thin.log_loss, np.log(thin.step), atol=5e-3)
+    nothing = blocks(LossCurve(rate, STEP[:0], STEP[:0]))
+    assert not len(nothing.step) and fit_schedules([nothing]) is None
+    assert_array_equal(blocks(LossCurve(rate, STEP[-9:], STEP[-9:])).step, STEP[-9:])
