@@ -184,7 +184,7 @@ def stacked(parts: Sequence[Terms]) -> Terms:
     return Terms._make([*joined[:-1], first])
 
 
-class Number(NamedTuple):
+class PriorNumber(NamedTuple):
     """One number of a law: its name and the normal prior of what is fitted, a logarithm but for ``gamma``; it is also
     where the search begins."""
 
@@ -196,11 +196,11 @@ class Number(NamedTuple):
 # What all laws have. The level is that of the reference, times exp(level); the share of it that falls with the area is
 # a logit; drop is the log of what a fall from the peak to zero brings, in parts of the level.
 COMMON = (
-    Number("level", 0.0, 0.5),
-    Number("share", -1.5, 1.5),
-    Number("alpha", np.log(0.5), 0.5),
-    Number("drop", np.log(0.04), 0.8),
-    Number("bend", 0.0, 0.3),
+    PriorNumber("level", 0.0, 0.5),
+    PriorNumber("share", -1.5, 1.5),
+    PriorNumber("alpha", np.log(0.5), 0.5),
+    PriorNumber("drop", np.log(0.04), 0.8),
+    PriorNumber("bend", 0.0, 0.3),
 )
 
 
@@ -217,13 +217,13 @@ class ScheduleLaw:
     """A law: its numbers beside `COMMON`, and how falls come: from these numbers and alpha, each (s, 1), and terms."""
 
     name: str
-    own: tuple[Number, ...]
+    own: tuple[PriorNumber, ...]
     come: Callable[[list[np.ndarray], np.ndarray, Terms], Come]
     warm_up: bool = False  # whether the rise of the rate counts, so that the limit is that of a rate of zero
-    common: tuple[Number, ...] = COMMON
+    common: tuple[PriorNumber, ...] = COMMON
 
     @property
-    def numbers(self) -> tuple[Number, ...]:
+    def numbers(self) -> tuple[PriorNumber, ...]:
         """All numbers (k of them), in the order of the fit."""
         return (*self.common, *self.own)
 
@@ -305,10 +305,10 @@ def _functional(own: list[np.ndarray], alpha: np.ndarray, given: Terms) -> Come:
 
 
 # Speeds are per unit of area; memory is in units of steps: both those of the longest curve that is fitted.
-SPEED, BETA = Number("speed", np.log(300.0), 1.0), Number("beta", np.log(0.5), 0.3)
-MOMENTUM = ScheduleLaw("momentum", (Number("memory", np.log(0.03), 1.2),), _momentum)
-MULTI_POWER = ScheduleLaw("multi_power", (SPEED, BETA, Number("gamma", 0.5, 0.25)), _multi_power, warm_up=True)
-FUNCTIONAL = ScheduleLaw("functional", (SPEED, BETA, Number("ratio", 0.0, 1.5)), _functional)
+SPEED, BETA = PriorNumber("speed", np.log(300.0), 1.0), PriorNumber("beta", np.log(0.5), 0.3)
+MOMENTUM = ScheduleLaw("momentum", (PriorNumber("memory", np.log(0.03), 1.2),), _momentum)
+MULTI_POWER = ScheduleLaw("multi_power", (SPEED, BETA, PriorNumber("gamma", 0.5, 0.25)), _multi_power, warm_up=True)
+FUNCTIONAL = ScheduleLaw("functional", (SPEED, BETA, PriorNumber("ratio", 0.0, 1.5)), _functional)
 LAWS = (MOMENTUM, MULTI_POWER, FUNCTIONAL)
 
 

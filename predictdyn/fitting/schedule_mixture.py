@@ -68,7 +68,7 @@ def blocks(curve: LossCurve, most: int = BLOCKS) -> LossCurve:
     return LossCurve(curve.rate, *(np.add.reduceat(part, edges[:-1]) / count for part in (step, log_loss)))
 
 
-class FittedLaw(NamedTuple):
+class FittedScheduleLaw(NamedTuple):
     """One law, fitted."""
 
     law: ScheduleLaw
@@ -89,7 +89,7 @@ class FittedLaw(NamedTuple):
 class ScheduleFit(NamedTuple):
     """The laws fitted to some curves; the last one is that of the run in question if ``own``."""
 
-    members: tuple[FittedLaw, ...]
+    members: tuple[FittedScheduleLaw, ...]
     weights: Float[np.ndarray, " m"]
     unit: Reference
     level: float  # log of the loss of the reference
@@ -142,7 +142,7 @@ class ScheduleFit(NamedTuple):
             slopes.append(alpha / (1.0 + np.exp(-logit)) * (seen / self.unit.area) ** -alpha)
         return np.asarray(way * np.average(slopes, weights=self.weights))
 
-    def _left_over(self, member: FittedLaw, area: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _left_over(self, member: FittedScheduleLaw, area: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Sd and mean of what the law will leave over at some areas."""
         noise = member.mode.noise
         if self.own is None:
@@ -187,11 +187,11 @@ def fit_schedules(
         seen = Observations(log_loss, given[law.warm_up], whose, ease)
         prior = prior_of(law) if priors is None else priors[i]
         mode = mode_of(law, seen, prior, starts=starts)
-        members.append(FittedLaw(law, mode, draws_of(law, seen, prior, mode, n=n, seed=seed + i)))
+        members.append(FittedScheduleLaw(law, mode, draws_of(law, seen, prior, mode, n=n, seed=seed + i)))
     return ScheduleFit(tuple(members), np.full(len(laws), 1 / len(laws)), unit, level, thinned[-1] if own else None)
 
 
-def _values(member: FittedLaw, given: Terms, level: float) -> np.ndarray:
+def _values(member: FittedScheduleLaw, given: Terms, level: float) -> np.ndarray:
     """Log losses (s, n) of a member's draws; a draw without a positive loss counts as the middle one."""
     # A proposal that counts much is there many times, and is worth one evaluation.
     numbers, place = np.unique(member.drawn.numbers, axis=0, return_inverse=True)

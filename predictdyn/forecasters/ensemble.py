@@ -165,8 +165,8 @@ class Ensemble:
         """How its members are replayed."""
         return Replays(
             tuple((name, self._member(i)) for i, name in enumerate(self.members)),
-            self.leaning(without_history=without_history, farther=farther, runs=runs), self.inner_folds, self.metrics_per_kind,
-            self.rows_per_kind, self.prior, self.metric_prior, self.spread_prior,
+            self.leaning(without_history=without_history, farther=farther, runs=runs), self.inner_folds,
+            self.metrics_per_kind, self.rows_per_kind, self.prior, self.metric_prior, self.spread_prior,
         )  # fmt: skip
 
     def _weights(self, problem: Problem) -> list[Replayed]:
