@@ -301,7 +301,7 @@ class FittedLaw:
             return
         why = self.law.inputs.dropped.get(name)
         said = f"it {why}; " if why else meant(name, self.inputs)
-        raise ValueError(f"{name!r} is no input of this law; {said}inputs are {some(self.inputs, 12)}")
+        raise ValueError(f"{name!r} is no input; {said}inputs are {some(self.inputs, 12)}")
 
     def _status(self, plans: pd.DataFrame) -> np.ndarray:
         status = self.law.status(plans)
@@ -457,5 +457,6 @@ def _several(value: object) -> bool:
 
 
 def _word(value: object) -> str:
-    known = isinstance(value, int | float | np.number) and np.isfinite(float(value))
-    return short_number(float(value)) if known else str(value)
+    if isinstance(value, int | float | np.number) and np.isfinite(float(value)):
+        return short_number(float(value))
+    return str(value)

@@ -36,7 +36,8 @@ class Link:
         """Back in the units of the target."""
         if np.isinf(self.upper):
             with np.errstate(over="ignore"):
-                return np.clip(self.sign * (self.lower + np.exp(np.minimum(u, 700.0))), self.least, self.most)
+                value = self.sign * (self.lower + np.exp(np.minimum(u, 700.0)))
+            return np.asarray(np.clip(value, self.least, self.most))
         return np.asarray(self.sign * (self.lower + (self.upper - self.lower) / (1.0 + np.exp(-np.clip(u, -700, 700)))))
 
 
