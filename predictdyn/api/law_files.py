@@ -45,7 +45,7 @@ def write(
     budgets = [float(one) for one in np.atleast_1d(np.asarray(compute, dtype=float))]
     optima, noted, far = _optima(law, budgets)
     picture = law.picture
-    cautions = [*(law.check(predictions[law.inputs]) if asked else []), *far]
+    cautions = [*(law.check(predictions) if asked else []), *far]
     formula, weight = next((one, weight) for _, one, weight, shown in formulas_of(law.law) if shown)
     structures = law.structures
     tables = {

@@ -301,7 +301,7 @@ class FittedLaw:
             return
         why = self.law.inputs.dropped.get(name)
         said = f"it {why}; " if why else meant(name, self.inputs)
-        raise ValueError(f"{name!r} is no input of this law; {said}inputs are {some(self.inputs, 12)}")
+        raise ValueError(f"{name!r} is no input; {said}inputs are {some(self.inputs, 12)}")
 
     def _status(self, plans: pd.DataFrame) -> np.ndarray:
         status = self.law.status(plans)

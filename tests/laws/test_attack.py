@@ -107,7 +107,7 @@ def test_plans_that_are_absurd_have_a_status_or_a_short_caution(law):
     assert found.loc[~bad, ["5 %", "median", "95 %"]].notna().all(axis=None)
     assert all(len(line) < 200 for line in law.check(params=[1e300, 1e-300], tokens=3e11))
     assert law.check(params=[-1, np.nan], tokens=3e9) == []
-    with pytest.raises(ValueError, match="'zzz' is no input of this law; inputs are params, tokens"):
+    with pytest.raises(ValueError, match="'zzz' is no input; inputs are params, tokens"):
         law.predict(params=1e9, tokens=1e10, zzz=3)
 
 
@@ -120,6 +120,15 @@ def test_a_plan_that_differs_where_no_run_did_is_uncertain_and_says_so(few):
     assert width[1] > 3 * width[0]
     assert found.predict(tokens=1e10)["median"].equals(here["median"])
     assert any("all finished runs have params 1e+08" in line for line in found.check(params=1e10, tokens=1e10))
+
+
+def test_the_command_warns_of_a_plan_that_differs_where_no_run_did(call, few, tmp_path):
+    file, out = tmp_path / "runs.csv", tmp_path / "page"
+    few.assign(params=1e8).to_csv(file, index=False)
+    words = ("--target", "loss", "--out", out, "--quiet", "--predict", "params=1e10,tokens=1e11")
+    status, printed, err = call("law", file, *words)
+    assert status == 0 and "a run with tokens 1e11, params 1e10: " in printed
+    assert "warning: a run with tokens 1e11, params 1e10: all finished runs have params 1e+08" in err
 
 
 def test_proportions_that_do_not_sum_as_the_runs_did_have_no_forecast():
@@ -195,7 +204,7 @@ def test_the_command_names_the_option_and_leaves_nothing(call, few, tmp_path):
     few.to_csv(file, index=False)
     for words, line in (
         (["--predict", "params=1,params=2,tokens=3"], "--predict names 'params' twice"),
-        (["--predict", "params=1e10,tokens=1e11,zzz=3"], "'zzz' is no input of this law"),
+        (["--predict", "params=1e10,tokens=1e11,zzz=3"], "'zzz' is no input; inputs are"),
         (["--inputs", ","], "--inputs takes names of columns"),
         (["--lower", "3", "--upper", "1"], "--lower 3 is not below --upper 1"),
         (["--seed", "-1"], "--seed is a whole number"),
