@@ -41,8 +41,8 @@ def test_every_name_is_there_and_no_room_takes_its_place():
         "print(predictdyn.backtest.__name__, predictdyn.forecasters().shape[1], predictdyn.__path__ != [])"
     )
     kinds, after = python(code).splitlines()
-    expected = {"__version__": "str"}
-    expected |= {name: "type" if name[0].isupper() else "function" for name in predictdyn.__all__ if name[0] != "_"}
+    expected = {"__version__": "str", "design": "module"}
+    expected |= {name: "type" if name[0].isupper() else "function" for name in predictdyn.__all__ if name not in expected}
     assert kinds == str([expected[name] for name in predictdyn.__all__])
     assert after == "backtest 4 True"
     assert dir(predictdyn) == sorted(predictdyn.__all__)
