@@ -42,7 +42,9 @@ def test_every_name_is_there_and_no_room_takes_its_place():
     )
     kinds, after = python(code).splitlines()
     expected = {"__version__": "str", "design": "module"}
-    expected |= {name: "type" if name[0].isupper() else "function" for name in predictdyn.__all__ if name not in expected}
+    expected |= {
+        name: "type" if name[0].isupper() else "function" for name in predictdyn.__all__ if name not in expected
+    }
     assert kinds == str([expected[name] for name in predictdyn.__all__])
     assert after == "backtest 4 True"
     assert dir(predictdyn) == sorted(predictdyn.__all__)
