@@ -1,4 +1,4 @@
-"""Law: a run is forecast from its plan by a scaling law over finished runs, corrected by what is seen of the run."""
+"""Law: a run is forecast from its plan by a scaling law over finished runs, and from what is seen of it."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class Kernel:
 
     def scaled(self, encoded: Encoded) -> np.ndarray:
         """Inputs in standard deviations of the finished runs, (n, d + m)."""
-        return np.asarray((np.concatenate([encoded.logs, encoded.proportions], axis=1) - self.centre) / self.spread)
+        return np.asarray((encoded.numbers - self.centre) / self.spread)
 
     def __call__(self, first: Encoded, second: Encoded) -> np.ndarray:
         """Correlations (n, n')."""
@@ -92,7 +92,7 @@ class Discrepancy:
 
     @cached_property
     def smoothers(self) -> list[Smoother]:
-        inputs = np.concatenate([self.runs.logs, self.runs.proportions], axis=1)
+        inputs = self.runs.numbers
         spread = np.maximum(inputs.std(axis=0), 1e-6) if inputs.size else np.ones(inputs.shape[1])
         kernels = [Kernel(length, inputs.mean(axis=0), spread) for length in LENGTHS]
         return [self._smoother(kernel) for kernel in kernels]

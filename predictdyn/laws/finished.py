@@ -14,6 +14,7 @@ from predictdyn.covariates import LABELS, known_before, named_as_reached, planne
 from predictdyn.curves import OUTCOMES, Curves, ended
 from predictdyn.laws import cells
 from predictdyn.laws.cost import Cost, cost_fault, cost_guessed, cost_named, plain
+from predictdyn.laws.inputs import SUM_SLACK
 from predictdyn.naming import meant, some
 
 _OUTCOME = re.compile(r"(^|_)(loss|accuracy|acc|perplexity|ppl|error|f1|bleu|auc|score|reward)(_|$)")
@@ -24,7 +25,6 @@ RESERVED = {
     "median", "mean", "5 %", "95 %", "q0.05", "q0.95", "times", "status", "truth", "fitted", "residual", "far_out",
     "inside", "crps", "crps_dearest", "budget", "best", "edge", "plan", "run",
 }  # fmt: skip
-SUM_SLACK = 0.02
 MOST_SUM = 0.6  # of the rows whose proportions have one sum, from which the others are mistakes
 
 

@@ -21,6 +21,11 @@ class Encoded:
     proportions: np.ndarray
     group: np.ndarray
 
+    @property
+    def numbers(self) -> np.ndarray:
+        """Logarithms and proportions side by side, (n, d + m)."""
+        return np.concatenate([self.logs, self.proportions], axis=1)
+
     def rows(self, which: np.ndarray) -> Encoded:
         """Some rows, by place or by truth value."""
         return Encoded(self.logs[which], self.proportions[which], self.group[which])

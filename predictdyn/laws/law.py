@@ -110,8 +110,8 @@ def law_of(
     ``inputs`` are columns, by default all but the target. ``towards`` are runs in question: structures are weighed by
     how well they forecast held-out runs that lie towards them, by default those that cost more. ``lower`` and ``upper``
     bound the target, ``chance`` is the value of a model without skill. ``nuts`` samples the posteriors by NUTS (slow).
-    Raises ValueError where fewer than five rows are
-    complete, or where no input varies. Of more than five numbers those that tell least are left out.
+    Raises ValueError where fewer than five rows are complete, or where no input varies. Of more than five numbers those
+    that tell least are left out.
 
     >>> rng = np.random.default_rng(0)
     >>> runs = pd.DataFrame({"params": 10 ** rng.uniform(6, 8, 30)})

@@ -16,13 +16,13 @@ def places(runs: Encoded, towards: Encoded | None, u: np.ndarray) -> np.ndarray:
     Inputs are in standard deviations of the finished runs. Without runs in question the line goes along the inputs that
     u falls with: those are the ones that cost.
     """
-    inputs = np.concatenate([runs.logs, runs.proportions], axis=1)
+    inputs = runs.numbers
     if not inputs.shape[1]:
         return np.arange(len(u), dtype=float)
     centre, spread = inputs.mean(axis=0), np.maximum(inputs.std(axis=0), 1e-9)
     scaled = (inputs - centre) / spread
     if towards is not None:
-        direction = ((np.concatenate([towards.logs, towards.proportions], axis=1) - centre) / spread).mean(axis=0)
+        direction = ((towards.numbers - centre) / spread).mean(axis=0)
     else:
         design = np.concatenate([np.ones((len(u), 1)), scaled], axis=1)
         slopes = np.linalg.solve(design.T @ design + np.eye(design.shape[1]), design.T @ u)[1:]

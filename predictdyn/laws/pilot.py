@@ -85,7 +85,7 @@ class Pilot:
         usual = np.sqrt(weights @ apart**2) + 1e-12
         apart = np.clip(apart, -FARTHEST * usual, FARTHEST * usual)
         shared = (apart * weights[:, None]).T @ apart
-        inputs = np.concatenate([self.pool.logs, self.pool.proportions], axis=1)
+        inputs = self.pool.numbers
         kernel = Kernel(LENGTH, inputs.mean(axis=0), np.maximum(inputs.std(axis=0), 1e-6))
         shared = shared + PROCESS * self.noise**2 * kernel(self.pool, self.pool)
         return weights, np.array(within) + shared

@@ -33,12 +33,10 @@ def mode_of(
     u: np.ndarray,
     *,
     seed: int,
-    ease: np.ndarray | None = None,
     starts: int = STARTS,
     first: np.ndarray | None = None,
 ) -> Mode:
-    """The posterior's mode for rows (n, k) with values u (n,); ``ease`` (n,) multiplies the noise of each row."""
-    ease = np.ones(len(u)) if ease is None else ease
+    """The posterior's mode for rows (n, k) with values u (n,), from prior draws and from ``first``, if any."""
     draws = np.random.default_rng(seed).standard_normal((starts, len(design.mean)))
     begin = design.mean + 0.6 * design.sd * draws
     begin[0] = design.mean
@@ -46,18 +44,17 @@ def mode_of(
         begin[-1] = first
     thin = np.unique(np.linspace(0, len(u) - 1, min(THIN, len(u))).astype(int))
     order = np.argsort(u)[thin] if len(thin) < len(u) else thin
-    begun, noise, loss = _descend(design, matrix[order], u[order], ease[order], begin, steps=25)
+    begun, noise, loss = _descend(design, matrix[order], u[order], begin, steps=25)
     best = np.argsort(loss)[:3]
-    numbers, noise, loss = _descend(design, matrix, u, ease, begun[best], noise[best], steps=40)
+    numbers, noise, loss = _descend(design, matrix, u, begun[best], noise[best], steps=40)
     at = int(np.argmin(loss))
-    return _curvature(design, matrix, u, ease, numbers[at], float(noise[at]), float(loss[at]))
+    return _curvature(design, matrix, u, numbers[at], float(noise[at]), float(loss[at]))
 
 
 def _descend(
     design: Design,
     matrix: np.ndarray,
     u: np.ndarray,
-    ease: np.ndarray,
     numbers: np.ndarray,
     noise: np.ndarray | None = None,
     *,
@@ -69,13 +66,13 @@ def _descend(
     damping = np.full(s, 1e-2)
     precision = 1.0 / design.sd**2
     value, jacobian = design.slopes(matrix, numbers)
-    loss = _loss(design, u, ease, value, numbers, noise, spread)
+    loss = _loss(design, u, value, numbers, noise, spread)
     for _ in range(steps):
         residual = u - value
-        weight = _weights(residual, ease, noise[:, None])
-        noise = _noise(residual, ease, weight, spread)
-        weight = _weights(residual, ease, noise[:, None]) / (ease * noise[:, None]) ** 2
-        loss = _loss(design, u, ease, value, numbers, noise, spread)
+        weight = _weights(residual, noise[:, None])
+        noise = _noise(residual, weight, spread)
+        weight = _weights(residual, noise[:, None]) / noise[:, None] ** 2
+        loss = _loss(design, u, value, numbers, noise, spread)
         pull = (design.mean - numbers) * precision
         gradient = np.einsum("snk,sn->sk", jacobian, weight * residual) + pull
         hessian = np.matmul((jacobian * weight[:, :, None]).transpose(0, 2, 1), jacobian)
@@ -85,7 +82,7 @@ def _descend(
         step = np.linalg.solve(system, gradient[:, :, None])[:, :, 0]
         tried = numbers + step
         value_tried, jacobian_tried = design.slopes(matrix, tried)
-        loss_tried = _loss(design, u, ease, value_tried, tried, noise, spread)
+        loss_tried = _loss(design, u, value_tried, tried, noise, spread)
         better = loss_tried < loss
         damping = np.where(better, np.maximum(damping / 5, 1e-9), np.minimum(damping * 6, 1e8))
         numbers = np.where(better[:, None], tried, numbers)
@@ -98,40 +95,39 @@ def _descend(
     return numbers, noise, loss
 
 
-def _weights(residual: np.ndarray, ease: np.ndarray, noise: np.ndarray) -> np.ndarray:
-    return np.asarray((FREEDOM + 1) / (FREEDOM + (residual / (ease * noise)) ** 2))
+def _weights(residual: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    return np.asarray((FREEDOM + 1) / (FREEDOM + (residual / noise) ** 2))
 
 
-def _noise(residual: np.ndarray, ease: np.ndarray, weight: np.ndarray, spread: float) -> np.ndarray:
+def _noise(residual: np.ndarray, weight: np.ndarray, spread: float) -> np.ndarray:
     """The noise (s,) given the weights (an EM step), with a weak prior at a tenth of the spread worth one row."""
-    total = (weight * (residual / ease) ** 2).sum(axis=1) + (NOISE_PULL * spread) ** 2
+    total = (weight * residual**2).sum(axis=1) + (NOISE_PULL * spread) ** 2
     return np.asarray(np.maximum(np.sqrt(total / (residual.shape[1] + 1)), FLOOR * spread))
 
 
 def _loss(
     design: Design,
     u: np.ndarray,
-    ease: np.ndarray,
     value: np.ndarray,
     numbers: np.ndarray,
     noise: np.ndarray,
     spread: float,
 ) -> np.ndarray:
-    scaled = (u - value) / (ease * noise[:, None])
+    scaled = (u - value) / noise[:, None]
     fit = 0.5 * (FREEDOM + 1) * np.log1p(scaled**2 / FREEDOM).sum(axis=1) + (len(u) + 1) * np.log(noise)
     away = 0.5 * (((numbers - design.mean) / design.sd) ** 2).sum(axis=1) + 0.5 * (NOISE_PULL * spread / noise) ** 2
     return np.asarray(np.where(np.isfinite(fit), fit + away, np.inf))
 
 
 def _curvature(
-    design: Design, matrix: np.ndarray, u: np.ndarray, ease: np.ndarray, numbers: np.ndarray, noise: float, loss: float
+    design: Design, matrix: np.ndarray, u: np.ndarray, numbers: np.ndarray, noise: float, loss: float
 ) -> Mode:
     value, jacobian = design.slopes(matrix, numbers[None])
     residual = u - value[0]
-    weight = _weights(residual, ease, np.array(noise))
+    weight = _weights(residual, np.array(noise))
     # Expected information of the t distribution: (v + 1) / (v + 3) a row, whatever the residual.
-    told = (FREEDOM + 1) / (FREEDOM + 3) / (ease * noise) ** 2
-    hessian = (jacobian[0] * told[:, None]).T @ jacobian[0] + np.diag(1.0 / design.sd**2)
+    told = (FREEDOM + 1) / (FREEDOM + 3) / noise**2
+    hessian = (jacobian[0] * told).T @ jacobian[0] + np.diag(1.0 / design.sd**2)
     factor = cho_factor(hessian, lower=True)
     covariance = cho_solve(factor, np.eye(len(numbers)))
     evidence = -loss - np.log(np.diag(factor[0])).sum() - np.log(design.sd).sum()
