@@ -1,6 +1,7 @@
 """Pooling over finished runs: Pythia and Gemstones with whole sizes held out, as a Markdown table.
 
-python benchmarks/pooling.py [pythia] [gemstones] [--out rows.parquet] [--skip pooled]
+python benchmarks/pooling.py [pythia] [gemstones] [--out rows.parquet] [--skip pooled] [--also law,auto]
+    [--metrics GLOB,...] [--split "next size"]
 
 PREDICTDYN_DATA names the folder with a copy of the data sets. "sizes out": each size in turn is forecast from all
 others; "next size": each from those below it, of which there are two at least. The score is the mean over the nine
@@ -19,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
@@ -136,6 +138,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", default=[*CUTOFFS], metavar="NAME", help=", ".join(CUTOFFS))
     parser.add_argument("--skip", nargs="*", default=[], help="forecasters to leave out")
+    parser.add_argument("--also", default="", help="other forecasters, with commas between")
+    parser.add_argument("--metrics", default="*", help="globs of metrics, with commas between")
+    parser.add_argument("--split", help="sizes out, or next size; default both")
     parser.add_argument("--out", type=Path, help="file to keep the rows in")
     called = parser.parse_args()
     if unknown := [name for name in called.names if name not in CUTOFFS]:
@@ -144,15 +149,20 @@ def main() -> None:
         parser.error("PREDICTDYN_DATA must name the folder of public data sets")
     ways: dict[str, Model] = {name: forecaster(name) for name in (*BASELINES, *MEMBERS)}
     ways["pooled"] = Pooled(sampler="importance")
+    also = [name for name in called.also.split(",") if name]
+    ways |= {name: forecaster(name) for name in also}
     ways = {name: way for name, way in ways.items() if name not in called.skip}
-    shown = [name for name in ("pooled", *MEMBERS) if name in ways] + ["mixture"]
+    shown = [name for name in ("pooled", *MEMBERS, *also) if name in ways] + ["mixture"]
     kept = []
     for name in called.names:
         curves = curves_of(name)
         names = [metric for metric in curves.metrics if curves.metrics[metric].kind in OUTCOMES]
+        names = [one for one in names if any(fnmatchcase(one, part) for part in called.metrics.split(","))]
         curves = curves.select(metrics=names)
         parts = []
         for split, plan in plans(curves, CUTOFFS[name]):
+            if called.split not in (None, split):
+                continue
             parts += [one.assign(split=split) for one in rows_of(curves, plan, ways)]
             print(f"{name}: {split} done", file=sys.stderr)
         rows = pd.concat(parts, ignore_index=True)

@@ -23,6 +23,7 @@ SHARE = {"share": (0.0, 1.5), "root": (0.0, 1.0), "log_share": (0.0, 0.3), "shar
 OWN_LEVEL = {"floor": 0.3, "term": 0.5}  # sd of a group's own constant
 MOST_COST = 2e8
 OWN_SHARE = 0.3  # sd of a group's own exponent, in parts of the sd of the exponent
+ALIKE = 0.9  # correlation of the exponents of summands: published pairs differ by about .1
 
 
 # What groups have of their own: numbers of each term, the constants of terms, or one constant for all of them.
@@ -52,6 +53,21 @@ class Design:
     mean: np.ndarray  # (k,)
     sd: np.ndarray  # (k,)
     own: np.ndarray  # (k,) sd of what a group adds to it
+    whitener: np.ndarray  # (k, k); whitener (numbers - mean) is a standard normal beforehand
+
+    @property
+    def precision(self) -> np.ndarray:
+        """The inverse (k, k) of the prior's covariance."""
+        return np.asarray(self.whitener.T @ self.whitener)
+
+    @property
+    def log_width(self) -> float:
+        """Half the log determinant of the prior's covariance."""
+        return -float(np.linalg.slogdet(self.whitener)[1])
+
+    def away(self, numbers: np.ndarray) -> np.ndarray:
+        """Half the squared distance of numbers (s, k) from the prior's mean, (s,), in its own units."""
+        return np.asarray(0.5 * (((numbers - self.mean) @ self.whitener.T) ** 2).sum(axis=1))
 
     @property
     def n_terms(self) -> int:
@@ -145,7 +161,20 @@ def design_for(structure: Structure, scene: Scene) -> Design:
     if scene.groups > 1 and scene.pooling == "factor":
         add(ONE, FACTOR_TERM, 0.0, 1e-3, OWN_LEVEL["term"])
     means, sds, owns = np.array(prior).T
-    return Design(structure, scene, tuple(columns), np.array(term), means, sds, owns)
+    whitener = np.linalg.inv(np.linalg.cholesky(_alike(structure, columns, term))) / sds
+    return Design(structure, scene, tuple(columns), np.array(term), means, sds, owns, whitener)
+
+
+def _alike(structure: Structure, columns: list[tuple[Monomial, int]], term: list[int]) -> np.ndarray:
+    """Correlations (k, k) beforehand: summands that are powers of one input each have exponents alike."""
+    single = [len(summand.features) == 2 and summand.features[1].what == "log" for summand in structure.terms]
+    same = np.array(
+        [
+            at >= 0 and single[at] and feature.what == "log" and group < 0
+            for (feature, group), at in zip(columns, term, strict=True)
+        ]
+    )
+    return np.where(np.eye(len(same), dtype=bool), 1.0, ALIKE * np.outer(same, same))
 
 
 def _widening(feature: Monomial, scene: Scene) -> float:

@@ -111,7 +111,7 @@ def _linear(design: Design, gram: np.ndarray, n: int, noise: float, before: floa
     The noise is its posterior mean given the numbers, with one row's worth of what it was ``before``.
     """
     inner, outer, square = gram[:-1, :-1], gram[:-1, -1], float(gram[-1, -1])
-    prior = np.diag(1.0 / design.sd**2)
+    prior = design.precision
 
     def solved(noise: float) -> tuple[np.ndarray, np.ndarray, float]:
         covariance = np.linalg.inv(inner / noise**2 + prior)
@@ -129,7 +129,7 @@ def _linear(design: Design, gram: np.ndarray, n: int, noise: float, before: floa
         - n * np.log(noise)
         - 0.5 * float(delta @ prior @ delta)
         + 0.5 * float(np.linalg.slogdet(covariance)[1])
-        - float(np.log(design.sd).sum())
+        - design.log_width
     )
     return Linear(delta, covariance, noise, evidence)
 
@@ -142,8 +142,7 @@ def _settled(
 
     def loss(numbers: np.ndarray) -> float:
         left = smoother.whitened(value - design.values(matrix, numbers[None])[0], ratio) / noise
-        away = (numbers - design.mean) / design.sd
-        return 0.5 * float(left @ left + away @ away)
+        return 0.5 * float(left @ left) + float(design.away(numbers[None])[0])
 
     now = loss(numbers)
     for _ in range(STEPS):

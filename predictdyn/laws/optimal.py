@@ -200,7 +200,7 @@ def _numbers(member: Member, runs: _Runs, n: int, seed: int) -> np.ndarray:
     share, turn = np.linalg.eigh(0.5 * (known + known.transpose(0, 2, 1)))
     left = 1.0 / (1.0 - np.clip(share, 0.0, MOST_KNOWN))
     moved = np.einsum("gkj,gj,glj,gl->gk", turn, left, turn, pull)
-    prior = root.T @ np.diag(1.0 / member.design.sd**2) @ root
+    prior = root.T @ member.design.precision @ root
     widths, axes = np.linalg.eigh((groups - 1) / groups * moved.T @ moved + prior)
     wide = root @ axes * np.sqrt(np.maximum(widths, 1.0))
     random = np.random.default_rng((seed, 7))

@@ -105,7 +105,7 @@ def pilot_of(pool: Encoded, ended: Encoded, u: np.ndarray, *, centres: np.ndarra
     scene = scene_of(pool, u if len(u) else np.zeros(1), centres, groups, pooling)
     designs = [design_for(structure, scene) for structure in structures]
     if not len(u):
-        known = [PilotFit(one.mean, np.diag(one.sd**2), 0.0, 0.0, 0.0) for one in designs]
+        known = [PilotFit(one.mean, np.linalg.inv(one.precision), 0.0, 0.0, 0.0) for one in designs]
         return Pilot(pool, designs, known, np.full(len(designs), 1 / len(designs)), UNKNOWN_NOISE)
     matrices = [one.matrix(ended) for one in designs]
     noise = UNKNOWN_NOISE
@@ -135,7 +135,8 @@ def _numbers(
     design: Design, matrix: np.ndarray, u: np.ndarray, noise: float, first: np.ndarray | None, seed: int
 ) -> PilotFit:
     """The mode under a noise that is given, by damped Gauss-Newton from several starts, and the curvature there."""
-    precision = 1.0 / design.sd**2
+    precision = design.precision
+    own = np.diag(precision)
     if first is None:
         numbers = design.mean + 0.6 * design.sd * np.random.default_rng(seed).standard_normal(
             (STARTS, len(design.mean))
@@ -149,10 +150,11 @@ def _numbers(
     for _ in range(STEPS):
         residual = u - value
         weight = (FREEDOM + 1) / (FREEDOM + (residual / noise) ** 2) / noise**2
-        gradient = np.einsum("snk,sn->sk", jacobian, weight * residual) + (design.mean - numbers) * precision
+        gradient = np.einsum("snk,sn->sk", jacobian, weight * residual) + (design.mean - numbers) @ precision
         system = np.matmul((jacobian * weight[:, :, None]).transpose(0, 2, 1), jacobian)
-        diagonal = np.einsum("skk->sk", system)
-        diagonal += precision + damping[:, None] * (diagonal + precision)
+        extra = damping[:, None] * (np.einsum("skk->sk", system) + own)
+        system += precision
+        np.einsum("skk->sk", system)[:] += extra
         tried = numbers + np.linalg.solve(system, gradient[:, :, None])[:, :, 0]
         value_tried, jacobian_tried = design.slopes(matrix, tried)
         loss_tried = _loss(design, u, value_tried, tried, noise)
@@ -168,16 +170,15 @@ def _numbers(
     at = int(np.argmin(loss))
     x = jacobian[at] / noise
     hessian = x.T @ x * (FREEDOM + 1) / (FREEDOM + 3)
-    covariance = np.linalg.inv(hessian + np.diag(precision))
+    covariance = np.linalg.inv(hessian + precision)
     covariance = 0.5 * (covariance + covariance.T)
     free = float(np.trace(hessian @ covariance))
     residual = u - value[at]
     squares = float((residual**2 * (FREEDOM + 1) / (FREEDOM + (residual / noise) ** 2)).sum())
-    evidence = -float(loss[at]) + 0.5 * float(np.linalg.slogdet(covariance)[1]) - float(np.log(design.sd).sum())
+    evidence = -float(loss[at]) + 0.5 * float(np.linalg.slogdet(covariance)[1]) - design.log_width
     return PilotFit(numbers[at], covariance, squares, free, evidence)
 
 
 def _loss(design: Design, u: np.ndarray, value: np.ndarray, numbers: np.ndarray, noise: float) -> np.ndarray:
     fit = 0.5 * (FREEDOM + 1) * np.log1p(((u - value) / noise) ** 2 / FREEDOM).sum(axis=1)
-    away = 0.5 * (((numbers - design.mean) / design.sd) ** 2).sum(axis=1)
-    return np.asarray(np.where(np.isfinite(fit), fit + away, np.inf))
+    return np.asarray(np.where(np.isfinite(fit), fit + design.away(numbers), np.inf))

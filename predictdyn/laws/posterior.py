@@ -64,7 +64,8 @@ def _descend(
     spread = max(float(u.std()), 1e-9)
     noise = np.full(s, 0.3 * spread) if noise is None else noise
     damping = np.full(s, 1e-2)
-    precision = 1.0 / design.sd**2
+    precision = design.precision
+    own = np.diag(precision)
     value, jacobian = design.slopes(matrix, numbers)
     loss = _loss(design, u, value, numbers, noise, spread)
     for _ in range(steps):
@@ -73,12 +74,12 @@ def _descend(
         noise = _noise(residual, weight, spread)
         weight = _weights(residual, noise[:, None]) / noise[:, None] ** 2
         loss = _loss(design, u, value, numbers, noise, spread)
-        pull = (design.mean - numbers) * precision
+        pull = (design.mean - numbers) @ precision
         gradient = np.einsum("snk,sn->sk", jacobian, weight * residual) + pull
         hessian = np.matmul((jacobian * weight[:, :, None]).transpose(0, 2, 1), jacobian)
         diagonal = np.einsum("skk->sk", hessian)
-        system = hessian.copy()
-        np.einsum("skk->sk", system)[:] += precision + damping[:, None] * (diagonal + precision)
+        system = hessian + precision
+        np.einsum("skk->sk", system)[:] += damping[:, None] * (diagonal + own)
         step = np.linalg.solve(system, gradient[:, :, None])[:, :, 0]
         tried = numbers + step
         value_tried, jacobian_tried = design.slopes(matrix, tried)
@@ -115,7 +116,7 @@ def _loss(
 ) -> np.ndarray:
     scaled = (u - value) / noise[:, None]
     fit = 0.5 * (FREEDOM + 1) * np.log1p(scaled**2 / FREEDOM).sum(axis=1) + (len(u) + 1) * np.log(noise)
-    away = 0.5 * (((numbers - design.mean) / design.sd) ** 2).sum(axis=1) + 0.5 * (NOISE_PULL * spread / noise) ** 2
+    away = design.away(numbers) + 0.5 * (NOISE_PULL * spread / noise) ** 2
     return np.asarray(np.where(np.isfinite(fit), fit + away, np.inf))
 
 
@@ -127,8 +128,8 @@ def _curvature(
     weight = _weights(residual, np.array(noise))
     # Expected information of the t distribution: (v + 1) / (v + 3) a row, whatever the residual.
     told = (FREEDOM + 1) / (FREEDOM + 3) / noise**2
-    hessian = (jacobian[0] * told).T @ jacobian[0] + np.diag(1.0 / design.sd**2)
+    hessian = (jacobian[0] * told).T @ jacobian[0] + design.precision
     factor = cho_factor(hessian, lower=True)
     covariance = cho_solve(factor, np.eye(len(numbers)))
-    evidence = -loss - np.log(np.diag(factor[0])).sum() - np.log(design.sd).sum()
+    evidence = -loss - np.log(np.diag(factor[0])).sum() - design.log_width
     return Mode(numbers, covariance, noise, weight, residual, float(evidence))

@@ -110,8 +110,7 @@ def log_posterior(
         noise = np.exp(log_noise[rows])
         scaled = (u - design.values(matrix, numbers[rows])) / noise[:, None]
         fit = -0.5 * (FREEDOM + 1) * np.log1p(scaled**2 / FREEDOM).sum(axis=1) - len(u) * log_noise[rows]
-        away = -0.5 * (((numbers[rows] - design.mean) / design.sd) ** 2).sum(axis=1)
-        out[rows] = fit + away - 0.5 * (NOISE_PULL * max(float(u.std()), 1e-9) / noise) ** 2
+        out[rows] = fit - design.away(numbers[rows]) - 0.5 * (NOISE_PULL * max(float(u.std()), 1e-9) / noise) ** 2
     return np.where(np.isfinite(out), out, -np.inf)
 
 
@@ -191,7 +190,7 @@ def nuts_sample(
         scaled = (u - value) / jnp.exp(log_noise)
         fit = 0.5 * (FREEDOM + 1) * jnp.log1p(scaled**2 / FREEDOM).sum() + len(u) * log_noise
         # The prior holds before groups are made to differ more or less: that is how the scale acts.
-        away = (mode.numbers + root @ w[:k] - design.mean) / design.sd
+        away = design.whitener @ (mode.numbers + root @ w[:k] - design.mean)
         return fit + 0.5 * (pull / jnp.exp(log_noise)) ** 2 + 0.5 * (away**2).sum() + 0.5 * (w[k + 1 :] ** 2).sum()
 
     with double():

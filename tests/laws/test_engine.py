@@ -115,6 +115,27 @@ def test_pareto_k_tells_light_tails_from_heavy_ones():
     assert smoothed_weights(4.0 * rng.standard_normal(2000))[1] > 0.7
 
 
+def test_exponents_of_summands_are_alike_beforehand():
+    table = chinchilla()
+    design, *_ = fitted(table, "y", "floor + powers")
+    covariance = np.linalg.inv(design.precision)
+    exponents = [i for i, (feature, _) in enumerate(design.columns) if feature.what == "log"]
+    assert len(exponents) == 2
+    a, b = exponents
+    assert_allclose(covariance[a, b] / np.sqrt(covariance[a, a] * covariance[b, b]), 0.9)
+    assert_allclose(np.diag(covariance), design.sd**2)
+    covariance[a, b] = covariance[b, a] = 0.0
+    assert_allclose(covariance, np.diag(design.sd**2), atol=1e-12)
+    # The density by its formula, another road to it.
+    numbers = design.mean + 0.3 * np.random.default_rng(0).standard_normal((4, len(design.mean)))
+    away = 0.5 * np.einsum("si,ij,sj->s", numbers - design.mean, design.precision, numbers - design.mean)
+    assert_allclose(design.away(numbers), away)
+    assert_allclose(design.log_width, 0.5 * np.linalg.slogdet(np.linalg.inv(design.precision))[1])
+    # In one product nothing is alike: its exponents are of one term.
+    product, *_ = fitted(table, "y", "floor + product")
+    assert_allclose(np.linalg.inv(product.precision), np.diag(product.sd**2), atol=1e-12)
+
+
 def test_slopes_are_derivatives():
     design, matrix, _, mode = fitted(chinchilla(), "y", "(floor + powers) x crossed")
     value, jacobian = design.slopes(matrix, mode.numbers[None])
