@@ -1,8 +1,9 @@
 """Make the trials of schedules: train the runs of one part, measure their validation loss, write a tidy folder.
 
 python datasets/tinylm/make_trials.py pilots --out datasets/tinylm/schedules/pilots
-python datasets/tinylm/make_trials.py tuning --out datasets/tinylm/schedules/tuning     # designed.csv must be there
-python datasets/tinylm/make_trials.py test --out datasets/tinylm/schedules/test         # tuning must be there
+python datasets/tinylm/make_trials.py tuning --out datasets/tinylm/schedules/tuning
+python datasets/tinylm/make_trials.py designs --out datasets/tinylm/schedules/designs   # designed.csv must be there
+python datasets/tinylm/make_trials.py test --out datasets/tinylm/schedules/test         # both of tuning, too
 """
 
 import sys
@@ -54,23 +55,26 @@ def groups(part: str) -> list[suite.Group]:
 
 def _tests() -> list[trials.Trial]:
     """Trials at the peak rates that tuning has found."""
-    tuned = trials.DESIGNED.parent / "tuning"
-    if not tuned.exists():
-        raise SystemExit(f"{tuned} is not there: make the part tuning first")
-    runs, points = pd.read_csv(tuned / "runs.csv"), pd.read_parquet(tuned / "points.parquet")
+    tuned = [trials.DESIGNED.parent / part for part in ("tuning", "designs")]
+    missing = [str(folder) for folder in tuned if not folder.exists()]
+    if missing:
+        raise SystemExit(f"make the parts tuning and designs first; not there: {', '.join(missing)}")
+    runs = pd.concat([pd.read_csv(folder / "runs.csv") for folder in tuned])
+    points = pd.concat([pd.read_parquet(folder / "points.parquet") for folder in tuned])
     return trials.tests(trials.best_peaks(runs, points))
 
 
 PARTS: dict[str, Callable[[], list[trials.Trial]]] = {
     "pilots": trials.pilots,
-    "tuning": lambda: trials.tuning("designed", *trials.NAMED),
+    "tuning": partial(trials.tuning, *trials.NAMED),
+    "designs": partial(trials.tuning, "designed"),
     "test": _tests,
 }
 
 
 def _tokens(trial: trials.Trial) -> jax.Array:
     """All batches of a run, padded to one shape, so that budgets are compiled once."""
-    tokens = planted.batches(trial.generator("batches"), trial.last_step, BATCH_SIZE, nets.CONTEXT + 1).tokens
+    tokens = planted.batches(trial.generator("batches"), trial.last_step, BATCH_SIZE, nets.CONTEXT + 1, None).tokens
     return jnp.pad(jnp.asarray(tokens), ((0, max(BUDGETS) - len(tokens)), (0, 0), (0, 0)))
 
 

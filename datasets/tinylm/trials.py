@@ -78,7 +78,7 @@ def pilots() -> list[Trial]:
         for budget in PILOT_BUDGETS
         for size in PILOT_SIZES
         for peak in PILOT_PEAKS
-        for schedule in ("constant", "cosine", "wsd")
+        for schedule in ("cosine", "wsd")
     ]
 
 

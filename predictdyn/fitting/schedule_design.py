@@ -39,7 +39,7 @@ def knots_between(begin: float, end: float, n: int = KNOTS) -> Float[np.ndarray,
 
 
 def shaped(name: str, warm_up: float, end: float, peak: float, least: float = 0.0, share: float = 0.2) -> RateCurve:
-    """A named shape after its warm-up: constant, cosine, linear, or wsd, which falls over the last ``share`` of the run.
+    """A named shape after its warm-up: constant, cosine, linear, or wsd, which falls over its last ``share``.
 
     >>> shaped("wsd", 10.0, 100.0, 1.0).at(np.array([5.0, 80.0, 90.0, 100.0])).tolist()
     [0.5, 1.0, 0.5, 0.0]
