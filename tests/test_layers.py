@@ -17,7 +17,7 @@ LAYERS = [
     {"api"},
     {"design"},
     {"cli_words", "cli_faults"},
-    {"cli_datasets", "cli_law"},
+    {"cli_datasets", "cli_law", "cli_schedule"},
     {"cli"},
 ]
 PACKAGE = Path(__file__).parents[1] / "predictdyn"

@@ -15,9 +15,8 @@ from predictdyn.api.show import html_table
 from predictdyn.backtest.folder import digest
 from predictdyn.backtest.plan import matching_runs
 from predictdyn.curves import Curves, ended
-from predictdyn.fitting.peak_effect import SEVERAL, PeakEffect, peak_effect
 from predictdyn.fitting.schedule_design import SHARES, best_rate, best_wsd, end_draws, expected_ends, shaped
-from predictdyn.fitting.schedule_laws import RateCurve
+from predictdyn.fitting.schedule_laws import LAWS, RateCurve, peaked
 from predictdyn.fitting.schedule_mixture import LossCurve, ScheduleFit, fit_schedules
 from predictdyn.forecasters._rates import rates_of
 from predictdyn.forecasters.schedule_law import model_of
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 DESIGNED = "designed"
 SHAPES = ("cosine", "linear", "wsd", "constant")
 PEAKS = 13  # tried between two bounds
+SEVERAL = 1.05  # a peak that is so many times another is another one
 FAR = 1.05  # times the longest finished run, from which a note says so
 
 
@@ -207,7 +207,7 @@ def schedule(
     if not 0 <= began < end:
         raise ValueError(f"warm_up= must end within the run, got {began:g} of {end:g} steps")
     lines: list[str] = []
-    effect, bounds = _peaks(peak, known, lines)
+    bounds = _peaks(peak, known, lines)
     tried = np.unique(np.geomspace(*bounds, PEAKS if bounds[0] < bounds[1] else 1))
     if least is not None and not 0 <= least < bounds[0]:
         raise ValueError(f"least= must lie between zero and the peak, got {least:g} and {bounds[0]:g}")
@@ -215,14 +215,11 @@ def schedule(
     for name in (DESIGNED, *SHAPES):
         # The peak of the design is that of the best warm-up-stable-decay, which is near it.
         shape = "wsd" if name == DESIGNED else name
-        best = _best_of(fit, effect, shape, began, end, tried, least, low_share)
+        best = _best_of(fit, shape, began, end, tried, least, low_share)
         if name == DESIGNED:
             best = best_rate(fit, began, end, best.peak, _floor(best.peak, least, low_share))
         made[name] = best
     drawn = end_draws(fit, list(made.values()), np.full(len(made), end), seed=seed)
-    logs = drawn.expected
-    if effect is not None:
-        logs = logs + effect.draws(np.array([rate.peak for rate in made.values()]), logs.shape[1], seed=seed + 1)
     if known is not None and end > FAR * known.longest:
         lines.append(
             f"the run is {end / known.longest:.3g} times longer than the longest finished run, so trust it less"
@@ -232,7 +229,7 @@ def schedule(
     words = {"total_steps": total_steps, "peak": peak, "warm_up": warm_up, "least": least, "runs": runs}
     call = ", ".join(["curves", repr(metric), *(f"{name}={one!r}" for name, one in words.items() if one is not None)])
     found = DesignedSchedule(
-        metric, end, made, np.exp(logs), drawn.luck, known.runs if known else (), tuple(lines),
+        metric, end, made, np.exp(drawn.expected), drawn.luck, known.runs if known else (), tuple(lines),
         f"predictdyn.design.schedule({call})", digest(data) if isinstance(data, Curves) else "", seed,
     )  # fmt: skip
     tell([line for line in lines if not line.startswith("wsd falls")], stacklevel=2)
@@ -265,14 +262,15 @@ def known_runs(
     if len(models) > 1:
         raise ValueError(
             f"the {len(use)} finished runs are of {len(models)} models, and a schedule is designed for one; choose its "
-            "runs with runs=GLOB"
+            "runs by a glob"
         )
     series = [curves.series[run, metric] for run in use]
     found = [
         LossCurve(rates[run], one.step[one.value > 0].astype(float), np.log(one.value[one.value > 0]))
         for run, one in zip(use, series, strict=True)
     ]
-    fit = fit_schedules(found, seed=seed)
+    laws = [peaked(law) for law in LAWS] if _several(np.array([one.rate.peak for one in found])) else LAWS
+    fit = fit_schedules(found, laws=laws, seed=seed)
     if fit is None:
         raise ValueError(f"the {len(use)} finished runs have fewer than 6 values of {metric} after their warm-up")
     return KnownRuns(fit, tuple(found), tuple(use), metric)
@@ -284,7 +282,7 @@ def loss_named(curves: Curves, metric: str | None) -> str:
     losses = [name for name, one in curves.metrics.items() if one.kind == "loss" and name in logged]
     if metric is None:
         if len(losses) != 1:
-            raise ValueError(f"metric= is needed: there are {len(losses)} losses, {some(losses, 12) or 'none'}")
+            raise ValueError(f"name the metric: there are {len(losses)} losses, {some(losses, 12) or 'none'}")
         return losses[0]
     if metric not in logged:
         raise ValueError(f"no metric {metric!r}; {meant(metric, logged)}losses are {some(losses, 12) or 'none'}")
@@ -296,44 +294,37 @@ def loss_named(curves: Curves, metric: str | None) -> str:
     return metric
 
 
-def _peaks(
-    peak: float | tuple[float, float] | None, known: KnownRuns | None, lines: list[str]
-) -> tuple[PeakEffect | None, tuple[float, float]]:
-    """The effect of the peak, where it may be chosen or runs have had several, and the bounds of the choice."""
+def _peaks(peak: float | tuple[float, float] | None, known: KnownRuns | None, lines: list[str]) -> tuple[float, float]:
+    """The bounds between which the peak is chosen; a line says where the runs do not know what it does."""
     asked = (peak, peak) if isinstance(peak, int | float | np.number) else tuple(peak) if peak is not None else None
     if asked is not None and (len(asked) != 2 or not 0 < asked[0] <= asked[1] < np.inf):
         raise ValueError(f"peak= is a rate above zero, or two, (low, high), got {peak!r}")
     if known is None:
         assert asked is not None
-        if asked[0] < asked[1]:
-            raise ValueError("peak= is one rate where fitted laws are given: they do not know what other peaks did")
-        return None, (float(asked[0]), float(asked[1]))
-    effect = peak_effect(known.fit, known.curves)
-    usual = float(np.median(known.peaks))
+        return float(asked[0]), float(asked[1])
+    least, most, usual = float(known.peaks.min()), float(known.peaks.max()), float(np.median(known.peaks))
+    one = not _several(known.peaks)
+    had = f"all runs had the peak {usual:.3g}" if one else f"runs had peaks from {least:.3g} to {most:.3g}"
     if asked is None:
-        if effect is not None:
-            lines.append(
-                f"runs had peaks from {effect.low:.3g} to {effect.high:.3g}; the design has the middle one, {usual:.3g}"
-            )
-        return effect, (usual, usual)
+        if not one:
+            lines.append(f"{had}; the design has the middle one, {usual:.3g}")
+        return usual, usual
     low, high = float(asked[0]), float(asked[1])
-    if effect is None:
-        kept = float(np.clip(usual, low, high))
-        if low < high:
-            lines.append(
-                f"all runs had the peak {usual:.3g}, so what another one does is not known; the design has {kept:.3g}"
-            )
-            return None, (kept, kept)
-        if not 1 / SEVERAL < low / usual < SEVERAL:
-            lines.append(f"all runs had the peak {usual:.3g}, so what {low:.3g} does is a guess of the laws")
-        return None, (low, high)
-    inside = (float(np.clip(low, effect.low, effect.high)), float(np.clip(high, effect.low, effect.high)))
-    if low < high and inside != (low, high):
-        lines.append(f"the peak is chosen between {inside[0]:.3g} and {inside[1]:.3g}: runs had no others")
-        return effect, inside
-    if not effect.low <= low <= effect.high:
-        lines.append(f"runs had peaks from {effect.low:.3g} to {effect.high:.3g}, so what {low:.3g} does is a guess")
-    return effect, (low, high)
+    if low == high:
+        if not least / SEVERAL < low < most * SEVERAL:
+            lines.append(f"{had}, so what {low:.3g} does is a guess of the laws")
+        return low, high
+    if low > most or high < least:
+        raise ValueError(f"{had}, so nothing tells between {low:.3g} and {high:.3g}; give one peak, or other bounds")
+    if one:
+        lines.append(f"{had}, so what another one does is not known; the design has it, too")
+    elif low < least or high > most:
+        lines.append(f"{had}, so the peak is chosen between {max(low, least):.3g} and {min(high, most):.3g}")
+    return max(low, least), min(high, most)
+
+
+def _several(peaks: np.ndarray) -> bool:
+    return bool(peaks.max() > SEVERAL * peaks.min())
 
 
 def _floor(peak: float, least: float | None, low_share: float) -> float:
@@ -341,7 +332,7 @@ def _floor(peak: float, least: float | None, low_share: float) -> float:
 
 
 def _best_of(
-    fit: ScheduleFit, effect: PeakEffect | None, shape: str, began: float, end: float, peaks: np.ndarray,
+    fit: ScheduleFit, shape: str, began: float, end: float, peaks: np.ndarray,
     least: float | None, low_share: float,
 ) -> RateCurve:  # fmt: skip
     """A shape at the peak that is best for it."""
@@ -351,5 +342,4 @@ def _best_of(
         own = best_wsd(fit, began, end, float(peak), floor)[0] if shape == "wsd" else None
         rates.append(own or shaped(shape, began, end, float(peak), floor))
     value = expected_ends(fit, rates, np.full(len(rates), end))
-    value = value + (effect.at(peaks) if effect is not None else 0.0)
     return rates[int(np.argmin(value))]

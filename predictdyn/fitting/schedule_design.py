@@ -169,6 +169,7 @@ def _of_knots(
         ((area[:, -1:] - then) / unit.area).ravel(),
         np.log(np.maximum(0.5 * (left + right) / unit.peak, LEAST_RATE)).ravel(),
         np.log(np.maximum(then / unit.area, 1e-12)).ravel(),
+        np.log(rates.max(axis=1) / unit.peak),
         left.shape[1] * np.arange(len(rates)),
     )
 
