@@ -158,7 +158,7 @@ def cooldown(
         raise ValueError(f"probability= lies between 0 and 1, got {probability!r}")
     if not 0 < target < np.inf:
         raise ValueError(f"target= is a loss above zero, got {target!r}")
-    rates, why = rates_of(curves)
+    rates, why = rates_of(curves, past=True)
     if run not in rates:
         raise ValueError(f"the learning rate of run {run!r} must be known: {why.get(run, 'it is not logged')}")
     seen, planned = curves.series[run, metric], rates[run]

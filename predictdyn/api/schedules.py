@@ -250,7 +250,7 @@ def known_runs(
     names = [
         run for run in (matching_runs(curves, globs(runs)) if runs is not None else curves.runs.index) if run != but
     ]
-    done, (rates, why) = set(ended(curves)), rates_of(curves)
+    done, (rates, why) = set(ended(curves)), rates_of(curves, past=True)
     use = [run for run in names if run in done and run in rates and (run, metric) in curves.series]
     if not use:
         reasons = [why[run] for run in names if run in done and run in why]
