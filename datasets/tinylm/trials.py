@@ -1,4 +1,4 @@
-"""Trials of schedules: pilots that teach a law what a peak rate does, runs that tune the peak, and fresh runs that test.
+"""Trials of schedules: pilots that teach a law what a peak rate does, runs that tune the peak, fresh runs that test.
 
 The size and the budget of tuning and test are those of no other run. Runs of one seed have equal weights at the start
 and equal batches, whatever their schedule, so that two schedules can be compared seed by seed.
@@ -21,8 +21,8 @@ PILOT_BUDGETS = (600, 1200)
 PILOT_PEAKS = (0.5, 2.0)  # of a size's own peak rate; the suite has one
 TESTED = Size("n38k", 40, 2, 2, 1.14e-2)  # its peak lies between those of its neighbours
 BUDGET = 900
-PEAKS = (0.5, 1.0, 2.0, 4.0)  # among which every schedule is tuned
-TUNING_SEEDS, TEST_SEEDS = (11, 12), (1, 2, 3, 4, 5, 6)
+PEAKS = (0.5, 1.0, 2.0)  # among which every schedule is tuned, those of the pilots and the suite
+TUNING_SEEDS, TEST_SEEDS = (11,), (1, 2, 3, 4, 5)
 
 
 class Trial(NamedTuple):
