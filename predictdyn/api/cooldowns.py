@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 STOPS = 24
 LONGER = 4.0  # times the steps so far: how far a run may go on where nothing says
 FALLEN = 0.98  # of its peak: a rate below is no constant one
-COOLED = 0.5  # of the peak: a finished run that ended below shows what a fall brings
 
 
 @dataclass(frozen=True, repr=False)
@@ -233,7 +232,7 @@ def _fitted(
             ["no finished run of the same model has a known schedule, so what a cooldown brings is a guess"],
         )
     lines = []
-    if known.least > COOLED:
+    if not known.cooled:
         lines.append("no finished run of the same model has cooled, so what a cooldown brings is a guess")
     priors = [of_another_run(member.posterior) for member in known.fit.members]
     both = fit_schedules(

@@ -29,6 +29,7 @@ DESIGNED = "designed"
 SHAPES = ("cosine", "linear", "wsd", "constant")
 PEAKS = 13  # tried between two bounds
 SEVERAL = 1.05  # a peak that is so many times another is another one
+COOLED = 0.5  # of its peak: a run that ended at no more has cooled
 FAR = 1.05  # times the longest finished run, from which a note says so
 
 
@@ -54,6 +55,11 @@ class KnownRuns(NamedTuple):
     def least(self) -> float:
         """The lowest rate that a run ended at, in parts of its peak."""
         return min(float(curve.rate.at(curve.step[-1:])[0]) / curve.rate.peak for curve in self.curves)
+
+    @property
+    def cooled(self) -> bool:
+        """Whether a run has shown what a fall of the rate brings."""
+        return self.least <= COOLED
 
     @property
     def longest(self) -> float:
@@ -199,7 +205,7 @@ def schedule(
         known, fit, low_share = None, data, 0.0
     else:
         known = known_runs(data, metric, runs=runs, seed=seed)
-        fit, metric, low_share = known.fit, known.metric, known.least
+        fit, metric, low_share = known.fit, known.metric, known.least if known.cooled else 0.0
     end = float(total_steps)
     if not (np.isfinite(end) and end > 0):
         raise ValueError(f"total_steps= is a number of steps above zero, got {total_steps!r}")
@@ -207,6 +213,8 @@ def schedule(
     if not 0 <= began < end:
         raise ValueError(f"warm_up= must end within the run, got {began:g} of {end:g} steps")
     lines: list[str] = []
+    if known is not None and not known.cooled:
+        lines.append("no finished run ended at half its peak rate or below, so what a fall brings is a guess")
     bounds = _peaks(peak, known, lines)
     tried = np.unique(np.geomspace(*bounds, PEAKS if bounds[0] < bounds[1] else 1))
     if least is not None and not 0 <= least < bounds[0]:
@@ -328,7 +336,7 @@ def _several(peaks: np.ndarray) -> bool:
 
 
 def _floor(peak: float, least: float | None, low_share: float) -> float:
-    return least if least is not None else min(low_share, 0.99) * peak
+    return least if least is not None else low_share * peak
 
 
 def _best_of(

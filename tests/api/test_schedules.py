@@ -113,14 +113,20 @@ def test_a_peak_is_chosen_only_where_runs_have_had_several():
     assert {rate.peak for rate in kept.rates.values()} == {1e-3}
 
 
+def test_runs_that_never_cooled_make_the_design_a_guess():
+    with pytest.warns(UserWarning, match="no finished run ended at half its peak rate or below"):
+        found = design.schedule(runs_of("constant"), "loss", total_steps=END)
+    table = found.summary().set_index("schedule")
+    known = design.schedule(runs_of(*HISTORY), "loss", total_steps=END, least=0.0).summary().set_index("schedule")
+    width = [one.loc["cosine", "95 %"] - one.loc["cosine", "5 %"] for one in (table, known)]
+    assert width[0] > 3 * width[1]
+
+
 def test_what_cannot_be_learnt_from_is_told():
     curves = runs_of(*HISTORY)
-    blind = curves_from(
-        curves.points[curves.points["metric"] == "loss"].reset_index(drop=True), curves.runs.drop(columns="schedule"), METRICS
-    )  # fmt: skip
-    with pytest.raises(
-        ValueError, match="no finished run has loss and a known learning rate: no learning-rate schedule"
-    ):
+    losses = curves.points[curves.points["metric"] == "loss"].reset_index(drop=True)
+    blind = curves_from(losses, curves.runs.drop(columns="schedule"), METRICS)
+    with pytest.raises(ValueError, match="no finished run has loss and a known learning rate: no learning-rate"):
         design.schedule(blind, "loss", total_steps=END)
     with pytest.raises(ValueError, match="accuracy is no loss above zero"):
         design.schedule(curves, "accuracy", total_steps=END)
