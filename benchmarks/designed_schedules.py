@@ -190,16 +190,17 @@ def paired(values: pd.Series) -> str:
 
 def figure() -> None:
     """Schedules on the left, forecasts against outcomes on the right."""
-    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
 
     from predictdyn.report.figures.schedules import paint_rates
-    from predictdyn.report.style import LIGHT, WIDE, styled
+    from predictdyn.report.style import LIGHT, WIDE, drawing, styled
 
     known, test = learnt(), table_of(predictdyn.load(SCHEDULES / "test"))
     rates = rates_of(test)
     found, _ = forecasts(known, rates)
     with styled():
-        fig, (left, right) = plt.subplots(1, 2, figsize=WIDE, layout="constrained")
+        both = Figure(figsize=WIDE, layout="constrained")
+        left, right = both.subplots(1, 2)
         paint_rates(left, rates, END)
         left.set_ylabel("learning rate, in parts of the size's usual peak")
         for i, name in enumerate(NAMES):
@@ -217,7 +218,7 @@ def figure() -> None:
         right.set_ylabel("final validation loss")
         right.yaxis.grid(True, color=LIGHT["rule"], linewidth=0.6)
         right.legend(frameon=False, fontsize=9)
-        fig.savefig(FIGURE, metadata={"Date": None, "Creator": None})
+        FIGURE.write_text(drawing(both, "designed").alone, encoding="utf-8")
 
 
 def published(folders: list[Path]) -> None:
