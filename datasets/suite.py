@@ -62,8 +62,9 @@ def main(
     groups: Sequence[Group],
     made: Callable[[Group], Tables],
     metrics: Sequence[Metric],
+    words: Sequence[str] | None = None,
 ) -> None:
-    """The command of a suite.
+    """The command of a suite; ``words`` are what it was called with, by default all.
 
     made: trains a group -> points (run, metric, step, value, stderr), events (run, step, what); values that are not
     finite are dropped here. It must be a function of a module, so that worker processes can find it.
@@ -74,7 +75,7 @@ def main(
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--only", help="write only the run of this name")
     parser.add_argument("--workers", type=int, default=1, help="processes that train groups side by side (default 1)")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     if not 1 <= arguments.runs <= total:
         parser.error(f"--runs must be 1 to {total}, found {arguments.runs}")
     if arguments.workers < 1:

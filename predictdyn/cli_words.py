@@ -78,6 +78,23 @@ def budget(word: str) -> float:
     return number
 
 
+def rates(word: str) -> float | tuple[float, float]:
+    """One learning rate of --peak, or two.
+
+    >>> rates("3e-4"), rates("1e-4, 1e-3")
+    (0.0003, (0.0001, 0.001))
+    """
+    try:
+        numbers = [float(part) for part in listed(word)]
+    except ValueError:
+        numbers = []
+    if len(numbers) == 1:
+        return numbers[0]
+    if len(numbers) == 2:
+        return numbers[0], numbers[1]
+    raise ValueError(f"--peak takes a rate such as 3e-4, or two, LOW,HIGH, got {word!r}")
+
+
 def intervention(word: str) -> Intervention:
     """NAME@STEP."""
     from predictdyn.effects import Intervention

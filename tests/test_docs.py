@@ -86,6 +86,15 @@ def test_the_page_on_scaling_laws_prints_what_it_says(monkeypatch, capsys):
     assert told["ax"].get_xlabel() == "params"
 
 
+def test_the_page_on_schedules_prints_what_it_says(capsys):
+    told = told_by("how-to/design-a-schedule.md")
+    text = (DOCS / "how-to" / "design-a-schedule.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"```python\n.*?```\n\n```\n(.*?)```", text, flags=re.S)
+    numbers = [[float(one) for one in re.findall(r"\d+\.\d+", said)] for said in (shown, capsys.readouterr().out)]
+    assert numbers[0] == pytest.approx(numbers[1], rel=0.02, abs=0.002)
+    assert told["found"].schedule["rate"].max() == pytest.approx(1e-3)
+
+
 def test_the_readme_prints_what_it_says(monkeypatch, capsys, tmp_path):
     monkeypatch.setenv("MPLBACKEND", "Agg")
     monkeypatch.chdir(tmp_path)

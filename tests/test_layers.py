@@ -14,9 +14,10 @@ LAYERS = [
     {"loaders", "forecasters", "effects"},
     {"backtest"},
     {"report", "datasets", "console"},
-    {"api", "design"},
+    {"api"},
+    {"design"},
     {"cli_words", "cli_faults"},
-    {"cli_datasets", "cli_law"},
+    {"cli_datasets", "cli_law", "cli_schedule"},
     {"cli"},
 ]
 PACKAGE = Path(__file__).parents[1] / "predictdyn"

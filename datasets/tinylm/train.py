@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import nets
 import numpy as np
-from recipes import SUITE_SEED, Plan, Recipe, number
+from recipes import SUITE_SEED, Plan, Recipe, Size, number
 from training import adamw, norm
 
 BETAS = (0.9, 0.98)
@@ -39,19 +39,29 @@ def checkpoints(last_step: int) -> list[int]:
 
 
 def learning_rates(recipe: Recipe) -> np.ndarray:
-    """The planned learning rate at every step, (last_step + 1,), with x the share of the run.
+    """The planned learning rate at every step, (last_step + 1,)."""
+    return scheduled(recipe.schedule, recipe.size.peak_learning_rate, recipe.last_step)
 
-    All warm up linearly over 2 % of the run. Then constant: the peak. cosine: peak (1 + cos(pi x)) / 2.
-    wsd (warm-up, stable, decay): the peak, linear down to zero over the last 20 %.
+
+def scheduled(schedule: str, peak: float, last_step: int) -> np.ndarray:
+    """A named schedule at every step, (last_step + 1,), with x the share of the run.
+
+    All warm up linearly over 2 % of the run. Then constant: the peak. cosine: peak (1 + cos(pi x)) / 2. linear: peak
+    (1 - x). wsd (warm-up, stable, decay): the peak, linear down to zero over the last 20 %.
     """
-    x = np.arange(recipe.last_step + 1) / recipe.last_step
+    x = np.arange(last_step + 1) / last_step
     shape = {
         "constant": np.ones_like(x),
         "cosine": (1 + np.cos(np.pi * x)) / 2,
+        "linear": 1 - x,
         "wsd": np.minimum(1, (1 - x) / 0.2),
-    }[recipe.schedule]
-    warmed = np.minimum(1, x / 0.02 + 1 / recipe.last_step)
-    return (recipe.size.peak_learning_rate * warmed * shape).astype(np.float32)
+    }[schedule]
+    return (peak * warmed(last_step) * shape).astype(np.float32)
+
+
+def warmed(last_step: int) -> np.ndarray:
+    """The share of its schedule that a run has at every step: it rises to one over 2 % of the run."""
+    return np.minimum(1, np.arange(last_step + 1) / last_step / 0.02 + 1 / last_step)
 
 
 def generator(plan: Plan, purpose: str) -> np.random.Generator:
@@ -61,21 +71,31 @@ def generator(plan: Plan, purpose: str) -> np.random.Generator:
 
 def started(plan: Plan) -> State:
     """The run before its first step."""
-    size = plan.recipe.size
-    params = nets.init(generator(plan, "weights"), size.width, size.depth, size.heads)
+    return begun(plan.recipe.size, generator(plan, "weights"))
+
+
+def begun(size: Size, rng: np.random.Generator) -> State:
+    """A run with new weights before its first step."""
+    params = nets.init(rng, size.width, size.depth, size.heads)
     zeros = jax.tree.map(jnp.zeros_like, params)
     return State(params, zeros, zeros, jnp.float32(jnp.nan))
 
 
 def trained(recipe: Recipe, state: State, tokens: jax.Array, start: int) -> Iterator[tuple[int, State]]:
     """(step, state) at every checkpoint from `start`, where the state is given; tokens: (last_step, 16, 65)."""
-    rates = learning_rates(recipe)
-    rates = jnp.pad(jnp.asarray(rates), (0, len(tokens) + 1 - len(rates)))
+    yield from trained_at(learning_rates(recipe), recipe.size, state, tokens, start)
+
+
+def trained_at(
+    rates: np.ndarray, size: Size, state: State, tokens: jax.Array, start: int = 0
+) -> Iterator[tuple[int, State]]:
+    """The same for any learning rates (last_step + 1,)."""
+    padded = jnp.pad(jnp.asarray(rates), (0, len(tokens) + 1 - len(rates)))
     done = start
-    for step in checkpoints(recipe.last_step):
+    for step in checkpoints(len(rates) - 1):
         if step < start:
             continue
-        state = _advance(state, tokens, rates, done, step, recipe.size.heads)
+        state = _advance(state, tokens, padded, done, step, size.heads)
         done = step
         yield step, state
 

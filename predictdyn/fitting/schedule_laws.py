@@ -108,9 +108,9 @@ class Reference(NamedTuple):
 class Terms(NamedTuple):
     """What the laws need of the values of one or more curves, whatever their numbers are.
 
-    Of each value (n,): log of the area. Of each pair of a value and a fall before it (p,), values in order: how much of
-    the fall had come, the steps and the area since, and the logs of rate and area at the fall; ``first`` (n,) is where
-    the pairs of a value begin. All are in the units of a `Reference`.
+    Of each value (n,): logs of the area and of the peak of its rate. Of each pair of a value and a fall before it (p,),
+    values in order: how much of the fall had come, the steps and the area since, and the logs of rate and area at the
+    fall; ``first`` (n,) is where the pairs of a value begin. All are in the units of a `Reference`.
     """
 
     log_area: Float[np.ndarray, " n"]
@@ -119,6 +119,7 @@ class Terms(NamedTuple):
     area: Float[np.ndarray, " p"]
     log_rate: Float[np.ndarray, " p"]
     log_area_then: Float[np.ndarray, " p"]
+    log_peak: Float[np.ndarray, " n"]
     first: Int[np.ndarray, " n"]
 
     def summed(self, of_pairs: np.ndarray) -> np.ndarray:
@@ -152,6 +153,7 @@ def terms(rate: RateCurve, step: Float[np.ndarray, " n"], unit: Reference, *, wa
         # The rate after the fall, as published: where it jumps the middle is neither.
         np.log(np.maximum(rate.at(end) / unit.peak, LEAST_RATE)),
         np.log(np.maximum(then, 1e-12 * unit.area) / unit.area),
+        np.full(len(step), np.log(rate.peak / unit.peak)),
         np.searchsorted(value, np.arange(len(step))),
     )
 
@@ -202,6 +204,8 @@ COMMON = (
     PriorNumber("drop", np.log(0.04), 0.8),
     PriorNumber("bend", 0.0, 0.3),
 )
+# By the laws a larger peak only ever brings more. Real runs have a best one: a parabola of the log loss in ln peak.
+PEAKED = (PriorNumber("tilt", 0.0, 0.05), PriorNumber("curvature", 0.0, 0.05))
 
 
 class Come(NamedTuple):
@@ -221,11 +225,12 @@ class ScheduleLaw:
     come: Callable[[list[np.ndarray], np.ndarray, Terms], Come]
     warm_up: bool = False  # whether the rise of the rate counts, so that the limit is that of a rate of zero
     common: tuple[PriorNumber, ...] = COMMON
+    of_peak: tuple[PriorNumber, ...] = ()  # `PEAKED`, or nothing
 
     @property
     def numbers(self) -> tuple[PriorNumber, ...]:
         """All numbers (k of them), in the order of the fit."""
-        return (*self.common, *self.own)
+        return (*self.common, *self.own, *self.of_peak)
 
     def values(self, fitted: Float[np.ndarray, "s k"], given: Terms) -> Float[np.ndarray, "s n"]:
         """Log of the loss, in parts of the reference level; NaN where a law gives no positive loss."""
@@ -242,18 +247,23 @@ class ScheduleLaw:
             by_alpha = by_alpha - given.summed(fall * of_alpha)
         columns = [inside, (power - share) * (1.0 - share), by_alpha, -given.summed(each)]
         columns += [given.summed(each * given.log_rate), *(-given.summed(fall * slope) for slope in of_own)]
-        return value, np.stack([column / inside for column in columns], axis=-1)
+        slopes = [column / inside for column in columns]
+        slopes += [np.broadcast_to(given.log_peak ** (i + 1), value.shape) for i in range(len(self.of_peak))]
+        return value, np.stack(slopes, axis=-1)
 
     def _parts(self, fitted: np.ndarray, given: Terms) -> _Parts:
         level, logit, log_alpha, drop, bend = (fitted[:, i, None] for i in range(5))
         alpha = np.exp(log_alpha)
         share = 1.0 / (1.0 + np.exp(-logit))
         power = share * np.exp(-alpha * given.log_area)
-        come = self.come([fitted[:, i, None] for i in range(5, fitted.shape[1])], alpha, given)
+        own = 5 + len(self.own)
+        come = self.come([fitted[:, i, None] for i in range(5, own)], alpha, given)
         fall = given.fall * np.exp(drop - bend * given.log_rate)
         each = fall * come.share
         inside = 1.0 - share + power - given.summed(each)
         inside = np.where(inside > 0, inside, np.nan)
+        for i in range(len(self.of_peak)):
+            level = level + fitted[:, own + i, None] * given.log_peak ** (i + 1)
         return _Parts(level + np.log(inside), inside, power, share, alpha, fall, each, come)
 
 
@@ -319,3 +329,12 @@ def published(law: ScheduleLaw) -> ScheduleLaw:
     [1e-09]
     """
     return replace(law, common=tuple(n._replace(sd=1e-9) if n.name == "bend" else n for n in law.common))
+
+
+def peaked(law: ScheduleLaw) -> ScheduleLaw:
+    """The law with a parabola in the log of the peak, for runs of several peaks.
+
+    >>> [number.name for number in peaked(MOMENTUM).numbers][-3:]
+    ['memory', 'tilt', 'curvature']
+    """
+    return replace(law, of_peak=PEAKED)

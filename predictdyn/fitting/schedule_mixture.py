@@ -123,7 +123,7 @@ class ScheduleFit(NamedTuple):
         along = ((way[0] - way[1]) / np.maximum(way[2] - way[1], 1e-12))[:, None]
         paths = paths[place] + along * (paths[after] - paths[place])
         apart = apart[place] + along[:, 0] * (apart[after] - apart[place])
-        left = [self._left_over(member, area) for member in self.members]
+        left = [self.left_over(member, area) for member in self.members]
         noise = np.average([member.mode.noise for member in self.members], weights=self.weights)
         sd, shift = (np.average(part, axis=0, weights=self.weights) for part in zip(*left, strict=True))
         ease = _ease(area, self.unit)[:, None]
@@ -142,8 +142,12 @@ class ScheduleFit(NamedTuple):
             slopes.append(alpha / (1.0 + np.exp(-logit)) * (seen / self.unit.area) ** -alpha)
         return np.asarray(way * np.average(slopes, weights=self.weights))
 
-    def _left_over(self, member: FittedScheduleLaw, area: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Sd and mean of what the law will leave over at some areas."""
+    def ease(self, area: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+        """How much larger the noise is at some areas than at the end of what was fitted."""
+        return _ease(area, self.unit)
+
+    def left_over(self, member: FittedScheduleLaw, area: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Sd and mean of what the law will leave over at some areas, before it is eased."""
         noise = member.mode.noise
         if self.own is None:
             return np.full(len(area), DISCREPANCY * noise), np.zeros(len(area))

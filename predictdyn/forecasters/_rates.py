@@ -36,9 +36,12 @@ NAMED = {
 }  # fmt: skip
 
 
-def rates_of(curves: Curves) -> tuple[dict[str, RateCurve], dict[str, str]]:
-    """The planned rate of each run that has one, and of the others why not."""
-    names, table = rate_metrics(curves.metrics), curves.runs.to_dict()
+def rates_of(curves: Curves, *, past: bool = False) -> tuple[dict[str, RateCurve], dict[str, str]]:
+    """The planned rate of each run that has one, and of the others why not.
+
+    With ``past`` only what was logged matters, so a rate counts that is one by its name alone.
+    """
+    names, table = rate_metrics(curves.metrics, past=past), curves.runs.to_dict()
     found: dict[str, RateCurve] = {}
     why: dict[str, str] = {}
     for run in map(str, curves.runs.index):
@@ -54,9 +57,12 @@ def rates_of(curves: Curves) -> tuple[dict[str, RateCurve], dict[str, str]]:
     return found, why
 
 
-def rate_metrics(metrics: Mapping[str, Metric]) -> list[str]:
-    """Learning rates that are known ahead, by name: the shortest first, which is that of all parameters."""
-    names = [name for name, metric in metrics.items() if metric.known_ahead and RATE.search(name.lower())]
+def rate_metrics(metrics: Mapping[str, Metric], *, past: bool = False) -> list[str]:
+    """Learning rates that are known ahead, by name: the shortest first, which is that of all parameters.
+
+    With ``past`` all learning rates.
+    """
+    names = [name for name, metric in metrics.items() if (past or metric.known_ahead) and RATE.search(name.lower())]
     return sorted(names, key=lambda name: (len(name), name))
 
 

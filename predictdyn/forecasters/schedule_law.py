@@ -76,7 +76,7 @@ class ScheduleForecaster:
             draws = fit.draws(rate, step, last, seed=seed)
         else:
             seen = float(panel.observed[query.run].progress[-1])
-            but = _model(problem.observed, problem.history.curves, query.run)
+            but = model_of(problem.observed, problem.history.curves, query.run)
             missed = _Known(problem.history, panel).missed(but, seen)
             draws = fit.draws(rate, step, last, growth=missed.growth, seed=seed)
             draws = draws - missed.bias * fit.missed(rate, step)[:, None]
@@ -91,13 +91,13 @@ class ScheduleForecaster:
         known = _Known(problem.history, panel)
         others = known.same_model(problem.observed, run)
         if others is None:
-            priors = known.priors(_model(problem.observed, problem.history.curves, run))
+            priors = known.priors(model_of(problem.observed, problem.history.curves, run))
             return fit_schedules(
                 [own], reach=rate, until=last, own=True, priors=priors, n=DRAWS, seed=seed, starts=STARTS
             )
         if not len(own.step):
             return others
-        priors = [_of_another_run(member.posterior) for member in others.members]
+        priors = [of_another_run(member.posterior) for member in others.members]
         together = fit_schedules(
             [own], own=True, priors=priors, reference=(others.unit, others.level), n=DRAWS, seed=seed, starts=1
         )
@@ -120,7 +120,7 @@ class _Known:
 
     def same_model(self, observed: Curves, run: str) -> ScheduleFit | None:
         """The laws fitted to finished runs of the model of a run, None where there are none."""
-        runs = self._of_model.get(_model(observed, self.history.curves, run), [])
+        runs = self._of_model.get(model_of(observed, self.history.curves, run), [])
         runs = [one for one in runs if one != run]
         return self._fit_of(tuple(self._spread(runs, MOST_RUNS))) if runs else None
 
@@ -213,7 +213,7 @@ class _Known:
             for run in self._rates:
                 curve = self.panel.context.get(run)
                 if curve is not None and len(curve.latent):
-                    found.setdefault(_model(self.history.curves, self.history.curves, run), []).append(run)
+                    found.setdefault(model_of(self.history.curves, self.history.curves, run), []).append(run)
             return found
 
         return self.history.once(self._key("of model"), make)
@@ -222,7 +222,7 @@ class _Known:
         return ("schedule_law", self.panel.metric, self.panel.scale.floor, self.panel.scale.unit, *words)
 
 
-def _model(curves: Curves, history: Curves, run: str) -> Hashable:
+def model_of(curves: Curves, history: Curves, run: str) -> Hashable:
     """What a run is but for its schedule, its length and its luck: its settings, as far as the history has them."""
     columns = [
         name
@@ -244,7 +244,7 @@ def _loss_curve(curve: LatentCurve, rate: RateCurve, last: float, panel: Panel) 
     return LossCurve(rate, (curve.progress * last)[above], np.log(value[above]))
 
 
-def _of_another_run(posterior: LawPrior) -> LawPrior:
+def of_another_run(posterior: LawPrior) -> LawPrior:
     """What runs of a model say of one more run of it."""
     wider = posterior.covariance.copy()
     wider[0, 0] += RUNS_DIFFER**2

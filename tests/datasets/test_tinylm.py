@@ -153,3 +153,38 @@ def test_the_association_is_learnt_and_swapped(final, runs):
     short = fallen[~long].groupby(arms.schedule).mean()
     assert short["constant"] > short["wsd"] > short["cosine"] + 0.05
     assert short["cosine"] < 0.05
+
+
+def test_trials_of_schedules_are_paired_by_seed_and_logged_as_planned():
+    """Parts share no run; a seed has one beginning under all schedules; the peaks of the test are those tuned."""
+    parts = ("pilots", "tuning", "designs", "test")
+    folders = {part: SUITE / "schedules" / part for part in parts}
+    runs = {part: pd.read_csv(folder / "runs.csv", index_col="run") for part, folder in folders.items()}
+    points = {part: pd.read_parquet(folder / "points.parquet") for part, folder in folders.items()}
+    names = [run for table in runs.values() for run in table.index]
+    assert len(names) == len(set(names))
+    assert not set(runs["test"].seed) & set(runs["tuning"].seed) and set(runs["tuning"].seed) == set(
+        runs["designs"].seed
+    )
+    learnt = {(row.parameters, row.last_step) for row in runs["pilots"].itertuples()}
+    tested = {(row.parameters, row.last_step) for row in runs["test"].itertuples()}
+    assert len(tested) == 1 and not {one[0] for one in tested} & {one[0] for one in learnt}
+    assert not {one[1] for one in tested} & {one[1] for one in learnt} and tested.pop()[1] not in (600, 1200, 2400)
+    counts = runs["test"].groupby("schedule").seed.nunique()
+    assert (
+        set(counts.index) == {"designed", "cosine", "linear", "wsd"} and counts.max() == counts.min() >= 5
+    )
+    first = points["test"].query("metric == 'validation_loss' and step == 0").set_index("run").value
+    of_seed = first.groupby(runs["test"].seed.reindex(first.index))
+    assert (of_seed.max() == of_seed.min()).all() and len(set(first)) == counts.iloc[0]
+    last = points["test"].query("metric == 'learning_rate'").sort_values("step").groupby("run").value
+    assert (last.last() <= 1e-3 * last.max()).all()
+    np.testing.assert_allclose(last.max(), runs["test"].peak_learning_rate.reindex(last.max().index), rtol=0.06)
+    tuned = pd.concat([runs["tuning"], runs["designs"]]).assign(
+        last=pd.concat([points["tuning"], points["designs"]])
+        .query("metric == 'validation_loss'").sort_values("step").groupby("run").value.last()
+    )  # fmt: skip
+    assert (tuned.groupby("schedule").peak_learning_rate.nunique() == 3).all()
+    best = tuned.loc[tuned.groupby("schedule")["last"].idxmin()].set_index("schedule").peak_learning_rate
+    chosen = runs["test"].groupby("schedule").peak_learning_rate
+    assert (chosen.max() == chosen.min()).all() and (chosen.max() == best.reindex(chosen.max().index)).all()
