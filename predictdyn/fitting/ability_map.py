@@ -252,6 +252,4 @@ def with_run(one: MapNodes, rows: MapRows) -> MapNodes:
     )  # fmt: skip
     turned = np.matmul(root, np.linalg.inv(factor).transpose(0, 2, 1))
     evidence = one.evidence + gained
-    return one._replace(
-        evidence=evidence - evidence.max(), mean=mean + np.matmul(turned, half)[:, :, 0], root=turned
-    )
+    return one._replace(evidence=evidence - evidence.max(), mean=mean + np.matmul(turned, half)[:, :, 0], root=turned)

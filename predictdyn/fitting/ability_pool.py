@@ -86,9 +86,7 @@ def _shared(
     centre, worth, sd, freedom = prior
     n, mean = len(value), float(value.mean())
     total = worth + n
-    squares = (
-        freedom * sd**2 + float(((value - mean) ** 2).sum()) + worth * n / total * (mean - centre) ** 2
-    )
+    squares = freedom * sd**2 + float(((value - mean) ** 2).sum()) + worth * n / total * (mean - centre) ** 2
     variance = squares / random.chisquare(freedom + n)
     drawn = (worth * centre + n * mean) / total + np.sqrt(variance / total) * random.standard_normal()
     return float(drawn), float(np.sqrt(variance))
@@ -104,7 +102,9 @@ def outcome_draws(
     q = asked.others.shape[1]
     scale = one.scale[node]
     ability = asked.ability[scale, :, np.arange(count)].T  # (m, s)
-    shift = asked.shift + coefficients[:, 1] + np.einsum("mqs,sq->ms", asked.others, coefficients[:, LEADING : LEADING + q])
+    shift = (
+        asked.shift + coefficients[:, 1] + np.einsum("mqs,sq->ms", asked.others, coefficients[:, LEADING : LEADING + q])
+    )
     of_process = coefficients[:, LEADING + q : LEADING + q + KNOTS]
     for each in np.unique(scale):
         at = scale == each

@@ -48,7 +48,9 @@ class CapabilityFromLoss:
         for panel in problem.panels:
             if not _bounded(problem.metrics[panel.metric]):
                 continue
-            found = problem.history.once(("ability map", panel.metric), lambda panel=panel: _mapped(problem, panel.metric))  # type: ignore[misc]
+            found = problem.history.once(
+                ("ability map", panel.metric), lambda panel=panel: _mapped(problem, panel.metric)
+            )  # type: ignore[misc]
             for query in panel.queries:
                 if found is None:
                     latent.status[query.rows] = NO_MEASURE
@@ -170,9 +172,7 @@ def _one(problem: Problem, metric: str, measure: str) -> Mapped | None:
     return Mapped(outcome, measure, ability, nodes, len(tables) if many else 0, [])
 
 
-def _paired(
-    panel: Panel, other: Panel, curve: LatentCurve, measure: LatentCurve, begin: float
-) -> np.ndarray:
+def _paired(panel: Panel, other: Panel, curve: LatentCurve, measure: LatentCurve, begin: float) -> np.ndarray:
     """Progress, measure and outcome at the checkpoints of a run that have both, (t, 3), in their units."""
     if not len(curve.progress) or not len(measure.progress):
         return np.zeros((0, 3))

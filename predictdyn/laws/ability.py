@@ -43,6 +43,11 @@ class Ability:
     def n_parts(self) -> int:
         return len(self.loadings)
 
+    @property
+    def one_loss(self) -> bool:
+        """Whether the first component is the logarithm of one measure."""
+        return len(self.via) == 1 and bool(self.logs[0]) and float(self.spread[0]) > 0 and float(self.signs[0]) > 0
+
     def components(self, table: pd.DataFrame) -> np.ndarray:
         """Rows of a table (n) as components, (p, n); the first one in logarithms of a loss; NaN where one is missing."""
         latent = self._latent(_numbers(table, self.via))

@@ -147,13 +147,14 @@ def ladder_of(
     *,
     rows: pd.DataFrame | None = None,
     towards: pd.DataFrame | None = None,
+    first: Law | None = None,
     seed: int = 0,
 ) -> Ladder:
     """Learn both steps from finished runs, one row each: columns of inputs, measures and outcomes.
 
     ``rows`` are more rows of measures and outcomes for the second step, such as checkpoints, with a column run.
     Columns of text among the inputs are groups: they may shift ability. ``inputs`` of none leave out the first step, so
-    that plans must give the measures. Raises ValueError where fewer than five rows are complete.
+    that plans must give the measures. ``first`` is the law of the measure where it is there already. Raises ValueError where fewer than five rows are complete.
     """
     names = [one.name for one in outcomes]
     rows = table if rows is None else rows
@@ -172,7 +173,7 @@ def ladder_of(
     texts: list[str] = []
     if inputs is not None:
         texts = [name for name in inputs if name in whole and not pd.api.types.is_numeric_dtype(table[name])]
-        steps = _steps(table, ability, inputs, towards, seed)
+        steps = (first,) if first and ability.one_loss else _steps(table, ability, inputs, towards, seed)
     groups = tuple(sorted(set(_groups(whole, texts)))) if texts else ()
     groups = groups if len(groups) > 1 else ()
     built = Ladder(tuple(outcomes), ability, steps, (), tuple(texts), groups, 1.0, table)
@@ -258,7 +259,7 @@ def widened_share(draws: np.ndarray, factor: float, bounded: bool) -> np.ndarray
 
 def _widening(ladder: Ladder, rows: pd.DataFrame, seed: int) -> float:
     """Errors of maps for the ablest runs, learnt from the others with their own measures, against their spread."""
-    best = -ladder.ability.components(rows)[0] 
+    best = -ladder.ability.components(rows)[0]
     run = rows["run"].to_numpy() if "run" in rows else np.arange(len(rows))
     reached = pd.Series(best).groupby(run).max().sort_values()
     each = []
