@@ -49,8 +49,8 @@ SHOWN = 12  # lines of a kind
 @click.option("--seed", default=0, show_default=True, help="Seed of all that is random.")
 @QUIET
 def law(
-    data: Path, target: str, via: str, questions: float | None, inputs: str, plans: tuple[str, ...], compute: str, cost: str | None, lower: float | None,
-    upper: float | None, better: str | None, chance: float | None, nuts: bool, out: Path, source: str | None,
+    data: Path, target: str, via: str, questions: float | None, inputs: str, plans: tuple[str, ...],
+    compute: str, cost: str | None, lower: float | None, upper: float | None, better: str | None, chance: float | None, nuts: bool, out: Path, source: str | None,
     settings: tuple[str, ...], seed: int, quiet: bool,
 ) -> None:  # fmt: skip
     """Fit a scaling law to finished runs, and publish a page.
@@ -80,7 +80,8 @@ def law(
             warnings.simplefilter("ignore", UserWarning)
             ways: dict[str, Any] = {"via": list(listed(via)), "questions": questions} if via else {}
             fitted = fit_law(
-                found, targets if via else target, list(listed(inputs)) or None, **ways, lower=lower, upper=upper, better=better, chance=chance,
+                found, targets if via else target, list(listed(inputs)) or None, **ways,
+                lower=lower, upper=upper, better=better, chance=chance,
                 cost=cost, towards=pd.DataFrame(asked) if asked else None, nuts=nuts, seed=seed,
             )  # fmt: skip
         notes(fitted.notes)
@@ -118,7 +119,7 @@ def _lines(law: FittedLaw | FittedLadder, predictions: pd.DataFrame, optima: pd.
     own = rows[rows["shown"] & (rows["group"] == "")]
     wide = max(map(len, own["symbol"]))
     lines = [
-        law.formula,
+        *law.formula.splitlines(),
         *(
             f"  {row['symbol']:<{wide}}  {row['median']:<10.4g} [{row['5 %']:.4g}, {row['95 %']:.4g}] (90 %)  "
             f"{row['meaning']}"

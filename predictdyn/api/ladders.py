@@ -140,7 +140,7 @@ class FittedLadder:
     def warnings(self) -> tuple[str, ...]:
         """What may be wrong, each with what to do: of the first step, and of both together."""
         own = checks.of_held_out(self.held_out)
-        return tuple([*own, *(f"{self.first.target}: {line}" for line in self.first.warnings)])
+        return (*own, *(f"{self.first.target}: {line}" for line in self.first.warnings))
 
     def draws(self, table: pd.DataFrame | None = None, *, n: int = DRAWS, **plan: Any) -> np.ndarray:
         """Joint samples of all outcomes for each plan, (b, m, n): a column is one ladder for all of them together."""
@@ -255,7 +255,8 @@ class FittedLadder:
             measures = pd.DataFrame(
                 {name: np.atleast_1d((plan if table is None else table)[name]) for name in self.via}
             )
-            return measures.apply(pd.to_numeric, errors="coerce")
+            numbers: pd.DataFrame = measures.apply(pd.to_numeric, errors="coerce")
+            return numbers
         return self.first.asked(table, plan)
 
     def __repr__(self) -> str:
@@ -275,7 +276,7 @@ def fit_ladder(
     inputs: Sequence[str] | None,
     *,
     given: Mapping[str, Any],
-    questions: float | Mapping[str, float] | None,
+    asked: float | Mapping[str, float] | None,
     cost: str | Callable[[pd.DataFrame], np.ndarray] | None,
     towards: pd.DataFrame | None,
     seed: int,
@@ -303,7 +304,7 @@ def fit_ladder(
     for name in targets:
         facts, said = _facts(parts[name], table[list(via)], given)
         lines += said
-        items = questions.get(name) if isinstance(questions, Mapping) else questions
+        items = asked.get(name) if isinstance(asked, Mapping) else asked
         outcomes.append(
             Outcome(name, facts.get("lower"), facts.get("upper"), str(facts.get("better", "lower")),
                     facts.get("chance"), items)
@@ -311,7 +312,7 @@ def fit_ladder(
     rows = None
     if isinstance(data, Curves):
         rows = checkpoints(data, targets, via)
-        errors = _questions(data, outcomes)
+        errors = questions(data, targets)
         outcomes = [replace(one, items=one.items or errors.get(one.name)) for one in outcomes]
         if len(rows) <= len(table):
             rows = None
@@ -323,7 +324,7 @@ def fit_ladder(
     words += [repr(list(inputs))] if inputs is not None else []
     words += [f"via={via[0]!r}" if len(via) == 1 else f"via={list(via)!r}"]
     words += [f"{name}={value!r}" for name, value in given.items() if value is not None]
-    words += [f"questions={questions!r}"] if questions is not None else []
+    words += [f"questions={asked!r}"] if asked is not None else []
     words += [f"cost={cost!r}" if isinstance(cost, str) else "cost=cost"] if cost is not None else []
     words += ["towards=plans"] if towards is not None else []
     words += [f"seed={seed}"] if seed else []
@@ -341,7 +342,7 @@ def _names_of(names: str | Sequence[str]) -> list[str]:
 
 
 def _facts(found: Finished, via: pd.DataFrame, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Bounds, direction and chance of a target; without any it is an accuracy if it lies in [0, 1] and loss lowers it."""
+    """Bounds, direction and chance of a target; without any it is an accuracy if it lies in [0, 1]."""
     value = pd.Series(found.table[found.target].to_numpy(dtype=float), index=found.runs)
     inside = bool(value.between(0.0, 1.0).all())
     known, lines = facts_of(found, given)
@@ -386,17 +387,18 @@ def checkpoints(curves: Curves, targets: Sequence[str], via: Sequence[str]) -> p
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=columns)
 
 
-def _questions(curves: Curves, outcomes: Sequence[Outcome]) -> dict[str, float]:
-    """How many questions the logged standard errors of each outcome are those of, where any are."""
+def questions(curves: Curves, names: Sequence[str]) -> dict[str, float]:
+    """How many questions the logged standard errors of each outcome between two bounds are those of, where any are."""
     found = {}
-    for outcome in outcomes:
-        if outcome.lower is None or outcome.upper is None:
+    for name in names:
+        metric = curves.metrics[name]
+        if metric.lower is None or metric.upper is None:
             continue
-        rows = curves.points[curves.points["metric"] == outcome.name]
-        span = outcome.upper - outcome.lower
-        p = (rows["value"].to_numpy(dtype=float) - outcome.lower) / span
+        rows = curves.points[curves.points["metric"] == name]
+        span = metric.upper - metric.lower
+        p = (rows["value"].to_numpy(dtype=float) - metric.lower) / span
         error = rows["stderr"].to_numpy(dtype=float) / span
         good = np.isfinite(error) & (error > 0) & (p > 0) & (p < 1)
         if good.any():
-            found[outcome.name] = float(np.median((p * (1 - p))[good] / error[good] ** 2))
+            found[name] = float(np.median((p * (1 - p))[good] / error[good] ** 2))
     return found

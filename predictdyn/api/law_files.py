@@ -34,8 +34,8 @@ def save(
 
 
 def write(
-    law: FittedLaw | FittedLadder, folder: Path, *, predict: Plans, compute: float | Sequence[float], title: str, command: str,
-    data: Path | None, worded: Callable[[str], str] = str,
+    law: FittedLaw | FittedLadder, folder: Path, *, predict: Plans, compute: float | Sequence[float], title: str,
+    command: str, data: Path | None, worded: Callable[[str], str] = str,
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:  # fmt: skip
     """The files of a law and its page in a folder that is there; returns predictions, optima, and cautions on them.
 
@@ -129,7 +129,7 @@ def _predictions(law: FittedLaw | FittedLadder, predict: Plans) -> tuple[pd.Data
     found = law.predict(plans).rename(columns={"5 %": "q0.05", "95 %": "q0.95"})
     names = [law.said(row) for _, row in found.iterrows()]
     if not asked and larger is not None:
-        several = "target" in found and found["target"].nunique() > 1
+        several = "target" in found and len(found["target"].unique()) > 1
         names = [f"{larger[1]}: {row['target']}" if several else larger[1] for _, row in found.iterrows()]
     cost = law.finished.cost
     if cost is not None and law.picture.x == "cost":

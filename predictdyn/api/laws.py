@@ -345,7 +345,7 @@ def fit_law(
 ) -> FittedLadder: ...  # fmt: skip
 
 
-def fit_law(
+def fit_law(  # type: ignore[misc] # the overloads say settings in short
     data: Curves | pd.DataFrame,
     target: str | Sequence[str],
     inputs: Sequence[str] | None = None,
@@ -387,7 +387,7 @@ def fit_law(
         from predictdyn.api.ladders import fit_ladder
 
         return fit_ladder(
-            data, target, via, inputs, questions=questions, cost=cost, towards=towards, seed=seed,
+            data, target, via, inputs, asked=questions, cost=cost, towards=towards, seed=seed,
             given={"lower": lower, "upper": upper, "better": better, "chance": chance},
             first=partial(fit_law, nuts=nuts),
         )  # fmt: skip

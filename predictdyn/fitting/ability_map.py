@@ -15,7 +15,7 @@ from scipy.special import expit
 
 MIDDLES = np.linspace(-3.0, 6.0, 28)  # of the rise, in sds of ability among the rows
 STEEPS = np.log(np.geomspace(0.15, 8.0, 13))
-# A node is a cell: within it middle and log steepness are normal, half as wide as nodes are apart, so that no gap is left.
+# A node is a cell: within it middle and log steepness are normal, half as wide as nodes are apart.
 CELL = (0.5 * float(MIDDLES[1] - MIDDLES[0]), 0.5 * float(STEEPS[1] - STEEPS[0]))
 LEADING = 3  # coefficients before those of further predictors: floor, middle and log steepness within the cell
 CEILINGS, CEILING_PRIOR = (0.35, 0.6, 0.8, 0.92, 1.0), (0.06, 0.1, 0.16, 0.18, 0.5)
@@ -25,10 +25,13 @@ KNOWN, GUESSED = 0.5, 1.2  # sd of the logarithm of that number, where the sampl
 # sds of the process and of the shifts of runs, in sds of ability, and the prior of each pair.
 FLEXES = ((0.03, 0.03), (0.03, 0.2), (0.15, 0.03), (0.15, 0.2), (0.4, 0.3))
 FLEX_PRIOR = (0.2, 0.25, 0.2, 0.25, 0.1)
+ALONE, ALONE_PRIOR = ((0.03, 0.03), (0.15, 0.03), (0.4, 0.03)), (0.4, 0.4, 0.2)  # where runs have one row each
 FLOOR_SD, UNKNOWN_FLOOR = 0.015, 0.1  # of the floor, in parts of the range, where chance is known and where it is not
 OTHER_SD = 0.3  # of what a further predictor shifts ability by, in sds for a sd
 KNOTS, ROOM = 9, 2.0  # of the process; how far beyond the rows they reach
-KEPT = 250  # nodes that are looked at with all columns
+SHAPES = 160  # of the grid, that are looked at with all columns
+KEPT = 300  # nodes with weight: a shape, a noise and sds of process and shifts
+ROUNDS, MOST_SDS = 2, 3.0  # of Gauss-Newton, and how far it may go
 COUNTED = 30.0  # rows that thin the grid out, at most: more of them are not independent
 LEAST_LOG_WEIGHT = -14.0
 
@@ -102,7 +105,8 @@ class MapRows(NamedTuple):
 class MapNodes(NamedTuple):
     """The nodes with weight: each number of the shape, log evidence but for the prior of middle and steepness.
 
-    Evidence is against that of the ``best`` node; ``mean`` and ``root`` are of the coefficients of all columns, given the node; ``knots`` of the process by scale.
+    Evidence is against that of the ``best`` node. ``mean`` and ``root`` are of the coefficients of all columns, given
+    the node; ``knots`` are of the process on each scale, ``reach`` the ends of the rows there.
     """
 
     response: Response
@@ -139,117 +143,160 @@ def _whitener(knots: np.ndarray, length: float) -> np.ndarray:
     return np.asarray(turn / np.sqrt(np.maximum(size, 1e-9)))
 
 
+class _Shapes(NamedTuple):
+    """Nodes of the grid: the scale of each, middle, log steepness, level and the log prior of the level, (j,) each."""
+
+    scale: np.ndarray
+    middle: np.ndarray
+    steep: np.ndarray
+    level: np.ndarray
+    prior: np.ndarray
+
+    def rows(self, which: np.ndarray) -> _Shapes:
+        return _Shapes(*(one[which] for one in self))
+
+
+class _Linear(NamedTuple):
+    """A map as a linear model around some coefficients: columns (j, n, k), and the outcome less what they leave out."""
+
+    columns: np.ndarray
+    left: np.ndarray
+
+
+class _Weighed(NamedTuple):
+    """Log evidence (flexes, noises, j), and what means and covariances are made of: eigenvalues, vectors, told."""
+
+    evidence: np.ndarray
+    size: np.ndarray
+    turn: np.ndarray
+    along: np.ndarray
+    sds: np.ndarray
+    flexes: np.ndarray
+
+    def at(self, flex: np.ndarray, noise: np.ndarray, node: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean (m, k) and root of the covariance (m, k, k) of coefficients, given flex, noise and node."""
+        scale = NOISES[noise][:, None]
+        shrunk = 1.0 / np.sqrt(1.0 + np.maximum(self.size[flex, node], 0.0) / scale**2)
+        root = self.sds[flex][:, :, None] * self.turn[flex, node] * shrunk[:, None, :]
+        return np.einsum("jkl,jl->jk", root, shrunk * self.along[flex, node]) / scale**2, root
+
+
 def nodes_of(rows: MapRows, response: Response) -> MapNodes:
     """The posterior of a map given rows (n): nodes with weight, and coefficients given each.
 
-    The grid is thinned by the likelihood of the shape alone, the noise at its best; then every kept shape is looked at
-    with each noise and each sd of process and shifts, all coefficients integrated out.
+    The grid is thinned by the likelihood of the shape alone, the noise at its best. Every shape that is kept is made
+    linear around its most probable coefficients (Gauss-Newton), and looked at with each noise and each sd of process
+    and shifts, all coefficients integrated out.
     """
-    d, n = rows.ability.shape
-    shape = np.stack(
-        [one.ravel() for one in np.meshgrid(np.arange(d), MIDDLES, STEEPS, np.arange(len(response.levels)),
-                                            indexing="ij")]
-    )  # fmt: skip
-    scale, place = shape[0].astype(int), shape[3].astype(int)
-    level, level_prior = np.array(response.levels)[place], np.log(np.array(response.level_prior)[place])
-    variance = response.variance(rows.y)
-    eta = np.exp(shape[2])[:, None] * (rows.ability[scale] - shape[1][:, None])
-    left = rows.y - response.value(eta, level[:, None])
-    square = (left**2 / variance).sum(axis=1) + 1e-9
-    rank = -0.5 * min(n, COUNTED) * np.log(square) + level_prior
-    kept = np.argsort(-rank, kind="stable")[:KEPT]
-    eta, left, scale, level = eta[kept], left[kept], scale[kept], level[kept]
-    middle, steep, base = shape[1][kept], shape[2][kept], level_prior[kept]
     reach = np.stack([rows.ability.min(axis=1), rows.ability.max(axis=1)], axis=1)
     knots = np.stack([np.linspace(low - 0.5, high + ROOM, KNOTS) for low, high in reach])
-    columns = _columns(rows, response, eta, level, steep, scale, knots)
-    weighed = columns / variance[None, :, None]
-    gram = np.matmul(weighed.transpose(0, 2, 1), columns)
-    told = np.einsum("jnk,jn->jk", weighed, left)
-    square = (left**2 / variance).sum(axis=1)
+    shapes = _thinned(rows, response)
     shifts = int(rows.run.max(initial=-1)) + 1
-    flexes = FLEXES if shifts else tuple((process, 0.03) for process in (0.03, 0.15, 0.4))
-    flex_prior = FLEX_PRIOR if shifts else (0.4, 0.4, 0.2)
-    spread = KNOWN if response.known_items else GUESSED
-    found: list[tuple[np.ndarray, ...]] = []
-    for (process, shift), prior in zip(flexes, flex_prior, strict=True):
-        sd = np.concatenate([
-            [response.floor_sd, *CELL], np.full(rows.others.shape[1], OTHER_SD), np.full(KNOTS, process),
-            np.full(shifts, shift),
-        ])  # fmt: skip
-        for noise in NOISES:
-            system = gram / noise**2 + np.diag(sd**-2.0)
-            factor = np.linalg.cholesky(system)
-            half = np.linalg.solve(factor, told[:, :, None] / noise**2)[:, :, 0]
-            determinant = 2 * np.log(np.einsum("jkk->jk", factor)).sum(axis=1) + 2 * np.log(sd).sum()
-            evidence = -0.5 * (square / noise**2 - (half**2).sum(axis=1) + 2 * n * np.log(noise) + determinant)
-            evidence = evidence + base + np.log(prior) - 0.5 * (np.log(noise) / spread) ** 2
-            found.append((evidence, factor, half, np.full(len(kept), noise), np.tile([process, shift], (len(kept), 1))))
-    evidence = np.concatenate([one[0] for one in found])
-    good = np.flatnonzero(evidence - evidence.max() > LEAST_LOG_WEIGHT)
-    good = good[np.argsort(-evidence[good], kind="stable")][:KEPT]
-    node = good % len(kept)
-    # The covariance is L^-T L^-1, so L^-T is a root of it, and L^-T half the mean.
-    inverse = np.linalg.inv(np.stack([found[i // len(kept)][1][i % len(kept)] for i in good]))
-    root = inverse.transpose(0, 2, 1)
-    half = np.stack([found[i // len(kept)][2][i % len(kept)] for i in good])
+    k = LEADING + rows.others.shape[1] + KNOTS + shifts
+    at = np.zeros((len(shapes.scale), k))
+    weighed = _weighed(rows, response, shapes, _linear(rows, response, shapes, at, knots), shifts)
+    for _ in range(ROUNDS):
+        j = np.arange(len(at))
+        best = weighed.evidence.reshape(-1, len(at)).argmax(axis=0)
+        flex, noise = np.unravel_index(best, weighed.evidence.shape[:2])
+        most = MOST_SDS * weighed.sds[flex]
+        at = np.clip(weighed.at(flex, noise, j)[0], -most, most)
+        weighed = _weighed(rows, response, shapes, _linear(rows, response, shapes, at, knots), shifts)
+    flat = weighed.evidence.ravel()
+    good = np.flatnonzero(flat - flat.max() > LEAST_LOG_WEIGHT)
+    good = good[np.argsort(-flat[good], kind="stable")][:KEPT]
+    flex, noise, node = np.unravel_index(good, weighed.evidence.shape)
+    own = shapes.rows(node)
     return MapNodes(
-        response, scale[node], middle[node], steep[node], level[node],
-        np.concatenate([one[3] for one in found])[good], np.concatenate([one[4] for one in found])[good],
-        evidence[good] - evidence[good].max(), float(evidence.max()), np.einsum("jkl,jl->jk", root, half), root, knots, reach,
+        response, own.scale, own.middle, own.steep, own.level, NOISES[noise], weighed.flexes[flex],
+        flat[good] - flat.max(), float(flat.max()), *weighed.at(flex, noise, node), knots, reach,
     )  # fmt: skip
 
 
-def _columns(
-    rows: MapRows, response: Response, eta: np.ndarray, level: np.ndarray, steep: np.ndarray, scale: np.ndarray,
-    knots: np.ndarray,
-) -> np.ndarray:  # fmt: skip
-    """What each coefficient adds to the outcome, (j, n, k): leading ones, further predictors, process, shifts of runs."""
-    per_shift = response.slope(eta, level[:, None]) * np.exp(steep)[:, None]
-    process = np.stack([basis(one, own) for one, own in zip(rows.ability, knots, strict=True)])[scale]
-    run = (rows.run[:, None] == np.arange(int(rows.run.max(initial=-1)) + 1)).astype(float)
-    shared = np.concatenate([rows.others, run], axis=1)
+def _thinned(rows: MapRows, response: Response) -> _Shapes:
+    """The shapes of the grid that the rows allow, best first."""
+    d, n = rows.ability.shape
+    grid = np.meshgrid(np.arange(d), MIDDLES, STEEPS, np.arange(len(response.levels)), indexing="ij")
+    scale, middle, steep, place = (one.ravel() for one in grid)
+    level, prior = np.array(response.levels)[place], np.log(np.array(response.level_prior)[place])
+    shapes = _Shapes(scale, middle, steep, level, prior)
+    eta = np.exp(steep)[:, None] * (rows.ability[scale] - middle[:, None])
+    left = rows.y - response.value(eta, level[:, None])
+    square = (left**2 / response.variance(rows.y)).sum(axis=1) + 1e-9
+    rank = -0.5 * min(n, COUNTED) * np.log(square) + prior
+    return shapes.rows(np.argsort(-rank, kind="stable")[:SHAPES])
+
+
+def _linear(rows: MapRows, response: Response, shapes: _Shapes, at: np.ndarray, knots: np.ndarray) -> _Linear:
+    """The map around coefficients (j, k): floor, middle, steepness, further predictors, process, shifts of runs."""
     q = rows.others.shape[1]
-    return np.concatenate(
-        [
-            response.floor(eta)[:, :, None],
-            per_shift[:, :, None],
-            (response.slope(eta, level[:, None]) * eta)[:, :, None],
-            per_shift[:, :, None] * shared[None, :, :q],
-            per_shift[:, :, None] * process,
-            per_shift[:, :, None] * shared[None, :, q:],
-        ],
-        axis=2,
-    )
+    process = np.stack([basis(one, own) for one, own in zip(rows.ability, knots, strict=True)])[shapes.scale]
+    runs = (rows.run[:, None] == np.arange(at.shape[1] - LEADING - q - KNOTS)).astype(float)
+    moving = [np.broadcast_to(one, (len(at), *one.shape)) for one in (rows.others, runs)]
+    moves = np.concatenate([np.ones((*process.shape[:2], 1)), moving[0], process, moving[1]], axis=2)
+    steep = np.exp(shapes.steep + at[:, 2])[:, None]
+    shift = np.einsum("jnk,jk->jn", moves, np.delete(at, (0, 2), axis=1))
+    eta = steep * (rows.ability[shapes.scale] + shift - shapes.middle[:, None])
+    floor, slope = response.floor(eta), response.slope(eta, shapes.level[:, None])
+    moves = (slope * steep)[:, :, None] * moves
+    columns = np.concatenate([floor[:, :, None], moves[:, :, :1], (slope * eta)[:, :, None], moves[:, :, 1:]], axis=2)
+    value = response.value(eta, shapes.level[:, None]) + at[:, :1] * floor
+    return _Linear(columns, rows.y - value + np.einsum("jnk,jk->jn", columns, at))
+
+
+def _weighed(rows: MapRows, response: Response, shapes: _Shapes, linear: _Linear, shifts: int) -> _Weighed:
+    """The evidence of each shape with each flex and noise."""
+    n, variance = len(rows.y), response.variance(rows.y)
+    weighted = linear.columns / variance[None, :, None]
+    gram = np.matmul(weighted.transpose(0, 2, 1), linear.columns)
+    told = np.einsum("jnk,jn->jk", weighted, linear.left)
+    square = (linear.left**2 / variance).sum(axis=1)
+    flexes = FLEXES if shifts else ALONE
+    sds = np.stack([
+        np.concatenate([
+            [response.floor_sd, *CELL], np.full(rows.others.shape[1], OTHER_SD), np.full(KNOTS, process),
+            np.full(shifts, shift),
+        ])
+        for process, shift in flexes
+    ])  # fmt: skip
+    # Coefficients in units of their prior: one decomposition serves all noises.
+    size, turn = zip(*(np.linalg.eigh(gram * sd[:, None] * sd) for sd in sds), strict=True)
+    along = [np.einsum("jkl,jk->jl", u, told * sd) for u, sd in zip(turn, sds, strict=True)]
+    evidence = np.empty((len(flexes), len(NOISES), len(told)))
+    spread = KNOWN if response.known_items else GUESSED
+    for i, prior in enumerate(FLEX_PRIOR if shifts else ALONE_PRIOR):
+        for h, noise in enumerate(NOISES):
+            inside = 1.0 + np.maximum(size[i], 0.0) / noise**2
+            fit = square / noise**2 - (along[i] ** 2 / inside).sum(axis=1) / noise**4
+            evidence[i, h] = shapes.prior + np.log(prior) - 0.5 * (np.log(noise) / spread) ** 2
+            evidence[i, h] -= 0.5 * (fit + 2 * n * np.log(noise) + np.log(inside).sum(axis=1))
+    return _Weighed(evidence, np.stack(size), np.stack(turn), np.stack(along), sds, np.array(flexes))
 
 
 def with_run(one: MapNodes, rows: MapRows) -> MapNodes:
-    """The posterior given some rows of one more run, exactly: its shift is a further coefficient, the last one.
+    """The posterior given some rows of one more run: its shift is a further coefficient, the last one.
 
     Given a node all is normal, so each node is updated alone, and weighs by how well it forecast these rows.
     """
-    response, n = one.response, len(rows.y)
-    ability = rows.ability[one.scale]
-    eta = np.exp(one.steep)[:, None] * (ability - one.middle[:, None])
-    bare = rows._replace(run=np.full(n, -1))
-    shared = _columns(bare, response, eta, one.level, one.steep, one.scale, one.knots)
-    shifts = one.mean.shape[1] - shared.shape[2]
-    per_shift = response.slope(eta, one.level[:, None]) * np.exp(one.steep)[:, None]
-    columns = np.concatenate([shared, np.zeros((*shared.shape[:2], shifts)), per_shift[:, :, None]], axis=2)
     j, k = one.mean.shape
-    root, mean = np.zeros((j, k + 1, k + 1)), np.zeros((j, k + 1))
-    root[:, :k, :k], root[:, k, k], mean[:, :k] = one.root, one.flex[:, 1], one.mean
-    variance = one.noise[:, None] ** 2 * response.variance(rows.y)
-    left = rows.y - response.value(eta, one.level[:, None]) - np.einsum("jnk,jk->jn", columns, mean)
-    spread = np.matmul(columns, root) / np.sqrt(variance)[:, :, None]  # (j, n, k + 1), rows in units of their noise
-    system = np.matmul(spread.transpose(0, 2, 1), spread) + np.eye(k + 1)
-    factor = np.linalg.cholesky(system)
-    told = np.matmul(spread.transpose(0, 2, 1), (left / np.sqrt(variance))[:, :, None])
-    half = np.linalg.solve(factor, told)
+    mean, root = np.zeros((j, k + 1)), np.zeros((j, k + 1, k + 1))
+    mean[:, :k], root[:, :k, :k], root[:, k, k] = one.mean, one.root, one.flex[:, 1]
+    shapes = _Shapes(one.scale, one.middle, one.steep, one.level, np.zeros(j))
+    last = np.full(len(rows.y), k - LEADING - rows.others.shape[1] - KNOTS)
+    variance = one.noise[:, None] ** 2 * one.response.variance(rows.y)
+    at = mean
+    for _ in range(ROUNDS):
+        linear = _linear(rows._replace(run=last), one.response, shapes, at, one.knots)
+        left = linear.left - np.einsum("jnk,jk->jn", linear.columns, mean)
+        spread = np.matmul(linear.columns, root) / np.sqrt(variance)[:, :, None]  # in units of the noise
+        factor = np.linalg.cholesky(np.matmul(spread.transpose(0, 2, 1), spread) + np.eye(k + 1))
+        told = np.matmul(spread.transpose(0, 2, 1), (left / np.sqrt(variance))[:, :, None])
+        half = np.linalg.solve(factor, told)
+        turned = np.matmul(root, np.linalg.inv(factor).transpose(0, 2, 1))
+        at = mean + np.matmul(turned, half)[:, :, 0]
     gained = -0.5 * (
         (left**2 / variance).sum(axis=1) - (half[:, :, 0] ** 2).sum(axis=1) + np.log(variance).sum(axis=1)
         + 2 * np.log(np.einsum("jkk->jk", factor)).sum(axis=1)
     )  # fmt: skip
-    turned = np.matmul(root, np.linalg.inv(factor).transpose(0, 2, 1))
     evidence = one.evidence + gained
-    return one._replace(evidence=evidence - evidence.max(), mean=mean + np.matmul(turned, half)[:, :, 0], root=turned)
+    return one._replace(evidence=evidence - evidence.max(), mean=at, root=turned)

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 
 from predictdyn.fitting.ability_map import KNOTS, LEADING, MapNodes, basis
 
-# Prior of what outcomes share: mean, rows it counts as, sd between outcomes, rows that counts as (normal inverse gamma).
+# Prior of what outcomes share (normal inverse gamma): mean, rows it counts as, sd between outcomes, rows that that is.
 MIDDLE_PRIOR = (0.7, 0.25, 0.9, 4.0)
 STEEP_PRIOR = (float(np.log(1.2)), 0.25, 0.5, 4.0)
 BURN_IN, THINNING = 40, 2

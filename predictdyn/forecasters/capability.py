@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +25,7 @@ BEGUN = 0.04  # of a run: what came before says little of what is to come
 MOST_RUNS = 24  # a map is learnt from
 MOST_MEASURES = 3  # losses that are tried
 MOST_POOLED = 8  # outcomes that say what maps share
+KINDS = ("capability", "robustness")
 NOT_BOUNDED = "only accuracies between two bounds are forecast from a loss"
 NO_MEASURE = f"no loss is logged beside it in {FEWEST_RUNS} finished runs"
 NO_LOSS = "its loss cannot be forecast"
@@ -48,9 +50,7 @@ class CapabilityFromLoss:
         for panel in problem.panels:
             if not _bounded(problem.metrics[panel.metric]):
                 continue
-            found = problem.history.once(
-                ("ability map", panel.metric), lambda panel=panel: _mapped(problem, panel.metric)
-            )  # type: ignore[misc]
+            found = problem.history.once(("ability map", panel.metric), partial(_mapped, problem, panel.metric))
             for query in panel.queries:
                 if found is None:
                     latent.status[query.rows] = NO_MEASURE
@@ -129,19 +129,20 @@ class Mapped(NamedTuple):
 def _mapped(problem: Problem, metric: str) -> Mapped | None:
     """The map of an outcome from the measure that fits it best; None where none is logged beside it."""
     tried = [
-        found for measure in _measures(problem)
-        if (found := problem.history.once(("ability nodes", metric, measure), lambda m=measure: _one(problem, metric, m)))
+        found for measure in _measures(problem) if (found := _kept(problem, metric, measure))
     ]  # fmt: skip
     if not tried:
         return None
     best = max(tried, key=lambda one: one.nodes.best)
     pooled = [
-        one.nodes for name in _outcomes(problem)[:MOST_POOLED]
-        if (one := problem.history.once(
-            ("ability nodes", name, best.measure), lambda name=name: _one(problem, name, best.measure)
-        ))
+        one.nodes for name in _outcomes(problem)[:MOST_POOLED] if (one := _kept(problem, name, best.measure))
     ]  # fmt: skip
     return best._replace(pooled=pooled or [best.nodes])
+
+
+def _kept(problem: Problem, metric: str, measure: str) -> Mapped | None:
+    """As `_one`, computed once for a history."""
+    return problem.history.once(("ability nodes", metric, measure), partial(_one, problem, metric, measure))
 
 
 def _one(problem: Problem, metric: str, measure: str) -> Mapped | None:
@@ -184,13 +185,14 @@ def _paired(panel: Panel, other: Panel, curve: LatentCurve, measure: LatentCurve
 
 
 def _measures(problem: Problem) -> list[str]:
-    """Losses that finished runs log, those that most of them do first."""
+    """Losses that finished runs log, and what is like one (a perplexity); losses that most of them log first."""
     history = problem.history
     count = {
         name: len(history.by_metric.get(name, {})) for name, metric in history.curves.metrics.items()
-        if metric.kind == "loss" and not _bounded(metric)
+        if metric.kind in (*KINDS, "loss") and metric.upper is None and metric.better == "lower"
     }  # fmt: skip
-    named = sorted(count, key=lambda name: (-count[name], name))
+    kind = {name: history.curves.metrics[name].kind for name in count}
+    named = sorted(count, key=lambda name: (kind[name] != "loss", -count[name], name))
     return [name for name in named if count[name] >= FEWEST_RUNS][:MOST_MEASURES]
 
 
@@ -203,7 +205,7 @@ def _outcomes(problem: Problem) -> list[str]:
 
 def _bounded(metric: Metric) -> bool:
     bounds = metric.lower is not None and metric.upper is not None
-    return bounds and metric.kind in ("capability", "robustness") and metric.better in ("lower", "higher")
+    return bounds and metric.kind in KINDS and metric.better in ("lower", "higher")
 
 
 def _spread(runs: list[str]) -> list[str]:

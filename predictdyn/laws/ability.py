@@ -17,9 +17,9 @@ NEVER = 1e-9
 class Ability:
     """How measures become ability, learnt from rows of finished runs.
 
-    Measures below zero (log-probabilities) lose their sign; positive ones, ``logs``, are taken in logarithms. ``centre``
-    and ``spread`` (v,) standardise them so that they fall as runs get better. ``loadings`` (p, v) are principal
-    components; the first has the ``level`` and ``width`` of a mean of measures, or is the one measure itself.
+    Measures below zero (log-probabilities) lose their sign; positive ones, ``logs``, are taken in logarithms.
+    ``centre`` and ``spread`` (v,) standardise them so that they fall as runs get better. ``loadings`` (p, v) are
+    principal components; the first has the ``level`` and ``width`` of a mean of measures, or is the one measure itself.
     ``scales`` are mean and sd of the first component and, where it is the logarithm of a loss, of the loss: ability
     rises as they fall.
     """
@@ -49,7 +49,7 @@ class Ability:
         return len(self.via) == 1 and bool(self.logs[0]) and float(self.spread[0]) > 0 and float(self.signs[0]) > 0
 
     def components(self, table: pd.DataFrame) -> np.ndarray:
-        """Rows of a table (n) as components, (p, n); the first one in logarithms of a loss; NaN where one is missing."""
+        """Rows of a table (n) as components, (p, n); NaN where a measure is missing."""
         latent = self._latent(_numbers(table, self.via))
         parts = self.loadings @ ((latent - self.centre) / self.spread).T
         parts[0] = self.level + self.width * parts[0]

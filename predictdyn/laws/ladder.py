@@ -55,7 +55,7 @@ class Outcome:
         return self.lower + (self.upper - self.lower) * (unit if self.better == "higher" else 1.0 - unit)
 
     def response(self, y: np.ndarray) -> Response:
-        """How it answers to ability, from what is known of it and values (n,) of finished runs in parts of its range."""
+        """How it answers to ability, from what is known of it and from values (n,) in parts of its range."""
         if not self.bounded:
             return Response("loss", float(y.min()), float(np.ptp(y)) or 1.0, LOSS_ITEMS)
         known = self.items is not None
@@ -154,7 +154,8 @@ def ladder_of(
 
     ``rows`` are more rows of measures and outcomes for the second step, such as checkpoints, with a column run.
     Columns of text among the inputs are groups: they may shift ability. ``inputs`` of none leave out the first step, so
-    that plans must give the measures. ``first`` is the law of the measure where it is there already. Raises ValueError where fewer than five rows are complete.
+    that plans must give the measures. ``first`` is the law of the measure where it is there already. Raises ValueError
+    where fewer than five rows are complete.
     """
     names = [one.name for one in outcomes]
     rows = table if rows is None else rows
