@@ -252,7 +252,7 @@ def two_steps(
             )  # fmt: skip
             direct.append(law_.draws(there[inputs], n=DRAWS))
         yield scored(task, "law of the accuracy", truth, np.concatenate(direct), label)
-    dear = left.tail(max(len(left) // 3, 2)) if "cost" not in left else left.nlargest(max(len(left) // 3, 2), "cost")
+    dear = left.nlargest(max(len(left) // 3, 2), "cost")
     guess = np.concatenate([np.tile(dear[name].to_numpy(dtype=float), (len(there), 1)) for name in names])
     yield scored(task, "as the dearest third", truth, guess, label)
 
@@ -300,19 +300,20 @@ def pythia() -> Iterator[pd.DataFrame]:
     """The two largest sizes of Pythia from the smaller ones, by way of LAMBADA's perplexity."""
     curves = datasets.load("pythia_evals")
     small = curves.runs.index[curves.runs["params"] < SMALL]
-    ends = pd.DataFrame([
-        {"run": run, "params": float(curves.runs["params"][run])}
-        | {name: curves.series[run, name].value[-1] for name in (PROXY, *PYTHIA)}
-        for run in curves.runs.index
-    ])  # fmt: skip
-    rows = checkpoints(curves.select(runs=small), PYTHIA, [PROXY])
+    every = checkpoints(curves, PYTHIA, [PROXY]).rename(columns={"step": "tokens"})
+    every["params"], every["loss"] = every["run"].map(curves.runs["params"]).astype(float), np.log(every[PROXY])
+    every["cost"] = every["params"] * every["tokens"]
+    known, last = every["run"].isin(small), every["tokens"] == every["tokens"].max()
     items = questions(curves, PYTHIA)
     outcomes = [Outcome(name, chance=curves.metrics[name].chance, items=items.get(name)) for name in PYTHIA]
-    known = ends["run"].isin(small)
-    yield from two_steps(
-        ends[known].drop(columns="run"), ends[~known].drop(columns="run"), outcomes, [PROXY], ["params"],
-        "Pythia, six tasks, two largest sizes from their size", rows,
-    )  # fmt: skip
+    for left, inputs, what in (
+        (every[known & last], ["params"], "their size"),
+        (every[known], ["params", "tokens"], "size and tokens, all checkpoints"),
+    ):
+        yield from two_steps(
+            left.reset_index(drop=True), every[~known & last], outcomes, ["loss"], inputs,
+            f"Pythia, six tasks, two largest sizes from {what}", every[known],
+        )  # fmt: skip
     largest = [[run for run in curves.runs.index if curves.runs["params"][run] == size] for size in (1.4e9, 2.8e9)]
     names = list(PYTHIA)
     for out in largest:

@@ -50,7 +50,8 @@ SHOWN = 12  # lines of a kind
 @QUIET
 def law(
     data: Path, target: str, via: str, questions: float | None, inputs: str, plans: tuple[str, ...],
-    compute: str, cost: str | None, lower: float | None, upper: float | None, better: str | None, chance: float | None, nuts: bool, out: Path, source: str | None,
+    compute: str, cost: str | None, lower: float | None, upper: float | None,
+    better: str | None, chance: float | None, nuts: bool, out: Path, source: str | None,
     settings: tuple[str, ...], seed: int, quiet: bool,
 ) -> None:  # fmt: skip
     """Fit a scaling law to finished runs, and publish a page.
@@ -78,7 +79,7 @@ def law(
         with warnings.catch_warnings():
             # What they say is told below, with what only notes say.
             warnings.simplefilter("ignore", UserWarning)
-            ways: dict[str, Any] = {"via": list(listed(via)), "questions": questions} if via else {}
+            ways: dict[str, Any] = {"via": list(listed(via)) or None, "questions": questions}
             fitted = fit_law(
                 found, targets if via else target, list(listed(inputs)) or None, **ways,
                 lower=lower, upper=upper, better=better, chance=chance,

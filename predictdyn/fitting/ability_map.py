@@ -62,13 +62,13 @@ class Response:
         """The prior of each of them."""
         return CEILING_PRIOR if self.kind == "accuracy" else END_PRIOR
 
-    def value(self, eta: np.ndarray, level: np.ndarray) -> np.ndarray:
+    def value(self, eta: np.ndarray, level: np.ndarray | float) -> np.ndarray:
         """The outcome at eta."""
         if self.kind == "accuracy":
             return np.asarray(self.low + level * (self.high - self.low) * expit(eta))
         return np.asarray(level * self.low + self.high * np.exp(np.minimum(-eta, 50.0)))
 
-    def slope(self, eta: np.ndarray, level: np.ndarray) -> np.ndarray:
+    def slope(self, eta: np.ndarray, level: np.ndarray | float) -> np.ndarray:
         """Its derivative by eta."""
         if self.kind == "accuracy":
             return np.asarray(level * (self.high - self.low) * expit(eta) * expit(-eta))
