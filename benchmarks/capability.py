@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,9 @@ from predictdyn.api.ladders import checkpoints, questions
 from predictdyn.curves import Curves
 from predictdyn.fitting.ability_map import MIDDLES, STEEPS, MapRows, Response, nodes_of
 from predictdyn.fitting.ability_pool import MIDDLE_PRIOR, STEEP_PRIOR, Asked, map_draws, outcome_draws, shared_draws
+from predictdyn.forecast import Model
 from predictdyn.forecasters import fit
+from predictdyn.forecasters.ensemble import AUTO
 from predictdyn.laws import law_of
 from predictdyn.laws.ladder import Outcome, ladder_of
 from predictdyn.scores import crps
@@ -155,7 +158,12 @@ def cooled() -> Iterator[pd.DataFrame]:
         )  # fmt: skip
 
 
-FORECASTERS = ("last_value", "pooled_change", "pooled_curves", "capability_from_loss", "auto")
+MEMBER = "capability_from_loss"
+WITH_MEMBER = replace(
+    AUTO, name=f"auto with {MEMBER}", members=(*AUTO.members, MEMBER), prior_weights=(*AUTO.prior_weights, 10.0),
+    larger_weights=(*AUTO.larger_weights, 10.0),
+)  # fmt: skip
+FORECASTERS = ("last_value", "pooled_change", "pooled_curves", MEMBER, "auto")
 
 
 def early() -> Iterator[pd.DataFrame]:
@@ -191,6 +199,7 @@ def early() -> Iterator[pd.DataFrame]:
 
 def replayed(curves: Curves, names: list[str], groups: list[list[str]], what: str) -> Iterator[pd.DataFrame]:
     """The end of each group of runs from a fifth of it, by forecasters that learn from all other runs."""
+    methods: list[str | Model] = [*FORECASTERS, WITH_MEMBER]
     for out in groups:
         history = curves.select(runs=[run for run in curves.runs.index if run not in out])
         own = curves.select(runs=out)
@@ -199,11 +208,12 @@ def replayed(curves: Curves, names: list[str], groups: list[list[str]], what: st
         ]
         target = pd.DataFrame(rows, columns=["run", "metric", "step"])
         truth = np.array([own.series[run, name].value[-1] for run, name, _ in rows])
-        for method in FORECASTERS:
+        for method in methods:
+            name = method if isinstance(method, str) else method.name
             found = fit(method, history).forecast(own.truncate(FIFTH), target, seed=0)
-            for name in names:
-                at = (target["metric"] == name).to_numpy()
-                yield scored(f"{name} {what}", method, truth[at], found.draws[at], target["run"][at])
+            for metric in names:
+                at = (target["metric"] == metric).to_numpy()
+                yield scored(f"{metric} {what}", name, truth[at], found.draws[at], target["run"][at])
 
 
 def two_steps(

@@ -17,6 +17,7 @@ MIDDLES = np.linspace(-3.0, 6.0, 28)  # of the rise, in sds of ability among the
 STEEPS = np.log(np.geomspace(0.15, 8.0, 13))
 # A node is a cell: within it middle and log steepness are normal, half as wide as nodes are apart.
 CELL = (0.5 * float(MIDDLES[1] - MIDDLES[0]), 0.5 * float(STEEPS[1] - STEEPS[0]))
+LOSS_PACE = 0.15
 LEADING = 3  # coefficients before those of further predictors: floor, middle and log steepness within the cell
 CEILINGS, CEILING_PRIOR = (0.35, 0.6, 0.8, 0.92, 1.0), (0.06, 0.1, 0.16, 0.18, 0.5)
 ENDS, END_PRIOR = (0.0, 0.4, 0.7, 0.85, 0.95), (0.2, 0.2, 0.2, 0.2, 0.2)
@@ -40,7 +41,8 @@ LEAST_LOG_WEIGHT = -14.0
 class Response:
     """How an outcome answers to eta, which rises with ability.
 
-    "accuracy": low + c (high - low) / (1 + exp(-eta)), c the ceiling. "loss": c low + unit exp(-eta), c where it ends.
+    "accuracy": low + c (high - low) / (1 + exp(-eta)), c the ceiling. "loss": c low + (high - c low) exp(-eta), c low where it
+    ends; low and high are the least and the middle value of the rows.
     ``items`` is the number of questions that the sampling error of an accuracy is that of; a loss errs in parts of
     itself, one over the root of it.
     """
@@ -62,17 +64,23 @@ class Response:
         """The prior of each of them."""
         return CEILING_PRIOR if self.kind == "accuracy" else END_PRIOR
 
+    @property
+    def pace(self) -> float:
+        """What steepness is counted in, for a sd of ability: losses move by parts of themselves."""
+        return 1.0 if self.kind == "accuracy" else LOSS_PACE
+
     def value(self, eta: np.ndarray, level: np.ndarray | float) -> np.ndarray:
         """The outcome at eta."""
         if self.kind == "accuracy":
             return np.asarray(self.low + level * (self.high - self.low) * expit(eta))
-        return np.asarray(level * self.low + self.high * np.exp(np.minimum(-eta, 50.0)))
+        end = level * self.low
+        return np.asarray(end + (self.high - end) * np.exp(np.minimum(-eta, 50.0)))
 
     def slope(self, eta: np.ndarray, level: np.ndarray | float) -> np.ndarray:
         """Its derivative by eta."""
         if self.kind == "accuracy":
             return np.asarray(level * (self.high - self.low) * expit(eta) * expit(-eta))
-        return np.asarray(-self.high * np.exp(np.minimum(-eta, 50.0)))
+        return np.asarray(-(self.high - level * self.low) * np.exp(np.minimum(-eta, 50.0)))
 
     def floor(self, eta: np.ndarray) -> np.ndarray:
         """What a floor that is higher by one adds."""
@@ -220,7 +228,7 @@ def _thinned(rows: MapRows, response: Response) -> _Shapes:
     scale, middle, steep, place = (one.ravel() for one in grid)
     level, prior = np.array(response.levels)[place], np.log(np.array(response.level_prior)[place])
     shapes = _Shapes(scale, middle, steep, level, prior)
-    eta = np.exp(steep)[:, None] * (rows.ability[scale] - middle[:, None])
+    eta = response.pace * np.exp(steep)[:, None] * (rows.ability[scale] - middle[:, None])
     left = rows.y - response.value(eta, level[:, None])
     square = (left**2 / response.variance(rows.y)).sum(axis=1) + 1e-9
     rank = -0.5 * min(n, COUNTED) * np.log(square) + prior
@@ -234,7 +242,7 @@ def _linear(rows: MapRows, response: Response, shapes: _Shapes, at: np.ndarray, 
     runs = (rows.run[:, None] == np.arange(at.shape[1] - LEADING - q - KNOTS)).astype(float)
     moving = [np.broadcast_to(one, (len(at), *one.shape)) for one in (rows.others, runs)]
     moves = np.concatenate([np.ones((*process.shape[:2], 1)), moving[0], process, moving[1]], axis=2)
-    steep = np.exp(shapes.steep + at[:, 2])[:, None]
+    steep = response.pace * np.exp(shapes.steep + at[:, 2])[:, None]
     shift = np.einsum("jnk,jk->jn", moves, np.delete(at, (0, 2), axis=1))
     eta = steep * (rows.ability[shapes.scale] + shift - shapes.middle[:, None])
     floor, slope = response.floor(eta), response.slope(eta, shapes.level[:, None])

@@ -118,7 +118,7 @@ def outcome_draws(
     new[known] = own[:, asked.run[known]].T
     shift = shift + new + WANDER * between * asked.since * random.standard_normal((m, count))
     level = one.level[node]
-    eta = np.exp(one.steep[node] + coefficients[:, 2]) * (ability + shift - one.middle[node])
+    eta = one.response.pace * np.exp(one.steep[node] + coefficients[:, 2]) * (ability + shift - one.middle[node])
     value = one.response.value(eta, level) + coefficients[:, 0] * one.response.floor(eta)
     if one.response.kind == "accuracy":
         value = np.clip(value, 0.0, one.response.high)

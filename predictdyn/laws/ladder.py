@@ -57,7 +57,7 @@ class Outcome:
     def response(self, y: np.ndarray) -> Response:
         """How it answers to ability, from what is known of it and from values (n,) in parts of its range."""
         if not self.bounded:
-            return Response("loss", float(y.min()), float(np.ptp(y)) or 1.0, LOSS_ITEMS)
+            return Response("loss", float(y.min()), float(np.median(y)), LOSS_ITEMS)
         known = self.items is not None
         items = float(self.items) if self.items is not None else USUAL_ITEMS
         least = float(max(np.quantile(y, 0.02), 0.0))

@@ -21,7 +21,7 @@ def numbers_of(ladder: Ladder, place: int, *, seed: int = 0) -> list[Number]:
     """The numbers of the map of an outcome, in units of the measure and of the outcome, with draws of each.
 
     Floor and ceiling, the measure half-way between, and the power of the measure there; of a loss the end that it falls
-    to, where it is one unit above, and the power.
+    to, the measure where it is as in the middle of the rows, and the power.
     """
     one, outcome, ability = ladder.maps[place], ladder.outcomes[place], ladder.ability
     drawn = map_draws(one, shared_draws(ladder.maps, DRAWS, seed=seed), seed=seed + place)
@@ -29,13 +29,13 @@ def numbers_of(ladder: Ladder, place: int, *, seed: int = 0) -> list[Number]:
     mean, sd = np.array(ability.scales)[one.scale[node]].T
     there = mean - (one.middle[node] - coefficients[:, 1]) * sd
     half = np.where(one.scale[node] == 1, np.maximum(there, 1e-300), np.exp(np.minimum(there, 700.0)))
-    power = np.exp(one.steep[node] + coefficients[:, 2]) / sd * np.where(one.scale[node] == 1, half, 1.0)
+    power = one.response.pace * np.exp(one.steep[node] + coefficients[:, 2]) / sd * np.where(one.scale[node] == 1, half, 1.0)
     measure = ability.parts[0]
     response = one.response
     if not outcome.bounded:
         return [
             Number("E", f"what {outcome.name} falls to", one.level[node] * response.low + coefficients[:, 0]),
-            Number("L", f"{measure} where {outcome.name} is {figure(response.high)} above it", half),
+            Number("L", f"{measure} where {outcome.name} is {figure(response.high)}", half),
             Number("k", f"power of {measure}", power),
         ]
     ceiling = response.low + one.level[node] * (response.high - response.low)
@@ -58,8 +58,8 @@ def written(ladder: Ladder, place: int, numbers: Sequence[Number]) -> tuple[str,
             said.append(f"{name} = {floor} + ({ceiling} - {floor}) / (1 + ({measure} / {half})^{power})")
         else:
             end, half, power = words
-            unit = figure(ladder.maps[place].response.high)
-            said.append(f"{name} = {end} + {unit} ({measure} / {half})^{power}")
+            middle = figure(ladder.maps[place].response.high)
+            said.append(f"{name} = {end} + ({middle} - {end}) ({measure} / {half})^{power}")
     return said[0], said[1]
 
 

@@ -153,7 +153,7 @@ def test_errors_are_outcomes_too():
     error = ladder_of(
         turned, [Outcome("error", better="lower", chance=0.75, items=1000.0)], ["loss"], None
     ).draws(plan, seed=0)[0, 0]  # fmt: skip
-    assert_allclose(np.quantile(error, (0.1, 0.5, 0.9)), 1 - np.quantile(accuracy, (0.9, 0.5, 0.1)), atol=1e-9)
+    assert_allclose(np.quantile(error, (0.1, 0.5, 0.9)), 1 - np.quantile(accuracy, (0.9, 0.5, 0.1)), atol=1e-3)
 
 
 def test_the_formula_is_that_of_the_runs(ladder):
