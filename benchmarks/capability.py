@@ -23,7 +23,7 @@ from scipy.optimize import least_squares
 from scipy.special import expit
 
 from predictdyn import datasets
-from predictdyn.api.ladders import checkpoints, questions
+from predictdyn.api.ladders import checkpoints
 from predictdyn.curves import Curves
 from predictdyn.fitting.ability_map import MIDDLES, STEEPS, MapRows, Response, nodes_of
 from predictdyn.fitting.ability_pool import MIDDLE_PRIOR, STEEP_PRIOR, Asked, map_draws, outcome_draws, shared_draws
@@ -31,7 +31,7 @@ from predictdyn.forecast import Model
 from predictdyn.forecasters import fit
 from predictdyn.forecasters.ensemble import AUTO
 from predictdyn.laws import law_of
-from predictdyn.laws.ladder import Outcome, ladder_of
+from predictdyn.laws.ladder import Outcome, ladder_of, questions
 from predictdyn.scores import crps
 
 DATA = Path(os.environ.get("PREDICTDYN_DATA", "."))
@@ -253,7 +253,7 @@ def two_steps(
         middle.append(curve(point.to_numpy(dtype=float)))
         errors.append(around(middle[-1], error))
     yield scored(task, "logistic two-step", truth, np.concatenate(errors), label)
-    if len(left) >= 10:
+    if len(left) >= 10 and len(outcomes) <= MOST_DIRECT:
         direct = []
         for one in outcomes:
             law_ = law_of(
@@ -267,6 +267,7 @@ def two_steps(
     yield scored(task, "as the dearest third", truth, guess, label)
 
 
+MOST_DIRECT = 8  # laws of accuracies without a loss take seconds each
 MARGIN = 0.1  # a task counts if some model to learn from is so far above chance
 
 

@@ -18,7 +18,7 @@ from predictdyn.curves import Curves
 from predictdyn.laws import checks, surfaces
 from predictdyn.laws.finished import Finished, finished_runs
 from predictdyn.laws.formula import Number
-from predictdyn.laws.ladder import Ladder, Outcome, ladder_of
+from predictdyn.laws.ladder import BEGUN, Ladder, Outcome, ladder_of, questions
 from predictdyn.laws.ladder_account import held_out_by_ladder, numbers_of, written
 from predictdyn.laws.replay import dearness
 from predictdyn.naming import some
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from predictdyn.report.figures.scaling import Picture
 
-BEGUN = 0.04  # of a run, from which checkpoints say how an outcome follows its measure
 LEVELS = {"median": 0.5, "q0.05": 0.05, "q0.95": 0.95}
 
 
@@ -385,20 +384,3 @@ def checkpoints(curves: Curves, targets: Sequence[str], via: Sequence[str]) -> p
         found.append(table)
     columns = ["run", "step", *via, *targets]
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=columns)
-
-
-def questions(curves: Curves, names: Sequence[str]) -> dict[str, float]:
-    """How many questions the logged standard errors of each outcome between two bounds are those of, where any are."""
-    found = {}
-    for name in names:
-        metric = curves.metrics[name]
-        if metric.lower is None or metric.upper is None:
-            continue
-        rows = curves.points[curves.points["metric"] == name]
-        span = metric.upper - metric.lower
-        p = (rows["value"].to_numpy(dtype=float) - metric.lower) / span
-        error = rows["stderr"].to_numpy(dtype=float) / span
-        good = np.isfinite(error) & (error > 0) & (p > 0) & (p < 1)
-        if good.any():
-            found[name] = float(np.median((p * (1 - p))[good] / error[good] ** 2))
-    return found

@@ -16,12 +16,11 @@ from predictdyn.fitting.ability_pool import Asked, map_draws, outcome_draws, sha
 from predictdyn.forecast import DRAWS, Latent, Model, seed_for
 from predictdyn.forecasters._fitted import no_answer
 from predictdyn.laws.ability import Ability, ability_from
-from predictdyn.laws.ladder import Outcome, spread_out
+from predictdyn.laws.ladder import BEGUN, Outcome, questions, spread_out
 from predictdyn.problem import LatentCurve, Panel, Problem, Query
 
 FEWEST_RUNS = 4  # finished ones that log both
 FEWEST_POINTS = 2  # of the run itself, that say how it differs from them
-BEGUN = 0.04  # of a run: what came before says little of what is to come
 MOST_RUNS = 24  # a map is learnt from
 MOST_MEASURES = 3  # losses that are tried
 MOST_POOLED = 8  # outcomes that say what maps share
@@ -157,7 +156,7 @@ def _one(problem: Problem, metric: str, measure: str) -> Mapped | None:
         return None
     known = problem.metrics[metric]
     outcome = Outcome(metric, known.lower, known.upper, known.better or "higher", known.chance,
-                      _items(problem, metric))  # fmt: skip
+                      questions(problem.history.curves, [metric]).get(metric))  # fmt: skip
     values = np.concatenate([rows for _, rows in tables])
     run = np.repeat(np.arange(len(tables)), [len(rows) for _, rows in tables])
     y = outcome.unit(values[:, 2])
@@ -212,20 +211,6 @@ def _spread(runs: list[str]) -> list[str]:
     """At most `MOST_RUNS`, spread evenly over their names."""
     runs = sorted(runs)
     return [runs[i] for i in np.unique(np.linspace(0, len(runs) - 1, min(len(runs), MOST_RUNS)).round().astype(int))]
-
-
-def _items(problem: Problem, metric: str) -> float | None:
-    """How many questions the logged sampling error is that of; None where none is logged."""
-    known = problem.metrics[metric]
-    if known.lower is None or known.upper is None:
-        return None
-    span, found = known.upper - known.lower, []
-    for curve in problem.history.by_metric.get(metric, {}).values():
-        p, error = (curve.value - known.lower) / span, curve.stderr / span
-        good = np.isfinite(error) & (error > 0) & (p > 0) & (p < 1)
-        found.append((p * (1 - p))[good] / error[good] ** 2)
-    joined = np.concatenate(found) if found else np.zeros(0)
-    return float(np.median(joined)) if len(joined) else None
 
 
 CAPABILITY_FROM_LOSS = CapabilityFromLoss()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
+from predictdyn.curves import Curves
 from predictdyn.fitting.ability_map import MapNodes, MapRows, Response, nodes_of
 from predictdyn.fitting.ability_pool import Asked, map_draws, outcome_draws, shared_draws
 from predictdyn.laws.ability import Ability, ability_from
@@ -18,6 +19,7 @@ FEWEST_ROWS = 5
 MOST_OF_RUN = 12  # checkpoints of a run that a map is learnt from
 HELD_OUT = (0.2, 0.4)  # parts of the runs, the ablest first, that say how wrong maps are beyond their rows
 FEWEST_HELD = 2  # runs
+BEGUN = 0.04  # of a run, from which checkpoints say how an outcome follows its measure
 GROUP_SHIFT = 0.3  # sd of what a group that no finished run is of shifts ability by
 USUAL_ITEMS = 1000.0  # questions of an exam of which nothing is said
 LOSS_ITEMS = 1e5  # a loss errs by a third of a percent, until its rows say otherwise
@@ -287,6 +289,18 @@ def _widening(ladder: Ladder, rows: pd.DataFrame, seed: int) -> float:
     return float(max(np.sqrt((SPREAD_PRIOR + sum(each)) / (SPREAD_PRIOR + len(each))), NARROWEST))
 
 
-def outcomes_of(facts: Mapping[str, Mapping[str, float | str | None]]) -> list[Outcome]:
-    """Outcomes from what is known of each by name: lower, upper, better, chance, items."""
-    return [Outcome(name, **known) for name, known in facts.items()]  # type: ignore[arg-type]
+def questions(curves: Curves, names: Sequence[str]) -> dict[str, float]:
+    """How many questions the logged standard errors of each outcome between two bounds are those of, where any are."""
+    found = {}
+    for name in names:
+        metric = curves.metrics[name]
+        if metric.lower is None or metric.upper is None:
+            continue
+        rows = curves.points[curves.points["metric"] == name]
+        span = metric.upper - metric.lower
+        p = (rows["value"].to_numpy(dtype=float) - metric.lower) / span
+        error = rows["stderr"].to_numpy(dtype=float) / span
+        good = np.isfinite(error) & (error > 0) & (p > 0) & (p < 1)
+        if good.any():
+            found[name] = float(np.median((p * (1 - p))[good] / error[good] ** 2))
+    return found

@@ -29,7 +29,12 @@ def numbers_of(ladder: Ladder, place: int, *, seed: int = 0) -> list[Number]:
     mean, sd = np.array(ability.scales)[one.scale[node]].T
     there = mean - (one.middle[node] - coefficients[:, 1]) * sd
     half = np.where(one.scale[node] == 1, np.maximum(there, 1e-300), np.exp(np.minimum(there, 700.0)))
-    power = one.response.pace * np.exp(one.steep[node] + coefficients[:, 2]) / sd * np.where(one.scale[node] == 1, half, 1.0)
+    power = (
+        one.response.pace
+        * np.exp(one.steep[node] + coefficients[:, 2])
+        / sd
+        * np.where(one.scale[node] == 1, half, 1.0)
+    )
     measure = ability.parts[0]
     response = one.response
     if not outcome.bounded:
