@@ -181,7 +181,7 @@ class FittedLadder:
     def said(self, plan: pd.Series) -> str:
         """A plan in words, with the outcome where there are several."""
         words = self.first.said(plan)
-        return f"{words}: {plan['target']}" if "target" in plan and len(self.targets) > 1 else words
+        return f"{words} ({plan['target']})" if "target" in plan and len(self.targets) > 1 else words
 
     def plans(self, asked: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         """Plans as a table. Raises ValueError, one line, for a name that is no input."""

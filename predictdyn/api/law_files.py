@@ -130,7 +130,7 @@ def _predictions(law: FittedLaw | FittedLadder, predict: Plans) -> tuple[pd.Data
     names = [law.said(row) for _, row in found.iterrows()]
     if not asked and larger is not None:
         several = "target" in found and len(found["target"].unique()) > 1
-        names = [f"{larger[1]}: {row['target']}" if several else larger[1] for _, row in found.iterrows()]
+        names = [f"{larger[1]} ({row['target']})" if several else larger[1] for _, row in found.iterrows()]
     cost = law.finished.cost
     if cost is not None and law.picture.x == "cost":
         found["cost"] = cost(found)

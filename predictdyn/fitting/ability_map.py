@@ -15,7 +15,7 @@ from scipy.special import expit
 
 MIDDLES = np.linspace(-3.0, 6.0, 28)  # of the rise, in sds of ability among the rows
 STEEPS = np.log(np.geomspace(0.15, 8.0, 13))
-# A node is a cell: within it middle and log steepness are normal, half as wide as nodes are apart.
+# A node is a cell, within which middle and log steepness are normal.
 CELL = (0.5 * float(MIDDLES[1] - MIDDLES[0]), 0.5 * float(STEEPS[1] - STEEPS[0]))
 LOSS_PACE = 0.15
 LEADING = 3  # coefficients before those of further predictors: floor, middle and log steepness within the cell
@@ -41,8 +41,8 @@ LEAST_LOG_WEIGHT = -14.0
 class Response:
     """How an outcome answers to eta, which rises with ability.
 
-    "accuracy": low + c (high - low) / (1 + exp(-eta)), c the ceiling. "loss": c low + (high - c low) exp(-eta), c low where it
-    ends; low and high are the least and the middle value of the rows.
+    "accuracy": low + c (high - low) / (1 + exp(-eta)), c the ceiling. "loss": c low + (high - c low) exp(-eta), which
+    ends at c low; low and high are the least and the middle value of the rows.
     ``items`` is the number of questions that the sampling error of an accuracy is that of; a loss errs in parts of
     itself, one over the root of it.
     """

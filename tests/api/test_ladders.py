@@ -129,7 +129,7 @@ def test_a_page_says_both_steps(ladder, tmp_path):
     assert page.is_file()
     predictions = pd.read_csv(tmp_path / "page" / "predictions.csv")
     assert predictions["plan"].tolist() == [
-        "a run with params 1e9, tokens 2e10: hard", "a run with params 1e9, tokens 2e10: easy",
+        "a run with params 1e9, tokens 2e10 (hard)", "a run with params 1e9, tokens 2e10 (easy)",
     ]  # fmt: skip
 
 
@@ -163,7 +163,7 @@ def test_the_command_does_the_same(call, runs, tmp_path):
     assert status == 0, err
     lines = printed.splitlines()
     assert [line.split(" = ")[0] for line in lines[:3]] == ["loss", "hard", "easy"]
-    assert any(line.startswith("a run with params 1e9, tokens 2e10: hard: 0.7") for line in lines)
+    assert any(line.startswith("a run with params 1e9, tokens 2e10 (hard): 0.7") for line in lines)
     status, _, err = call("law", file, "--target", "hard", "--questions", "9", "--out", tmp_path / "other", "--quiet")
     assert status == 2
     assert "--questions is of exams that are forecast via a loss" in err
