@@ -253,7 +253,7 @@ def two_steps(
         middle.append(curve(point.to_numpy(dtype=float)))
         errors.append(around(middle[-1], error))
     yield scored(task, "logistic two-step", truth, np.concatenate(errors), label)
-    if len(left) >= 10 and len(outcomes) <= MOST_DIRECT:
+    if len(left) >= 10:
         direct = []
         for one in outcomes:
             law_ = law_of(
@@ -267,7 +267,6 @@ def two_steps(
     yield scored(task, "as the dearest third", truth, guess, label)
 
 
-MOST_DIRECT = 8  # laws of accuracies without a loss take seconds each
 MARGIN = 0.1  # a task counts if some model to learn from is so far above chance
 
 
