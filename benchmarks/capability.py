@@ -25,7 +25,7 @@ from scipy.special import expit
 from predictdyn import datasets
 from predictdyn.api.ladders import checkpoints
 from predictdyn.curves import Curves
-from predictdyn.fitting.ability_map import MIDDLES, STEEPS, MapRows, Response, nodes_of
+from predictdyn.fitting.ability_map import FLAT, HEIGHTS, MIDDLES, STEEPS, MapRows, Response, nodes_of
 from predictdyn.fitting.ability_pool import MIDDLE_PRIOR, STEEP_PRIOR, Asked, map_draws, outcome_draws, shared_draws
 from predictdyn.forecast import Model
 from predictdyn.forecasters import fit
@@ -355,6 +355,8 @@ def calibration() -> Iterator[pd.DataFrame]:
             process = np.linalg.cholesky((1 + apart) * np.exp(-apart) + 1e-9 * np.eye(len(every)))
             moved = every + shift * process @ random.standard_normal(len(every))
             p = response.value(np.exp(steep[i]) * (moved - middle[i]), level)
+            if random.random() < FLAT:
+                p = response.value(np.full(len(every), -random.choice(HEIGHTS)), 1.0)
             noise = np.exp(0.5 * random.standard_normal()) * np.sqrt(p * (1 - p) / 1000)
             y = np.clip(p + noise * random.standard_normal(len(p)), 0, 1)
             rows = MapRows(ability[None], np.zeros((n, 0)), np.full(n, -1), y[:n])

@@ -18,6 +18,8 @@ STEEPS = np.log(np.geomspace(0.15, 8.0, 13))
 # A node is a cell, within which middle and log steepness are normal.
 CELL = (0.5 * float(MIDDLES[1] - MIDDLES[0]), 0.5 * float(STEEPS[1] - STEEPS[0]))
 LOSS_PACE = 0.15
+# An outcome may have nothing to do with ability: so steep it is then, at some height, with this probability.
+FLAT_STEEP, FLAT, HEIGHTS, FLAT_KEPT = float(np.log(0.02)), 0.1, np.linspace(-4.0, 5.0, 121), 6
 LEADING = 3  # coefficients before those of further predictors: floor, middle and log steepness within the cell
 CEILINGS, CEILING_PRIOR = (0.35, 0.6, 0.8, 0.92, 1.0), (0.06, 0.1, 0.16, 0.18, 0.5)
 ENDS, END_PRIOR = (0.0, 0.4, 0.7, 0.85, 0.95), (0.2, 0.2, 0.2, 0.2, 0.2)
@@ -151,6 +153,17 @@ def _whitener(knots: np.ndarray, length: float) -> np.ndarray:
     return np.asarray(turn / np.sqrt(np.maximum(size, 1e-9)))
 
 
+def log_prior(middle: np.ndarray, steep: np.ndarray, shared: np.ndarray) -> np.ndarray:
+    """The log prior of cells (...) given mean and sd of the middle and of the log steepness, (4, ...).
+
+    Those that are flat share their own probability, at all heights alike.
+    """
+    size = float((MIDDLES[1] - MIDDLES[0]) * (STEEPS[1] - STEEPS[0]))
+    normal = -0.5 * ((middle - shared[0]) / shared[1]) ** 2 - 0.5 * ((steep - shared[2]) / shared[3]) ** 2
+    rising = normal - np.log(2 * np.pi * shared[1] * shared[3]) + np.log(size * (1 - FLAT))
+    return np.where(steep <= FLAT_STEEP, np.log(FLAT / len(HEIGHTS)), rising)
+
+
 class _Shapes(NamedTuple):
     """Nodes of the grid: the scale of each, middle, log steepness, level and the log prior of the level, (j,) each."""
 
@@ -228,11 +241,20 @@ def _thinned(rows: MapRows, response: Response) -> _Shapes:
     scale, middle, steep, place = (one.ravel() for one in grid)
     level, prior = np.array(response.levels)[place], np.log(np.array(response.level_prior)[place])
     shapes = _Shapes(scale, middle, steep, level, prior)
-    eta = response.pace * np.exp(steep)[:, None] * (rows.ability[scale] - middle[:, None])
-    left = rows.y - response.value(eta, level[:, None])
-    square = (left**2 / response.variance(rows.y)).sum(axis=1) + 1e-9
-    rank = -0.5 * min(n, COUNTED) * np.log(square) + prior
-    return shapes.rows(np.argsort(-rank, kind="stable")[:SHAPES])
+    many = len(HEIGHTS)
+    flat = _Shapes(
+        np.zeros(many, dtype=int), HEIGHTS / np.exp(FLAT_STEEP) / response.pace, np.full(many, FLAT_STEEP),
+        np.full(many, response.levels[0 if response.kind == "loss" else -1]), np.zeros(many),
+    )  # fmt: skip
+    best = []
+    for some, kept in ((shapes, SHAPES), (flat, FLAT_KEPT)):
+        steepness = response.pace * np.exp(some.steep)[:, None]
+        eta = steepness * (rows.ability[some.scale] - some.middle[:, None])
+        left = rows.y - response.value(eta, some.level[:, None])
+        square = (left**2 / response.variance(rows.y)).sum(axis=1) + 1e-9
+        rank = -0.5 * min(n, COUNTED) * np.log(square) + some.prior
+        best.append(some.rows(np.argsort(-rank, kind="stable")[:kept]))
+    return _Shapes(*(np.concatenate(both) for both in zip(*best, strict=True)))
 
 
 def _linear(rows: MapRows, response: Response, shapes: _Shapes, at: np.ndarray, knots: np.ndarray) -> _Linear:

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from predictdyn.fitting.ability_map import KNOTS, LEADING, MapNodes, basis
+from predictdyn.fitting.ability_map import FLAT_STEEP, KNOTS, LEADING, MapNodes, basis, log_prior
 
-# Prior of what outcomes share (normal inverse gamma): mean, rows it counts as, sd between outcomes, rows that that is.
+# Prior of what outcomes share (normal inverse gamma): mean, outcomes it counts as, sd between outcomes, and that of it.
 MIDDLE_PRIOR = (0.7, 0.25, 0.9, 4.0)
 STEEP_PRIOR = (float(np.log(1.2)), 0.25, 0.5, 4.0)
 BURN_IN, THINNING = 40, 2
@@ -55,12 +55,14 @@ def shared_draws(maps: Sequence[MapNodes], count: int, *, seed: int) -> Float[np
     shared = np.zeros((count, 4))
     every = np.arange(b)
     for sweep in range(BURN_IN + THINNING * count):
-        log_weight = evidence - 0.5 * ((middle - now[0]) / now[1]) ** 2 - 0.5 * ((steep - now[2]) / now[3]) ** 2
+        log_weight = evidence + log_prior(middle, steep, now)
         weight = np.exp(log_weight - log_weight.max(axis=1, keepdims=True))
         edge = np.cumsum(weight, axis=1)
         chosen = (edge < random.random(b)[:, None] * edge[:, -1:]).sum(axis=1)
+        # Outcomes that are flat say nothing of how the others rise.
+        rising = steep[every, chosen] > FLAT_STEEP
         now = np.array([
-            *_shared(middle[every, chosen], MIDDLE_PRIOR, random), *_shared(steep[every, chosen], STEEP_PRIOR, random)
+            *_shared(middle[every, chosen][rising], MIDDLE_PRIOR, random), *_shared(steep[every, chosen][rising], STEEP_PRIOR, random)
         ])  # fmt: skip
         at, rest = divmod(sweep - BURN_IN, THINNING)
         if at >= 0 and rest == THINNING - 1:
@@ -71,8 +73,7 @@ def shared_draws(maps: Sequence[MapNodes], count: int, *, seed: int) -> Float[np
 def map_draws(one: MapNodes, shared: Float[np.ndarray, "s 4"], *, seed: int) -> MapDraws:
     """Draws of a map given draws of what maps share: with those of the others they are joint."""
     random = np.random.default_rng(seed)
-    mean, sd, steep_mean, steep_sd = shared.T[:, :, None]
-    log_weight = one.evidence - 0.5 * ((one.middle - mean) / sd) ** 2 - 0.5 * ((one.steep - steep_mean) / steep_sd) ** 2
+    log_weight = one.evidence + log_prior(one.middle, one.steep, shared.T[:, :, None])
     edge = np.cumsum(np.exp(log_weight - log_weight.max(axis=1, keepdims=True)), axis=1)
     node = (edge < random.random(len(shared))[:, None] * edge[:, -1:]).sum(axis=1)
     z = random.standard_normal((len(shared), one.mean.shape[1]))
@@ -84,7 +85,8 @@ def _shared(
 ) -> tuple[float, float]:
     """A draw of mean and sd given the values of b outcomes, (b,)."""
     centre, worth, sd, freedom = prior
-    n, mean = len(value), float(value.mean())
+    n = len(value)
+    mean = float(value.mean()) if n else centre
     total = worth + n
     squares = freedom * sd**2 + float(((value - mean) ** 2).sum()) + worth * n / total * (mean - centre) ** 2
     variance = squares / random.chisquare(freedom + n)
