@@ -60,10 +60,9 @@ def shared_draws(maps: Sequence[MapNodes], count: int, *, seed: int) -> Float[np
         edge = np.cumsum(weight, axis=1)
         chosen = (edge < random.random(b)[:, None] * edge[:, -1:]).sum(axis=1)
         # Outcomes that are flat say nothing of how the others rise.
-        rising = steep[every, chosen] > FLAT_STEEP
-        now = np.array([
-            *_shared(middle[every, chosen][rising], MIDDLE_PRIOR, random), *_shared(steep[every, chosen][rising], STEEP_PRIOR, random)
-        ])  # fmt: skip
+        place = every[steep[every, chosen] > FLAT_STEEP]
+        own = place, chosen[place]
+        now = np.array([*_shared(middle[own], MIDDLE_PRIOR, random), *_shared(steep[own], STEEP_PRIOR, random)])
         at, rest = divmod(sweep - BURN_IN, THINNING)
         if at >= 0 and rest == THINNING - 1:
             shared[at] = now

@@ -138,6 +138,8 @@ class Ladder:
         known = self.ability.known(table)
         if not self.steps:
             return np.where(known, "ok", "a measure is missing").astype(object)
+        if set(self.ability.via) <= set(table.columns) and not set(self.steps[0].inputs.names) <= set(table.columns):
+            return np.where(known, "ok", "a measure is missing").astype(object)
         return np.where(known, "ok", self.steps[0].status(table)).astype(object)
 
 
