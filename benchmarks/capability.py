@@ -31,7 +31,7 @@ from predictdyn.forecast import Model
 from predictdyn.forecasters import fit
 from predictdyn.forecasters.ensemble import AUTO
 from predictdyn.laws import law_of
-from predictdyn.laws.ladder import Outcome, ladder_of, questions
+from predictdyn.laws.ladder import OutcomeFacts, ladder_of, questions
 from predictdyn.scores import crps
 
 DATA = Path(os.environ.get("PREDICTDYN_DATA", "."))
@@ -129,7 +129,7 @@ def cooled() -> Iterator[pd.DataFrame]:
         "hot": [np.interp(step, hot[model]["step"], hot[model]["loss"])
                 for model, step in zip(end["model"], begun, strict=True)],
     })  # fmt: skip
-    known = [Outcome("cooled", 0.0, None, "lower")]
+    known = [OutcomeFacts("cooled", 0.0, None, "lower")]
     splits = [("each model from the others", rows["run"] == model) for model in models.index]
     large = set(models["params"].nlargest(3).index)
     splits.append(("three largest from the others", rows["run"].isin(large)))
@@ -217,7 +217,7 @@ def replayed(curves: Curves, names: list[str], groups: list[list[str]], what: st
 
 
 def two_steps(
-    left: pd.DataFrame, there: pd.DataFrame, outcomes: list[Outcome], via: list[str], inputs: list[str], task: str,
+    left: pd.DataFrame, there: pd.DataFrame, outcomes: list[OutcomeFacts], via: list[str], inputs: list[str], task: str,
     rows: pd.DataFrame | None = None,
 ) -> Iterator[pd.DataFrame]:  # fmt: skip
     """Dearer runs from cheaper ones: the ladder with pooled outcomes, with one at a time, the published fits, a law."""
@@ -295,7 +295,9 @@ def mlfoundations() -> Iterator[pd.DataFrame]:
     left, there = runs[~dear], runs[dear]
     chance = about["Random baseline"] / 100
     tasks = [name for name in about.index if name in runs and left[name].max() >= chance[name] + MARGIN]
-    outcomes = [Outcome(name, chance=float(chance[name]), items=float(about["#datapoints"][name])) for name in tasks]
+    outcomes = [
+        OutcomeFacts(name, chance=float(chance[name]), items=float(about["#datapoints"][name])) for name in tasks
+    ]
     yield from two_steps(
         left, there, outcomes, via, ["data", "params", "tokens"], f"mlfoundations, {len(tasks)} tasks, dearest 30 %"
     )
@@ -315,7 +317,7 @@ def pythia() -> Iterator[pd.DataFrame]:
     every["cost"] = every["params"] * every["tokens"]
     known, last = every["run"].isin(small), every["tokens"] == every["tokens"].max()
     items = questions(curves, PYTHIA)
-    outcomes = [Outcome(name, chance=curves.metrics[name].chance, items=items.get(name)) for name in PYTHIA]
+    outcomes = [OutcomeFacts(name, chance=curves.metrics[name].chance, items=items.get(name)) for name in PYTHIA]
     for left, inputs, what in (
         (every[known & last], ["params"], "their size"),
         (every[known], ["params", "tokens"], "size and tokens, all checkpoints"),
@@ -394,7 +396,7 @@ def control() -> Iterator[pd.DataFrame]:
         for some in (runs, larger):
             some["loss"] = 1.7 + 400 / some["params"] ** 0.34 + 410 / some["tokens"] ** 0.28
             some["accuracy"] = random.binomial(500, 0.25 + 0.5 * random.beta(2, 2, len(some))) / 500
-        outcomes = [Outcome("accuracy", chance=0.25, items=500.0)]
+        outcomes = [OutcomeFacts("accuracy", chance=0.25, items=500.0)]
         ladder = ladder_of(runs, outcomes, ["loss"], ["params", "tokens"], towards=larger[["params", "tokens"]])
         truth = larger["accuracy"].to_numpy()
         name = "accuracy without relation to loss"

@@ -18,7 +18,7 @@ from predictdyn.curves import Curves
 from predictdyn.laws import checks, surfaces
 from predictdyn.laws.finished import Finished, finished_runs
 from predictdyn.laws.formula import Number
-from predictdyn.laws.ladder import BEGUN, Ladder, Outcome, ladder_of, questions
+from predictdyn.laws.ladder import BEGUN, Ladder, OutcomeFacts, ladder_of, questions
 from predictdyn.laws.ladder_account import held_out_by_ladder, numbers_of, written
 from predictdyn.laws.replay import dearness
 from predictdyn.naming import some
@@ -305,7 +305,7 @@ def fit_ladder(
         lines += said
         items = asked.get(name) if isinstance(asked, Mapping) else asked
         outcomes.append(
-            Outcome(name, facts.get("lower"), facts.get("upper"), str(facts.get("better", "lower")),
+            OutcomeFacts(name, facts.get("lower"), facts.get("upper"), str(facts.get("better", "lower")),
                     facts.get("chance"), items)
         )  # fmt: skip
     rows = None

@@ -16,7 +16,7 @@ from predictdyn.fitting.ability_pool import Asked, map_draws, outcome_draws, sha
 from predictdyn.forecast import DRAWS, Latent, Model, seed_for
 from predictdyn.forecasters._fitted import no_answer
 from predictdyn.laws.ability import Ability, ability_from
-from predictdyn.laws.ladder import BEGUN, Outcome, questions, spread_out
+from predictdyn.laws.ladder import BEGUN, OutcomeFacts, questions, spread_out
 from predictdyn.problem import LatentCurve, Panel, Problem, Query
 
 FEWEST_RUNS = 4  # finished ones that log both
@@ -112,7 +112,7 @@ class CapabilityFromLoss:
 class Mapped(NamedTuple):
     """The map of an outcome from a measure, learnt from so many runs, and maps from it of other outcomes."""
 
-    outcome: Outcome
+    outcome: OutcomeFacts
     measure: str
     ability: Ability
     nodes: MapNodes
@@ -155,7 +155,7 @@ def _one(problem: Problem, metric: str, measure: str) -> Mapped | None:
     if len(tables) < FEWEST_RUNS:
         return None
     known = problem.metrics[metric]
-    outcome = Outcome(metric, known.lower, known.upper, known.better or "higher", known.chance,
+    outcome = OutcomeFacts(metric, known.lower, known.upper, known.better or "higher", known.chance,
                       questions(problem.history.curves, [metric]).get(metric))  # fmt: skip
     values = np.concatenate([rows for _, rows in tables])
     run = np.repeat(np.arange(len(tables)), [len(rows) for _, rows in tables])

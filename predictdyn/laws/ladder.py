@@ -26,7 +26,7 @@ LOSS_ITEMS = 1e5  # a loss errs by a third of a percent, until its rows say othe
 
 
 @dataclass(frozen=True)
-class Outcome:
+class OutcomeFacts:
     """An outcome at the top of the ladder: its range and direction; ``items`` is how many questions it has, if known.
 
     ``chance`` is what a model without skill reaches. Without two bounds it is a loss, and positive.
@@ -80,7 +80,7 @@ class Ladder:
     out, were wider than said.
     """
 
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[OutcomeFacts, ...]
     ability: Ability
     steps: tuple[Law, ...]
     maps: tuple[MapNodes, ...]
@@ -145,7 +145,7 @@ class Ladder:
 
 def ladder_of(
     table: pd.DataFrame,
-    outcomes: Sequence[Outcome],
+    outcomes: Sequence[OutcomeFacts],
     via: Sequence[str],
     inputs: Sequence[str] | None,
     *,

@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose
 from scipy.special import expit
 
 from predictdyn.laws.ability import ability_from
-from predictdyn.laws.ladder import Outcome, ladder_of, widened_share
+from predictdyn.laws.ladder import OutcomeFacts, ladder_of, widened_share
 from predictdyn.laws.ladder_account import numbers_of, written
 
 INPUTS = ["params", "tokens"]
@@ -26,7 +26,7 @@ def suite(n: int = 36, seed: int = 0) -> pd.DataFrame:
     return runs
 
 
-OUTCOMES = [Outcome("easy", chance=0.25, items=1000.0), Outcome("hard", chance=0.25, items=1000.0)]
+OUTCOMES = [OutcomeFacts("easy", chance=0.25, items=1000.0), OutcomeFacts("hard", chance=0.25, items=1000.0)]
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +151,7 @@ def test_errors_are_outcomes_too():
     plan = pd.DataFrame({"loss": [2.8]})
     accuracy = ladder_of(runs, OUTCOMES[1:], ["loss"], None).draws(plan, seed=0)[0, 0]
     error = ladder_of(
-        turned, [Outcome("error", better="lower", chance=0.75, items=1000.0)], ["loss"], None
+        turned, [OutcomeFacts("error", better="lower", chance=0.75, items=1000.0)], ["loss"], None
     ).draws(plan, seed=0)[0, 0]  # fmt: skip
     assert_allclose(np.quantile(error, (0.1, 0.5, 0.9)), 1 - np.quantile(accuracy, (0.9, 0.5, 0.1)), atol=1e-3)
 
