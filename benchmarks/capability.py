@@ -1,6 +1,6 @@
 """Accuracies by way of a loss, on public runs: errors, coverage and CRPS, beside the published two point fits in a row.
 
-python benchmarks/capability.py [cooled] [early] [mlfoundations] [pythia] [calibration] [control] [--out DIR]
+python benchmarks/capability.py [cooled] [early] [auto] [mlfoundations] [pythia] [calibration] [control] [--out DIR]
 
 Reads the folders of $PREDICTDYN_DATA. "logistic two-step": L = E + A / N^a + B / D^b by least squares of logarithms,
 then accuracy = b + c / (1 + exp(k (L - L0))) by least squares, the first one's point put into the second (arXiv
@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -163,7 +163,10 @@ WITH_MEMBER = replace(
     AUTO, name=f"auto with {MEMBER}", members=(*AUTO.members, MEMBER), prior_weights=(*AUTO.prior_weights, 10.0),
     larger_weights=(*AUTO.larger_weights, 10.0),
 )  # fmt: skip
-FORECASTERS = ("last_value", "pooled_change", "pooled_curves", MEMBER, "auto")
+FORECASTERS = ("last_value", "pooled_change", "pooled_curves", MEMBER)
+
+
+EARLY = ["acc_hellaswag", "acc_arc:easy", "acc_arc:challenge", "acc_piqa"]
 
 
 def early() -> Iterator[pd.DataFrame]:
@@ -172,11 +175,10 @@ def early() -> Iterator[pd.DataFrame]:
 
     models, losses, benchmarks = gemstones()
     curves = curves_of("gemstones")
-    names = ["acc_hellaswag", "acc_arc:easy", "acc_arc:challenge", "acc_piqa"]
-    yield from replayed(curves, names, [[run] for run in curves.runs.index], "from a fifth")
+    yield from replayed(curves, EARLY, [[run] for run in curves.runs.index], "from a fifth")
     accuracy = benchmarks[benchmarks["metric"] == "acc"]
     series = dict(iter(losses[losses["series"] == "val"].groupby("model")))
-    for metric in names:
+    for metric in EARLY:
         own = accuracy[accuracy["benchmark"] == metric.removeprefix("acc_")].copy()
         own["loss"] = np.concatenate([
             np.interp(some["step"], series[model]["step"], series[model]["loss"])
@@ -197,9 +199,25 @@ def early() -> Iterator[pd.DataFrame]:
             )  # fmt: skip
 
 
-def replayed(curves: Curves, names: list[str], groups: list[list[str]], what: str) -> Iterator[pd.DataFrame]:
+def auto() -> Iterator[pd.DataFrame]:
+    """The same for every third model, by `auto` and by `auto` with the forecaster as a member."""
+    from pooling import curves_of
+
+    curves = curves_of("gemstones")
+    for rows in replayed(
+        curves, EARLY, [[run] for run in curves.runs.index[::3]], "from a fifth", ["auto", WITH_MEMBER]
+    ):
+        yield rows.assign(task="four accuracies from a fifth, every third model")
+
+
+def replayed(
+    curves: Curves,
+    names: list[str],
+    groups: list[list[str]],
+    what: str,
+    methods: Sequence[str | Model] = FORECASTERS,
+) -> Iterator[pd.DataFrame]:
     """The end of each group of runs from a fifth of it, by forecasters that learn from all other runs."""
-    methods: list[str | Model] = [*FORECASTERS, WITH_MEMBER]
     for out in groups:
         history = curves.select(runs=[run for run in curves.runs.index if run not in out])
         own = curves.select(runs=out)
@@ -412,7 +430,7 @@ def control() -> Iterator[pd.DataFrame]:
 def main() -> None:
     """Run the parts that were named, or all."""
     parts = {
-        "cooled": cooled, "early": early, "mlfoundations": mlfoundations, "pythia": pythia, "calibration": calibration,
+        "cooled": cooled, "early": early, "auto": auto, "mlfoundations": mlfoundations, "pythia": pythia, "calibration": calibration,
         "control": control,
     }  # fmt: skip
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
