@@ -429,10 +429,7 @@ def control() -> Iterator[pd.DataFrame]:
 
 def main() -> None:
     """Run the parts that were named, or all."""
-    parts = {
-        "cooled": cooled, "early": early, "auto": auto, "mlfoundations": mlfoundations, "pythia": pythia, "calibration": calibration,
-        "control": control,
-    }  # fmt: skip
+    parts = {one.__name__: one for one in (cooled, early, auto, mlfoundations, pythia, calibration, control)}
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(parts)}; all if none is named")
     options.add_argument("--out", type=Path, default=None)
