@@ -15,6 +15,7 @@ from predictdyn.progress import spinner
 if TYPE_CHECKING:
     import pandas as pd
 
+    from predictdyn.api.ladders import FittedLadder
     from predictdyn.api.laws import FittedLaw
     from predictdyn.curves import Curves
 
@@ -25,6 +26,11 @@ SHOWN = 12  # lines of a kind
 @click.command()
 @click.argument("data", type=PATH)
 @click.option("--target", required=True, metavar="METRIC", help="What the law is of: a column, or a logged metric.")
+@click.option(
+    "--via", default="", metavar="LOSS,...",
+    help="A loss on the way: the plan forecasts it, and it the target. TARGET may be A,B then.",
+)  # fmt: skip
+@click.option("--questions", type=float, default=None, metavar="N", help="Questions of the exam, with --via.")
 @click.option("--inputs", default="", metavar="A,B", help="Columns that it depends on (default: all that vary).")
 @click.option(
     "--predict", "plans", multiple=True, metavar="A=1,B=2",
@@ -43,8 +49,9 @@ SHOWN = 12  # lines of a kind
 @click.option("--seed", default=0, show_default=True, help="Seed of all that is random.")
 @QUIET
 def law(
-    data: Path, target: str, inputs: str, plans: tuple[str, ...], compute: str, cost: str | None, lower: float | None,
-    upper: float | None, better: str | None, chance: float | None, nuts: bool, out: Path, source: str | None,
+    data: Path, target: str, via: str, questions: float | None, inputs: str, plans: tuple[str, ...],
+    compute: str, cost: str | None, lower: float | None, upper: float | None,
+    better: str | None, chance: float | None, nuts: bool, out: Path, source: str | None,
     settings: tuple[str, ...], seed: int, quiet: bool,
 ) -> None:  # fmt: skip
     """Fit a scaling law to finished runs, and publish a page.
@@ -64,13 +71,18 @@ def law(
     if inputs and not listed(inputs):
         raise ValueError(f"--inputs takes names of columns, A,B, got {inputs!r}")
     budgets = [cli_words.budget(word) for word in listed(compute)]
-    found = _read(data, target, source, settings)
+    if via and not listed(via):
+        raise ValueError(f"--via takes names of losses, A,B, got {via!r}")
+    targets = list(listed(target)) if via else [target]
+    found = _read(data, targets[0], source, settings)
     with spinner("fitting the law", quiet=quiet), new_folder(out) as folder:
         with warnings.catch_warnings():
             # What they say is told below, with what only notes say.
             warnings.simplefilter("ignore", UserWarning)
+            ways: dict[str, Any] = {"via": list(listed(via)) or None, "questions": questions}
             fitted = fit_law(
-                found, target, list(listed(inputs)) or None, lower=lower, upper=upper, better=better, chance=chance,
+                found, targets if via else target, list(listed(inputs)) or None, **ways,
+                lower=lower, upper=upper, better=better, chance=chance,
                 cost=cost, towards=pd.DataFrame(asked) if asked else None, nuts=nuts, seed=seed,
             )  # fmt: skip
         notes(fitted.notes)
@@ -100,7 +112,7 @@ def _read(path: Path, target: str, source: str | None, settings: tuple[str, ...]
     return curves
 
 
-def _lines(law: FittedLaw, predictions: pd.DataFrame, optima: pd.DataFrame) -> list[str]:
+def _lines(law: FittedLaw | FittedLadder, predictions: pd.DataFrame, optima: pd.DataFrame) -> list[str]:
     """The answer in short: the formula, its numbers, forecasts, best plans, and how held-out runs went."""
     from predictdyn.report.words import short_number
 
@@ -108,7 +120,7 @@ def _lines(law: FittedLaw, predictions: pd.DataFrame, optima: pd.DataFrame) -> l
     own = rows[rows["shown"] & (rows["group"] == "")]
     wide = max(map(len, own["symbol"]))
     lines = [
-        law.formula,
+        *law.formula.splitlines(),
         *(
             f"  {row['symbol']:<{wide}}  {row['median']:<10.4g} [{row['5 %']:.4g}, {row['95 %']:.4g}] (90 %)  "
             f"{row['meaning']}"
@@ -128,7 +140,7 @@ def _lines(law: FittedLaw, predictions: pd.DataFrame, optima: pd.DataFrame) -> l
     return [*lines, *_checked(law)]
 
 
-def _checked(law: FittedLaw) -> list[str]:
+def _checked(law: FittedLaw | FittedLadder) -> list[str]:
     held: Any = law.held_out
     if not len(held):
         return []

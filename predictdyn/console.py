@@ -65,6 +65,7 @@ TYPED = {
     "better": "--better", "nuts": "--nuts", "lower": "--lower", "upper": "--upper", "chance": "--chance",
     "seed": "--seed", "target": "--target", "peak": "--peak", "warm_up": "--warm-up", "least": "--least",
     "probability": "--probability", "total_steps": "--steps", "most_steps": "--steps",
+    "seed": "--seed", "via": "--via", "questions": "--questions",
 }  # fmt: skip
 KEYWORD = re.compile(rf"(?<![\w\-./?&])({'|'.join(TYPED)})=(?:'([^'=]*)'|([A-Z]+\b|[+-]?\d[\w.+-]*))?")
 # Tables that state facts, which a frame or a call of the library has as keywords.

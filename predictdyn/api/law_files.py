@@ -12,19 +12,21 @@ import pandas as pd
 from predictdyn.backtest.folder import about, file_hashes, write_json
 from predictdyn.backtest.writing import new_folder
 from predictdyn.laws import surfaces
-from predictdyn.laws.account import formulas_of
 from predictdyn.laws.finished import RUN_NAMES
 from predictdyn.laws.replay import dearness
 from predictdyn.loaders.engine.facts import is_clock
 
 if TYPE_CHECKING:
+    from predictdyn.api.ladders import FittedLadder
     from predictdyn.api.laws import FittedLaw
 
 SEVERAL = 0.6  # of the rows name a run that another row has, too, from which the table is a log
 Plans = pd.DataFrame | Sequence[Mapping[str, Any]]
 
 
-def save(law: FittedLaw, folder: Path, *, predict: Plans, compute: float | Sequence[float], title: str) -> Path:
+def save(
+    law: FittedLaw | FittedLadder, folder: Path, *, predict: Plans, compute: float | Sequence[float], title: str
+) -> Path:
     """See `FittedLaw.save`."""
     with new_folder(folder) as aside:
         write(law, aside, predict=predict, compute=compute, title=title, command=f"{law.call}.save('page')", data=None)
@@ -32,8 +34,8 @@ def save(law: FittedLaw, folder: Path, *, predict: Plans, compute: float | Seque
 
 
 def write(
-    law: FittedLaw, folder: Path, *, predict: Plans, compute: float | Sequence[float], title: str, command: str,
-    data: Path | None, worded: Callable[[str], str] = str,
+    law: FittedLaw | FittedLadder, folder: Path, *, predict: Plans, compute: float | Sequence[float], title: str,
+    command: str, data: Path | None, worded: Callable[[str], str] = str,
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:  # fmt: skip
     """The files of a law and its page in a folder that is there; returns predictions, optima, and cautions on them.
 
@@ -46,7 +48,7 @@ def write(
     optima, noted, far = _optima(law, budgets)
     picture = law.picture
     cautions = [*(law.check(predictions) if asked else []), *far]
-    formula, weight = next((one, weight) for _, one, weight, shown in formulas_of(law.law) if shown)
+    symbols, formula, weight = law.shown
     structures = law.structures
     tables = {
         "structures": structures, "parameters": law.parameters.rename(columns={"5 %": "q0.05", "95 %": "q0.95"}),
@@ -63,7 +65,7 @@ def write(
         "inputs": law.inputs, "groups": list(law.law.inputs.groups), "runs": len(law.finished.table),
         "cost": cost.words if cost else None, "unit": cost.unit if cost else "",
         "structure": str(structures.loc[structures["shown"], "structure"].iloc[0]),
-        "symbols": formula.symbols, "formula": formula.filled, "weight": weight,
+        "symbols": symbols, "formula": formula, "weight": weight, **law.page,
         "correlations": law.correlations.round(4).to_dict(), "asked": asked, "x": picture.x,
         "x_label": picture.x_label, "main": list(picture.main), "warnings": warned,
         "notes": told,
@@ -115,7 +117,7 @@ def table_of_runs(path: Path, target: str) -> pd.DataFrame | None:
     return None if again and any(map(is_clock, table.columns)) else table
 
 
-def _predictions(law: FittedLaw, predict: Plans) -> tuple[pd.DataFrame, bool]:
+def _predictions(law: FittedLaw | FittedLadder, predict: Plans) -> tuple[pd.DataFrame, bool]:
     """Forecasts of the plans that were asked for, else of the dearest run made ten times larger."""
     plans = predict if isinstance(predict, pd.DataFrame) else law.plans(predict)
     asked, larger = bool(len(plans)), None
@@ -125,14 +127,17 @@ def _predictions(law: FittedLaw, predict: Plans) -> tuple[pd.DataFrame, bool]:
             return pd.DataFrame(), False
         plans = larger[0][law.inputs]
     found = law.predict(plans).rename(columns={"5 %": "q0.05", "95 %": "q0.95"})
-    names = [law.said(row) for _, row in found.iterrows()] if asked or larger is None else [larger[1]]
+    names = [law.said(row) for _, row in found.iterrows()]
+    if not asked and larger is not None:
+        several = "target" in found and len(found["target"].unique()) > 1
+        names = [f"{larger[1]} ({row['target']})" if several else larger[1] for _, row in found.iterrows()]
     cost = law.finished.cost
     if cost is not None and law.picture.x == "cost":
         found["cost"] = cost(found)
     return found.assign(plan=names)[["plan", *found.columns]], asked
 
 
-def _optima(law: FittedLaw, budgets: list[float]) -> tuple[pd.DataFrame, list[str], list[str]]:
+def _optima(law: FittedLaw | FittedLadder, budgets: list[float]) -> tuple[pd.DataFrame, list[str], list[str]]:
     """A row for each budget and quantity: median, ``q0.05``, ``q0.95``; how they came to be, and what may hurt."""
     if not budgets:
         return pd.DataFrame(), [], []
@@ -143,7 +148,7 @@ def _optima(law: FittedLaw, budgets: list[float]) -> tuple[pd.DataFrame, list[st
     return table, [line for line in found.notes if line not in far], far
 
 
-def _digest(law: FittedLaw) -> str:
+def _digest(law: FittedLaw | FittedLadder) -> str:
     import hashlib
 
     return hashlib.sha256(law.finished.table.to_csv(index=False).encode()).hexdigest()

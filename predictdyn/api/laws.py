@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,7 @@ from predictdyn.report.words import short_number
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from predictdyn.api.ladders import FittedLadder
     from predictdyn.laws.optimal import Optimum
     from predictdyn.report.figures.scaling import Picture
 
@@ -50,6 +51,7 @@ class FittedLaw:
     settings: Mapping[str, Any]
     seed: int
     call: str
+    page: Mapping[str, Any] = field(default_factory=dict)  # what its page says besides
 
     @property
     def target(self) -> str:
@@ -70,7 +72,12 @@ class FittedLaw:
     @property
     def formula(self) -> str:
         """The structure that pages show, with the medians of its numbers. Forecasts use all structures."""
-        return next(one.filled for _, one, _, shown in formulas_of(self.law) if shown)
+        return self.shown[1]
+
+    @property
+    def shown(self) -> tuple[str, str, float]:
+        """The structure that pages show: with symbols, with numbers, and its weight."""
+        return next((one.symbols, one.filled, weight) for _, one, weight, shown in formulas_of(self.law) if shown)
 
     @cached_property
     def structures(self) -> pd.DataFrame:
@@ -111,7 +118,7 @@ class FittedLaw:
 
     def draws(self, table: pd.DataFrame | None = None, *, n: int = DRAWS, **plan: Any) -> np.ndarray:
         """Samples of the target for each plan, (m, n), in its units; a column is one law for all of them together."""
-        plans = self._plans(table, plan)
+        plans = self.asked(table, plan)
         return self.law.draws(plans, n=n, seed=self.seed)
 
     def predict(self, table: pd.DataFrame | None = None, **plan: Any) -> pd.DataFrame:
@@ -128,7 +135,7 @@ class FittedLaw:
         >>> round(float(found["median"][0]), 1), found["status"].tolist()
         (2.1, ['ok', 'params is zero'])
         """
-        plans = self._plans(table, plan)
+        plans = self.asked(table, plan)
         draws = self.law.draws(plans, n=DRAWS, seed=self.seed)
         status = self._status(plans)
         found = np.full((4, len(plans)), np.nan)
@@ -141,7 +148,7 @@ class FittedLaw:
 
     def check(self, table: pd.DataFrame | None = None, **plan: Any) -> list[str]:
         """What to know of forecasts of some plans: how far each lies beyond the finished runs; empty where near."""
-        plans = self._plans(table, plan)
+        plans = self.asked(table, plan)
         return checks.cautions(self.finished, plans, [self.said(row) for _, row in plans.iterrows()])
 
     def said(self, plan: pd.Series) -> str:
@@ -272,7 +279,8 @@ class FittedLaw:
 
         return save(self, Path(folder), predict=predict, compute=compute, title=title)
 
-    def _plans(self, table: pd.DataFrame | None, plan: Mapping[str, Any]) -> pd.DataFrame:
+    def asked(self, table: pd.DataFrame | None, plan: Mapping[str, Any]) -> pd.DataFrame:
+        """Plans, of a table or as keywords, as numbers. Raises ValueError for both or none, and for unequal lengths."""
         if (table is None) == (not plan):
             raise ValueError(
                 f"give a table of plans, or values of {some(self.inputs, 12)} as keywords, not both or none"
@@ -324,11 +332,26 @@ class FittedLaw:
         return html_table(table, f"{self.formula}; {len(self.finished.table)} runs", ROWS)
 
 
+@overload
 def fit_law(
+    data: Curves | pd.DataFrame, target: str, inputs: Sequence[str] | None = None, *, via: None = None, **settings: Any
+) -> FittedLaw: ...
+
+
+@overload
+def fit_law(
+    data: Curves | pd.DataFrame, target: str | Sequence[str], inputs: Sequence[str] | None = None, *,
+    via: str | Sequence[str], **settings: Any,
+) -> FittedLadder: ...  # fmt: skip
+
+
+def fit_law(  # type: ignore[misc] # the overloads say settings in short
     data: Curves | pd.DataFrame,
-    target: str,
+    target: str | Sequence[str],
     inputs: Sequence[str] | None = None,
     *,
+    via: str | Sequence[str] | None = None,
+    questions: float | Mapping[str, float] | None = None,
     lower: float | None = None,
     upper: float | None = None,
     better: str | None = None,
@@ -337,7 +360,7 @@ def fit_law(
     towards: pd.DataFrame | None = None,
     nuts: bool = False,
     seed: int = 0,
-) -> FittedLaw:
+) -> FittedLaw | FittedLadder:
     """Learn how a target depends on the plan of a run, from finished runs: a scaling law.
 
     ``data`` is a table with one row a run, or curves, whose finished runs count with their last value. ``inputs`` are
@@ -346,8 +369,11 @@ def fit_law(
     not given they are those of the metric, or of its name. ``cost`` is a column, a product such as
     ``"6*params*tokens"``, or a function of a table; without it 6 x parameters x tokens where columns are called so.
     ``towards`` are plans in question: structures are weighed by forecasts in their direction. ``nuts`` samples the
-    numbers of structures by NUTS, in minutes. Raises ValueError, one
-    line, for data that no law can be learnt from.
+    numbers of structures by NUTS, in minutes.
+
+    ``via`` names a loss, a log-probability of the right answer, or several, that lie between plan and target: the plan
+    forecasts these, and these the target, which may be a list of accuracies. ``questions`` is how many each exam has.
+    Raises ValueError, one line, for data that no law can be learnt from.
 
     >>> rng = np.random.default_rng(0)
     >>> runs = pd.DataFrame({"params": 10 ** rng.uniform(6, 8, 30), "tokens": 10 ** rng.uniform(8, 10, 30)})
@@ -356,9 +382,21 @@ def fit_law(
     >>> round(float(law.predict(params=1e9, tokens=2e10)["median"][0]), 1)
     2.6
     """
-    _check_settings(lower, upper, better, chance, seed)
+    check_settings(lower, upper, better, chance, seed)
+    if via is not None:
+        from predictdyn.api.ladders import fit_ladder
+
+        return fit_ladder(
+            data, target, via, inputs, asked=questions, cost=cost, towards=towards, seed=seed,
+            given={"lower": lower, "upper": upper, "better": better, "chance": chance},
+            first=partial(fit_law, nuts=nuts),
+        )  # fmt: skip
+    if not isinstance(target, str):
+        raise ValueError(f"a law is of one target, got {len(target)}; name a loss on the way to several with via=")
+    if questions is not None:
+        raise ValueError("questions= is of exams that are forecast via a loss; name the loss with via=")
     found = finished_runs(data, target, inputs, cost)
-    facts, lines = _facts(found, {"lower": lower, "upper": upper, "better": better, "chance": chance})
+    facts, lines = facts_of(found, {"lower": lower, "upper": upper, "better": better, "chance": chance})
     plans = None if towards is None else found.reading.plan(towards.rename(columns=str))
     law = law_of(found.table, target, found.inputs, towards=plans, nuts=nuts, seed=seed, **facts)
     law = replace(law, fixed={**found.reading.fixed, **law.fixed})
@@ -381,7 +419,7 @@ def fit_law(
     return FittedLaw(law, noted, facts, seed, call)
 
 
-def _facts(found: Finished, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def facts_of(found: Finished, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Bounds, direction and chance of the target: given, of the metric, or of its name where its values agree."""
     facts, lines = dict(found.facts), []
     value = found.table[found.target].to_numpy(dtype=float)
@@ -436,7 +474,7 @@ def _facts(found: Finished, given: Mapping[str, Any]) -> tuple[dict[str, Any], l
     return facts, lines
 
 
-def _check_settings(lower: Any, upper: Any, better: Any, chance: Any, seed: Any) -> None:
+def check_settings(lower: Any, upper: Any, better: Any, chance: Any, seed: Any) -> None:
     if better not in (None, "lower", "higher"):
         raise ValueError(f"better= is 'lower' or 'higher', got {better!r}")
     for name, value in (("lower", lower), ("upper", upper), ("chance", chance)):

@@ -39,8 +39,7 @@ TWO_GROUPS = {"rows": 20, "apart": 3.0, "least": 0.2, "odds": 10.0}
 def findings(finished: Finished, law: Law, held: pd.DataFrame, settings: dict[str, Any], member: Member) -> list[str]:
     """All findings on a law, those that hurt most first; ``member`` is the one that pages show."""
     found = [
-        *_follows_no_law(held),
-        *_held_out(held),
+        *of_held_out(held),
         *_sizes(finished),
         *_copies(finished),
         *_checkpoints(finished),
@@ -51,6 +50,11 @@ def findings(finished: Finished, law: Law, held: pd.DataFrame, settings: dict[st
         *_posterior(law, member),
     ]
     return [line for line in found if line]
+
+
+def of_held_out(held: pd.DataFrame) -> list[str]:
+    """Findings on runs that were held out alone, whatever forecast them."""
+    return [*_follows_no_law(held), *_held_out(held)]
 
 
 def beyond(finished: Finished, plans: pd.DataFrame) -> np.ndarray:

@@ -160,14 +160,26 @@ def _numbers(results: LawResults) -> Section:
     held = f" It has {percent(facts['weight'])} of the weight in forecasts." if "weight" in facts else ""
     heaviest = str(results.structures["structure"].iloc[0]) == str(facts["structure"])
     plain = "the heaviest one" if heaviest else "a plain one that fits nearly as well as the best"
+    measure = readable(str(facts.get("measure", "")))
+    first = f"The law of {measure}" if measure else "The formula"
     blocks = [
         words(
-            f"The formula is that of the structure {facts['structure']}: {plain}.{held} "
+            f"Two steps: the plan of a run forecasts {measure}, and {measure} forecasts {readable(results.label)}. "
+            "What is not known of the first step goes through the second."
+            if measure
+            else "",
+            f"{first} is that of the structure {facts['structure']}: {plain}.{held} "
             "Forecasts use all structures by weight, so they can differ from it.",
             "Numbers are medians of the posterior, in the units of the inputs and the target.",
         ),
-        PageBlock("code", lines=[str(facts["symbols"]), str(facts["formula"])]),
-        table(_parameters(f"Numbers of {facts['structure']}.", own, download(rows, "parameters.csv"))),
+        PageBlock("code", lines=[str(facts["symbols"]), *map(str, facts.get("steps", [facts["formula"]]))]),
+        table(
+            _parameters(
+                f"Numbers of {'the second step' if measure else facts['structure']}.",
+                own,
+                download(rows, "parameters.csv"),
+            )
+        ),
     ]
     groups = rows[shown & (rows["group"] != "")]
     if len(groups):
@@ -291,7 +303,8 @@ def _structures(results: LawResults) -> Section:
         f"cheaper ones. {count(len(used), 'structure')} {'has' if len(used) == 1 else 'have'} weight."
     )
     head = ["structure", "weight", "held-out CRPS"]
-    caption = f"Structures with weight; CRPS in units of {results.label}."
+    label = readable(str(results.facts.get("measure", results.label)))
+    caption = f"Structures with weight; CRPS in units of {label}."
     shown = PageTable(caption, head, cells, 1, download(rows, "structures.csv"))
     return Section(
         "structures", "Structures", [words(said), table(shown, f"The {count(len(used), 'structure')} in use")]

@@ -54,6 +54,9 @@ class LawResults:
     def picture(self) -> Picture:
         """What figures are drawn from."""
         asked = self.predictions
+        if "target" in asked:
+            # Of several outcomes figures show the first.
+            asked = asked[asked["target"] == self.facts["target"]]
         if len(asked) and self.facts["x"] not in asked:
             asked = asked.head(0)
         return Picture(
