@@ -265,8 +265,9 @@ def brier_parts(truth: np.ndarray, probability: np.ndarray, *, bins: int = 10) -
     place = np.minimum((probability * bins).astype(int), bins - 1)
     count = np.bincount(place, minlength=bins)
     some = count > 0
-    share, said, came = count[some] / len(truth), *(
-        np.bincount(place, column, minlength=bins)[some] / count[some] for column in (probability, truth)
+    share, said, came = (
+        count[some] / len(truth),
+        *(np.bincount(place, column, minlength=bins)[some] / count[some] for column in (probability, truth)),
     )
     base = float(truth.mean())
     reliability = float(share @ (said - came) ** 2)

@@ -67,7 +67,8 @@ def fitted(runs: RunsAtRisk, origin: float, bins: int = BINS) -> HazardModel:
     start = np.concatenate([[DEVIATION], EFFECTS / np.maximum(size, 1), [FAMILIES]])
     mean = np.zeros(design.shape[1])
     mean[0] = even_level(bins)
-    return _learnt(design, event.astype(float), mean, group, start, HazardModel(edges, families, mean, mean[:, None] * 0, start))
+    empty = HazardModel(edges, families, mean, np.zeros((len(mean), len(mean))), start)
+    return _learnt(design, event.astype(float), mean, group, start, empty)
 
 
 def even_level(bins: int) -> float:
@@ -142,7 +143,7 @@ def log_hazard(
 def _learnt(
     design: np.ndarray, event: np.ndarray, mean: np.ndarray, group: np.ndarray, start: np.ndarray, model: HazardModel
 ) -> HazardModel:
-    """Weights by Newton's method, variances of their groups by EM; the first two weights have variances that are given."""
+    """Weights by Newton's method, variances of their groups by EM; those of the first two weights are given."""
     weights, now = mean.copy(), start
     fixed = np.array([LEVEL_SD, SLOPE_SD]) ** -2
     size = np.bincount(group, minlength=len(start))

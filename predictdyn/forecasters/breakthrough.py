@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy.special import ndtri
 
 from predictdyn.fitting.family_weights import family_weights
 from predictdyn.fitting.onset_hazard import sampled
@@ -25,7 +26,7 @@ FEWEST_RUNS = 12  # that have ended: fewer do not show two modes
 FEWEST_IN_A_MODE = 3  # families
 NO_MODES = "no two modes: finished runs do not part into those that broke through and others"
 FEW = f"fewer than {FEWEST_AT_RISK} finished runs of {FEWEST_FAMILIES} families that stood where this one stands"
-LATE = 0.15  # of log progress: onsets so far apart are half as alike
+LATE = 0.1  # of log progress: the sd by which onsets of runs that stand for each other differ
 
 
 class Breakthrough(NamedTuple):
@@ -40,13 +41,29 @@ class Breakthrough(NamedTuple):
         return float(curve.progress[beyond.argmax()]) if beyond.any() else np.inf
 
 
-class DonorRuns(NamedTuple):
-    """Finished runs (n): curves, progress of their breakthrough (inf: none), value at the origin, family weights."""
+class FinishedRuns:
+    """Finished runs (n): curves, progress of their breakthrough (inf: none), value at the origin; values when asked."""
 
-    curves: list[LatentCurve]
-    onset: np.ndarray
-    now: np.ndarray
-    weight: np.ndarray
+    def __init__(self, curves: Sequence[LatentCurve], what: Breakthrough, origin: float) -> None:
+        self.curves = list(curves)
+        self.onset = np.array([what.onset(one) for one in curves])
+        self.family = np.array([one.family for one in curves], dtype=object)
+        self._values: dict[float, np.ndarray] = {}
+        self.now = self.at(origin)
+
+    def at(self, progress: float) -> np.ndarray:
+        """Values (n,) at a progress; most rows ask for the end, so each is found once."""
+        if progress not in self._values:
+            self._values[progress] = np.array([float(one.at(np.array(progress))) for one in self.curves])
+        return self._values[progress]
+
+    def like(self, some: np.ndarray, now: float) -> np.ndarray:
+        """Weights of some runs (n,), families alike, by a kernel half as wide as their spread around a value now."""
+        values = self.now[some]
+        width = max(float(values.std()) / 2, 1e-9)
+        # Whoever is far from all still has some to be like.
+        near = np.maximum(np.exp(-0.5 * ((values - now) / width) ** 2), 0.01)
+        return np.asarray(family_weights(self.family[some]) * near)
 
 
 @dataclass(frozen=True)
@@ -81,46 +98,50 @@ class BreakthroughMixture:
         """Draws of runs of which about the same progress was seen."""
         known = fenced({run: one for run, one in panel.context.items() if len(one.progress)}, panel.scale)
         ends = [one for one in known.values() if one.reaches(1.0) and one.progress[0] <= origin * (1 + 1e-9)]
-        donors = DonorRuns(
-            ends, np.array([what.onset(one) for one in ends]), np.array([float(one.at(np.array(origin))) for one in ends]),
-            np.zeros(len(ends)),
-        )  # fmt: skip
-        crossed, waiting = _part(donors, donors.onset <= origin), _part(donors, donors.onset > origin)
+        runs = FinishedRuns(ends, what, origin)
         broken = [query for query in group if np.isfinite(what.onset(panel.observed[query.run]))]
         rest = [query for query in group if not np.isfinite(what.onset(panel.observed[query.run]))]
         floor = smallest_spread(spread_of(problem.history, panel), bounded=panel.scale.bounded)
-        for queries, like in ((broken, crossed), (rest, waiting)):
-            if len(like.curves) < FEWEST_AT_RISK or len({one.family for one in like.curves}) < FEWEST_FAMILIES:
+        for queries, some in ((broken, runs.onset <= origin), (rest, runs.onset > origin)):
+            if some.sum() < FEWEST_AT_RISK or len(set(runs.family[some])) < FEWEST_FAMILIES:
                 for query in queries:
                     answer.status[query.rows] = FEW
                 continue
-            onset = self._onsets(problem, panel, what, origin, queries, like) if queries is rest else {}
+            onset = self._onsets(problem, panel, origin, queries, runs, some) if queries is rest else {}
             for query in queries:
                 rng = np.random.default_rng(seed_for(problem.seed, query.run, panel.metric))
                 picks, jitter = rng.random((2, DRAWS)), rng.standard_normal(DRAWS)
                 now = float(panel.observed[query.run].latent[-1])
                 for row, progress in zip(query.rows.tolist(), query.progress.tolist(), strict=True):
                     if queries is broken:
-                        draws = now + _change(like, now, progress, picks[0])
+                        change = (runs.at(progress) - runs.now)[some]
+                        draws = now + change[_picked(runs.like(some, now), picks[0])]
                     else:
-                        draws = _mixed(donors, like, what, now, onset[query.run], progress, picks)
+                        draws = _mixed(runs, what, now, onset[query.run], progress, picks)
                     answer.draws[row] = draws + floor * jitter
                     answer.status[row] = "ok"
 
     def _onsets(
-        self, problem: Problem, panel: Panel, what: Breakthrough, origin: float, queries: Sequence[Query], at_risk: DonorRuns
+        self,
+        problem: Problem,
+        panel: Panel,
+        origin: float,
+        queries: Sequence[Query],
+        known: FinishedRuns,
+        some: np.ndarray,
     ) -> Mapping[str, np.ndarray]:
-        """Draws (s,) of the progress of each run's onset, inf where it does not come."""
+        """Draws (s,) of the progress of each run's onset, inf where it does not come, from some finished runs (n,)."""
         if not queries:
             return {}
         runs = [query.run for query in queries]
         past = pd.DataFrame(
-            {"onset": at_risk.onset, "last": [one.reaches_to for one in at_risk.curves]},
-            index=[one.run for one in at_risk.curves],
-        )
-        family = np.array([one.family for one in at_risk.curves], dtype=object)
+            {"onset": known.onset, "last": [one.reaches_to for one in known.curves]},
+            index=[one.run for one in known.curves],
+        )[some]
         key = ("breakthrough", panel.metric, problem.scales_key, origin)
-        model, described = problem.history.once(key, lambda: hazard_of(problem, [panel.metric], origin, past, family))
+        model, described = problem.history.once(
+            key, lambda: hazard_of(problem, [panel.metric], origin, past, known.family[some])
+        )
         own = np.array([panel.observed[run].family for run in runs], dtype=object)
         rng = np.random.default_rng(seed_for(problem.seed, "breakthrough", panel.metric, origin))
         uniforms = np.stack([
@@ -159,60 +180,28 @@ def _breakthrough(panel: Panel) -> Breakthrough | None:
     return Breakthrough(level, 1 if np.mean(begun > level) < 0.5 else -1)
 
 
-def _part(donors: DonorRuns, keep: np.ndarray) -> DonorRuns:
-    """Some of the runs, their families counting alike."""
-    curves = [one for one, kept in zip(donors.curves, keep, strict=True) if kept]
-    weight = family_weights([one.family for one in curves]) if curves else np.zeros(0)
-    return DonorRuns(curves, donors.onset[keep], donors.now[keep], weight)
-
-
-def _at(runs: DonorRuns, progress: float) -> np.ndarray:
-    """Their values (n,) at a progress."""
-    return np.array([float(one.at(np.array(progress))) for one in runs.curves])
-
-
-def _change(runs: DonorRuns, now: float, progress: float, uniforms: np.ndarray) -> np.ndarray:
-    """Changes (s,) from now to a progress, as those of runs that stood about as high."""
-    weight = runs.weight * _near(runs.now, now)
-    change = _at(runs, progress) - runs.now
-    return change[_picked(weight, uniforms)]
-
-
 def _mixed(
-    donors: DonorRuns, waiting: DonorRuns, what: Breakthrough, now: float, onset: np.ndarray, progress: float,
-    uniforms: np.ndarray,
-) -> np.ndarray:  # fmt: skip
-    """Values (s,) at a progress, of draws (s,) of an onset: after it as runs with such an onset, else as runs without."""
-    draws = np.empty(len(onset))
-    ended = _part(donors, donors.onset <= progress)
-    after = (onset <= progress) & (len(ended.curves) > 0)
+    runs: FinishedRuns, what: Breakthrough, now: float, onset: np.ndarray, progress: float, uniforms: np.ndarray
+) -> np.ndarray:
+    """Values (s,) at a progress, of draws (s,) of an onset: after it as runs with one like it, else as runs without."""
+    draws = np.full(len(onset), now)
+    order = np.argsort(runs.onset, kind="stable")[: int((runs.onset <= progress).sum())]
+    after = (onset <= progress) & (len(order) > 0)
     if after.any():
-        apart = log_progress(onset[after])[:, None] - log_progress(ended.onset)
-        weight = ended.weight * np.exp2(-((apart / LATE) ** 2))
-        cumulative = np.cumsum(np.maximum(weight, 1e-12 * ended.weight), axis=1)
-        place = (cumulative < uniforms[0][after, None] * cumulative[:, -1:]).sum(axis=1)
-        draws[after] = _at(ended, progress)[np.minimum(place, len(ended.curves) - 1)]
-    without = _part(waiting, waiting.onset > progress)
-    if (~after).any():
-        # Nobody else stayed: the run stays where it is.
-        draws[~after] = now
-        if without.curves:
-            theirs = _at(without, progress)
-            room = what.side * (what.valley - without.now)
-            moved = what.side * (theirs - without.now)
-            # Towards the valley as a part of the way there, away from it as far as they went.
-            part = np.where(moved > 0, moved / np.maximum(room, 1e-9), 0.0)
-            own = max(what.side * (what.valley - now), 0.0)
-            change = np.where(moved > 0, np.clip(part, 0.0, 1.0) * own, moved)
-            pick = _picked(without.weight * _near(without.now, now), uniforms[1][~after])
-            draws[~after] += what.side * change[pick]
+        # The run whose onset is nearest to the drawn one, moved by a kernel: late onsets leave little time to go on.
+        late = log_progress(onset[after]) + LATE * ndtri(uniforms[0][after])
+        known = log_progress(runs.onset[order])
+        place = np.searchsorted((known[1:] + known[:-1]) / 2, late)
+        draws[after] = runs.at(progress)[order[place]]
+    without = runs.onset > progress
+    if not after.all() and without.any():
+        room = what.side * (what.valley - runs.now[without])
+        moved = what.side * (runs.at(progress) - runs.now)[without]
+        # Towards the valley as a part of the way there, away from it as far as they went.
+        own = max(what.side * (what.valley - now), 0.0)
+        change = np.where(moved > 0, np.clip(moved / np.maximum(room, 1e-9), 0.0, 1.0) * own, moved)
+        draws[~after] += what.side * change[_picked(runs.like(without, now), uniforms[1][~after])]
     return draws
-
-
-def _near(values: np.ndarray, value: float) -> np.ndarray:
-    """How alike values (n,) are to one, by a kernel as wide as half their standard deviation; nobody counts nothing."""
-    width = max(float(values.std()) / 2, 1e-9)
-    return np.asarray(np.maximum(np.exp(-0.5 * ((values - value) / width) ** 2), 0.01))
 
 
 def _picked(weight: np.ndarray, uniforms: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ from predictdyn.fitting.onset_hazard import HazardModel, RunsAtRisk, fitted, sam
 from predictdyn.forecast import DRAWS, Prediction, seed_for
 from predictdyn.forecasters._places import alike
 from predictdyn.forecasters.regressions import feature_table, observed_features, robust_units
-from predictdyn.problem import History, Problem, Query, log_progress, progress_at
+from predictdyn.problem import Problem, Query, log_progress, progress_at
 
 FEWEST_AT_RISK, FEWEST_FAMILIES = 8, 3
 NEAREST = 3
@@ -62,9 +62,10 @@ def onsets(curves: Curves, event: JointEvent) -> pd.DataFrame:
 def origins(observed: Curves, event: JointEvent) -> dict[str, float]:
     """The progress that is seen of each run, by the metrics of an event."""
     names, seen = {bound.metric for bound in event.bounds}, dict.fromkeys(observed.runs.index, 0.0)
+    ends = observed.runs["last_step"].astype(float).to_dict()
     for (run, name), curve in observed.series.items():
         if name in names and len(curve.step):
-            seen[run] = max(seen[run], float(curve.step[-1]) / float(observed.runs.at[run, "last_step"]))
+            seen[run] = max(seen[run], float(curve.step[-1]) / ends[run])
     return seen
 
 
@@ -84,8 +85,8 @@ def by_hazard(problem: Problem, event: JointEvent) -> OnsetDraws:
         own = problem.observed.runs["family"].loc[runs].to_numpy(dtype=object)
         rng = np.random.default_rng(seed_for(problem.seed, "onset", event.text, origin))
         uniforms = np.stack([_uniforms(problem, run) for run in runs])
-        # Onsets lie at checkpoints: what is asked is the first of these that shows it.
-        return progress_at(sampled(model, described(observed_features(problem, origin).loc[runs]), own, uniforms, rng)), "ok"
+        x = described(observed_features(problem, origin).loc[runs])
+        return progress_at(sampled(model, x, own, uniforms, rng)), "ok"
 
     return _grouped(problem, event, drawn)
 
@@ -125,17 +126,16 @@ def of_paths(path: Prediction, event: JointEvent, observed: Curves, runs: Sequen
     for row, (run, metric, step) in enumerate(path.target[["run", "metric", "step"]].itertuples(index=False)):
         place.setdefault(run, {}).setdefault(float(step), {})[metric] = row
     names = {bound.metric for bound in event.bounds}
-    happened = onsets(observed, event)
+    begun, ends = onsets(observed, event)["onset"].to_dict(), observed.runs["last_step"].astype(float).to_dict()
     draws, status = np.full((len(runs), path.draws.shape[1]), np.inf), np.full(len(runs), "ok", dtype=object)
     for i, run in enumerate(runs):
-        if run in happened.index and np.isfinite(happened.at[run, "onset"]):
-            draws[i], status[i] = happened.at[run, "onset"], HAPPENED
+        if np.isfinite(begun.get(run, np.inf)):
+            draws[i], status[i] = begun[run], HAPPENED
             continue
-        end = float(observed.runs.at[run, "last_step"])
         for step in sorted(place.get(run, {}), reverse=True):
             rows = place[run][step]
             if names <= set(rows):
-                draws[i][event.held({name: path.draws[rows[name]] for name in names})] = step / end
+                draws[i][event.held({name: path.draws[rows[name]] for name in names})] = step / ends[run]
                 fell = [str(path.status[row]) for row in rows.values() if path.status[row] != "ok"]
                 status[i] = fell[0] if fell else status[i]
     return OnsetDraws(list(runs), draws, status)
