@@ -8,7 +8,8 @@ Gloeckler 1978, doi:10.2307/2529588), an accelerated failure time in all but nam
 censored: it counts in the bins that it was logged through. The level a leans on an even chance of the event, deviations
 d, effects b and families' effects u on zero, each group with a variance of its own that is learnt by EM
 (`binomial_regression.learnt` does the same); so few runs promise little. A family that is not in the history has an
-effect drawn from its prior. Weights are drawn from Laplace's approximation of their posterior.
+effect drawn from its prior. Weights are drawn from Laplace's approximation of their posterior, those of each group with
+the tails of a Student's t: its variance is known only as well as the prior and the weights that the data decide say.
 """
 
 from __future__ import annotations
@@ -41,13 +42,18 @@ class RunsAtRisk(NamedTuple):
 
 
 class HazardModel(NamedTuple):
-    """Weights (k,) and a root of their covariance (k, k): level, slope, K deviations, p effects, families' effects."""
+    """Weights (k,) and a root of their covariance (k, k): level, slope, K deviations, p effects, families' effects.
+
+    ``group`` (k - 2,) of all but the first two, with the variance and degrees of freedom of each group (v,).
+    """
 
     edges: Float[np.ndarray, " e"]
     families: Shaped[np.ndarray, " f"]
     mean: Float[np.ndarray, " k"]
     root: Float[np.ndarray, "k k"]
+    group: Int[np.ndarray, " g"]
     variance: Float[np.ndarray, " v"]
+    df: Float[np.ndarray, " v"]
 
 
 def fitted(runs: RunsAtRisk, origin: float, bins: int = BINS) -> HazardModel:
@@ -67,8 +73,8 @@ def fitted(runs: RunsAtRisk, origin: float, bins: int = BINS) -> HazardModel:
     start = np.concatenate([[DEVIATION], EFFECTS / np.maximum(size, 1), [FAMILIES]])
     mean = np.zeros(design.shape[1])
     mean[0] = even_level(bins)
-    empty = HazardModel(edges, families, mean, np.zeros((len(mean), len(mean))), start)
-    return _learnt(design, event.astype(float), mean, group, start, empty)
+    empty = HazardModel(edges, families, mean, np.zeros((len(mean), len(mean))), group, start, np.full(len(start), PRIOR))
+    return _learnt(design, event.astype(float), empty)
 
 
 def even_level(bins: int) -> float:
@@ -128,22 +134,24 @@ def log_hazard(
 ) -> Float[np.ndarray, "m {draws} b"]:
     """Draws of the log hazard of runs (m) in each bin (b)."""
     bins, p = len(model.edges) - 1, x.shape[1]
-    weights = model.mean[:, None] + model.root @ rng.standard_normal((len(model.mean), draws))
+    tail = np.sqrt(model.df[:, None] / rng.chisquare(model.df[:, None], (len(model.df), draws)))
+    off = model.root @ rng.standard_normal((len(model.mean), draws))
+    off[2:] *= tail[model.group]
+    weights = model.mean[:, None] + off
     time = weights[0] + time_of(np.arange(bins), bins)[:, None] * weights[1] + weights[2 : 2 + bins]
     place = {name: 2 + bins + p + i for i, name in enumerate(model.families.tolist())}
     unknown: dict[str, np.ndarray] = {}
     shift = x @ weights[2 + bins : 2 + bins + p]
     for i, name in enumerate(family.astype(str).tolist()):
         if name not in place and name not in unknown:
-            unknown[name] = np.sqrt(model.variance[-1]) * rng.standard_normal(draws)
+            unknown[name] = np.sqrt(model.variance[-1]) * tail[-1] * rng.standard_normal(draws)
         shift[i] += weights[place[name]] if name in place else unknown[name]
     return np.minimum(time.T[None] + shift[:, :, None], HIGHEST)
 
 
-def _learnt(
-    design: np.ndarray, event: np.ndarray, mean: np.ndarray, group: np.ndarray, start: np.ndarray, model: HazardModel
-) -> HazardModel:
+def _learnt(design: np.ndarray, event: np.ndarray, model: HazardModel) -> HazardModel:
     """Weights by Newton's method, variances of their groups by EM; those of the first two weights are given."""
+    mean, group, start = model.mean, model.group, model.variance
     weights, now = mean.copy(), start
     fixed = np.array([LEVEL_SD, SLOPE_SD]) ** -2
     size = np.bincount(group, minlength=len(start))
@@ -157,7 +165,9 @@ def _learnt(
             break
         now = then
     root = np.linalg.cholesky(covariance + 1e-12 * np.eye(len(mean)))
-    return model._replace(mean=weights, root=root, variance=now)
+    # Weights that the data decide, of each group: each says as much of its variance as one degree of freedom does.
+    decided = size - np.bincount(group, np.diag(covariance)[2:] / now[group], minlength=len(start))
+    return model._replace(mean=weights, root=root, variance=now, df=PRIOR + np.clip(decided, 0, size))
 
 
 def _mode(
