@@ -73,7 +73,9 @@ def fitted(runs: RunsAtRisk, origin: float, bins: int = BINS) -> HazardModel:
     start = np.concatenate([[DEVIATION], EFFECTS / np.maximum(size, 1), [FAMILIES]])
     mean = np.zeros(design.shape[1])
     mean[0] = even_level(bins)
-    empty = HazardModel(edges, families, mean, np.zeros((len(mean), len(mean))), group, start, np.full(len(start), PRIOR))
+    empty = HazardModel(
+        edges, families, mean, np.zeros((len(mean), len(mean))), group, start, np.full(len(start), PRIOR)
+    )
     return _learnt(design, event.astype(float), empty)
 
 
