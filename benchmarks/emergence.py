@@ -106,11 +106,14 @@ def _onsets(data: str, text: str, cutoffs: tuple[float, ...], models: tuple[str,
             replay_onsets(curves, plan, event, [forecaster(one) for one in models]).rows.to_parquet(file)
         tables.append(pd.read_parquet(file))
     print(f"{data}: {text}\n")
-    print("| seen | forecast | runs in families | base rate | Brier | its skill | reliability | CRPS of the onset | its skill |")
+    print(
+        "| seen | forecast | runs in families | base rate | Brier | its skill | reliability | CRPS of the onset | its skill |"
+    )
     print("| --- | --- | --- | ---: | ---: | --- | ---: | ---: | --- |")
     for row in onset_scores(pd.concat(tables, ignore_index=True), seed=seed).to_dict("records"):
         gain, of_time = (
-            f"{row[f'{s}_skill']:+.2f} ({row[f'{s}_skill_lo']:+.2f} to {row[f'{s}_skill_hi']:+.2f})" for s in ("brier", "crps")
+            f"{row[f'{s}_skill']:+.2f} ({row[f'{s}_skill_lo']:+.2f} to {row[f'{s}_skill_hi']:+.2f})"
+            for s in ("brier", "crps")
         )
         print(
             f"| {row['cutoff']:.0%} | {row['forecaster']} | {row['n_runs']} in {row['n_families']} | {row['base_rate']:.2f} "
@@ -169,7 +172,15 @@ def _simulated(seed: int) -> None:
         ])  # fmt: skip
         every = np.append(names, "new")
         of = np.concatenate([np.zeros(BINS, dtype=int), 1 + group, np.full(len(every), len(variance) - 1)])
-        true = HazardModel(np.linspace(0.5, 1, BINS + 1), every, mean, np.zeros((len(mean), len(mean))), of, variance, np.full(len(variance), 1e9))
+        true = HazardModel(
+            np.linspace(0.5, 1, BINS + 1),
+            every,
+            mean,
+            np.zeros((len(mean), len(mean))),
+            of,
+            variance,
+            np.full(len(variance), 1e9),
+        )
         family = np.repeat(every, 3)
         x = rng.normal(size=(len(family), len(group)))
         onset = sampled(true, x, family, rng.random((len(family), 1)), rng)[:, 0]
@@ -181,7 +192,9 @@ def _simulated(seed: int) -> None:
         came = sampled(model, x[~past], family[~past], rng.random((3, 500)), rng)
         promised += np.isfinite(came).mean(axis=1).tolist()
         held += np.isfinite(onset[~past]).astype(float).tolist()
-    print("| log hazard in | p of uniform ranks | inside the 50 % interval | inside the 90 % interval |\n| --- | ---: | ---: | ---: |")
+    print(
+        "| log hazard in | p of uniform ranks | inside the 50 % interval | inside the 90 % interval |\n| --- | ---: | ---: | ---: |"
+    )
     for name, column in zip(("first bin", "middle bin", "last bin"), np.array(ranks).T, strict=True):
         counts = np.histogram(column, bins=RANKS, range=(0, 1))[0]
         inside = [np.mean(np.abs(column - 0.5) <= level / 2) for level in (0.5, 0.9)]
@@ -210,7 +223,11 @@ def _control(seed: int) -> None:
             past = past.assign(onset=given)
             model, described = hazard_of(problem, ["test_accuracy"], 0.1, past, family)
             base = float(np.isfinite(past["onset"]).mean())
-            runs = [run for run in fold.observed.runs.index if onsets(curves.select(runs=[run]), event)["onset"].iloc[0] > 0.1]
+            runs = [
+                run
+                for run in fold.observed.runs.index
+                if onsets(curves.select(runs=[run]), event)["onset"].iloc[0] > 0.1
+            ]
             if not runs:
                 continue
             x = described(observed_features(problem, 0.1).loc[runs])
@@ -245,7 +262,9 @@ def _auto(data: str, cutoffs: tuple[float, ...], out: Path, seed: int) -> None:
     wide = rows.pivot_table(index=["cutoff", "kind", "metric", "run", "family"], columns="forecaster", values="crps")
     unit = wide["mean_outcome"].groupby("metric").transform("mean")
     wide = (wide.div(unit, axis=0)).reset_index()
-    print(f"{data}: share of the CRPS of `auto` without the member that it saves\n\n| seen | metric | saved |\n| --- | --- | --- |")
+    print(
+        f"{data}: share of the CRPS of `auto` without the member that it saves\n\n| seen | metric | saved |\n| --- | --- | --- |"
+    )
     for (cutoff, metric), part in [*wide.groupby(["cutoff", "metric"]), (("all", "all"), wide)]:
         gain = skill(*(part[name].to_numpy() for name in ("auto", "auto_without", "run", "family")), seed=seed)
         seen = cutoff if isinstance(cutoff, str) else f"{cutoff:.0%}"

@@ -27,6 +27,7 @@ from predictdyn.backtest.live import (
     without,
     write_live,
 )
+from predictdyn.backtest.modes import MODES
 from predictdyn.backtest.plan import needed_metrics
 from predictdyn.backtest.run import rows_of
 from predictdyn.backtest.trust import trust
@@ -104,6 +105,15 @@ class Forecast:
         return rows.rename(columns=names)[
             ["run", "metric", "median", "5 %", "95 %", "step", "share seen", "kind", "status"]
         ]
+
+    def modes(self) -> pd.DataFrame:
+        """One row for each target with two modes: the chance of each, and its median and 90 % interval.
+
+        Columns run, metric, step, ``upper`` (the share of draws in the upper mode), ``low_q0.05`` to ``high_q0.95``.
+        Draws have two modes where a valley lies between them (`fitting.two_modes`); a median would lie there too.
+        """
+        rows = self.live.rows
+        return rows.loc[rows["upper"].notna(), [*KEY, *MODES]].reset_index(drop=True)
 
     def quantiles(self, levels: Sequence[float] = (0.05, 0.25, 0.5, 0.75, 0.95)) -> pd.DataFrame:
         """run, metric, step, and a column ``q0.05`` for each level in (0, 1)."""

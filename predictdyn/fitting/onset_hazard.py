@@ -9,7 +9,7 @@ censored: it counts in the bins that it was logged through. The level a leans on
 d, effects b and families' effects u on zero, each group with a variance of its own that is learnt by EM
 (`binomial_regression.learnt` does the same); so few runs promise little. A family that is not in the history has an
 effect drawn from its prior. Weights are drawn from Laplace's approximation of their posterior, those of each group with
-the tails of a Student's t: its variance is known only as well as the prior and the weights that the data decide say.
+the tails of a Student's t of `PRIOR` degrees of freedom, since its variance is not known but estimated.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class RunsAtRisk(NamedTuple):
 class HazardModel(NamedTuple):
     """Weights (k,) and a root of their covariance (k, k): level, slope, K deviations, p effects, families' effects.
 
-    ``group`` (k - 2,) of all but the first two, with the variance and degrees of freedom of each group (v,).
+    ``group`` (k - 2,) of all but the first two, with the variance of each group (v,).
     """
 
     edges: Float[np.ndarray, " e"]
@@ -53,7 +53,6 @@ class HazardModel(NamedTuple):
     root: Float[np.ndarray, "k k"]
     group: Int[np.ndarray, " g"]
     variance: Float[np.ndarray, " v"]
-    df: Float[np.ndarray, " v"]
 
 
 def fitted(runs: RunsAtRisk, origin: float, bins: int = BINS) -> HazardModel:
@@ -73,9 +72,7 @@ def fitted(runs: RunsAtRisk, origin: float, bins: int = BINS) -> HazardModel:
     start = np.concatenate([[DEVIATION], EFFECTS / np.maximum(size, 1), [FAMILIES]])
     mean = np.zeros(design.shape[1])
     mean[0] = even_level(bins)
-    empty = HazardModel(
-        edges, families, mean, np.zeros((len(mean), len(mean))), group, start, np.full(len(start), PRIOR)
-    )
+    empty = HazardModel(edges, families, mean, np.zeros((len(mean), len(mean))), group, start)
     return _learnt(design, event.astype(float), empty)
 
 
@@ -136,7 +133,7 @@ def log_hazard(
 ) -> Float[np.ndarray, "m {draws} b"]:
     """Draws of the log hazard of runs (m) in each bin (b)."""
     bins, p = len(model.edges) - 1, x.shape[1]
-    tail = np.sqrt(model.df[:, None] / rng.chisquare(model.df[:, None], (len(model.df), draws)))
+    tail = np.sqrt(PRIOR / rng.chisquare(PRIOR, (len(model.variance), draws)))
     off = model.root @ rng.standard_normal((len(model.mean), draws))
     off[2:] *= tail[model.group]
     weights = model.mean[:, None] + off
@@ -167,9 +164,7 @@ def _learnt(design: np.ndarray, event: np.ndarray, model: HazardModel) -> Hazard
             break
         now = then
     root = np.linalg.cholesky(covariance + 1e-12 * np.eye(len(mean)))
-    # Weights that the data decide, of each group: each says as much of its variance as one degree of freedom does.
-    decided = size - np.bincount(group, np.diag(covariance)[2:] / now[group], minlength=len(start))
-    return model._replace(mean=weights, root=root, variance=now, df=PRIOR + np.clip(decided, 0, size))
+    return model._replace(mean=weights, root=root, variance=now)
 
 
 def _mode(
