@@ -8,7 +8,7 @@ onsets     Brier score of "before the end" and censored CRPS of the onset, besid
 bimodal    the figure of forecasts of grokking's test accuracy by `breakthrough`, after a tenth of each run.
 simulated  simulation-based calibration of the hazard model: ranks of the log hazard of new runs among its draws.
 control    the same features with the onsets of other families: the forecast must be the base rate, and no surer.
-auto       `auto` beside itself without `breakthrough`, on all outcomes.
+auto       `auto` beside itself with `breakthrough` as one more member, on one outcome with two modes.
 
 What lies in FOLDER is not computed again. All tables are printed as Markdown.
 """
@@ -52,13 +52,14 @@ from predictdyn.forecasters.ensemble import AUTO
 from predictdyn.forecasters.onsets import hazard_of, onsets
 from predictdyn.forecasters.regressions import observed_features
 from predictdyn.loaders import tidy
-from predictdyn.problem import History, Problem, log_progress
+from predictdyn.problem import History, Problem
 from predictdyn.scores import brier, brier_parts
 
 EVENTS = {
     "grokking": ("test_accuracy >= 0.95",),
     "tinylm": ("copying_accuracy > 0.5", "counting_accuracy > 0.4", "bracket_accuracy > 0.6"),
 }
+BROKEN = {"grokking": "test_accuracy", "tinylm": "copying_accuracy"}
 RUNS = {"grokking": (), "tinylm": ("*-s?",)}  # interventions take no part
 SIMULATED, RANKS = 300, 20
 
@@ -112,13 +113,15 @@ def _onsets(data: str, text: str, cutoffs: tuple[float, ...], models: tuple[str,
     print("| --- | --- | --- | ---: | ---: | --- | ---: | ---: | --- |")
     for row in onset_scores(pd.concat(tables, ignore_index=True), seed=seed).to_dict("records"):
         gain, of_time = (
-            f"{row[f'{s}_skill']:+.2f} ({row[f'{s}_skill_lo']:+.2f} to {row[f'{s}_skill_hi']:+.2f})"
-            for s in ("brier", "crps")
+            f"{row[f'{one}_skill']:+.2f} ({row[f'{one}_skill_lo']:+.2f} to {row[f'{one}_skill_hi']:+.2f})"
+            for one in ("brier", "crps")
         )
-        print(
-            f"| {row['cutoff']:.0%} | {row['forecaster']} | {row['n_runs']} in {row['n_families']} | {row['base_rate']:.2f} "
-            f"| {row['brier']:.3f} | {gain} | {row['reliability']:.3f} | {row['crps']:.4f} | {of_time} |"
-        )
+        words = [
+            f"{row['cutoff']:.0%}", row["forecaster"], f"{row['n_runs']} in {row['n_families']}",
+            f"{row['base_rate']:.2f}", f"{row['brier']:.3f}", gain, f"{row['reliability']:.3f}",
+            f"{row['crps']:.4f}", of_time,
+        ]  # fmt: skip
+        print(f"| {' | '.join(map(str, words))} |")
     print()
 
 
@@ -172,6 +175,7 @@ def _simulated(seed: int) -> None:
         ])  # fmt: skip
         every = np.append(names, "new")
         of = np.concatenate([np.zeros(BINS, dtype=int), 1 + group, np.full(len(every), len(variance) - 1)])
+        sure = np.zeros((len(mean), len(mean)))
         true = HazardModel(
             np.linspace(0.5, 1, BINS + 1),
             every,
@@ -238,37 +242,34 @@ def _control(seed: int) -> None:
             rows += list(zip(own, chance, np.full(len(runs), base), truth, strict=True))
     table = pd.DataFrame(rows, columns=["family", "chance", "base", "truth"])
     parts = brier_parts(table["truth"].to_numpy(), table["chance"].to_numpy())
-    print(f"{len(table)} runs: base rate {table['truth'].mean():.2f}, forecast {table['chance'].mean():.2f} "
-          f"(sd {table['chance'].std():.2f}); Brier {brier(table['truth'], table['chance']).mean():.3f}, of the base rate "
-          f"{brier(table['truth'], table['base']).mean():.3f}; reliability {parts.reliability:.3f}, "
-          f"resolution {parts.resolution:.3f}; mean log progress 0.1 is {float(log_progress(np.array(0.1))):.2f}")  # fmt: skip
+    of_base = brier(table["truth"].to_numpy(), table["base"].to_numpy()).mean()
+    own = brier(table["truth"].to_numpy(), table["chance"].to_numpy()).mean()
+    print(f"{len(table)} runs: came {table['truth'].mean():.2f}, forecast {table['chance'].mean():.2f} (sd "
+          f"{table['chance'].std():.2f}); Brier {own:.3f}, of the base rate {of_base:.3f}; reliability "
+          f"{parts.reliability:.3f}, resolution {parts.resolution:.3f}")  # fmt: skip
 
 
 def _auto(data: str, cutoffs: tuple[float, ...], out: Path, seed: int) -> None:
-    """`auto` with and without the member, on the same folds, one cutoff after the other."""
-    kept = [i for i, name in enumerate(AUTO.members) if name != "breakthrough"]
-    parts = {
-        field: tuple(getattr(AUTO, field)[i] for i in kept) for field in ("members", "prior_weights", "larger_weights")
-    }
-    without = replace(AUTO, name="auto_without", **parts)  # type: ignore[arg-type]
+    """`auto` with the forecaster as one more member, on the same folds, one cutoff after the other."""
+    more = {"members": "breakthrough", "prior_weights": 10.0, "larger_weights": 3.0}
+    longer = {name: (*getattr(AUTO, name), value) for name, value in more.items()}
+    member = replace(AUTO, name="auto_with", **longer)  # type: ignore[arg-type]
     tables = []
     for cutoff in cutoffs:
         file = out / f"auto-{data}-{cutoff:g}.parquet"
         if not file.exists():
-            pdyn.backtest(_curves(data), ["auto", without], cutoffs=[cutoff], seed=seed).forecasts.to_parquet(file)
+            found = pdyn.backtest(_curves(data), ["auto", member], cutoffs=[cutoff], metrics=BROKEN[data], seed=seed)
+            found.forecasts.to_parquet(file)
         tables.append(pd.read_parquet(file))
     rows = pd.concat(tables, ignore_index=True)
     rows["family"] = rows["run"].map(_curves(data).runs["family"])
-    wide = rows.pivot_table(index=["cutoff", "kind", "metric", "run", "family"], columns="forecaster", values="crps")
-    unit = wide["mean_outcome"].groupby("metric").transform("mean")
-    wide = (wide.div(unit, axis=0)).reset_index()
+    wide = rows.pivot_table(index=["cutoff", "run", "family"], columns="forecaster", values="crps").reset_index()
     print(
-        f"{data}: share of the CRPS of `auto` without the member that it saves\n\n| seen | metric | saved |\n| --- | --- | --- |"
+        f"{BROKEN[data]} of {data}: the share of the CRPS of `auto` that the member saves\n\n| seen | saved |\n| --- | --- |"
     )
-    for (cutoff, metric), part in [*wide.groupby(["cutoff", "metric"]), (("all", "all"), wide)]:
-        gain = skill(*(part[name].to_numpy() for name in ("auto", "auto_without", "run", "family")), seed=seed)
-        seen = cutoff if isinstance(cutoff, str) else f"{cutoff:.0%}"
-        print(f"| {seen} | {metric} | {gain.skill:+.3f} ({gain.low:+.3f} to {gain.high:+.3f}) |")
+    for cutoff, part in wide.groupby("cutoff"):
+        gain = skill(*(part[name].to_numpy() for name in ("auto_with", "auto", "run", "family")), seed=seed)
+        print(f"| {cutoff:.0%} | {gain.skill:+.3f} ({gain.low:+.3f} to {gain.high:+.3f}) |")
     print()
 
 

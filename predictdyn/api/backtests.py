@@ -194,9 +194,9 @@ def backtest(
     ``runs`` are globs. ``targets="hidden"`` asks every hidden point, not the last alone; ``split="seen"`` takes the
     column seen of points for what is visible. ``budget`` (FLOP) keeps larger runs out of the history. ``workers`` are
     processes. ``onset`` is an event, as ``"val_acc > 0.9"``, of which it is forecast, too, whether it comes before the
-    end and when (``onsets``). A forecaster that raises or abstains is scored by the last value; a UserWarning says so where
-    that is more than a tenth of its forecasts. With ``out`` the tables and a page are written there, and what is done when it
-    is interrupted is kept.
+    end and when (``onsets``). A forecaster that raises or abstains is scored by the last value; a UserWarning says so
+    where that is more than a tenth of its forecasts. With ``out`` the tables and a page are written there, and what is
+    done when it is interrupted is kept.
     Raises ValueError, one line, where the plan does not fit the data.
 
     >>> step = [1, 2, 5, 10]

@@ -17,7 +17,7 @@ BLOCK = 64  # rows at once: they fit a cache
 
 
 def modes_of(target: pd.DataFrame, draws: np.ndarray, metrics: Mapping[str, Metric]) -> np.ndarray:
-    """The columns `MODES` (n, 7) of a target (n rows: run, metric, step) with draws (n, s); NaN where there is one mode.
+    """The columns `MODES` (n, 7) of a target (run, metric, step) with draws (n, s); NaN where there is one mode.
 
     ``upper`` is the share of draws in the upper mode, the others are quantiles within each mode. Whether there are two
     is found at the last step of each run and metric (`fitting.two_modes`; between two bounds of the values, beside one
@@ -34,16 +34,13 @@ def modes_of(target: pd.DataFrame, draws: np.ndarray, metrics: Mapping[str, Metr
     share = np.full(key.max() + 1, np.nan)
     for first in range(0, len(last), BLOCK):
         rows = last[first : first + BLOCK]
-        shown = np.stack([
-            _shown(np.sort(draws[row]), metrics[name]) for row, name in zip(rows, target["metric"].iloc[rows], strict=True)
-        ])  # fmt: skip
+        names = target["metric"].iloc[rows]
+        shown = np.stack([_shown(np.sort(draws[row]), metrics[name]) for row, name in zip(rows, names, strict=True)])
         share[key[rows]] = two_modes(shown).upper
     for row in np.flatnonzero(np.isfinite(share[key])).tolist():
         upper, ordered = share[key[row]], np.sort(draws[row])[None]
-        levels = [
-            *((1 - upper) * level for level in MODE_LEVELS),
-            *(1 - upper + upper * level for level in MODE_LEVELS),
-        ]
+        low = [(1 - upper) * level for level in MODE_LEVELS]
+        levels = [*low, *(1 - upper + upper * level for level in MODE_LEVELS)]
         found[row] = [upper, *quantiles(ordered, levels)[0]]
     return found
 

@@ -19,7 +19,7 @@ from predictdyn.problem import History, Problem
 # These have nothing to say before a run has ended.
 FROM_FINISHED = (
     "mean_change", "mean_outcome", "nearest_run", "pooled_change", "pooled_curves", "extra_trees",
-    "quantile_regression", "exposures", "breakthrough",
+    "quantile_regression", "exposures",
 )  # fmt: skip
 KEPT = ("extra_trees", "quantile_regression")  # what these learn is dear, and small
 MOST_KEPT = 40  # metrics
@@ -254,13 +254,13 @@ ALONE = {
 }  # fmt: skip
 FROM_RUNS = {
     "pooled_change": 10.0, "pooled_curves": 10.0, "extra_trees": 20.0, "quantile_regression": 5.0, "exposures": 20.0,
-    "schedule_law": 3.0, "breakthrough": 10.0,
+    "schedule_law": 3.0,
 }  # fmt: skip
 # For runs larger than all finished ones: a Gaussian process of the change, which goes on in size and dies away.
 LARGER = {
     "last_value": 0.2, "mean_change": 0.5, "mean_outcome": 0.2, "log_linear": 0.2, "damped_slope": 0.2,
     "nearest_run": 0.5, "structural": 1.0, "pooled_change": 30.0, "pooled_curves": 10.0, "extra_trees": 6.0,
-    "quantile_regression": 1.0, "exposures": 20.0, "schedule_law": 3.0, "breakthrough": 3.0,
+    "quantile_regression": 1.0, "exposures": 20.0, "schedule_law": 3.0,
 }  # fmt: skip
 CURVE_ENSEMBLE = Ensemble("curve_ensemble", tuple(ALONE), tuple(ALONE.values()))
 AUTO = Ensemble(
