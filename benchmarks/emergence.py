@@ -107,9 +107,7 @@ def _onsets(data: str, text: str, cutoffs: tuple[float, ...], models: tuple[str,
             replay_onsets(curves, plan, event, [forecaster(one) for one in models]).rows.to_parquet(file)
         tables.append(pd.read_parquet(file))
     print(f"{data}: {text}\n")
-    print(
-        "| seen | forecast | runs in families | base rate | Brier | its skill | reliability | CRPS of the onset | its skill |"
-    )
+    print("| seen | forecast | runs in families | came | Brier | its skill | reliability | CRPS of onset | its skill |")
     print("| --- | --- | --- | ---: | ---: | --- | ---: | ---: | --- |")
     for row in onset_scores(pd.concat(tables, ignore_index=True), seed=seed).to_dict("records"):
         gain, of_time = (
@@ -180,10 +178,9 @@ def _simulated(seed: int) -> None:
             np.linspace(0.5, 1, BINS + 1),
             every,
             mean,
-            np.zeros((len(mean), len(mean))),
+            sure,
             of,
             variance,
-            np.full(len(variance), 1e9),
         )
         family = np.repeat(every, 3)
         x = rng.normal(size=(len(family), len(group)))
@@ -196,9 +193,8 @@ def _simulated(seed: int) -> None:
         came = sampled(model, x[~past], family[~past], rng.random((3, 500)), rng)
         promised += np.isfinite(came).mean(axis=1).tolist()
         held += np.isfinite(onset[~past]).astype(float).tolist()
-    print(
-        "| log hazard in | p of uniform ranks | inside the 50 % interval | inside the 90 % interval |\n| --- | ---: | ---: | ---: |"
-    )
+    print("| log hazard in | p of uniform ranks | in the 50 % interval | in the 90 % interval |")
+    print("| --- | ---: | ---: | ---: |")
     for name, column in zip(("first bin", "middle bin", "last bin"), np.array(ranks).T, strict=True):
         counts = np.histogram(column, bins=RANKS, range=(0, 1))[0]
         inside = [np.mean(np.abs(column - 0.5) <= level / 2) for level in (0.5, 0.9)]
@@ -264,9 +260,10 @@ def _auto(data: str, cutoffs: tuple[float, ...], out: Path, seed: int) -> None:
     rows = pd.concat(tables, ignore_index=True)
     rows["family"] = rows["run"].map(_curves(data).runs["family"])
     wide = rows.pivot_table(index=["cutoff", "run", "family"], columns="forecaster", values="crps").reset_index()
-    print(
-        f"{BROKEN[data]} of {data}: the share of the CRPS of `auto` that the member saves\n\n| seen | saved |\n| --- | --- |"
-    )
+    print(f"{BROKEN[data]} of {data}: the share of the CRPS of `auto` that the member saves
+")
+    print("| seen | saved |
+| --- | --- |")
     for cutoff, part in wide.groupby("cutoff"):
         gain = skill(*(part[name].to_numpy() for name in ("auto_with", "auto", "run", "family")), seed=seed)
         print(f"| {cutoff:.0%} | {gain.skill:+.3f} ({gain.low:+.3f} to {gain.high:+.3f}) |")
