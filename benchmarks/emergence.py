@@ -260,10 +260,8 @@ def _auto(data: str, cutoffs: tuple[float, ...], out: Path, seed: int) -> None:
     rows = pd.concat(tables, ignore_index=True)
     rows["family"] = rows["run"].map(_curves(data).runs["family"])
     wide = rows.pivot_table(index=["cutoff", "run", "family"], columns="forecaster", values="crps").reset_index()
-    print(f"{BROKEN[data]} of {data}: the share of the CRPS of `auto` that the member saves
-")
-    print("| seen | saved |
-| --- | --- |")
+    print(f"{BROKEN[data]} of {data}: the share of the CRPS of `auto` that the member saves\n")
+    print("| seen | saved |\n| --- | --- |")
     for cutoff, part in wide.groupby("cutoff"):
         gain = skill(*(part[name].to_numpy() for name in ("auto_with", "auto", "run", "family")), seed=seed)
         print(f"| {cutoff:.0%} | {gain.skill:+.3f} ({gain.low:+.3f} to {gain.high:+.3f}) |")

@@ -139,12 +139,11 @@ def log_hazard(
     weights = model.mean[:, None] + off
     time = weights[0] + time_of(np.arange(bins), bins)[:, None] * weights[1] + weights[2 : 2 + bins]
     place = {name: 2 + bins + p + i for i, name in enumerate(model.families.tolist())}
-    unknown: dict[str, np.ndarray] = {}
+    # Of one run, so that no run's draws depend on who else is asked for.
+    unknown = np.sqrt(model.variance[-1]) * tail[-1] * rng.standard_normal(draws)
     shift = x @ weights[2 + bins : 2 + bins + p]
     for i, name in enumerate(family.astype(str).tolist()):
-        if name not in place and name not in unknown:
-            unknown[name] = np.sqrt(model.variance[-1]) * tail[-1] * rng.standard_normal(draws)
-        shift[i] += weights[place[name]] if name in place else unknown[name]
+        shift[i] += weights[place[name]] if name in place else unknown
     return np.minimum(time.T[None] + shift[:, :, None], HIGHEST)
 
 
