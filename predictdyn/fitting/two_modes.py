@@ -2,7 +2,7 @@ r"""Two modes: whether numbers, or each row of draws, lie in two heaps with a va
 
 Sorted numbers are cut in two where the variance between the parts is largest (Otsu 1979,
 doi:10.1109/TSMC.1979.4310076). The parts are two modes where each has enough of the weight, and where the density half
-way between their medians is at most half of that at the lower of the two. One heap, however skewed or flat, has no such
+way between their medians, and at the cut, is at most half of that at the lower of the two. One heap, however skewed or flat, has no such
 valley: a normal distribution, a uniform and an exponential one never have.
 """
 
@@ -50,10 +50,11 @@ def two_modes(
     low, high = (_quantile(ordered, share, at) for at in (below[cut] / 2, (1 + below[cut]) / 2))
     apart = np.maximum(high - low, 0.0)
     half = WINDOW * apart / 2
-    dense = [_within(ordered, share, middle - half, middle + half) for middle in (low, (low + high) / 2, high)]
-    found &= (apart > 0) & (dense[1] <= DEEPEST * np.minimum(dense[0], dense[2]))
     rows = np.arange(n)
     valley = (ordered[rows, cut] + ordered[rows, cut + 1]) / 2
+    at = [low, (low + high) / 2, valley, high]
+    dense = [_within(ordered, share, middle - half, middle + half) for middle in at]
+    found &= (apart > 0) & (np.maximum(dense[1], dense[2]) <= DEEPEST * np.minimum(dense[0], dense[3]))
     return TwoModes(found, np.where(found, 1 - below[cut], np.nan), np.where(found, valley, np.nan))
 
 
