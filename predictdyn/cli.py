@@ -144,6 +144,13 @@ def fit(
     help="Joint event whose probability to tell, e.g. 'test_accuracy > 0.9 and accuracy_gap < 0.05'.",
 )
 @click.option(
+    "--onset",
+    "onsets",
+    multiple=True,
+    metavar="TEXT",
+    help="Event of which to tell when it first holds, or that it will not, e.g. 'val_acc > 0.9'.",
+)
+@click.option(
     "--intervene",
     "interventions",
     multiple=True,
@@ -158,13 +165,13 @@ def fit(
 @QUIET
 def forecast(
     data: Path, model: Path | None, name: str | None, upto: float | None, cutoff: float | None, at: str, runs: str,
-    events: tuple[str, ...], interventions: tuple[str, ...], metrics: str, out: Path, source: str | None,
-    settings: tuple[str, ...], seed: int, quiet: bool,
+    events: tuple[str, ...], onsets: tuple[str, ...], interventions: tuple[str, ...], metrics: str, out: Path,
+    source: str | None, settings: tuple[str, ...], seed: int, quiet: bool,
 ) -> None:  # fmt: skip
     """Forecast the runs of DATA that have not ended, and publish a page."""
     from dataclasses import replace
 
-    from predictdyn.api.forecasts import answered, check_planned, question
+    from predictdyn.api.forecasts import answered, check_planned, outcomes_and_signals, question
     from predictdyn.api.models import as_model, load_model
     from predictdyn.backtest.folder import provenance
     from predictdyn.backtest.writing import check_new, new_folder
@@ -186,10 +193,14 @@ def forecast(
     for text in events:
         for line in outside(parse(text, set(asked.split.target["metric"])), asked.curves.metrics):
             say(line, err=True)
+    for text in onsets:
+        for line in outside(parse(text, outcomes_and_signals(asked.curves)), asked.curves.metrics):
+            say(line, err=True)
     check_planned(asked, planned)
     plan = {
         "upto": upto, "cutoff": cutoff, "at": at, "runs": runs, "events": "; ".join(events),
         "intervene": ", ".join(interventions), "model": None if model is None else str(model),
+        **({"onsets": "; ".join(onsets)} if onsets else {}),
     }  # fmt: skip
     with spinner(f"forecasting {asked.split.target['run'].nunique()} runs", quiet=quiet), new_folder(out) as folder:
         notes(asked.notes[len(curves.notes) :])
@@ -201,7 +212,7 @@ def forecast(
             primary_forecaster=found.forecaster,
             seed=seed, plan=plan, data=data, warnings=list(asked.notes), seconds={},
         )  # fmt: skip
-        found.write(folder, _as_typed(about), events=events)
+        found.write(folder, _as_typed(about), events=events, onsets=onsets)
     rows, effects = found.live.rows, found.effects if len(found.effects) else None
     for row in rows.head(12).to_dict("records"):
         interval = f"[{row['q0.05']:.4g}, {row['q0.95']:.4g}] (90 %)"
@@ -210,6 +221,9 @@ def forecast(
         say(f"... and {len(rows) - 12} more in {out / 'forecasts.parquet'}")
     if events:
         for line in _probabilities(out):
+            say(line)
+    if onsets:
+        for line in _onsets(out):
             say(line)
     for row in [] if effects is None else effects.head(12).to_dict("records"):
         interval = f"[{row['effect_q0.05']:+.4g}, {row['effect_q0.95']:+.4g}] (90 %)"
@@ -237,14 +251,17 @@ def forecast(
 @click.option("--test", default="", metavar="RUN-GLOB,...", help="Only these runs are forecast, all held out together.")
 @click.option("--targets", type=click.Choice(["final", "hidden"]), default="final", show_default=True)
 @click.option("--split", type=click.Choice(["cutoff", "seen"]), default="cutoff", show_default=True)
+@click.option(
+    "--onset", default=None, metavar="TEXT", help="Also forecast when this event first holds, e.g. 'val_acc > 0.9'."
+)
 @click.option("--budget", type=float, default=None, metavar="FLOP", help="History holds only runs that cost no more.")
 @SEED
 @click.option("--workers", default=1, show_default=True, help="Processes.")
 @QUIET
 def backtest(
     data: Path, out: Path, source: str | None, settings: tuple[str, ...], forecasters: str, cutoffs: str, metrics: str,
-    hold_out: str, runs: str, test: str, targets: Any, split: Any, budget: float | None, seed: int, workers: int,
-    quiet: bool,
+    hold_out: str, runs: str, test: str, targets: Any, split: Any, onset: str | None, budget: float | None, seed: int,
+    workers: int, quiet: bool,
 ) -> None:  # fmt: skip
     """Replay the past of DATA: hide the end of runs, forecast it, score it, publish a page."""
     from predictdyn.api.backtests import models_of
@@ -261,7 +278,7 @@ def backtest(
     if workers < 1:
         raise ValueError(f"--workers is at least 1, got {workers}")
     curves = _read(data, source, settings)
-    _backtest(curves, plan, models, data, out, asked=listed(forecasters), workers=workers, quiet=quiet)
+    _backtest(curves, plan, models, data, out, asked=listed(forecasters), workers=workers, quiet=quiet, onset=onset)
     say(str(out / "index.html"))
 
 
@@ -339,21 +356,27 @@ def _drop_output() -> None:
 
 def _backtest(
     curves: Curves, plan: Any, models: list[Any], data: Path, out: Path, *, asked: tuple[str, ...], workers: int,
-    quiet: bool,
+    quiet: bool, onset: str | None = None,
 ) -> None:  # fmt: skip
-    from predictdyn.api.backtests import chosen, replayed
+    from predictdyn.api.backtests import chosen, onset_asked, replayed
     from predictdyn.backtest.writing import aside, locked, pieces_kept
 
     curves = chosen(curves, plan)
+    event = None if onset is None else onset_asked(curves, onset)
     progress_bar = bar("backtest", quiet=quiet)
     with locked(out), pieces_kept(out) as resume, progress_bar as progress, aside(out) as folder:
-        found = replayed(curves, plan, models, workers=workers, resume=resume, progress=progress)
+        found = replayed(curves, plan, models, workers=workers, resume=resume, progress=progress, onset=event)
         about = found.about(title=cli_words.title(data), command=cli_words.command(), data=data)
         found.write(folder, _as_typed(about))
     for line in found.unanswered:
         say(line, err=True)
     for line in _board(found.leaderboard, found.verdicts, {*asked, found.primary}, out):
         say(line)
+    for row in [] if found.onsets is None else found.onsets.scores.to_dict("records"):
+        say(
+            f"onset, {row['cutoff']:.0%} seen: {row['forecaster']}  Brier {row['brier']:.3f}  "
+            f"CRPS {row['crps']:.4f} of the run"
+        )
 
 
 def _as_typed(about: dict[str, Any]) -> dict[str, Any]:
@@ -386,6 +409,19 @@ def _probabilities(out: Path, top: int = 12) -> list[str]:
     lines = [f"{row.run}  P({row.event}) = {row.probability:.3f}  {row.status}" for row in table.head(top).itertuples()]
     left = len(table) - len(lines)
     return [*lines, *([f"... and {left} more in {out / 'probabilities.csv'}"] if left else [])]
+
+
+def _onsets(out: Path, top: int = 12) -> list[str]:
+    import pandas as pd
+
+    table = pd.read_csv(out / "onset.csv")
+    lines = []
+    for row in table.head(top).to_dict("records"):
+        late = f"{row['q0.95']:.4g}" if row["q0.95"] == row["q0.95"] else "not before the end"
+        when = f"step {row['q0.05']:.4g} to {late} (90 %)" if row["q0.05"] == row["q0.05"] else late
+        lines.append(f"{row['run']}  {row['event']} before the end: {row['probability']:.0%}  {when}  {row['status']}")
+    left = len(table) - len(lines)
+    return [*lines, *([f"... and {left} more in {out / 'onset.csv'}"] if left else [])]
 
 
 def _read(path: Path, source: str | None, settings: tuple[str, ...]) -> Curves:

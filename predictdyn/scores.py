@@ -1,7 +1,7 @@
 """Scoring rules: (truth, draws) -> one number per row; lower is better.
 
-pit, covered and width describe, they do not rank. energy and variogram score several targets at once. A truth that is
-NaN (not known yet) scores NaN, but for width.
+pit, covered and width describe, they do not rank. energy and variogram score several targets at once; brier and
+censored_crps score events and their times. A truth that is NaN (not known yet) scores NaN, but for width.
 """
 
 from __future__ import annotations
@@ -217,6 +217,85 @@ def variogram(truth: np.ndarray, draws: np.ndarray, *, order: float = 0.5) -> np
     return np.where(np.isnan(truth).any(axis=1), np.nan, found)
 
 
+def brier(truth: np.ndarray, probability: np.ndarray) -> np.ndarray:
+    """Brier score (p - y)^2 of the probability of an event; NaN where the truth is NaN.
+
+    truth (n,) is 1 where it happened and 0 where not, probability (n,) in [0, 1] -> (n,). Brier 1950,
+    doi:10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2.
+
+    >>> brier(np.array([1.0, 0.0]), np.array([0.75, 0.5])).round(4).tolist()
+    [0.0625, 0.25]
+    """
+    truth, probability = _checked_events(truth, probability)
+    return np.asarray((probability - truth) ** 2)
+
+
+class BrierParts(NamedTuple):
+    """The mean Brier score in parts: reliability - resolution + uncertainty, and what is lost by bins.
+
+    ``reliability``: how far frequencies are from what was forecast (0 is best). ``resolution``: how far frequencies of
+    bins are from the base rate (more is better). ``uncertainty``: that of the base rate. ``within``: what is left of
+    the Brier score, since forecasts within a bin differ.
+    """
+
+    reliability: float
+    resolution: float
+    uncertainty: float
+    within: float
+
+
+def brier_parts(truth: np.ndarray, probability: np.ndarray, *, bins: int = 10) -> BrierParts:
+    r"""The mean `brier` score in parts, from forecasts in ``bins`` bins of equal width.
+
+    .. math:: \overline{(p - y)^2} = \sum_k \frac{n_k}{n} (\bar p_k - \bar y_k)^2
+       - \sum_k \frac{n_k}{n} (\bar y_k - \bar y)^2 + \bar y (1 - \bar y) + \text{within}
+
+    truth (n,), probability (n,); rows with a truth that is NaN are left out. Murphy 1973,
+    doi:10.1175/1520-0450(1973)012<0595:ANVPOT>2.0.CO;2; the term within after Stephenson et al. 2008,
+    doi:10.1175/2007WAF2006116.1.
+
+    >>> [round(part, 3) for part in brier_parts(np.array([1.0, 1.0, 0.0, 0.0]), np.array([0.9, 0.9, 0.2, 0.2]))]
+    [0.025, 0.25, 0.25, 0.0]
+    """
+    truth, probability = _checked_events(truth, probability)
+    known = np.isfinite(truth)
+    truth, probability = truth[known], probability[known]
+    if not len(truth):
+        return BrierParts(np.nan, np.nan, np.nan, np.nan)
+    place = np.minimum((probability * bins).astype(int), bins - 1)
+    count = np.bincount(place, minlength=bins)
+    some = count > 0
+    share, said, came = (
+        count[some] / len(truth),
+        *(np.bincount(place, column, minlength=bins)[some] / count[some] for column in (probability, truth)),
+    )
+    base = float(truth.mean())
+    reliability = float(share @ (said - came) ** 2)
+    resolution, uncertainty = float(share @ (came - base) ** 2), base * (1 - base)
+    within = float(np.mean((probability - truth) ** 2)) - (reliability - resolution + uncertainty)
+    return BrierParts(reliability, resolution, uncertainty, within)
+
+
+def censored_crps(truth: np.ndarray, draws: np.ndarray, *, until: np.ndarray) -> np.ndarray:
+    r"""CRPS of the time of an event, as far as the log tells: the integral ends where the log does.
+
+    .. math:: \int_0^c \big( F(z) - 1\{T \le z\} \big)^2 dz
+
+    truth (n,) is T, inf where the event did not come; draws (n, s) likewise; ``until`` (n,) is c, the planned end, or
+    the last step of a log that stopped before -> (n,), in the unit of time. It is the fair `crps` of times cut at c,
+    since beyond c both are certain there. So a run without the event is scored, never dropped. Cut like this it stays
+    proper: Gneiting and Ranjan 2011, doi:10.1198/jbes.2010.08110 (a threshold-weighted CRPS).
+
+    >>> draws = np.array([[0.2, 0.4, np.inf, np.inf]])
+    >>> [round(float(censored_crps(np.array([t]), draws, until=np.array([1.0]))[0]), 3) for t in (0.2, np.inf)]
+    [0.2, 0.1]
+    """
+    truth, draws, until = (np.asarray(one, dtype=float) for one in (truth, draws, until))
+    if np.isnan(draws).any() or not np.isfinite(until).all() or until.shape != truth.shape:
+        raise ValueError("times of an event are numbers or inf, and until is finite, one for each truth")
+    return crps(np.where(np.isnan(truth), np.nan, np.minimum(truth, until)), np.minimum(draws, until[:, None]))
+
+
 def _crps(off: np.ndarray) -> np.ndarray:
     """CRPS (n,) of sorted draws less the truth (n, s)."""
     s = off.shape[1]
@@ -253,6 +332,15 @@ def _checked_joint(truth: np.ndarray, draws: np.ndarray) -> tuple[np.ndarray, np
         raise ValueError(f"expected truth (n, d) and draws (n, d, s) with s >= 2, got {truth.shape} and {draws.shape}")
     _checked(truth.ravel(), draws.reshape(-1, draws.shape[2]))
     return truth, draws
+
+
+def _checked_events(truth: np.ndarray, probability: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    truth, probability = np.asarray(truth, dtype=float), np.asarray(probability, dtype=float)
+    if truth.ndim != 1 or truth.shape != probability.shape:
+        raise ValueError(f"expected truth (n,) and probability (n,), got {truth.shape} and {probability.shape}")
+    if not ((probability >= 0) & (probability <= 1)).all() or not np.isin(truth[np.isfinite(truth)], (0, 1)).all():
+        raise ValueError("a probability lies in [0, 1], and a truth is 0, 1 or NaN")
+    return truth, probability
 
 
 def _checked(truth: np.ndarray, draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -14,9 +14,10 @@ from predictdyn.scores import absolute_error, covered, crps, interval_score, log
 
 JOINT = [scores.energy, scores.variogram]  # several targets at once: tests/test_joint_scores.py
 SORTED = [scores.quantiles, scores.ranked]  # of draws that are sorted already
+EVENTS = [scores.brier, scores.brier_parts, scores.censored_crps]  # tests/test_event_scores.py
 ALL = [
     f for name, f in getmembers(scores, isfunction)
-    if not name.startswith("_") and f.__module__ == scores.__name__ and f not in [*JOINT, *SORTED]
+    if not name.startswith("_") and f.__module__ == scores.__name__ and f not in [*JOINT, *SORTED, *EVENTS]
 ]  # fmt: skip
 DESCRIBE = [covered, pit, width]
 RANK = [f for f in ALL if f not in DESCRIBE]

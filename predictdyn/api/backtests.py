@@ -14,17 +14,20 @@ import numpy as np
 import pandas as pd
 
 from predictdyn.api.called import called
+from predictdyn.api.forecasts import outcomes_and_signals
 from predictdyn.api.models import as_model
 from predictdyn.api.reading import globs, prepared
 from predictdyn.api.show import html_table
 from predictdyn.backtest.answered import short_of_answers
 from predictdyn.backtest.folder import provenance, write_json
 from predictdyn.backtest.folds import groups
+from predictdyn.backtest.onsets import ONSETS, SCORES, OnsetReplay, replay_onsets
 from predictdyn.backtest.plan import Plan, matching_runs, needed_metrics
 from predictdyn.backtest.replay import Replay, replay, write_replay
 from predictdyn.backtest.rules import RULES
 from predictdyn.backtest.writing import aside, check_new, locked, pieces_kept
 from predictdyn.curves import Curves
+from predictdyn.events import JointEvent, parse
 from predictdyn.forecast import Model
 from predictdyn.forecasters import BASELINES, TABLE, forecaster, names
 from predictdyn.progress import bar, quiet_by
@@ -49,6 +52,7 @@ class Backtest:
     replay: Replay
     primary: str
     call: str = "predictdyn.backtest(curves)"  # that makes it again
+    onsets: OnsetReplay | None = None  # only where an onset was asked for
 
     @property
     def leaderboard(self) -> pd.DataFrame:
@@ -119,6 +123,9 @@ class Backtest:
         from predictdyn.report import publish
 
         write_replay(self.replay, folder)
+        if self.onsets is not None:
+            self.onsets.rows.to_parquet(folder / ONSETS, index=False)
+            self.onsets.scores.to_csv(folder / SCORES, index=False)
         write_json(about, folder / "provenance.json")
         publish(folder)
 
@@ -134,13 +141,15 @@ class Backtest:
         return Results(
             Path(), "backtest", self._about("Backtest"), found.forecasts, found.paths, found.examples, metrics,
             found.scores, found.leaderboard, found.verdicts,
+            **({} if self.onsets is None else {"onsets": self.onsets.rows, "onset_scores": self.onsets.scores}),
         )  # fmt: skip
 
     def about(self, **named: Any) -> dict[str, Any]:
         """The provenance: ``title``, ``command`` and ``data`` are the caller's."""
+        asked = {} if self.onsets is None else {"onset": self.onsets.event}
         return provenance(
             self.curves, made="backtest", primary_forecaster=self.primary, seed=self.plan.seed,
-            plan={**self.plan.to_json(), "rules": RULES}, warnings=list(self.notes),
+            plan={**self.plan.to_json(), "rules": RULES, **asked}, warnings=list(self.notes),
             seconds=self.replay.seconds, **named,
         )  # fmt: skip
 
@@ -173,6 +182,7 @@ def backtest(
     budget: float | None = None,
     seed: int = 0,
     workers: int = 1,
+    onset: str | None = None,
     out: Path | str | None = None,
     progress: bool | None = None,
 ) -> Backtest:
@@ -183,9 +193,10 @@ def backtest(
     ``hold_out`` are held out together; with ``test``, all that match its globs are, and no others. ``metrics`` and
     ``runs`` are globs. ``targets="hidden"`` asks every hidden point, not the last alone; ``split="seen"`` takes the
     column seen of points for what is visible. ``budget`` (FLOP) keeps larger runs out of the history. ``workers`` are
-    processes. A forecaster that raises or abstains is scored by the last value; a UserWarning says so where that is
-    more than a tenth of its forecasts. With ``out`` the tables and a page are written there, and what is done when it
-    is interrupted is kept.
+    processes. ``onset`` is an event, as ``"val_acc > 0.9"``, of which it is forecast, too, whether it comes before the
+    end and when (``onsets``). A forecaster that raises or abstains is scored by the last value; a UserWarning says so
+    where that is more than a tenth of its forecasts. With ``out`` the tables and a page are written there, and what is
+    done when it is interrupted is kept.
     Raises ValueError, one line, where the plan does not fit the data.
 
     >>> step = [1, 2, 5, 10]
@@ -205,18 +216,19 @@ def backtest(
     )  # fmt: skip
     call = called(
         backtest, forecasters=forecasters, cutoffs=cutoffs, metrics=metrics, hold_out=hold_out, runs=runs, test=test,
-        targets=targets, split=split, budget=budget, seed=seed,
+        targets=targets, split=split, budget=budget, seed=seed, onset=onset,
     )  # fmt: skip
     models = models_of(forecasters)
     first = None if forecasters == "all" else as_models(forecasters)[0].name
     if out is not None:
         check_new(Path(out))
     curves = chosen(prepared(curves), plan)
+    asked = None if onset is None else onset_asked(curves, onset)
     keeping = pieces_kept(Path(out)) if out is not None else nullcontext(None)
     lock = locked(Path(out)) if out is not None else nullcontext(None)
     moving = bar("backtest", quiet=quiet_by(progress), transient=progress is None)
     with lock, keeping as resume, moving as moved:
-        found = replayed(curves, plan, models, workers=workers, resume=resume, progress=moved, first=first)
+        found = replayed(curves, plan, models, workers=workers, resume=resume, progress=moved, first=first, onset=asked)
         found = replace(found, call=call)
         if out is not None:
             with aside(Path(out)) as inside:
@@ -244,14 +256,20 @@ def chosen(curves: Curves, plan: Plan) -> Curves:
 
 def replayed(
     curves: Curves, plan: Plan, models: Sequence[Model], *, workers: int, resume: Path | None,
-    progress: Callable[[int, int], None], first: str | None = None,
+    progress: Callable[[int, int], None], first: str | None = None, onset: JointEvent | None = None,
 ) -> Backtest:  # fmt: skip
     """The backtest of a plan that fits; where there are baselines only, the page speaks of ``first``."""
     primary = primary_of([*([first] if first else []), *(model.name for model in models)])
     found = replay(
         curves, plan, models, BASELINES, primary_forecaster=primary, workers=workers, resume=resume, progress=progress
     )
-    return Backtest(curves, plan, found, primary)
+    onsets = None if onset is None else replay_onsets(curves, plan, onset)
+    return Backtest(curves, plan, found, primary, onsets=onsets)
+
+
+def onset_asked(curves: Curves, text: str) -> JointEvent:
+    """The event whose onset is asked for; ValueError where it cannot be read, or names what is not logged."""
+    return parse(text, outcomes_and_signals(curves))
 
 
 def models_of(asked: str | Model | Sequence[str | Model]) -> list[Model]:

@@ -27,6 +27,7 @@ from predictdyn.backtest.live import (
     without,
     write_live,
 )
+from predictdyn.backtest.modes import MODES
 from predictdyn.backtest.plan import needed_metrics
 from predictdyn.backtest.run import rows_of
 from predictdyn.backtest.trust import trust
@@ -43,6 +44,8 @@ from predictdyn.progress import quiet_by, spinner
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from predictdyn.api.onsets import Onset
 
 KEY = ["run", "metric", "step"]
 VALUE = "value"  # what the variable is called in tables of skpro's layout
@@ -103,6 +106,15 @@ class Forecast:
             ["run", "metric", "median", "5 %", "95 %", "step", "share seen", "kind", "status"]
         ]
 
+    def modes(self) -> pd.DataFrame:
+        """One row for each target with two modes: the chance of each, and its median and 90 % interval.
+
+        Columns run, metric, step, ``upper`` (the share of draws in the upper mode), ``low_q0.05`` to ``high_q0.95``.
+        Draws have two modes where a valley lies between them (`fitting.two_modes`); a median would lie there too.
+        """
+        rows = self.live.rows
+        return rows.loc[rows["upper"].notna(), [*KEY, *MODES]].reset_index(drop=True)
+
     def quantiles(self, levels: Sequence[float] = (0.05, 0.25, 0.5, 0.75, 0.95)) -> pd.DataFrame:
         """run, metric, step, and a column ``q0.05`` for each level in (0, 1)."""
         found = np.quantile(self.draws, _levels(levels, "levels"), axis=1)
@@ -141,6 +153,20 @@ class Forecast:
         asked = parse(event, set(self.target["metric"]))
         tell(outside(asked, self.question.curves.metrics), stacklevel=2)
         return probabilities(self.live.prediction, [asked]).set_index("run")[["probability", "status"]]
+
+    def onset(self, event: str) -> Onset:
+        """When an event will first hold in each run, or that it will not before the planned end.
+
+        ``event`` is a sentence of bounds, as for `probability`; any logged metric may be named. Finished runs tell by a
+        hazard of plan, curve and early signals; those without the event count as censored. The answer has `summary`,
+        `before` (the probability by step) and `plot`. Raises ValueError for a sentence that cannot be read.
+        """
+        from predictdyn.api.onsets import onset_of
+
+        curves = self.question.curves
+        asked = parse(event, outcomes_and_signals(curves))
+        tell(outside(asked, curves.metrics), stacklevel=2)
+        return onset_of(self.question, asked, seed=self.seed)
 
     def with_intervention(self, name: str | Intervention, step: float | None = None) -> Forecast:
         """The forecast if the training is changed after ``step``: ``name`` is one of the column intervention of runs.
@@ -232,33 +258,48 @@ class Forecast:
 
         return plot_forecast(self, metric, run, ax=ax)
 
-    def save(self, folder: Path | str, *, events: Sequence[str] = (), title: str = "Forecast") -> Path:
+    def save(
+        self,
+        folder: Path | str,
+        *,
+        events: Sequence[str] = (),
+        onsets: Sequence[str] = (),
+        title: str = "Forecast",
+    ) -> Path:
         """Write forecasts, figures and a page into a new folder, as the command does; returns the page's path.
 
-        ``events`` are joint events whose probabilities the page tells. Raises ValueError where the folder is not new.
+        ``events`` are joint events whose probabilities the page tells, ``onsets`` those whose first time it tells.
+        Raises ValueError where the folder is not new.
         """
         for text in events:
             tell(outside(parse(text, set(self.target["metric"])), self.question.curves.metrics), stacklevel=2)
-        asked = {**self.plan, "events": "; ".join(events)}
-        call = f"{self.call}.save('page', events={list(events)!r})" if events else self.call
+        asked = {**self.plan, "events": "; ".join(events), **({"onsets": "; ".join(onsets)} if onsets else {})}
+        said = ", ".join(f"{name}={list(some)!r}" for name, some in (("events", events), ("onsets", onsets)) if some)
+        call = f"{self.call}.save('page', {said})" if said else self.call
         about = provenance(
             self.question.curves, made="forecast", title=title, command=call,
             primary_forecaster=self.forecaster, seed=self.seed, plan=asked, data=None, warnings=list(self.notes),
             seconds={},
         )  # fmt: skip
         with new_folder(Path(folder)) as aside:
-            self.write(aside, about, events=events)
+            self.write(aside, about, events=events, onsets=onsets)
         return Path(folder) / "index.html"
 
-    def write(self, folder: Path, about: dict[str, Any], *, events: Sequence[str] = ()) -> None:
+    def write(
+        self, folder: Path, about: dict[str, Any], *, events: Sequence[str] = (), onsets: Sequence[str] = ()
+    ) -> None:
         """The files of `save`, in a folder that is there, with a provenance of the caller's."""
         from predictdyn.report import publish
-        from predictdyn.report.results import TRUST
+        from predictdyn.report.results import ONSET, ONSET_STEPS, TRUST
 
         live = self.base or self.live
         if events:
             asked = [parse(text, set(self.target["metric"])) for text in events]
             probabilities(live.prediction, asked).to_csv(folder / "probabilities.csv", index=False)
+        if onsets:
+            found = [self.onset(text) for text in onsets]
+            pd.concat([one.summary() for one in found]).to_csv(folder / ONSET, index=False)
+            pd.concat([one.before() for one in found]).to_csv(folder / ONSET_STEPS, index=False)
         write_live(live, self.question.curves.metrics, folder)
         if len(self.effects):
             self.effects.to_csv(folder / "effects.csv", index=False)
@@ -373,6 +414,11 @@ def check_planned(asked: Question, planned: Sequence[Intervention]) -> None:
     """Raises ValueError for an intervention that cannot be forecast."""
     for one in planned:
         check(asked.split.history, asked.split.observed, one)
+
+
+def outcomes_and_signals(curves: Curves) -> set[str]:
+    """The logged metrics that an onset may be of: all but schedules."""
+    return {name for _, name in curves.series if curves.metrics[name].kind != "schedule"}
 
 
 def truths(target: pd.DataFrame, curves: Curves) -> np.ndarray:

@@ -16,6 +16,7 @@ import pandas as pd
 from predictdyn import scores
 from predictdyn.backtest.folder import digest
 from predictdyn.backtest.folds import Fold, Group, folds, groups
+from predictdyn.backtest.modes import MODES, modes_of
 from predictdyn.backtest.pieces import Done, keep, kept, packed, unpacked
 from predictdyn.backtest.plan import Plan
 from predictdyn.backtest.writing import PIECE
@@ -31,7 +32,7 @@ from predictdyn.workers import end_with, parent
 BLOCK = 64  # rows whose draws are sorted and scored together: they fit a cache
 QUANTILES = [f"q{level:g}" for level in LEVELS]
 NUMBERS = ["mean", "sd", *QUANTILES, "crps", "log_score", "pit"]
-COLUMNS = ["forecaster", "fold", "cutoff", "run", "metric", "kind", "step", "status", "truth", *NUMBERS]
+COLUMNS = ["forecaster", "fold", "cutoff", "run", "metric", "kind", "step", "status", "truth", *NUMBERS, *MODES]
 
 
 class Work(NamedTuple):
@@ -122,6 +123,7 @@ def rows_of(
         "status": forecast.status,
         "truth": truth,
         **dict(zip(NUMBERS, found.T, strict=True)),
+        **dict(zip(MODES, modes_of(target, forecast.draws, curves.metrics).T, strict=True)),
     }
     # Made at once: a table that grows by a column at a time costs more than all its scores.
     return pd.DataFrame(columns, index=pd.RangeIndex(len(truth)))

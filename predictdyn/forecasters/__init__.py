@@ -28,6 +28,7 @@ TABLE = {
     "pooled_curves": ("pooled_curves", "POOLED_CURVES"),
     "exposures": ("exposures", "EXPOSURES"),
     "schedule_law": ("schedule_law", "SCHEDULE_LAW"),
+    "breakthrough": ("breakthrough", "BREAKTHROUGH"),
     "law": ("law", "LAW"),
     "capability_from_loss": ("capability", "CAPABILITY_FROM_LOSS"),
     "pooled": ("pooled", "POOLED"),
@@ -59,6 +60,11 @@ ABOUT = {
         "law",
         "a loss by what its learning rate did and will do",
         "a learning rate known ahead",
+    ),
+    "breakthrough": (
+        "mixture of outcomes",
+        "runs that break through and runs that do not, with a hazard for which",
+        "finished runs with two modes",
     ),
     "law": ("law", "a scaling law over the plans of runs; needs nothing of the run itself", "finished runs, settings"),
     "capability_from_loss": (

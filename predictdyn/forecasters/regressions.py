@@ -171,7 +171,7 @@ class FeatureRegression:
         self, problem: Problem, panel: Panel, origin: float, runs: list[str], found: Learnt
     ) -> tuple[np.ndarray, np.ndarray]:
         """Columns (m, k) of runs in question, in units, and what the size of their errors may depend on (m, q)."""
-        table = problem.root.once(("features", origin), lambda: _table(problem, problem.observed, origin))
+        table = observed_features(problem, origin)
         x = table.reindex(index=runs, columns=found.columns).to_numpy(dtype=float)
         return found.units.apply(x), _sizes(table, panel.metric, runs)
 
@@ -223,6 +223,11 @@ def feature_table(problem: Problem, history: History, origin: float) -> pd.DataF
     """Features of the finished runs as they looked at an origin, once for all members and questions."""
     key = ("features", origin, problem.scales_key)
     return history.once(key, lambda: _table(problem, history.curves, origin))
+
+
+def observed_features(problem: Problem, origin: float) -> pd.DataFrame:
+    """Features of the runs in question as they look at an origin, once for all members."""
+    return problem.root.once(("features", origin), lambda: _table(problem, problem.observed, origin))
 
 
 def _table(problem: Problem, curves: Curves, origin: float) -> pd.DataFrame:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pandas as pd
 
 from predictdyn.backtest.decay import AHEAD
+from predictdyn.backtest.modes import MODES
 from predictdyn.report import replayed
 from predictdyn.report.blocks import Cell, PageAnswer, PageTable, Section, table, words
 from predictdyn.report.downloads import download
 from predictdyn.report.results import QUANTILES, Results
-from predictdyn.report.words import SPACE, between, count, cutoffs_of, listed, percent, value
+from predictdyn.report.words import SPACE, between, both_modes, count, cutoffs_of, listed, percent, value
 
 ROWS = 40  # of the table: fewer metrics of each run, the more runs there are
 METRICS = 5
@@ -37,6 +38,7 @@ def answer(results: Results) -> PageAnswer:
     sentences = [
         f"Each number is the median forecast of {results.speaker}. The 90{SPACE}% interval should contain the outcome "
         "nine times in ten.",
+        _of_modes(rows),
         *replayed.sentences(results),
         f"{fell} of {count(len(rows), 'forecast')} fell back to a simple guess: see the column status." if fell else "",
         f"{unsure} of {count(len(rows), 'forecast')} are less sure: see the column status." if unsure else "",
@@ -45,6 +47,17 @@ def answer(results: Results) -> PageAnswer:
     shown = forecast_table(results, rows, runs)
     kind = str(rows["kind"].iloc[0])
     return PageAnswer(headline, [s for s in sentences if s], shown, kind, cutoff, replayed.table(results))
+
+
+def _of_modes(rows: pd.DataFrame) -> str:
+    """How many forecasts have two modes; blank where none has."""
+    n = int(rows["upper"].notna().sum()) if "upper" in rows else 0
+    if not n:
+        return ""
+    return (
+        f"{n} of {count(len(rows), 'forecast')} {'has' if n == 1 else 'have'} two modes: the run ends in one or in the "
+        "other, and hardly between them. The median says little there; the table has both."
+    )
 
 
 def probabilities(results: Results) -> Section | None:
@@ -89,6 +102,9 @@ def _range(results: Results, same: pd.DataFrame) -> str:
 def _interval(results: Results, row: pd.Series, named: bool = False) -> str:
     unit = results.unit(row["metric"])
     width = float(row["q0.95"] - row["q0.05"])
+    # Between two modes lies a median that no run reaches.
+    if both_modes(row):
+        return f"in one of two modes ({both_modes(row)})"
     name = f"90{SPACE}% interval " if named else ""
     return f"{value(row['q0.5'], width)}{f' {unit}' if unit else ''} ({name}{between(row['q0.05'], row['q0.95'])})"
 
@@ -115,7 +131,7 @@ def forecast_table(results: Results, rows: pd.DataFrame, runs: list[str]) -> Pag
                 [
                     Cell(run),
                     _outcome(results, row),
-                    Cell(value(row["q0.5"], width), mark="main"),
+                    Cell(value(row["q0.5"], width), both_modes(row), mark="main"),
                     Cell(between(row["q0.05"], row["q0.95"])),
                     Cell(between(row["q0.25"], row["q0.75"], width)),
                     Cell(f"{row['step']:,.0f}"),
@@ -126,7 +142,7 @@ def forecast_table(results: Results, rows: pd.DataFrame, runs: list[str]) -> Pag
     rest = f" {count(left, 'further row')} in forecasts.parquet." if left else ""
     head = ["run", "outcome", "median", f"90{SPACE}% interval", f"50{SPACE}% interval", "at step", "status"]
     caption = f"The forecast of each run at its last step, in the metric's own units.{rest}"
-    kept = ["run", "metric", "kind", "step", "status", "mean", "sd", *QUANTILES]
+    kept = ["run", "metric", "kind", "step", "status", "mean", "sd", *QUANTILES, *(n for n in MODES if n in rows)]
     return PageTable(caption, head, cells, 2, download(rows[kept], "forecasts.csv"))
 
 

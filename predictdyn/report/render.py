@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from predictdyn.report import evidence, outlook, planned, record, trust
+from predictdyn.report import evidence, onsets, outlook, planned, record, trust
 from predictdyn.report.blocks import Section, Shown
 from predictdyn.report.examples import Hero, examples, hero_of
 from predictdyn.report.figures import fan
@@ -27,9 +27,13 @@ def render(results: Results) -> dict[str, str]:
     fans = fan.fans(results)
     hero = hero_of(results, fans, answer)
     wide = _hero(hero) if hero else None
-    proof = [evidence.ranking(results), evidence.reliability(results), evidence.skills(results)] if past else []
+    proof = (
+        [onsets.replayed(results), evidence.ranking(results), evidence.reliability(results), evidence.skills(results)]
+        if past
+        else []
+    )
     rest = [record.failures(results), record.plan(results), record.origin(results.provenance)]
-    asked = [outlook.probabilities(results), planned.changes(results)]
+    asked = [outlook.probabilities(results), onsets.expected(results), planned.changes(results)]
     sections: list[Section] = [part for part in (*asked, examples(results, fans, hero), *proof, *rest) if part]
     content = {
         "title": str(results.provenance.get("title") or f"{results.made} by predictdyn"),

@@ -37,6 +37,10 @@ BACKTEST_FILES = FORECAST_FILES | {
                      "coverage_90", "verdict"],
 }  # fmt: skip
 PROBABILITIES = "probabilities.csv"  # only where joint events were asked for
+ONSET, ONSET_STEPS = "onset.csv", "onset_steps.csv"  # only where onsets were asked for
+ONSETS, ONSET_SCORES = "onsets.parquet", "onset_scores.csv"  # the same of a backtest
+_ONSET = ["run", "event", "probability", "q0.05", "q0.25", "q0.5", "q0.75", "q0.95", "last_step", "status"]
+_GAINS = ["brier", "crps", *(f"{score}_skill{end}" for score in ("brier", "crps") for end in ("", "_lo", "_hi"))]
 TRUST = "trust.csv"  # only where the finished runs were replayed for the forecast
 TRUST_COLUMNS = ["metric", "kind", "progress", *_SKILL, "baseline", "coverage_90", "n_runs", "n_families", "note"]
 EFFECT_COLUMNS = [
@@ -66,6 +70,10 @@ class Results:
     verdicts: pd.DataFrame = field(default_factory=pd.DataFrame)
     probabilities: pd.DataFrame = field(default_factory=pd.DataFrame)
     effects: pd.DataFrame = field(default_factory=pd.DataFrame)  # only where interventions were asked for
+    onset: pd.DataFrame = field(default_factory=pd.DataFrame)  # only where onsets were asked for
+    onset_steps: pd.DataFrame = field(default_factory=pd.DataFrame)
+    onsets: pd.DataFrame = field(default_factory=pd.DataFrame)  # the same of a backtest
+    onset_scores: pd.DataFrame = field(default_factory=pd.DataFrame)
     trust: pd.DataFrame = field(default_factory=pd.DataFrame)  # how well finished runs are forecast, where replayed
 
     @property
@@ -142,6 +150,14 @@ def read(folder: Path) -> Results:
     tables = {name.split(".")[0]: _table(folder / name, columns, made) for name, columns in wanted.items()}
     if made == "forecast" and (folder / PROBABILITIES).is_file():
         tables["probabilities"] = _table(folder / PROBABILITIES, ["run", "event", "probability", "status"], made)
+    if made == "forecast" and (folder / ONSET).is_file():
+        tables["onset"] = _table(folder / ONSET, _ONSET, made)
+        tables["onset_steps"] = _table(folder / ONSET_STEPS, ["run", "event", "step", "probability"], made)
+    if made == "backtest" and (folder / ONSETS).is_file():
+        rows = ["forecaster", "cutoff", "run", "event", "status", "happened", "probability"]
+        board = ["forecaster", "cutoff", "n_runs", "n_families", "base_rate", *_GAINS]
+        tables["onsets"] = _table(folder / ONSETS, rows, made)
+        tables["onset_scores"] = _table(folder / ONSET_SCORES, board, made)
     if made == "forecast" and (folder / "effects.csv").is_file():
         tables["effects"] = _table(folder / "effects.csv", EFFECT_COLUMNS, made)
     if made == "forecast" and (folder / TRUST).is_file():

@@ -15,7 +15,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocat
 from predictdyn.backtest.examples import LITTLE
 from predictdyn.report.results import Results
 from predictdyn.report.style import LIGHT, NARROW, WIDE, Drawing, canvas, drawing, plain, styled
-from predictdyn.report.words import SPACE, at_cutoff, between, same_cutoff, step_word, value
+from predictdyn.report.words import SPACE, at_cutoff, between, both_modes, percent, same_cutoff, step_word, value
 
 BANDS = (("q0.05", "q0.95", 0.16), ("q0.1", "q0.9", 0.16), ("q0.25", "q0.75", 0.24))
 DOTS = 40  # more hidden points than this are drawn as a dashed line
@@ -85,9 +85,12 @@ def paint(ax: Axes, fan: Fan, *, wide: bool = False, key: bool = False) -> None:
     blue = LIGHT["blue"]
     with styled():
         _axes(ax, fan)
-        for low, high, alpha in BANDS:
-            ax.fill_between(step, path[low], path[high], color=blue, alpha=alpha, linewidth=0)
-        ax.plot(step, path["q0.5"], color=blue, linewidth=2.2)
+        if both_modes(path.iloc[-1]):
+            _modes(ax, path)
+        else:
+            for low, high, alpha in BANDS:
+                ax.fill_between(step, path[low], path[high], color=blue, alpha=alpha, linewidth=0)
+            ax.plot(step, path["q0.5"], color=blue, linewidth=2.2)
         seen, hidden = _thinned(fan.seen), _thinned(fan.hidden)
         few = len(seen) <= DOTS
         ax.plot(seen["step"], seen["value"], color=LIGHT["ink"], marker="o" if few else "", markersize=3.2)
@@ -115,6 +118,17 @@ def paint(ax: Axes, fan: Fan, *, wide: bool = False, key: bool = False) -> None:
                         textcoords="offset points", fontsize=8.5, color=LIGHT["quiet"])  # fmt: skip
 
 
+def _modes(ax: Axes, path: pd.DataFrame) -> None:
+    """A band of 90 % and a median for each of two modes, the darker the likelier, with its probability at the end."""
+    step, upper = path["step"].to_numpy(), float(path["upper"].iloc[-1])
+    for mode, share in (("low", 1 - upper), ("high", upper)):
+        low, middle, high = (path[f"{mode}_q{level}"].to_numpy() for level in ("0.05", "0.5", "0.95"))
+        ax.fill_between(step, low, high, color=LIGHT["blue"], alpha=0.1 + 0.4 * share, linewidth=0)
+        ax.plot(step, middle, color=LIGHT["blue"], linewidth=1 + 1.6 * share)
+        ax.annotate(percent(share), (step[-1], middle[-1]), (-4, 5 if mode == "low" else -12), ha="right",
+                    textcoords="offset points", fontsize=9, color=LIGHT["blue"])  # fmt: skip
+
+
 def title(fan: Fan) -> str:
     """The run, the middle of a long name left out."""
     return plain(fan.run, 60)
@@ -131,6 +145,8 @@ def caption(fan: Fan) -> str:
         f"{seen}. Forecast for the end, step {step_word(end)}: {value(median, high - low)}{unit} "
         f"(90{SPACE}% interval {between(low, high)})."
     )
+    if both_modes(last):
+        text = f"{seen}. Forecast for the end, step {step_word(end)}: {both_modes(last)}."
     if len(fan.hidden) and fan.hidden["step"].iloc[-1] < 0.98 * end:
         return f"{text} The log stops at step {step_word(float(fan.hidden['step'].iloc[-1]))}."
     if len(fan.hidden):
@@ -143,7 +159,9 @@ def caption(fan: Fan) -> str:
 def _axes(ax: Axes, fan: Fan) -> None:
     known = [frame[["step", "value"]] for frame in (fan.seen, fan.hidden)]
     measured = np.concatenate([frame["value"].to_numpy(dtype=float) for frame in known])
-    middle = np.concatenate([measured, fan.path[["q0.25", "q0.5", "q0.75"]].to_numpy(dtype=float).ravel()])
+    shown = ["low_q0.05", "low_q0.5", "high_q0.5", "high_q0.95"] if both_modes(fan.path.iloc[-1]) else []
+    middle = fan.path[shown or ["q0.25", "q0.5", "q0.75"]].to_numpy(dtype=float).ravel()
+    middle = np.concatenate([measured, middle])
     low, high = float(middle.min()), float(middle.max())
     span = (high - low) or abs(high) or 1.0
     # a wide band may leave the panel: the curve and the middle half of the forecast must stay legible

@@ -1,0 +1,56 @@
+"""Both modes of forecasts that have two: a median between them would be what no run does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from predictdyn.curves import Metric
+from predictdyn.fitting.two_modes import two_modes
+from predictdyn.scores import quantiles
+
+MODE_LEVELS = (0.05, 0.5, 0.95)
+MODES = ["upper", *(f"{mode}_q{level:g}" for mode in ("low", "high") for level in MODE_LEVELS)]
+BLOCK = 64  # rows at once: they fit a cache
+
+
+def modes_of(target: pd.DataFrame, draws: np.ndarray, metrics: Mapping[str, Metric]) -> np.ndarray:
+    """The columns `MODES` (n, 7) of a target (run, metric, step) with draws (n, s); NaN where there is one mode.
+
+    ``upper`` is the share of draws in the upper mode, the others are quantiles within each mode. Whether there are two
+    is found at the last step of each run and metric (`fitting.two_modes`; between two bounds of the values, beside one
+    of their logarithm). Steps on the way there are parted at the same share: draws are paths, so a draw is in the mode
+    in which it ends.
+    """
+    found = np.full((len(target), len(MODES)), np.nan)
+    if not len(target):
+        return found
+    step = target["step"].to_numpy(dtype=float)
+    key = pd.factorize(pd.MultiIndex.from_frame(target[["run", "metric"]]))[0]
+    order = np.lexsort((step, key))
+    last = order[np.r_[np.flatnonzero(np.diff(key[order])), len(order) - 1]]
+    share = np.full(key.max() + 1, np.nan)
+    for first in range(0, len(last), BLOCK):
+        rows = last[first : first + BLOCK]
+        names = target["metric"].iloc[rows]
+        shown = np.stack([_shown(np.sort(draws[row]), metrics[name]) for row, name in zip(rows, names, strict=True)])
+        share[key[rows]] = two_modes(shown).upper
+    for row in np.flatnonzero(np.isfinite(share[key])).tolist():
+        upper, ordered = share[key[row]], np.sort(draws[row])[None]
+        low = [(1 - upper) * level for level in MODE_LEVELS]
+        levels = [*low, *(1 - upper + upper * level for level in MODE_LEVELS)]
+        found[row] = [upper, *quantiles(ordered, levels)[0]]
+    return found
+
+
+def _shown(values: np.ndarray, metric: Metric) -> np.ndarray:
+    """Values (s,) on the scale on which modes are looked for."""
+    if metric.lower is not None and metric.upper is None:
+        off = values - metric.lower
+        return np.asarray(np.log(np.maximum(off, max(float(off.max()), 1e-300) * 1e-12)))
+    if metric.upper is not None and metric.lower is None:
+        off = metric.upper - values
+        return np.asarray(-np.log(np.maximum(off, max(float(off.max()), 1e-300) * 1e-12)))
+    return values
