@@ -14,6 +14,7 @@ LAYERS = [
     {"loaders", "forecasters", "effects"},
     {"backtest"},
     {"report", "datasets", "console"},
+    {"watch"},
     {"api", "design"},
     {"cli_words", "cli_faults"},
     {"cli_datasets", "cli_law"},
