@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from predictdyn.api.pages import report as report
     from predictdyn.api.reading import load as load
     from predictdyn.api.reading import load_dataset as load_dataset
+    from predictdyn.api.watching import Watch as Watch
+    from predictdyn.api.watching import watch as watch
     from predictdyn.curves import Curves as Curves
     from predictdyn.curves import Metric as Metric
     from predictdyn.effects import Intervention as Intervention
@@ -51,6 +53,8 @@ _HOMES = {
     "backtest": "api.backtests",
     "Backtest": "api.backtests",
     "report": "api.pages",
+    "watch": "api.watching",
+    "Watch": "api.watching",
     "forecasters": "api.models",
 }
 # Rooms that are names of the face themselves: pdyn.design.next_runs.
@@ -71,6 +75,8 @@ __all__ = [
     "backtest",
     "Backtest",
     "report",
+    "watch",
+    "Watch",
     "forecasters",
     "design",
     "__version__",

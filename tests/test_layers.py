@@ -17,7 +17,7 @@ LAYERS = [
     {"watch"},
     {"api", "design"},
     {"cli_words", "cli_faults"},
-    {"cli_datasets", "cli_law"},
+    {"cli_datasets", "cli_law", "cli_watch"},
     {"cli"},
 ]
 PACKAGE = Path(__file__).parents[1] / "predictdyn"
