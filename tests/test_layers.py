@@ -16,7 +16,7 @@ LAYERS = [
     {"report", "datasets", "console"},
     {"watch"},
     {"api", "design"},
-    {"cli_words", "cli_faults"},
+    {"integrations", "cli_words", "cli_faults"},
     {"cli_datasets", "cli_law", "cli_watch"},
     {"cli"},
 ]

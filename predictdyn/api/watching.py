@@ -159,9 +159,40 @@ def begun(
     }  # fmt: skip
     state = new_state(made) if out is None else read_state(out, made)
     fitted = given.fitted if given is not None else _of_path(path, name, settings, state.past, forecaster, seed)
-    detector, tested = _detector(fitted, targets, seed)
+    detector, tested = _detector(fitted, targets, false_alarms, seed)
     made |= {"model": _words(fitted), "tested": tested}
     return Watcher(follower, made, detector, fitted, targets, metrics, out, hook, say, silent, every, seed)
+
+
+def watcher_for(
+    follower: Any,
+    *,
+    model: FittedModel | Path | str | None,
+    targets: str | Sequence[str],
+    metrics: str | Sequence[str] | None,
+    false_alarms: float,
+    out: Path | str | None,
+    on_alarm: str | Callable[[dict[str, Any]], None] | None,
+    seed: int,
+) -> Watcher:
+    """A watcher of a run that is logged in this process (`integrations.monitor`)."""
+    folder, asked = None if out is None else Path(out), globs(targets)
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    given = load_model(model) if isinstance(model, str | Path) else model
+    fitted = given.fitted if given is not None else fitted_on(ALONE, no_curves(), seed=seed)
+    detector, tested = _detector(fitted, asked, false_alarms, seed)
+    made = {
+        "path": follower.run, "title": follower.run, "source": "monitor", "targets": list(asked),
+        "false_alarms": false_alarms, "seed": seed, "model": _words(fitted), "tested": tested,
+    }  # fmt: skip
+    return Watcher(
+        follower, made, detector, fitted, asked, globs(metrics), folder, _hook(on_alarm, None), _unsaid, 0.0, 60.0, seed
+    )
+
+
+def _unsaid(line: str) -> None:
+    """Lines of a monitor are in its advice and on its page."""
 
 
 def rounds(watcher: Watcher, *, say: Callable[[str], None]) -> Iterator[list[Rung]]:
@@ -255,6 +286,6 @@ def _words(fitted: Fitted) -> str:
     return f"{fitted.model.name}, learnt from {runs} finished runs ({hashlib.sha256(marks).hexdigest()[:8]})"
 
 
-def _detector(fitted: Fitted, targets: tuple[str, ...], seed: int) -> tuple[Detector, str]:
+def _detector(fitted: Fitted, targets: tuple[str, ...], false_alarms: float, seed: int) -> tuple[Detector, str]:
     """The detector, and what it tests in words, blank where it states facts alone."""
     return Plain(fitted, targets, seed), ""

@@ -25,7 +25,10 @@ def message(rung: Rung, path: str, page: str) -> dict[str, Any]:
 
 
 def command_hook(command: str) -> Hook:
-    """Run a shell command: the message is on its standard input as one line, and its fields are variables PREDICTDYN_ALARM_..."""
+    """Run a shell command.
+
+    The message is on its standard input as one line of JSON, and its fields are variables: PREDICTDYN_ALARM_RUN, ...
+    """
 
     def call(said: dict[str, Any]) -> None:
         named = {f"PREDICTDYN_ALARM_{name.upper()}": "" if v is None else str(v) for name, v in said.items()}
