@@ -44,16 +44,13 @@ class Surprise(NamedTuple):
 
     def scores(self, streams: np.ndarray) -> np.ndarray:
         """Normal scores q (t,) of the checkpoints of one run, from its streams (t, k); NaN is not logged."""
-        raw, many = self._raw(streams)
+        raw, many = raw_surprise(streams, self.correlation)
         found = np.zeros(len(raw))
         own = _less_its_past(raw - self.centre[many])
         for group in (0, 1):
             mine = many == group
             found[mine] = _normal(own[mine], self.quantiles[group])
         return found
-
-    def _raw(self, streams: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return raw_surprise(streams, self.correlation)
 
 
 def raw_surprise(streams: np.ndarray, correlation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -133,7 +130,7 @@ def _less_its_past(raw: np.ndarray) -> np.ndarray:
 def _weighted(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
     order = np.argsort(values)
     level = np.cumsum(weight[order]) - weight[order] / 2
-    return np.interp(LEVELS, level / weight.sum(), values[order])
+    return np.asarray(np.interp(LEVELS, level / weight.sum(), values[order]))
 
 
 def _normal(values: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
@@ -142,4 +139,4 @@ def _normal(values: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
     slope = (knots[-1] - knots[-40]) / max(quantiles[-1] - quantiles[-40], 1e-6)
     over = values - quantiles[-1]
     inside = np.interp(values, quantiles, knots)
-    return np.minimum(np.where(over > 0, knots[-1] + slope * over, inside), MOST)
+    return np.asarray(np.minimum(np.where(over > 0, knots[-1] + slope * over, inside), MOST))

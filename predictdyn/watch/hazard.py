@@ -33,7 +33,8 @@ def columns(levels: np.ndarray, streams: np.ndarray, progress: np.ndarray) -> np
     scores = np.nan_to_num(streams)
     parts = [carried, carried - lowest, carried - before.mean(axis=0), scores]
     last = np.stack([np.sqrt((scores**2).mean(axis=1)), progress], axis=1)
-    return np.nan_to_num(np.concatenate([*parts, last], axis=1), nan=0.0, posinf=0.0, neginf=0.0)
+    joined = np.concatenate([*parts, last], axis=1)
+    return np.asarray(np.nan_to_num(joined, nan=0.0, posinf=0.0, neginf=0.0))
 
 
 def answers(step: np.ndarray, last_step: float, failure: float | None) -> np.ndarray:

@@ -10,7 +10,7 @@ on families left out. So g is about standard normal while a run goes as healthy 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -63,7 +63,7 @@ class Announced(NamedTuple):
         low, high = self.quantiles[0], self.quantiles[-1]
         over = np.maximum(np.maximum(error - high, low - error), 0.0) / wide
         far = np.sqrt(KNOTS[-1] ** 2 + 2 * TAIL * np.log1p(over))
-        return np.clip(np.where(over > 0, np.sign(error - (low + high) / 2) * far, score), -MOST, MOST)
+        return np.asarray(np.clip(np.where(over > 0, np.sign(error - (low + high) / 2) * far, score), -MOST, MOST))
 
 
 def smoothed(values: np.ndarray, share: float) -> np.ndarray:
@@ -86,7 +86,7 @@ def rows_of(track: Track, rate: tuple[np.ndarray, np.ndarray] | None, twin: Trac
     slow, fast = smoothed(slope, 0.2), smoothed(slope, 0.5)
     off_fast, off_slow = z - smoothed(z, 0.5), z - smoothed(z, 0.15)
     bent = np.r_[np.abs(dz[0]), np.abs(dz[1:] - fast[:-1] * dw[1:])]  # errors of going straight on
-    rough = smoothed(np.minimum(bent, 10 * np.maximum(np.median(bent), SMALL)), 0.2)
+    rough = np.exp(smoothed(np.log(bent + SMALL), 0.2))  # a geometric mean, which one shock hardly moves
     now = np.arange(FIRST - 1, n - 1)  # what is known
     ahead = dw[now]
     lograte = rate_at(rate, track.progress)
@@ -140,16 +140,10 @@ def _ridge(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> np.ndarray:
     unit = np.sqrt((design**2).sum(axis=0)) + 1e-30
     design = design / unit
     gram = design.T @ design + PULL * np.eye(x.shape[1])
-    return np.linalg.solve(gram, design.T @ (y * root[:, 0])) / unit
+    return np.asarray(np.linalg.solve(gram, design.T @ (y * root[:, 0])) / unit)
 
 
 def _quantiles(error: np.ndarray, weight: np.ndarray) -> np.ndarray:
     order = np.argsort(error)
     level = (np.cumsum(weight[order]) - weight[order] / 2) / weight.sum()
-    return np.interp((np.arange(199) + 1) / 200, level, error[order])
-
-
-def by_curve(scores: np.ndarray, rows: Mapping[str, Rows]) -> dict[str, np.ndarray]:
-    """Scores (n,) of joined rows, taken apart again."""
-    ends = np.cumsum([len(one.y) for one in rows.values()])[:-1]
-    return dict(zip(rows, np.split(scores, ends), strict=True))
+    return np.asarray(np.interp((np.arange(199) + 1) / 200, level, error[order]))

@@ -16,7 +16,7 @@ from predictdyn.naming import some
 from predictdyn.watch.alarm import Alarm, Detector, Look
 from predictdyn.watch.checkpoints import Axis, axis_for, looked_at
 from predictdyn.watch.hazard import first_failures
-from predictdyn.watch.regime import Heights, Regime, heights, learn_regime
+from predictdyn.watch.regime import Heights, Regime, families_of, heights, learn_regime
 from predictdyn.watch.sights import Prepared, Sight, family_means, prepared, sights
 from predictdyn.watch.threshold import e_value
 
@@ -75,7 +75,7 @@ class LearntDetector:
             alarms += more.alarms
             new["beside"] = more.state
             table = table.merge(
-                more.table[["run", *(c for c in more.table if c.startswith("p_"))]], on="run", how="left"
+                more.table[["run", *(c for c in map(str, more.table) if c.startswith("p_"))]], on="run", how="left"
             )
         return Look(tuple(alarms), new, table)
 
@@ -117,7 +117,7 @@ class LearntDetector:
         """The alarm of a run, if it rings, and the e-value of its latest checkpoint."""
         joint = high.joint(regime.of_kind)
         p = regime.joint.p(joint.max(axis=0))
-        now = float(e_value(p[-1]))
+        now = _digits(e_value(p[-1]))
         ringing = np.flatnonzero(p <= self.rate)
         if not len(ringing):
             return None, now
@@ -128,13 +128,13 @@ class LearntDetector:
         if joint[:, at].argmax() == 1:
             risk = 1 / (1 + np.exp(-high.hazard[at]))
             words = f"finished runs that looked so failed within a tenth of the run in {risk:.0%} of cases; {rare}"
-            return self._said(Alarm(sight.run, "divergence ahead", "", step, step, float(e_value(shown)), words)), now
+            return self._said(Alarm(sight.run, "divergence ahead", "", step, step, _digits(e_value(shown)), words)), now
         late = np.flatnonzero(np.isin(sight.step, high.step))
         begin = late[int(high.begin[at])]
         metric, far = self._strangest(sight, begin, late[at])
         since = float(sight.step[begin - 1]) if begin else float(sight.step[begin])
         words = f"since step {since:g}: {far}; {rare}"
-        return self._said(Alarm(sight.run, regime.kind, metric, since, step, float(e_value(shown)), words)), now
+        return self._said(Alarm(sight.run, regime.kind, metric, since, step, _digits(e_value(shown)), words)), now
 
     def _strangest(self, sight: Sight, begin: int, end: int) -> tuple[str, str]:
         """The metric that went furthest from what was announced, and words on the first three."""
@@ -151,6 +151,11 @@ class LearntDetector:
             return alarm
         known = f"interventions with known effects: {some(list(self.interventions))} (predicted, not causal)"
         return alarm._replace(words=f"{alarm.words}; {known}")
+
+
+def _digits(value: np.ndarray) -> float:
+    """Three digits: the last ones of sums depend on how long a log is."""
+    return float(f"{float(value):.3g}")
 
 
 def healthy_runs(curves: Curves) -> list[str]:
@@ -174,8 +179,8 @@ def learn(
         raise ValueError(f"false_alarms= is a share of runs in (0, 1), got {false_alarms}")
     good = healthy_runs(history) if healthy is None else [run for run in history.runs.index if run in set(healthy)]
     names = looked_at(history.metrics.values())
-    logged = history.select(runs=good).points.groupby("metric")["value"] if good else {}
-    values = {name: some_values.to_numpy() for name, some_values in logged}
+    logged = history.select(runs=good).points.groupby("metric")["value"]
+    values = {str(name): part.to_numpy() for name, part in logged}
     axes = {name: axis_for(history.metrics[name], values[name]) for name in names if name in values}
     if len(good) < FEWEST_RUNS or not axes:
         raise ValueError(
@@ -190,7 +195,7 @@ def learn(
     failure = {run: step for run, step in first_failures(events).items() if run in plain and run not in set(good)}
     ready = prepared(history, axes)
     own = learn_regime("off path", ready, history, good, failure, seed=seed)
-    means, others = family_means(ready, good, history.runs["family"].to_dict())
+    means, others = family_means(ready, good, families_of(history))
     shared = None
     if len(means) >= FEWEST_FAMILIES:
         beside_family = prepared(history.select(runs=[*others]), axes, means, others)

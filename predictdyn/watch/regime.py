@@ -72,7 +72,7 @@ def learn_regime(
 
     Every run is judged by what folds of other families teach; the thresholds are of these judgements.
     """
-    family = curves.runs["family"].to_dict()
+    family = families_of(curves)
     learnt_from = [run for run in healthy if any(run in rows for rows in ready.rows.values())]
     folds = dealt(sorted({family[run] for run in learnt_from}), seed)
     asked = [*learnt_from, *(run for run in failure if run not in set(learnt_from))]
@@ -95,6 +95,11 @@ def learn_regime(
     joint = threshold([one.joint(of_kind).max() for one in found.values()], names)
     models = _announced(ready, learnt_from, family, seed)
     return Regime(kind, models, surprise, forest, watched, tuple(of_kind), joint)
+
+
+def families_of(curves: Curves) -> dict[str, str]:
+    """The family of each run."""
+    return dict(zip(curves.runs.index, curves.runs["family"], strict=True))
 
 
 def dealt(families: Sequence[str], seed: int) -> dict[str, int]:
