@@ -15,8 +15,8 @@ from predictdyn.fitting.forest import Forest
 AHEAD = 0.1  # of the run
 FAILURES = ("diverged", "spiked")
 FEWEST = 5  # families with a failure, to learn from
-TREES, LEAF = 100, 20
-ROWS = 40_000  # examples at most
+TREES, LEAF = 60, 20
+ROWS = 15_000  # examples at most
 
 
 def columns(levels: np.ndarray, streams: np.ndarray, progress: np.ndarray) -> np.ndarray:
