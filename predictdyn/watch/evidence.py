@@ -5,10 +5,10 @@ with the correlation C of healthy runs, less what this run's surprises have been
 runs, makes it a normal score q. A bet :math:`e = \tfrac13 \sum_\lambda \exp(\lambda q - \lambda^2 / 2)` has expectation
 one (Shafer 2021, doi:10.1111/rssa.12647). The wealth
 
-.. math:: E_t = \sum_s w_s \sum_L \tfrac13 \prod_{i=s}^{\min(t, s + L - 1)} e_i + 1 - \sum_{s \le t} w_s
+.. math:: E_t = \sum_s w_s \sum_L \tfrac12 \prod_{i=s}^{\min(t, s + L - 1)} e_i + 1 - \sum_{s \le t} w_s
 
-begins at every checkpoint s with the stake :math:`w_s` (its share of the run), bets for L = 1, 2 or 4 checkpoints and
-then rests: a mixture of martingales, so its expectation is at most one whenever one looks (an e-detector: Shin, Ramdas
+begins at every checkpoint s with the stake :math:`w_s` (its share of the run), bets for L = 1 or 2 checkpoints and then
+rests: a mixture of martingales, so its expectation is at most one whenever one looks (an e-detector: Shin, Ramdas
 and Rinaldo 2024, doi:10.51387/23-NEJSDS51). That is so where q is as it is said to be; how far it is not, on families
 that were never seen, is measured (`watch.threshold`).
 """
@@ -25,9 +25,9 @@ from predictdyn.watch.innovations import MOST
 
 BEGIN = 0.02  # progress before which nothing is judged: runs begin in very different ways
 BETS = (1.0, 2.0, 3.0)
-LENGTHS = (1, 2, 4)  # checkpoints
-SHRUNK = 0.1  # of the correlation towards none
-OWN = 8.0  # checkpoints of a run that weigh as much as what is known of all runs
+LENGTHS = (1, 2)  # checkpoints
+SHRUNK = 0.15  # of the correlation towards none
+OWN = 6.0  # checkpoints of a run that weigh as much as what is known of all runs
 LEVELS = (np.arange(399) + 0.5) / 399
 
 

@@ -166,14 +166,15 @@ def healthy_runs(curves: Curves) -> list[str]:
 
 def learn(
     history: Curves, *, false_alarms: float = 0.05, healthy: Collection[str] | None = None,
-    beside: Detector | None = None, seed: int = 0,
+    beside: Detector | None = None, known_families: bool = True, seed: int = 0,
 ) -> LearntDetector:  # fmt: skip
     """Learn alarms from finished runs.
 
     ``false_alarms`` is the share of healthy runs of new families that may ever ring, however often one looks, all kinds
     of `TESTED` together. ``healthy`` names the runs that went well; without it those without an event and without an
     intervention. Runs with the event ``diverged`` or ``spiked`` teach what comes before a failure. ``beside`` adds
-    facts and targets. Raises ValueError for a rate outside (0, 1), or fewer than four healthy runs.
+    facts and targets. Without ``known_families`` no run is compared with its family. Raises ValueError for a rate
+    outside (0, 1), or fewer than four healthy runs.
     """
     if not 0 < false_alarms < 1:
         raise ValueError(f"false_alarms= is a share of runs in (0, 1), got {false_alarms}")
@@ -195,7 +196,7 @@ def learn(
     failure = {run: step for run, step in first_failures(events).items() if run in plain and run not in set(good)}
     ready = prepared(history, axes)
     own = learn_regime("off path", ready, history, good, failure, seed=seed)
-    means, others = family_means(ready, good, families_of(history))
+    means, others = family_means(ready, good, families_of(history)) if known_families else ({}, {})
     shared = None
     if len(means) >= FEWEST_FAMILIES:
         beside_family = prepared(history.select(runs=[*others]), axes, means, others)

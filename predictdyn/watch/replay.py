@@ -94,31 +94,50 @@ def backtest_alarms(
     hold_out: str = "family",
     folds: int = FOLDS,
     seed: int = 0,
+    resume: Path | None = None,
     progress: Callable[[int, int], None] = lambda done, all_: None,
 ) -> AlarmReplay:
     """Replay finished runs: how many healthy ones ring, how many troubles are caught, and how early.
 
     ``false_alarms``: the rates that are asked for. ``healthy`` names runs that went well, ``troubles`` (run, trouble,
     at) those that did not, and since which step; without them events and interventions say so. Runs of one value of
-    the column ``hold_out`` are held out together. Every checkpoint is looked at. Raises ValueError as `learn` does.
+    the column ``hold_out`` are held out together. Every checkpoint is looked at. ``resume`` is a folder that keeps what
+    is done of each fold, for the next call with the same arguments. Raises ValueError as `learn` does.
     """
     rates = [false_alarms] if isinstance(false_alarms, float) else list(false_alarms)
     wrong = troubles_of(curves) if troubles is None else troubles
     good = healthy_runs(curves) if healthy is None else [run for run in ended(curves) if run in set(healthy)]
     asked = [*good, *(run for run in wrong["run"] if run not in set(good))]
-    paths, notes = [], []
+    paths: list[pd.DataFrame] = []
+    notes: list[str] = []
     parts = held_out(curves, hold_out, folds)
     for number, test in enumerate(parts):
         progress(number, len(parts))
         mine = [run for run in test if run in set(asked)]
+        others = [run for run in good if run not in set(test)]
         if not mine:
             continue
-        rest = curves.select(runs=curves.runs.index.difference(test))
-        detector = learn(rest, false_alarms=min(rates), healthy=[run for run in good if run not in test], seed=seed)
-        paths.append(detector.evidence(curves.select(runs=mine)))
-        notes += [line for line in detector.notes if line not in notes]
+        kept = None if resume is None else resume / f"fold{number}.parquet"
+        if kept is not None and kept.exists():
+            found = pd.read_parquet(kept)
+        else:
+            rest = curves.select(runs=curves.runs.index.difference(test))
+            apart = hold_out == "family"  # then no run is of a family that is known
+            detector = learn(rest, false_alarms=min(rates), healthy=others, known_families=not apart, seed=seed)
+            found = detector.evidence(curves.select(runs=mine))
+            found.attrs["notes"] = list(detector.notes)
+            if kept is not None:
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                found.to_parquet(kept)
+        paths.append(found)
+        notes += [line for line in found.attrs["notes"] if line not in notes]
     progress(len(parts), len(parts))
-    return summed_up(curves, pd.concat(paths, ignore_index=True), good, wrong, rates, notes=tuple(notes), seed=seed)
+    return summed_up(curves, _joined(paths), good, wrong, rates, notes=tuple(notes), seed=seed)
+
+
+def _joined(paths: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """One table of those of the folds, without what was noted of each."""
+    return pd.concat([pd.DataFrame({name: one[name] for name in one}) for one in paths], ignore_index=True)
 
 
 def summed_up(
@@ -127,6 +146,11 @@ def summed_up(
 ) -> AlarmReplay:  # fmt: skip
     """The replay of any rule whose ``paths`` (run, step, p[, kind]) say how rare each checkpoint is."""
     runs = pd.concat([_rang(curves, paths, healthy, troubles, rate) for rate in rates], ignore_index=True)
+    return AlarmReplay(runs, *tables(runs, seed=seed), _cost(curves, paths, healthy, troubles), notes)
+
+
+def tables(runs: pd.DataFrame, *, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The tables of rates and catches of `AlarmReplay`, from its ``runs`` or some of them."""
     calm, bad = runs[runs["trouble"] == ""], runs[runs["trouble"] != ""]
     measured = []
     for rate, part in calm.groupby("rate", sort=False):
@@ -142,10 +166,7 @@ def summed_up(
         for (rate, name), part in bad.groupby(["rate", "trouble"], sort=False)
     ]  # fmt: skip
     names = ["rate", "trouble", "runs", "caught", "lead", "lead_steps", "before"]
-    return AlarmReplay(
-        runs, pd.DataFrame(measured, columns=columns), pd.DataFrame(caught, columns=names),
-        _cost(curves, paths, healthy, troubles), notes,
-    )  # fmt: skip
+    return pd.DataFrame(measured, columns=columns), pd.DataFrame(caught, columns=names)
 
 
 def _rang(
