@@ -34,9 +34,9 @@ class Alarm(NamedTuple):
 class Look(NamedTuple):
     """What one look found.
 
-    ``alarms``: new ones only, since the state. ``state``: JSON-able and small, ``{"runs": {run: {...}}, "version": 1}``,
-    what the next look needs. ``table``: one row a run, with run, step, progress, e_value, alarm (its kind, or blank)
-    and a column ``p_<target>`` for each target.
+    ``alarms``: new ones only, since the state. ``state``: what the next look needs, JSON-able and small,
+    ``{"runs": {run: {...}}, "version": 1}``. ``table``: one row a run, with run, step, progress, e_value, alarm (its
+    kind, or blank) and a column ``p_<target>`` for each target.
     """
 
     alarms: tuple[Alarm, ...]
