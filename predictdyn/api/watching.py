@@ -24,6 +24,7 @@ from predictdyn.secrets import hidden, path_shown
 from predictdyn.watch.alarm import Alarm, Detector
 from predictdyn.watch.follow import ASSUMED_END, Follower, unknown_ends, usual_end
 from predictdyn.watch.hooks import Hook, command_hook, together, webhook
+from predictdyn.watch.learning import learn
 from predictdyn.watch.plain import Plain
 from predictdyn.watch.state import Rung, new_state, read_state
 from predictdyn.watch.watcher import Watcher, table_of
@@ -286,6 +287,13 @@ def _words(fitted: Fitted) -> str:
     return f"{fitted.model.name}, learnt from {runs} finished runs ({hashlib.sha256(marks).hexdigest()[:8]})"
 
 
-def _detector(fitted: Fitted, targets: tuple[str, ...], false_alarms: float, seed: int) -> tuple[Detector, str]:
-    """The detector, and what it tests in words, blank where it states facts alone."""
-    return Plain(fitted, targets, seed), ""
+def _detector(fitted: Fitted, targets: tuple[str, ...], false_alarms: float, seed: int) -> tuple[Detector, list[str]]:
+    """The detector, and what is known of its rate: nothing where the history is too small to learn a test from."""
+    facts = Plain(fitted, targets, seed)
+    if not len(fitted.history.runs):
+        return facts, []
+    try:
+        found = learn(fitted.history, false_alarms=false_alarms, beside=facts, seed=seed)
+    except ValueError as error:
+        return facts, [f"no test was learnt: {error}"]
+    return found, list(found.notes)

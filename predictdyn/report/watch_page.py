@@ -99,9 +99,9 @@ def _sentences(view: WatchView) -> list[str]:
     return [
         f"Last look: {_time(view.looked)}, number {view.looks:,} of this watch. {after}",
         f"{count(ended, 'run')} {'has' if ended == 1 else 'have'} ended." if ended else "",
-        f"A healthy run rings with a probability of at most {percent(float(rate))}, as far as {tested} can tell."
-        if tested and rate is not None
-        else "Alarms here state facts and forecasts. No finished runs were there to learn a test from.",
+        f"Alarms were learnt so that at most {percent(float(rate))} of healthy runs ever ring: see the end of the page."
+        if tested
+        else "Alarms state facts and forecasts alone: no finished runs were there to learn a test from.",
     ]
 
 
@@ -176,6 +176,7 @@ def _origin(view: WatchView) -> Section:
             f"Path: {made.get('path')}. Model: {model}.",
             "The page loads itself again. It holds no script, and nothing from elsewhere.",
             "state.json beside it is what the next look goes on from.",
+            *(f"{line[:1].upper()}{line[1:]}." for line in made.get("tested") or ()),
         )],
     )  # fmt: skip
 
