@@ -60,6 +60,7 @@ class Watcher:
     state: WatchState = field(init=False)
     curves: Curves | None = field(default=None, init=False)
     news: News | None = field(default=None, init=False)  # the latest
+    unsaid: list[str] = field(default_factory=list, init=False)
     drawn: dict[Any, Any] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
@@ -83,13 +84,16 @@ class Watcher:
                 self._take(news)
             self._stopped()
         except BaseException:
+            self.unsaid.clear()
             self.state = kept  # what was half worked out is worked out again at the next look
             raise
         self.state = self.state._replace(looks=self.state.looks + 1, looked=self.now())
         self._keep()
         if news is not None:
             self.follower.accept(news)
+        self._say()
         self._tell()
+        self._say()
         self._draw()
         return self.state.alarms[before:]
 
@@ -180,18 +184,24 @@ class Watcher:
         self.state = self.state._replace(alarms=[*self.state.alarms, *(one for one in new if one.id not in rung)])
 
     def _changed(self, lines: Sequence[str]) -> None:
-        """Lines on changes: they are told at once, since they are not what one is woken for, and kept for the page."""
-        for line in lines:
-            self.say(line)
+        """Lines on changes, for the page and to be said once they are kept."""
+        self.unsaid += lines
         kept = [*self.state.changes, *((self.now(), line) for line in lines)]
         self.state = self.state._replace(changes=kept[-CHANGES:])
+
+    def _say(self) -> None:
+        """Say what changed: it is kept by now, so a kill in between leaves it to the page."""
+        while self.unsaid:
+            self.say(self.unsaid.pop(0))
 
     def _tell(self) -> None:
         """Print and call hooks for alarms that have not been told; each call is noted before and after."""
         for place, rung in enumerate(self.state.alarms):
             if not rung.told:
                 line = f"{rung.alarm.run}: ALARM, {rung.alarm.kind}: {rung.alarm.words}"
+                self.say(line)  # before it is noted: a kill between the two has it said again, and not lost
                 self._changed([line])
+                self.unsaid.clear()
                 rung = self._put(place, rung._replace(told=True))
             if rung.hook == "due" and self.hook is not None:
                 rung = self._put(place, rung._replace(tries=rung.tries + 1))
