@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from predictdyn.curves import Curves as Curves
     from predictdyn.curves import Metric as Metric
     from predictdyn.effects import Intervention as Intervention
+    from predictdyn.watch.replay import AlarmReplay as AlarmReplay
+    from predictdyn.watch.replay import backtest_alarms as backtest_alarms
 
 __version__ = "0.1.0"
 
@@ -50,6 +52,8 @@ _HOMES = {
     "FittedLaw": "api.laws",
     "backtest": "api.backtests",
     "Backtest": "api.backtests",
+    "backtest_alarms": "watch.replay",
+    "AlarmReplay": "watch.replay",
     "report": "api.pages",
     "forecasters": "api.models",
 }
@@ -70,6 +74,8 @@ __all__ = [
     "FittedLaw",
     "backtest",
     "Backtest",
+    "backtest_alarms",
+    "AlarmReplay",
     "report",
     "forecasters",
     "design",

@@ -57,7 +57,8 @@ class LearntDetector:
         runs: dict[str, dict[str, Any]] = {**state.get("runs", {})}
         found = self._judged(curves)
         alarms, rows = [], []
-        last = curves.points.groupby("run")["step"].max() if len(curves.points) else pd.Series(dtype=float)
+        logged = curves.points[curves.points["metric"].isin(looked_at(curves.metrics.values()))]
+        last = logged.groupby("run")["step"].max().to_dict()
         for run in curves.runs.index:
             entry = {"rang": [], **runs.get(run, {})}
             alarm, evidence = self._alarm(*found[run]) if run in found else (None, 1.0)
@@ -161,7 +162,8 @@ def _digits(value: np.ndarray) -> float:
 def healthy_runs(curves: Curves) -> list[str]:
     """Finished runs without an event and without an intervention: an event marks a failure, or a change."""
     changed = arms(curves.runs).index
-    return [run for run in ended(curves) if run not in set(curves.events["run"]) and run not in changed]
+    logged = curves.select(metrics=looked_at(curves.metrics.values()))  # a schedule may be told to its end beforehand
+    return [run for run in ended(logged) if run not in set(curves.events["run"]) and run not in changed]
 
 
 def learn(
