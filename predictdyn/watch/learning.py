@@ -182,9 +182,11 @@ def learn(
         raise ValueError(f"false_alarms= is a share of runs in (0, 1), got {false_alarms}")
     good = healthy_runs(history) if healthy is None else [run for run in history.runs.index if run in set(healthy)]
     names = looked_at(history.metrics.values())
-    logged = history.select(runs=good).points.groupby("metric")["value"]
-    values = {str(name): part.to_numpy() for name, part in logged}
-    axes = {name: axis_for(history.metrics[name], values[name]) for name in names if name in values}
+    values: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    for (_, name), curve in history.select(runs=good).series.items():
+        if name in values:
+            values[name].append(curve.value)
+    axes = {name: axis_for(history.metrics[name], some_curves) for name, some_curves in values.items() if some_curves}
     if len(good) < FEWEST_RUNS or not axes:
         raise ValueError(
             f"alarms are learnt from finished healthy runs, and there are {len(good)}; {FEWEST_RUNS} are the fewest "
