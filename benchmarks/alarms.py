@@ -167,9 +167,10 @@ def by_rule(name: str, asked: Asked, *, hold_out: str) -> pd.DataFrame:
 def measured(asked: Asked, *, hold_out: str, resume: Path | None) -> dict[str, AlarmReplay]:
     """The replay of the detector, and of each rule that has its metric."""
     curves, healthy, troubles = asked
-    found = {
-        "watch": backtest_alarms(curves, healthy=healthy, troubles=troubles, hold_out=hold_out, resume=resume, progress=_told)
-    }  # fmt: skip
+    watch = backtest_alarms(
+        curves, healthy=healthy, troubles=troubles, hold_out=hold_out, resume=resume, progress=_told
+    )  # fmt: skip
+    found = {"watch": watch}
     for name in ("nan", *RULES):
         if name == "nan" or RULES[name][0] in curves.metrics:
             paths = by_rule(name, asked, hold_out=hold_out)

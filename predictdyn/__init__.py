@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from predictdyn.curves import Metric as Metric
     from predictdyn.effects import Intervention as Intervention
     from predictdyn.integrations.monitor import Monitor as Monitor
+    from predictdyn.watch.replay import AlarmReplay as AlarmReplay
+    from predictdyn.watch.replay import backtest_alarms as backtest_alarms
 
 __version__ = "0.1.0"
 
@@ -54,6 +56,8 @@ _HOMES = {
     "FittedLaw": "api.laws",
     "backtest": "api.backtests",
     "Backtest": "api.backtests",
+    "backtest_alarms": "watch.replay",
+    "AlarmReplay": "watch.replay",
     "report": "api.pages",
     "watch": "api.watching",
     "Watch": "api.watching",
@@ -78,6 +82,8 @@ __all__ = [
     "FittedLaw",
     "backtest",
     "Backtest",
+    "backtest_alarms",
+    "AlarmReplay",
     "report",
     "watch",
     "Watch",

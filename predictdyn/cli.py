@@ -238,13 +238,14 @@ def forecast(
 @click.option("--targets", type=click.Choice(["final", "hidden"]), default="final", show_default=True)
 @click.option("--split", type=click.Choice(["cutoff", "seen"]), default="cutoff", show_default=True)
 @click.option("--budget", type=float, default=None, metavar="FLOP", help="History holds only runs that cost no more.")
+@click.option("--alarms", is_flag=True, help="Also replay alarms: false ones, catches, lead times.")
 @SEED
 @click.option("--workers", default=1, show_default=True, help="Processes.")
 @QUIET
 def backtest(
     data: Path, out: Path, source: str | None, settings: tuple[str, ...], forecasters: str, cutoffs: str, metrics: str,
-    hold_out: str, runs: str, test: str, targets: Any, split: Any, budget: float | None, seed: int, workers: int,
-    quiet: bool,
+    hold_out: str, runs: str, test: str, targets: Any, split: Any, budget: float | None, alarms: bool, seed: int,
+    workers: int, quiet: bool,
 ) -> None:  # fmt: skip
     """Replay the past of DATA: hide the end of runs, forecast it, score it, publish a page."""
     from predictdyn.api.backtests import models_of
@@ -261,7 +262,8 @@ def backtest(
     if workers < 1:
         raise ValueError(f"--workers is at least 1, got {workers}")
     curves = _read(data, source, settings)
-    _backtest(curves, plan, models, data, out, asked=listed(forecasters), workers=workers, quiet=quiet)
+    asked = listed(forecasters)
+    _backtest(curves, plan, models, data, out, asked=asked, workers=workers, quiet=quiet, alarms=alarms)
     say(str(out / "index.html"))
 
 
@@ -339,10 +341,12 @@ def _drop_output() -> None:
 
 def _backtest(
     curves: Curves, plan: Any, models: list[Any], data: Path, out: Path, *, asked: tuple[str, ...], workers: int,
-    quiet: bool,
+    quiet: bool, alarms: bool = False,
 ) -> None:  # fmt: skip
     from predictdyn.api.backtests import chosen, replayed
     from predictdyn.backtest.writing import aside, locked, pieces_kept
+    from predictdyn.watch.replay import backtest_alarms
+    from predictdyn.watch.replay_page import verdicts
 
     curves = chosen(curves, plan)
     progress_bar = bar("backtest", quiet=quiet)
@@ -350,8 +354,13 @@ def _backtest(
         found = replayed(curves, plan, models, workers=workers, resume=resume, progress=progress)
         about = found.about(title=cli_words.title(data), command=cli_words.command(), data=data)
         found.write(folder, _as_typed(about))
+        rung = backtest_alarms(curves, hold_out=plan.hold_out, seed=plan.seed) if alarms else None
+        if rung is not None:
+            rung.save(folder)
     for line in found.unanswered:
         say(line, err=True)
+    for line in [] if rung is None else verdicts(rung):
+        say(line)
     for line in _board(found.leaderboard, found.verdicts, {*asked, found.primary}, out):
         say(line)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,14 +11,20 @@ from predictdyn.curves import Curves, Metric
 from predictdyn.scales import Scale, scale_for
 
 LEAST_GAP, GAP = 0.0008, 0.008  # progress between two checkpoints: at the start, and added per unit of progress
-STILL = 1e-6  # of the progress, so that a tie is one whatever the rounding
+TIE = 1e-6  # of a gap, so that a tie is one whatever the rounding
+STILL, LEAST_STILL = 0.1, 1e-6  # of the median change
+LEAST_RATE = 0.03  # of the peak: below, a learning rate changes nothing more
 
 
 class Axis(NamedTuple):
-    """Where a metric is looked at: its latent scale; a metric without bounds goes on as arcsinh(value / unit)."""
+    """Where a metric is looked at: its latent scale; a metric without bounds goes on as arcsinh(value / unit).
+
+    Changes below ``still`` are no more telling than none: late in a run, shares of finitely many items hardly move.
+    """
 
     scale: Scale
     unit: float
+    still: float
 
     def latent(self, value: np.ndarray) -> np.ndarray:
         """Values (t,) as latent numbers (t,)."""
@@ -28,7 +34,7 @@ class Axis(NamedTuple):
     def to_json(self) -> dict[str, Any]:
         """As plain numbers."""
         plain = {name: None if value == np.inf else value for name, value in self.scale._asdict().items()}
-        return {"scale": plain, "unit": self.unit}
+        return {"scale": plain, "unit": self.unit, "still": self.still}
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> Axis:
@@ -36,7 +42,7 @@ class Axis(NamedTuple):
         scale = {
             name: value for name, value in data["scale"].items() if value is not None or name in ("lower", "upper")
         }
-        return Axis(Scale(**scale), float(data["unit"]))
+        return Axis(Scale(**scale), float(data["unit"]), float(data["still"]))
 
 
 class Track(NamedTuple):
@@ -49,11 +55,14 @@ class Track(NamedTuple):
     latent: np.ndarray
 
 
-def axis_for(metric: Metric, values: np.ndarray) -> Axis:
-    """The axis of a metric, from values (t,) of finished runs."""
-    scale = scale_for(metric, values)
-    size = np.abs(scale.latent(values))
-    return Axis(scale, max(float(np.median(size)), 1e-12) if len(size) else 1.0)
+def axis_for(metric: Metric, curves: Sequence[np.ndarray]) -> Axis:
+    """The axis of a metric, from the values (t,) of each finished run."""
+    scale = scale_for(metric, np.concatenate(curves))
+    size = np.abs(scale.latent(np.concatenate(curves)))
+    axis = Axis(scale, max(float(np.median(size)), 1e-12), 0.0)
+    change = np.concatenate([np.abs(np.diff(axis.latent(values))) for values in curves])
+    change = change[change > 0]
+    return axis._replace(still=max(STILL * float(np.median(change)), LEAST_STILL) if len(change) else LEAST_STILL)
 
 
 def checkpoints(progress: np.ndarray) -> np.ndarray:
@@ -66,13 +75,13 @@ def checkpoints(progress: np.ndarray) -> np.ndarray:
     [0, 2, 4]
     """
     # Most logs are sparse, and have nothing to leave out.
-    if (np.diff(progress) >= (LEAST_GAP + GAP * progress[:-1]) * (1 - STILL)).all():
+    if (np.diff(progress) >= (LEAST_GAP + GAP * progress[:-1]) * (1 - TIE)).all():
         return np.arange(len(progress))
     found, at = [], 0
     while at < len(progress):
         found.append(at)
         here = float(progress[at])
-        at = int(np.searchsorted(progress, here + (LEAST_GAP + GAP * here) * (1 - STILL)))
+        at = int(np.searchsorted(progress, here + (LEAST_GAP + GAP * here) * (1 - TIE)))
     return np.array(found, dtype=np.intp)
 
 
@@ -109,7 +118,7 @@ def rates(curves: Curves) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         metric = curves.metrics[name]
         if metric.known_ahead and run not in found and (curve.value > 0).any():
             peak = curve.value.max()
-            found[run] = curve.step / last[run], np.log(np.maximum(curve.value / peak, 1e-3))
+            found[run] = curve.step / last[run], np.log(np.maximum(curve.value / peak, LEAST_RATE))
     return found
 
 

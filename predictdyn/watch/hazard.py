@@ -15,7 +15,7 @@ from predictdyn.fitting.forest import Forest
 AHEAD = 0.1  # of the run
 FAILURES = ("diverged", "spiked")
 FEWEST = 5  # families with a failure, to learn from
-TREES, LEAF = 60, 20
+TREES, LEAF = 40, 20
 ROWS = 15_000  # examples at most
 
 

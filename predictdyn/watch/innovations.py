@@ -48,12 +48,13 @@ class Announced(NamedTuple):
     mean: np.ndarray
     size: np.ndarray
     quantiles: np.ndarray  # (199,) of the errors over their size
+    still: np.ndarray  # () the least size
 
     def scores(self, rows: Rows) -> np.ndarray:
         """Normal scores (t,) of what then happened."""
         if not len(rows.y):
             return np.zeros(0)
-        return self.normal((rows.y - rows.x @ self.mean) / np.exp(rows.r @ self.size))
+        return self.normal((rows.y - rows.x @ self.mean) / sizes(rows.r, self.size, self.still))
 
     def normal(self, error: np.ndarray) -> np.ndarray:
         """The normal scores (t,) of errors over their size."""
@@ -73,8 +74,11 @@ def smoothed(values: np.ndarray, share: float) -> np.ndarray:
     return np.asarray(lfilter([share], [1.0, share - 1.0], values, zi=[(1 - share) * values[0]])[0])
 
 
-def rows_of(track: Track, rate: tuple[np.ndarray, np.ndarray] | None, twin: Track | None = None) -> Rows:
-    """The rows of a curve; ``twin`` is the mean curve of its family at the same checkpoints, where there is one."""
+def rows_of(track: Track, still: float, rate: tuple[np.ndarray, np.ndarray] | None, twin: Track | None = None) -> Rows:
+    """The rows of a curve, whose changes below ``still`` are none.
+
+    ``rate`` is its planned learning rate, ``twin`` the mean curve of its family at the same checkpoints, if known.
+    """
     z, n = track.latent, len(track.latent)
     if n <= FIRST:
         wide = 14 if twin is not None else 11
@@ -86,7 +90,7 @@ def rows_of(track: Track, rate: tuple[np.ndarray, np.ndarray] | None, twin: Trac
     slow, fast = smoothed(slope, 0.2), smoothed(slope, 0.5)
     off_fast, off_slow = z - smoothed(z, 0.5), z - smoothed(z, 0.15)
     bent = np.r_[np.abs(dz[0]), np.abs(dz[1:] - fast[:-1] * dw[1:])]  # errors of going straight on
-    rough = np.exp(smoothed(np.log(bent + SMALL), 0.2))  # a geometric mean, which one shock hardly moves
+    rough = np.exp(smoothed(np.log(bent + still), 0.2))  # a geometric mean, which one shock hardly moves
     now = np.arange(FIRST - 1, n - 1)  # what is known
     ahead = dw[now]
     lograte = rate_at(rate, track.progress)
@@ -101,8 +105,8 @@ def rows_of(track: Track, rate: tuple[np.ndarray, np.ndarray] | None, twin: Trac
     )  # fmt: skip
     r = np.stack(
         [
-            np.ones(len(now)), np.log(rough[now - 1] + SMALL), np.log(bent[now - 1] + 0.1 * rough[now - 1] + SMALL),
-            np.log(np.abs(slow[now - 1]) * ahead + SMALL), np.log(ahead), np.log(track.progress[now] + 1e-3),
+            np.ones(len(now)), np.log(rough[now - 1]), np.log(bent[now - 1] + still),
+            np.log(np.abs(slow[now - 1]) * ahead + still), np.log(ahead), np.log(track.progress[now] + 1e-3),
             level, lograte[now + 1],
         ],
         axis=1,
@@ -114,13 +118,18 @@ def rows_of(track: Track, rate: tuple[np.ndarray, np.ndarray] | None, twin: Trac
     return Rows(x, r, z[now + 1] - z[now], track.step[now + 1], track.progress[now + 1])
 
 
-def learnt(rows: Sequence[Rows], family: Sequence[str]) -> Announced:
-    """Learn from the rows of healthy curves and their families."""
+def sizes(r: np.ndarray, slopes: np.ndarray, still: np.ndarray | float) -> np.ndarray:
+    """How large errors (t,) are, by numbers (t, q) and slopes (q,) of their logarithm."""
+    return np.asarray(np.exp(np.clip(r @ slopes, -30, 30)) + still)
+
+
+def learnt(rows: Sequence[Rows], family: Sequence[str], still: float) -> Announced:
+    """Learn from the rows of healthy curves and their families; errors are at least ``still`` in size."""
     count = [len(one.y) for one in rows]
     names = np.repeat(np.asarray(family, dtype=object), count).astype(str)
     x, r, y = (np.concatenate([getattr(one, part) for one in rows]) for part in ("x", "r", "y"))
     weight = family_weights(names) * len(names)
-    size = np.full(len(y), max(float(np.median(np.abs(y))), SMALL))
+    size = np.full(len(y), max(float(np.median(np.abs(y))), still))
     slopes = np.zeros(r.shape[1])
     mean = np.zeros(x.shape[1])
     for _ in range(4):
@@ -128,9 +137,9 @@ def learnt(rows: Sequence[Rows], family: Sequence[str]) -> Announced:
         calm = weight / size**2 / np.maximum(1.0, np.abs(error) / 2.0)  # large errors count as if they were smaller
         mean = _ridge(x, y, calm)
         error = np.abs(y - x @ mean)
-        slopes = _ridge(r, np.log(error + 0.1 * size + SMALL), weight)
-        size = np.exp(np.clip(r @ slopes, -30, 30))
-    return Announced(mean, slopes, _quantiles((y - x @ mean) / size, weight))
+        slopes = _ridge(r, np.log(error + 0.1 * size), weight)
+        size = sizes(r, slopes, still)
+    return Announced(mean, slopes, _quantiles((y - x @ mean) / size, weight), np.array(still))
 
 
 def _ridge(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> np.ndarray:

@@ -57,7 +57,8 @@ class LearntDetector:
         runs: dict[str, dict[str, Any]] = {**state.get("runs", {})}
         found = self._judged(curves)
         alarms, rows = [], []
-        last = curves.points.groupby("run")["step"].max() if len(curves.points) else pd.Series(dtype=float)
+        logged = curves.points[curves.points["metric"].isin(looked_at(curves.metrics.values()))]
+        last = logged.groupby("run")["step"].max().to_dict()
         for run in curves.runs.index:
             entry = {"rang": [], **runs.get(run, {})}
             alarm, evidence = self._alarm(*found[run]) if run in found else (None, 1.0)
@@ -161,7 +162,8 @@ def _digits(value: np.ndarray) -> float:
 def healthy_runs(curves: Curves) -> list[str]:
     """Finished runs without an event and without an intervention: an event marks a failure, or a change."""
     changed = arms(curves.runs).index
-    return [run for run in ended(curves) if run not in set(curves.events["run"]) and run not in changed]
+    logged = curves.select(metrics=looked_at(curves.metrics.values()))  # a schedule may be told to its end beforehand
+    return [run for run in ended(logged) if run not in set(curves.events["run"]) and run not in changed]
 
 
 def learn(
@@ -180,9 +182,11 @@ def learn(
         raise ValueError(f"false_alarms= is a share of runs in (0, 1), got {false_alarms}")
     good = healthy_runs(history) if healthy is None else [run for run in history.runs.index if run in set(healthy)]
     names = looked_at(history.metrics.values())
-    logged = history.select(runs=good).points.groupby("metric")["value"]
-    values = {str(name): part.to_numpy() for name, part in logged}
-    axes = {name: axis_for(history.metrics[name], values[name]) for name in names if name in values}
+    values: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    for (_, name), curve in history.select(runs=good).series.items():
+        if name in values:
+            values[name].append(curve.value)
+    axes = {name: axis_for(history.metrics[name], some_curves) for name, some_curves in values.items() if some_curves}
     if len(good) < FEWEST_RUNS or not axes:
         raise ValueError(
             f"alarms are learnt from finished healthy runs, and there are {len(good)}; {FEWEST_RUNS} are the fewest "

@@ -84,7 +84,7 @@ def learn_regime(
     calm = [run for run in learnt_from if run in judged]
     late = [judged[run].scores[judged[run].progress > BEGIN] for run in calm]
     surprise = evidence.learnt(late, [family[run] for run in calm])
-    watched = np.array([curves.metrics[name].kind in ("loss", "signal") for name in ready.names])
+    watched = np.array([curves.metrics[name].kind in ("loss", "signal") for name in ready.axes])
     forest, by_fold = _hazards(judged, curves, folds, failure, watched, calm, seed)
     found = {run: heights(judged[run], surprise, by_fold.get(folds.get(family[run], 0)), watched) for run in calm}
     found = {run: one for run, one in found.items() if len(one.step)}
@@ -113,10 +113,10 @@ def _announced(ready: Prepared, runs: Sequence[str], family: Mapping[str, str], 
     order = np.random.default_rng(seed).permutation(len(runs))[:MOST_RUNS]
     chosen = [runs[place] for place in np.sort(order)]
     found = {}
-    for name in ready.names:
+    for name, axis in ready.axes.items():
         mine = [run for run in chosen if run in ready.rows[name] and len(ready.rows[name][run].y)]
         if mine:
-            found[name] = announced([ready.rows[name][run] for run in mine], [family[run] for run in mine])
+            found[name] = announced([ready.rows[name][run] for run in mine], [family[run] for run in mine], axis.still)
     return found
 
 

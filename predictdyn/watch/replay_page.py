@@ -36,11 +36,11 @@ def page(found: AlarmReplay, folder: Path) -> Path:
 def verdicts(found: AlarmReplay) -> list[str]:
     """What a reader should know first, a sentence each."""
     lines = []
-    for row in found.rates.itertuples(index=False):
-        held = "no more than was asked" if row.low <= row.asked else "more than was asked"
+    for row in found.rates.to_dict("records"):
+        held = "no more than was asked" if row["low"] <= row["asked"] else "more than was asked"
         lines.append(
-            f"Asked for {row.asked:.0%}: {row.rang} of {row.runs} healthy runs rang ({row.measured:.1%}, "
-            f"{row.low:.1%} to {row.high:.1%}), which is {held}."
+            f"Asked for {row['asked']:.0%}: {row['rang']} of {row['runs']} healthy runs rang ({row['measured']:.1%}, "
+            f"{row['low']:.1%} to {row['high']:.1%}), which is {held}."
         )
     return [*lines, *(f"{line[0].upper()}{line[1:]}." for line in found.notes)]
 

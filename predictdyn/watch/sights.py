@@ -30,7 +30,7 @@ class Sight(NamedTuple):
 class Prepared(NamedTuple):
     """What curves say before anything is learnt of them: tracks and rows of each metric, by run."""
 
-    names: list[str]
+    axes: dict[str, Axis]
     tracks: dict[str, dict[str, Track]]
     rows: dict[str, dict[str, Rows]]
 
@@ -47,28 +47,28 @@ def prepared(
     of_metric = {name: {one.run: one for one in some} for name, some in tracks(curves, axes).items()}
     rate = rates(curves)
     rows: dict[str, dict[str, Rows]] = {}
-    for place, name in enumerate(axes):
+    for place, (name, axis) in enumerate(axes.items()):
         rows[name] = {}
         for run, track in of_metric[name].items():
             if families is None:
-                rows[name][run] = rows_of(track, rate.get(run))
+                rows[name][run] = rows_of(track, axis.still, rate.get(run))
                 continue
             mean = (own or {}).get(run, families.get(track.family))
             if mean is not None and np.isfinite(mean[place]).any():
-                rows[name][run] = rows_of(track, rate.get(run), _twin(track, mean[place]))
-    return Prepared(list(axes), of_metric, rows)
+                rows[name][run] = rows_of(track, axis.still, rate.get(run), _twin(track, mean[place]))
+    return Prepared(dict(axes), of_metric, rows)
 
 
 def sights(ready: Prepared, models: Mapping[str, Announced], runs: Sequence[str]) -> dict[str, Sight]:
     """The sight of each of some runs that has one, by models of the metrics."""
     found = {}
     for run in runs:
-        mine = [(k, name) for k, name in enumerate(ready.names) if run in ready.rows[name] and name in models]
+        mine = [(k, name) for k, name in enumerate(ready.axes) if run in ready.rows[name] and name in models]
         mine = [(k, name) for k, name in mine if len(ready.rows[name][run].y)]
         if not mine:
             continue
         step = np.unique(np.concatenate([ready.rows[name][run].step for _, name in mine]))
-        scores, levels = (np.full((len(step), len(ready.names)), np.nan) for _ in range(2))
+        scores, levels = (np.full((len(step), len(ready.axes)), np.nan) for _ in range(2))
         track = ready.tracks[mine[0][1]][run]
         for k, name in mine:
             rows, curve = ready.rows[name][run], ready.tracks[name][run]
@@ -104,8 +104,8 @@ def family_means(
 
 def _on_grid(ready: Prepared, run: str) -> np.ndarray:
     """The latent curves (k, grid) of a run; NaN for a metric that it has not, the last value after its end."""
-    found = np.full((len(ready.names), len(GRID)), np.nan)
-    for k, name in enumerate(ready.names):
+    found = np.full((len(ready.axes), len(GRID)), np.nan)
+    for k, name in enumerate(ready.axes):
         track = ready.tracks[name].get(run)
         if track is not None and len(track.step):
             found[k] = np.interp(log_progress(GRID), log_progress(track.progress), track.latent)

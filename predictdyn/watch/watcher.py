@@ -201,7 +201,7 @@ class Watcher:
                 line = f"{rung.alarm.run}: ALARM, {rung.alarm.kind}: {rung.alarm.words}"
                 self.say(line)  # before it is noted: a kill between the two has it said again, and not lost
                 self._changed([line])
-                self.unsaid.clear()
+                self.unsaid.pop()
                 rung = self._put(place, rung._replace(told=True))
             if rung.hook == "due" and self.hook is not None:
                 rung = self._put(place, rung._replace(tries=rung.tries + 1))
