@@ -6,7 +6,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from predictdyn.secrets import hidden, path_shown
 from predictdyn.watch.alarm import Alarm, Detector
 from predictdyn.watch.follow import ASSUMED_END, Follower, unknown_ends, usual_end
 from predictdyn.watch.hooks import Hook, command_hook, together, webhook
-from predictdyn.watch.learning import learn
+from predictdyn.watch.learning import LearntDetector, learn
 from predictdyn.watch.plain import Plain
 from predictdyn.watch.state import Rung, new_state, read_state
 from predictdyn.watch.watcher import Watcher, table_of
@@ -171,9 +171,9 @@ def watcher_for(
     model: FittedModel | Path | str | None,
     targets: str | Sequence[str],
     metrics: str | Sequence[str] | None,
-    false_alarms: float,
     out: Path | str | None,
     on_alarm: str | Callable[[dict[str, Any]], None] | None,
+    alarms: LearntDetector | None,
     seed: int,
 ) -> Watcher:
     """A watcher of a run that is logged in this process (`integrations.monitor`)."""
@@ -182,10 +182,14 @@ def watcher_for(
         folder.mkdir(parents=True, exist_ok=True)
     given = load_model(model) if isinstance(model, str | Path) else model
     fitted = given.fitted if given is not None else fitted_on(ALONE, no_curves(), seed=seed)
-    detector, tested = _detector(fitted, asked, false_alarms, seed)
+    facts = Plain(fitted, asked, seed)
+    # Learning a test takes seconds, which a training loop has not: it is handed over.
+    detector: Detector = facts if alarms is None else replace(alarms, beside=facts)
+    tested = [] if alarms is None else list(alarms.notes)
+    rate = None if alarms is None else alarms.rate
     made = {
         "path": follower.run, "title": follower.run, "source": "monitor", "targets": list(asked),
-        "false_alarms": false_alarms, "seed": seed, "model": _words(fitted), "tested": tested,
+        "false_alarms": rate, "seed": seed, "model": _words(fitted), "tested": tested,
     }  # fmt: skip
     return Watcher(
         follower, made, detector, fitted, asked, globs(metrics), folder, _hook(on_alarm, None), _unsaid, 0.0, 60.0, seed

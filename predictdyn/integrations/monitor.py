@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from predictdyn.api.models import FittedModel
     from predictdyn.curves import Curves
     from predictdyn.watch.alarm import Alarm
+    from predictdyn.watch.learning import LearntDetector
     from predictdyn.watch.watcher import Watcher
 
 # Nothing heavy is imported here: the loop goes on while the first look imports what it needs.
@@ -44,7 +45,8 @@ class Monitor:
 
     ``model`` is what `fit` gave, or its folder; without one, curves are continued by themselves. ``last_step`` is the
     planned end. ``settings`` are what was known before the run, as columns of the history's runs. ``targets`` are
-    sentences as ``"val_acc > 0.75"``. Looks are made by a thread, and take at most the share ``budget`` of the time
+    sentences as ``"val_acc > 0.75"``. ``alarms`` is what `predictdyn.watch.learn` gave of finished runs; without it,
+    facts and targets ring alone. Looks are made by a thread, and take at most the share ``budget`` of the time
     since the start; a number that is not finite is looked at at once. ``background=False`` looks inside `log`, each
     time (``budget=None``) or by the same budget. ``stop_on`` are the kinds of alarms that advise to stop. ``out`` and
     ``on_alarm`` are those of `watch`. After the start, nothing is raised: a fault is one line in the log "predictdyn".
@@ -67,7 +69,7 @@ class Monitor:
         settings: Mapping[str, object] | None = None,
         targets: str | Sequence[str] = (),
         metrics: str | Sequence[str] | None = None,
-        false_alarms: float = 0.05,
+        alarms: LearntDetector | None = None,
         stop_on: Sequence[str] = STOPPING,
         budget: float | None = 0.01,
         background: bool = True,
@@ -82,7 +84,7 @@ class Monitor:
         if model is not None and isinstance(model, str | Path) and not Path(model).is_dir():
             raise ValueError(f"model= takes what fit gave, or its folder; there is no folder {model}")
         self._call = {
-            "model": model, "targets": targets, "metrics": metrics, "false_alarms": false_alarms, "out": out,
+            "model": model, "targets": targets, "metrics": metrics, "alarms": alarms, "out": out,
             "on_alarm": on_alarm, "seed": seed,
         }  # fmt: skip
         self._logged = Logged(run, float(last_step), family or run, dict(settings or {}))
