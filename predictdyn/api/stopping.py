@@ -43,9 +43,9 @@ def should_stop(
         for run in ended(curves)
         if run not in live and (run, metric) in curves.series
     ]
-    ends, known = sign * draws, sign * np.array(done, dtype=float)
-    budget = regret * abs(float(max([*np.median(ends, axis=1), *known])))
-    verdict = ForecastRule(budget, k).verdict(ends, np.ones(len(live), dtype=bool), known)
+    ends, reached = sign * draws, sign * np.array(done, dtype=float)
+    budget = regret * abs(float(max([*np.median(ends, axis=1), *reached])))
+    verdict = ForecastRule(budget, k).verdict(ends, np.ones(len(live), dtype=bool), reached)
     table = pd.DataFrame({"run": live, "p_best": verdict.p_best, "p_target": np.nan})
     stop = verdict.stop.copy()
     if target is not None:

@@ -63,7 +63,7 @@ def render_watch(view: WatchView, drawn: dict[Any, Any]) -> str:
     drawn.clear()
     drawn.update(keep)
     sections = [part for part in (_alarms(view), _further(view, rest), _changes(view), _origin(view)) if part]
-    content = {
+    content: dict[str, Any] = {
         "title": f"Watch of {view.made.get('title') or 'runs'}",
         "made": "watch",
         "created": _time(view.looked),
@@ -99,7 +99,7 @@ def _sentences(view: WatchView) -> list[str]:
     return [
         f"Last look: {_time(view.looked)}, number {view.looks:,} of this watch. {after}",
         f"{count(ended, 'run')} {'has' if ended == 1 else 'have'} ended." if ended else "",
-        f"Alarms were learnt so that at most {percent(float(rate))} of healthy runs ever ring: see the end of the page."
+        f"Alarms were learnt so that at most {percent(float(rate or 0.0))} of healthy runs ever ring: see the end of the page."
         if tested
         else "Alarms state facts and forecasts alone: no finished runs were there to learn a test from.",
     ]

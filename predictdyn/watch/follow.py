@@ -180,7 +180,7 @@ class Follower:
         found, self._whole = self.everything(), now
         asked, gone = self._in_question(list(found.runs.index), list(ended(found)))
         wrote = max((float(entry[2]) / 1e9 for entry in now), default=np.nan)  # type: ignore[arg-type]
-        curves = found.select(runs=asked) if asked else None
+        curves = found.select(runs=set(asked)) if asked else None
         self._open = asked
         return News(curves, asked, gone, dict.fromkeys(asked, wrote), len(found.runs), found.notes)
 

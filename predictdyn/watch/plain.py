@@ -37,12 +37,12 @@ class Plain:
         }
         alarms = [*self._facts(curves, runs), *self._missed(curves, runs)]
         rang = {alarm.run: alarm.kind for alarm in reversed(alarms)}
-        now = last_steps(curves)
+        now, plan = last_steps(curves), curves.runs["last_step"].astype(float)
         table = pd.DataFrame(
             {
                 "run": list(runs),
                 "step": [now.get(run, 0.0) for run in runs],
-                "progress": [now.get(run, 0.0) / float(curves.runs.loc[run, "last_step"]) for run in runs],
+                "progress": [now.get(run, 0.0) / plan[run] for run in runs],
                 "e_value": np.nan,
                 "alarm": [rang.get(run, "") for run in runs],
             }
@@ -85,7 +85,7 @@ class Plain:
         """How many marks all metrics of all targets have reached: what is seen at these will not change."""
         asked = {bound.metric for target in targets for bound in target.bounds}
         now = [curves.series[run, name].step[-1] if (run, name) in curves.series else 0.0 for name in asked]
-        return min(int(min(now) / float(curves.runs.loc[run, "last_step"]) * MARKS * (1 + 1e-9)), MARKS - 1)
+        return min(int(min(now) / float(curves.runs["last_step"].astype(float)[run]) * MARKS * (1 + 1e-9)), MARKS - 1)
 
     def _at_marks(self, curves: Curves, due: dict[str, dict[str, Any]], targets: list[JointEvent]) -> list[Alarm]:
         """Alarms of runs at one mark each; their part of the state is brought up to date."""

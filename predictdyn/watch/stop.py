@@ -98,7 +98,7 @@ class SuccessiveHalving:
         keep = max(int(np.ceil(n / self.eta ** len(due) - 1e-9)), 1) if len(due) else n
         if not before or moment.running.sum() <= keep:
             return np.zeros(n, dtype=bool)
-        return ~_best(moment.values[:, -1], moment.running, keep)
+        return np.asarray(~_best(moment.values[:, -1], moment.running, keep))
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class MedianRule:
         if moment.progress < self.warmup * (1 - 1e-9) or moment.running.sum() <= 1:
             return np.zeros(len(moment.values), dtype=bool)
         now = moment.values[moment.running, -1]
-        return moment.running & (np.nanmax(moment.values, axis=1) < np.quantile(now, self.level))
+        return np.asarray(moment.running & (np.nanmax(moment.values, axis=1) < np.quantile(now, self.level)))
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ class Patience:
             return np.zeros(len(moment.values), dtype=bool)
         before, late = moment.values[:, : -self.rungs], moment.values[:, -self.rungs :]
         idle = moment.running & (_largest(late) <= _largest(before) + self.gain)
-        return idle & ~_best(moment.values[:, -1], moment.running, 1)
+        return np.asarray(idle & ~_best(moment.values[:, -1], moment.running, 1))
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ class LastValue:
         now = np.where(moment.running, moment.values[:, -1], -np.inf)
         if moment.progress < self.warmup * (1 - 1e-9):
             return np.zeros(len(now), dtype=bool)
-        return moment.running & (now < now.max() - self.margin)
+        return np.asarray(moment.running & (now < now.max() - self.margin))
 
 
 class Outcome(NamedTuple):
@@ -206,7 +206,7 @@ def _best(value: np.ndarray, running: np.ndarray, keep: int) -> np.ndarray:
     order = np.argsort(np.where(running, value, -np.inf), kind="stable")[::-1][:keep]
     found = np.zeros(len(value), dtype=bool)
     found[order] = True
-    return found & running
+    return np.asarray(found & running)
 
 
 def _largest(values: np.ndarray) -> np.ndarray:
