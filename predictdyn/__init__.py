@@ -28,9 +28,15 @@ if TYPE_CHECKING:
     from predictdyn.api.pages import report as report
     from predictdyn.api.reading import load as load
     from predictdyn.api.reading import load_dataset as load_dataset
+    from predictdyn.api.stopping import should_stop as should_stop
+    from predictdyn.api.watching import Watch as Watch
+    from predictdyn.api.watching import watch as watch
     from predictdyn.curves import Curves as Curves
     from predictdyn.curves import Metric as Metric
     from predictdyn.effects import Intervention as Intervention
+    from predictdyn.integrations.monitor import Monitor as Monitor
+    from predictdyn.watch.replay import AlarmReplay as AlarmReplay
+    from predictdyn.watch.replay import backtest_alarms as backtest_alarms
 
 __version__ = "0.1.0"
 
@@ -50,7 +56,13 @@ _HOMES = {
     "FittedLaw": "api.laws",
     "backtest": "api.backtests",
     "Backtest": "api.backtests",
+    "backtest_alarms": "watch.replay",
+    "AlarmReplay": "watch.replay",
     "report": "api.pages",
+    "watch": "api.watching",
+    "Watch": "api.watching",
+    "should_stop": "api.stopping",
+    "Monitor": "integrations.monitor",
     "forecasters": "api.models",
 }
 # Rooms that are names of the face themselves: pdyn.design.next_runs.
@@ -70,7 +82,13 @@ __all__ = [
     "FittedLaw",
     "backtest",
     "Backtest",
+    "backtest_alarms",
+    "AlarmReplay",
     "report",
+    "watch",
+    "Watch",
+    "should_stop",
+    "Monitor",
     "forecasters",
     "design",
     "__version__",

@@ -14,6 +14,7 @@ from predictdyn import __version__, cli_faults, cli_words
 from predictdyn.cli_datasets import datasets
 from predictdyn.cli_law import law
 from predictdyn.cli_schedule import schedule
+from predictdyn.cli_watch import watch
 from predictdyn.cli_words import listed
 from predictdyn.commit import commit
 from predictdyn.console import FOLDER, PATH, QUIET, as_options, notes, say
@@ -64,6 +65,7 @@ Begin with one of these:
 cli.add_command(datasets)
 cli.add_command(law)
 cli.add_command(schedule)
+cli.add_command(watch)
 
 
 @cli.command()
@@ -255,12 +257,14 @@ def forecast(
     "--onset", default=None, metavar="TEXT", help="Also forecast when this event first holds, e.g. 'val_acc > 0.9'."
 )
 @click.option("--budget", type=float, default=None, metavar="FLOP", help="History holds only runs that cost no more.")
+@click.option("--alarms", is_flag=True, help="Also replay alarms: false ones, catches, lead times.")
 @SEED
 @click.option("--workers", default=1, show_default=True, help="Processes.")
 @QUIET
 def backtest(
     data: Path, out: Path, source: str | None, settings: tuple[str, ...], forecasters: str, cutoffs: str, metrics: str,
     hold_out: str, runs: str, test: str, targets: Any, split: Any, onset: str | None, budget: float | None, seed: int,
+    hold_out: str, runs: str, test: str, targets: Any, split: Any, budget: float | None, alarms: bool, seed: int,
     workers: int, quiet: bool,
 ) -> None:  # fmt: skip
     """Replay the past of DATA: hide the end of runs, forecast it, score it, publish a page."""
@@ -279,6 +283,8 @@ def backtest(
         raise ValueError(f"--workers is at least 1, got {workers}")
     curves = _read(data, source, settings)
     _backtest(curves, plan, models, data, out, asked=listed(forecasters), workers=workers, quiet=quiet, onset=onset)
+    asked = listed(forecasters)
+    _backtest(curves, plan, models, data, out, asked=asked, workers=workers, quiet=quiet, alarms=alarms)
     say(str(out / "index.html"))
 
 
@@ -357,9 +363,12 @@ def _drop_output() -> None:
 def _backtest(
     curves: Curves, plan: Any, models: list[Any], data: Path, out: Path, *, asked: tuple[str, ...], workers: int,
     quiet: bool, onset: str | None = None,
+    quiet: bool, alarms: bool = False,
 ) -> None:  # fmt: skip
     from predictdyn.api.backtests import chosen, onset_asked, replayed
     from predictdyn.backtest.writing import aside, locked, pieces_kept
+    from predictdyn.watch.replay import backtest_alarms
+    from predictdyn.watch.replay_page import verdicts
 
     curves = chosen(curves, plan)
     event = None if onset is None else onset_asked(curves, onset)
@@ -368,8 +377,13 @@ def _backtest(
         found = replayed(curves, plan, models, workers=workers, resume=resume, progress=progress, onset=event)
         about = found.about(title=cli_words.title(data), command=cli_words.command(), data=data)
         found.write(folder, _as_typed(about))
+        rung = backtest_alarms(curves, hold_out=plan.hold_out, seed=plan.seed) if alarms else None
+        if rung is not None:
+            rung.save(folder)
     for line in found.unanswered:
         say(line, err=True)
+    for line in [] if rung is None else verdicts(rung):
+        say(line)
     for line in _board(found.leaderboard, found.verdicts, {*asked, found.primary}, out):
         say(line)
     for row in [] if found.onsets is None else found.onsets.scores.to_dict("records"):

@@ -213,6 +213,15 @@ class Curves:
         return Curves(cut.points, cut.runs, cut.metrics, self.events[past], self.notes)
 
 
+def no_curves() -> Curves:
+    """Curves of no runs: the history of who has none."""
+    points = pd.DataFrame({"run": [], "metric": [], "step": [], "value": [], "stderr": []}).astype(
+        {"run": "str", "metric": "str"}
+    )
+    runs = pd.DataFrame({"family": [], "last_step": []}, index=pd.Index([], name="run", dtype="str"))
+    return Curves(points, runs.astype({"family": "str"}), {})
+
+
 def ended(curves: Curves) -> pd.Index:
     """Runs whose log reaches their planned end."""
     last = curves.points.groupby("run")["step"].max()

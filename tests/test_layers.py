@@ -18,6 +18,10 @@ LAYERS = [
     {"design"},
     {"cli_words", "cli_faults"},
     {"cli_datasets", "cli_law", "cli_schedule"},
+    {"watch"},
+    {"api", "design"},
+    {"integrations", "cli_words", "cli_faults"},
+    {"cli_datasets", "cli_law", "cli_watch"},
     {"cli"},
 ]
 PACKAGE = Path(__file__).parents[1] / "predictdyn"

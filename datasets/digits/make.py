@@ -72,11 +72,11 @@ def made(group: suite.Group) -> suite.Tables:
             events += [(name, begin, arm) for name in names]
         for step, state in train.trained(recipe, bench.data, bench.rates, start, states[start]):
             if arm == "none" or step > begin:
-                rows += _measured(recipe, names, bench, step, state)
+                rows += measured(recipe, names, bench, step, state)
             if step == begin:
                 states[begin] = state
         points.append(pd.DataFrame(rows, columns=["run", "metric", "step", "value", "stderr"]))
-        events += _failures(points[-1], dict(zip(names, state.diverged.tolist(), strict=True)))
+        events += failures(points[-1], dict(zip(names, state.diverged.tolist(), strict=True)))
     return pd.concat(points, ignore_index=True), pd.DataFrame(events, columns=["run", "step", "what"])
 
 
@@ -121,7 +121,7 @@ def _shared(baselines: pd.DataFrame, names: list[str], bench: Bench, begin: int)
     return list(until.itertuples(index=False, name=None))
 
 
-def _measured(recipe: Recipe, names: list[str], bench: Bench, step: int, state: train.State) -> list[Row]:
+def measured(recipe: Recipe, names: list[str], bench: Bench, step: int, state: train.State) -> list[Row]:
     """All metrics of the three runs at one checkpoint."""
     number = train.checkpoints(recipe.last_step).index(step)
     curved = number % SHARPNESS_EVERY == 0 or step == recipe.last_step
@@ -161,7 +161,7 @@ def _signals(state: train.State, bench: Bench, architecture: str, curved: bool) 
     return found
 
 
-def _failures(points: pd.DataFrame, inside: dict[str, int]) -> list[tuple[str, int, str]]:
+def failures(points: pd.DataFrame, inside: dict[str, int]) -> list[tuple[str, int, str]]:
     """When a run diverged and when it spiked.
 
     diverged: the first step whose batch loss is not finite (`inside`, -1 for never), or the checkpoint before if the

@@ -1,5 +1,6 @@
 """Early-training signals that need the network itself: gradients, curvature, a probe of the first layer."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -28,10 +29,10 @@ class Signals(NamedTuple):
     weight_norm: jax.Array
 
 
-def chunk_rows(recipe: Recipe) -> jax.Array:
+def chunk_rows(recipe: Recipe, seeds: Sequence[int] = SEEDS) -> jax.Array:
     """Rows of the training set in the 8 batches that gradient noise is measured on, (3, 8, 32), same at every step."""
     shape = (CHUNKS, CHUNK)
-    drawn = [generator(recipe, seed, "signals").integers(recipe.train_size, size=shape) for seed in SEEDS]
+    drawn = [generator(recipe, seed, "signals").integers(recipe.train_size, size=shape) for seed in seeds]
     return jnp.asarray(np.stack(drawn).astype(np.int32))
 
 

@@ -3,7 +3,7 @@
 All randomness is drawn by NumPy before training, so it depends on no version of JAX and costs no compilation.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ from training import adamw, norm
 
 MOMENTUM = 0.9
 BETAS = (0.9, 0.999)
-PURPOSES = ("data", "weights", "batches", "signals", "intervention")
+PURPOSES = ("data", "weights", "batches", "signals", "intervention", "trouble")
 PADDED = 960  # rows of every training array; one shape for all sizes means one compilation
 PADDED_STEPS = 4000  # of every array of batches, for the same reason
 LOWER = 0.1  # times the planned learning rate
@@ -86,7 +86,7 @@ def treatment(recipe: Recipe, intervention: Intervention) -> Treatment:
     return Treatment(sets, rates, rho)
 
 
-def training_sets(recipe: Recipe) -> list[TrainingSet]:
+def training_sets(recipe: Recipe, seeds: Sequence[int] = SEEDS) -> list[TrainingSet]:
     """What each seed of the recipe learns from."""
     return [
         training_set(
@@ -96,7 +96,7 @@ def training_sets(recipe: Recipe) -> list[TrainingSet]:
             label_noise=recipe.label_noise,
             rng=generator(recipe, seed, "data"),
         )
-        for seed in SEEDS
+        for seed in seeds
     ]
 
 
@@ -105,13 +105,13 @@ def generator(recipe: Recipe, seed: int, purpose: str) -> np.random.Generator:
     return np.random.default_rng([SUITE_SEED, recipe.number, seed, PURPOSES.index(purpose)])
 
 
-def batches(recipe: Recipe) -> jax.Array:
+def batches(recipe: Recipe, seeds: Sequence[int] = SEEDS) -> np.ndarray:
     """Rows of the training set in every batch, drawn with replacement, (3, 4000, batch_size); zeros after the end."""
     shape = (recipe.last_step, recipe.batch_size)
-    rows = np.zeros((len(SEEDS), PADDED_STEPS, recipe.batch_size), np.int32)
-    for row, seed in zip(rows, SEEDS, strict=True):
+    rows = np.zeros((len(seeds), PADDED_STEPS, recipe.batch_size), np.int32)
+    for row, seed in zip(rows, seeds, strict=True):
         row[: recipe.last_step] = generator(recipe, seed, "batches").integers(recipe.train_size, size=shape)
-    return jnp.asarray(rows)
+    return rows
 
 
 def padded(sets: list[TrainingSet]) -> Data:
@@ -137,7 +137,7 @@ def batch_loss(params: nets.Params, images: jax.Array, labels: jax.Array, archit
 
 def trained(recipe: Recipe, data: Data, rates: np.ndarray, start: int, state: State) -> Iterator[tuple[int, State]]:
     """(step, state of the three runs) at every checkpoint from step `start`, whose state is given, to the last."""
-    rows = batches(recipe)
+    rows = jnp.asarray(batches(recipe))
     padded_rates = jnp.asarray(np.pad(rates, (0, PADDED_STEPS + 1 - len(rates))))
     decay = jnp.float32(recipe.weight_decay)
     done = start
@@ -149,13 +149,13 @@ def trained(recipe: Recipe, data: Data, rates: np.ndarray, start: int, state: St
         yield step, state
 
 
-def untrained(recipe: Recipe) -> State:
-    """The three runs before their first step."""
+def untrained(recipe: Recipe, seeds: Sequence[int] = SEEDS) -> State:
+    """The runs of these seeds before their first step."""
     shape = (recipe.architecture, recipe.width, recipe.depth)
-    each = [nets.init(generator(recipe, seed, "weights"), *shape) for seed in SEEDS]
+    each = [nets.init(generator(recipe, seed, "weights"), *shape) for seed in seeds]
     params = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
     zeros = jax.tree.map(jnp.zeros_like, params)
-    n = len(SEEDS)
+    n = len(seeds)
     return State(params, zeros, zeros, jnp.full(n, jnp.nan, jnp.float32), jnp.full(n, -1, jnp.int32))
 
 
@@ -176,7 +176,7 @@ def _advance(
     def step(t: jax.Array, state: State, data: Data, rows: jax.Array) -> State:
         images, given = data.images[rows[t]], data.given[rows[t]]
         loss, gradient = jax.value_and_grad(batch_loss)(state.params, images, given, architecture)
-        first, second, update = _UPDATES[optimizer](state, gradient, t, rates[t], decay)
+        first, second, update = UPDATES[optimizer](state, gradient, t, rates[t], decay)
         return State(
             params=jax.tree.map(jnp.add, state.params, update),
             first=first,
@@ -205,4 +205,4 @@ def _adamw(
     return adamw(state.params, state.first, state.second, gradient, t, rate, decay, BETAS)
 
 
-_UPDATES = {"sgd": _sgd, "adamw": _adamw}
+UPDATES = {"sgd": _sgd, "adamw": _adamw}

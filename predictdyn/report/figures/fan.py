@@ -91,7 +91,7 @@ def paint(ax: Axes, fan: Fan, *, wide: bool = False, key: bool = False) -> None:
             for low, high, alpha in BANDS:
                 ax.fill_between(step, path[low], path[high], color=blue, alpha=alpha, linewidth=0)
             ax.plot(step, path["q0.5"], color=blue, linewidth=2.2)
-        seen, hidden = _thinned(fan.seen), _thinned(fan.hidden)
+        seen, hidden = thinned(fan.seen), thinned(fan.hidden)
         few = len(seen) <= DOTS
         ax.plot(seen["step"], seen["value"], color=LIGHT["ink"], marker="o" if few else "", markersize=3.2)
         if _as_dots(fan):
@@ -254,7 +254,7 @@ def _as_dots(fan: Fan) -> bool:
     return len(fan.hidden) <= DOTS
 
 
-def _thinned(curve: pd.DataFrame) -> pd.DataFrame:
+def thinned(curve: pd.DataFrame) -> pd.DataFrame:
     """At most `POINTS` points: the smallest and the largest of each stretch, so that no spike is lost."""
     if len(curve) <= POINTS:
         return curve

@@ -1,0 +1,270 @@
+"""False alarms and catches of `predictdyn.backtest_alarms`, beside rules that people use, on runs left out.
+
+python benchmarks/alarms.py DATA [DATA ...] [--hold-out COLUMN] [--metrics GLOB,...] [--recipes even|odd] [--out DIR]
+python benchmarks/alarms.py --show DIR [--recipes even|odd]
+
+DATA: digits, planted (datasets/digits/planted), tinylm, pythia, modded_nanogpt; PREDICTDYN_DATA names the folder with a
+copy of the last two. Every checkpoint of every run that was left out is looked at, by what the other folds teach.
+
+Rules, each with the threshold that the same healthy runs of the other folds set by the same formula
+(`watch.threshold`), so that all are asked for the same rate:
+
+nan: an event of numbers that are not finite. median: training loss over the median of the last ten checkpoints.
+gradient: gradient norm over that median. cusum: sums of training losses over what a line through the last ten says.
+patience: the share of the run since the lowest training loss. --recipes takes every second recipe of digits or planted:
+settings were chosen on even ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import warnings
+from collections.abc import Callable
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from predictdyn import load
+from predictdyn.curves import Curve, Curves, ended
+from predictdyn.datasets import bundled
+from predictdyn.effects.pairs import arms
+from predictdyn.loaders import tidy
+from predictdyn.watch.learning import healthy_runs
+from predictdyn.watch.replay import FOLDS, RATES, AlarmReplay, backtest_alarms, held_out, summed_up, tables, troubles_of
+from predictdyn.watch.threshold import threshold
+
+PLANTED = Path(__file__).parents[1] / "datasets" / "digits" / "planted"
+DEAD, LIVED = 2.2, 1.8  # training losses of a run of digits that died, and of one that had lived
+WINDOW = 10
+
+
+class Asked(NamedTuple):
+    """Curves, which of their runs went well, and what went wrong with others."""
+
+    curves: Curves
+    healthy: list[str]
+    troubles: pd.DataFrame
+
+
+def digits() -> Asked:
+    """Baselines as they are; arms as troubles, with the schedule of their baseline, so that each is a surprise."""
+    curves = tidy.load(bundled("digits"))
+    points = curves.points
+    changed = arms(curves.runs)
+    rate = points[points["metric"] == "learning_rate"]
+    of_baseline = rate.set_index(["run", "step"])["value"]
+    mine = points.index[(points["metric"] == "learning_rate") & points["run"].isin(changed.index)]
+    keys = zip(points.loc[mine, "run"].map(changed["baseline"]), points.loc[mine, "step"], strict=True)
+    points = points.copy()
+    points.loc[mine, "value"] = of_baseline.reindex(list(keys)).to_numpy()
+    curves = Curves(points, curves.runs, curves.metrics, curves.events)
+    wrong = troubles_of(curves)
+    died = _died(curves)
+    died = died[~died["run"].isin(wrong["run"]) & ~died["run"].isin(changed.index)]
+    wrong = pd.concat([wrong, died], ignore_index=True)
+    return Asked(curves, [run for run in healthy_runs(curves) if run not in set(died["run"])], wrong)
+
+
+def _died(curves: Curves) -> pd.DataFrame:
+    """Runs that end as if they knew nothing: since when; "never learnt" where they never knew more."""
+    rows = []
+    for run in curves.runs.index:
+        loss = curves.series[run, "train_loss"]
+        if loss.value[-1] > DEAD:
+            low = np.flatnonzero(loss.value <= DEAD)
+            lived = loss.value.min() < LIVED
+            at = loss.step[low[-1] + 1] if lived and low[-1] + 1 < len(loss.step) else 0.0
+            rows.append((run, "died" if lived else "never learnt", float(at)))
+    return pd.DataFrame(rows, columns=["run", "trouble", "at"])
+
+
+def planted() -> Asked:
+    """Troubles as they were planted; of healthy twins, those that spiked by themselves are troubles too."""
+    curves = tidy.load(PLANTED)
+    return Asked(curves, healthy_runs(curves), troubles_of(curves))
+
+
+def tinylm() -> Asked:
+    """Sizes are families; arms are left out."""
+    curves = tidy.load(bundled("tinylm"))
+    changed = arms(curves.runs).index
+    plain = curves.select(runs=curves.runs.index.difference(changed))
+    return Asked(plain, healthy_runs(plain), troubles_of(plain).iloc[:0])
+
+
+def _public(path: str) -> Asked:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        curves = load(Path(os.environ["PREDICTDYN_DATA"]) / path)
+    done = ended(curves)
+    curves = curves.select(runs=list(done))
+    plain = Curves(curves.points, curves.runs, curves.metrics)  # a log's remarks are no failures of the run
+    return Asked(plain, list(done), troubles_of(plain))
+
+
+DATA: dict[str, Callable[[], Asked]] = {
+    "digits": digits, "planted": planted, "tinylm": tinylm,
+    "pythia": lambda: _public("pythia_evals"), "modded_nanogpt": lambda: _public("modded_nanogpt/logs"),
+}  # fmt: skip
+
+
+def over_median(curve: Curve) -> np.ndarray:
+    """Values (t,) over the median of the ten before; zero for the first."""
+    before = pd.Series(curve.value).shift().rolling(WINDOW, min_periods=2).median().to_numpy()
+    return np.nan_to_num(curve.value / before, nan=0.0, posinf=0.0)
+
+
+def cusum(curve: Curve) -> np.ndarray:
+    """Sums (t,) of rises of ln loss over the last ten, in units of their sd, less half of it; never below zero."""
+    change = np.r_[0.0, np.diff(np.log(np.maximum(curve.value, 1e-9)))]
+    past = pd.Series(change).shift().rolling(WINDOW, min_periods=3)
+    score = np.nan_to_num((change - past.mean()) / (past.std() + 1e-3)).clip(-10, 10)
+    found = np.zeros(len(score))
+    for i in range(1, len(score)):
+        found[i] = max(0.0, found[i - 1] + score[i] - 0.5)
+    return found
+
+
+def patience(curve: Curve) -> np.ndarray:
+    """Steps (t,) since the lowest value, over the last step."""
+    lowest = np.maximum.accumulate(np.where(curve.value <= np.minimum.accumulate(curve.value), curve.step, 0.0))
+    return (curve.step - lowest) / max(curve.step[-1], 1.0)
+
+
+RULES: dict[str, tuple[str, Callable[[Curve], np.ndarray]]] = {
+    "median": ("train_loss", over_median),
+    "gradient": ("gradient_norm", over_median),
+    "cusum": ("train_loss", cusum),
+    "patience": ("train_loss", patience),
+}
+
+
+def by_rule(name: str, asked: Asked, *, hold_out: str) -> pd.DataFrame:
+    """Paths (run, step, p) of a rule; thresholds are of the healthy runs of the other folds."""
+    curves = asked.curves
+    if name == "nan":
+        broken = asked.curves.events[asked.curves.events["what"] == "diverged"]
+        return broken[["run", "step"]].assign(p=0.0)
+    metric, rule = RULES[name]
+    height = {run: rule(curves.series[run, metric]) for run in curves.runs.index if (run, metric) in curves.series}
+    good = [run for run in asked.healthy if run in height]
+    wanted = {*good, *asked.troubles["run"]}
+    parts = []
+    for test in held_out(curves, hold_out, FOLDS):
+        others = [run for run in good if run not in set(test)]
+        learnt = threshold([height[run].max() for run in others], [curves.runs["family"][run] for run in others])
+        for run in test:
+            if run in height and run in wanted:
+                p = learnt.p(np.maximum.accumulate(height[run]))
+                parts.append(pd.DataFrame({"run": run, "step": curves.series[run, metric].step, "p": p}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def measured(asked: Asked, *, hold_out: str, resume: Path | None) -> dict[str, AlarmReplay]:
+    """The replay of the detector, and of each rule that has its metric."""
+    curves, healthy, troubles = asked
+    watch = backtest_alarms(
+        curves, healthy=healthy, troubles=troubles, hold_out=hold_out, resume=resume, progress=_told
+    )  # fmt: skip
+    found = {"watch": watch}
+    for name in ("nan", *RULES):
+        if name == "nan" or RULES[name][0] in curves.metrics:
+            paths = by_rule(name, asked, hold_out=hold_out)
+            found[name] = summed_up(curves, paths, healthy, troubles, RATES)
+    return found
+
+
+def _told(done: int, all_: int) -> None:
+    print(f"fold {done} of {all_}", flush=True)
+
+
+def some_recipes(asked: Asked, which: str) -> Asked:
+    """Every second recipe."""
+    number = asked.curves.runs["family"].str.extract(r"(\d+)$")[0].astype(int)
+    keep = set(number.index[number % 2 == ("even", "odd").index(which)])
+    return Asked(
+        asked.curves.select(runs=list(keep)), [run for run in asked.healthy if run in keep],
+        asked.troubles[asked.troubles["run"].isin(keep)],
+    )  # fmt: skip
+
+
+def of_metrics(asked: Asked, globs: str) -> Asked:
+    """Some metrics, and schedules."""
+    keep = [
+        name for name, metric in asked.curves.metrics.items()
+        if metric.kind == "schedule" or any(fnmatch(name, glob) for glob in globs.split(","))
+    ]  # fmt: skip
+    return asked._replace(curves=asked.curves.select(metrics=keep))
+
+
+def shown(folder: Path, which: str | None) -> str:
+    """The tables of all results in a folder, as Markdown; of every second recipe, where that is asked."""
+    rates, caught = [], []
+    for file in sorted(folder.glob("*_runs.csv")):
+        data, rule = file.name.removesuffix("_runs.csv").rsplit("-", 1)
+        runs = pd.read_csv(file, keep_default_na=False, na_values={name: [""] for name in ("at", "rang", "lead")})
+        if which:
+            number = runs["family"].str.extract(r"(\d+)$")[0].astype(int)
+            runs = runs[number % 2 == ("even", "odd").index(which)]
+        for found, table in zip((rates, caught), tables(runs), strict=True):
+            found += [{"data": data, "rule": rule, **row} for row in table.to_dict("records")]
+    lines = [
+        "| data | rule | asked | healthy runs | families | rang | measured |",
+        "| --- | --- " + "| ---: " * 5 + "|",
+    ]
+    for row in rates:
+        held = f"{row['measured']:.1%} ({row['low']:.1%} to {row['high']:.1%})"
+        cells = (row["data"], row["rule"], f"{row['asked']:g}", row["runs"], row["families"], row["rang"], held)
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    if not caught:
+        return "\n".join(lines)
+    catches = pd.DataFrame(caught)
+    rules = list(dict.fromkeys(catches["rule"]))
+    lines += ["", f"| data | rate | trouble | runs | {' | '.join(rules)} |"]
+    lines.append("| --- | ---: | --- | ---: " + "| ---: " * len(rules) + "|")
+    for (data, rate, trouble), part in catches.groupby(["data", "rate", "trouble"], sort=False):
+        of_rule = part.set_index("rule")
+        told = [_cell(of_rule.loc[rule]) if rule in of_rule.index else "" for rule in rules]
+        lines.append(f"| {data} | {rate:g} | {trouble} | {int(part['runs'].iloc[0])} | {' | '.join(told)} |")
+    return "\n".join(lines)
+
+
+def _cell(row: pd.Series) -> str:
+    if not row["caught"]:
+        return "0%"
+    lead = "" if np.isnan(row["lead"]) else f" ({row['lead']:+.1%})"
+    return f"{row['caught']:.0%}{lead}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", nargs="*", choices=[*DATA, []])
+    parser.add_argument("--hold-out", default="family")
+    parser.add_argument("--metrics", default="*")
+    parser.add_argument("--recipes", choices=["even", "odd"])
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--show", type=Path)
+    arguments = parser.parse_args()
+    if arguments.show:
+        print(shown(arguments.show, arguments.recipes))
+        return
+    for name in arguments.data:
+        asked = of_metrics(DATA[name](), arguments.metrics)
+        asked = some_recipes(asked, arguments.recipes) if arguments.recipes else asked
+        label = "_".join([name, *([arguments.recipes] if arguments.recipes else [])])
+        label += "" if arguments.hold_out == "family" else f"_{arguments.hold_out}"
+        resume = arguments.out / f"{label}.folds" if arguments.out else None
+        for rule, found in measured(asked, hold_out=arguments.hold_out, resume=resume).items():
+            print(f"\n{label} {rule}\n{found.rates}\n{found.catches}\n" + "\n".join(found.notes))
+            if arguments.out:
+                arguments.out.mkdir(parents=True, exist_ok=True)
+                for table in ("runs", "rates", "catches", "cost"):
+                    getattr(found, table).to_csv(arguments.out / f"{label}-{rule}_{table}.csv", index=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,203 @@
+"""What watching costs: one look, a thousand looks, and a real training loop with a monitor.
+
+    python benchmarks/watching.py look --out /tmp/watching        # ten runs of digits that grow, a saved model
+    python benchmarks/watching.py thousand --out /tmp/watching    # time and memory of 1,000 looks
+    python benchmarks/watching.py loop --out /tmp/watching        # digits training with and without a monitor
+
+Needs psutil. `look` and `loop` fit a model on the runs of digits (recipes of the watched runs left out), once per
+--out. All times are CPU seconds of the process unless said otherwise, as other work may run on the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+import warnings
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import psutil
+
+import predictdyn as pdyn
+from predictdyn.api.watching import begun
+from predictdyn.curves import Curves
+
+METRICS = ["test_accuracy", "train_loss", "validation_loss", "gradient_norm"]
+TARGET = "test_accuracy > 0.9"
+RUNS = 10
+
+
+def parts() -> tuple[Curves, Curves]:
+    """Ten runs of ten recipes, and the runs of all other recipes."""
+    curves = pdyn.load_dataset("digits")
+    curves = curves.select(runs=curves.runs.index[curves.runs["intervention"].eq("none")])
+    curves = curves.select(metrics=[name for name in METRICS if name in curves.metrics])
+    families = list(curves.runs["family"].unique())[:: len(curves.runs["family"].unique()) // RUNS][:RUNS]
+    watched = [curves.runs.index[curves.runs["family"].eq(family)][0] for family in families]
+    return curves.select(runs=watched), curves.select(runs=curves.runs.index[~curves.runs["family"].isin(families)])
+
+
+def model_at(out: Path, forecaster: str) -> Path:
+    """A saved model of the history."""
+    folder = out / f"model-{forecaster}"
+    if not folder.exists():
+        out.mkdir(parents=True, exist_ok=True)
+        pdyn.fit(parts()[1], forecaster).save(folder)
+    return folder
+
+
+def grown(folder: Path, watched: Curves, before: float, now: float) -> None:
+    """Append to a file of JSON lines a run what it logs between two shares of its length."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for run in watched.runs.index:
+        own = watched.points[watched.points["run"] == run]
+        share = own["step"] / float(watched.runs.loc[run, "last_step"])
+        some = own[(share > before) & (share <= now)]
+        with (folder / f"{run}.jsonl").open("a") as file:
+            for step, rows in some.groupby("step"):
+                cells = dict(zip(rows["metric"], rows["value"], strict=True))
+                file.write(json.dumps({"step": int(step), **cells}) + "\n")
+
+
+def watcher_on(logs: Path, out: Path | None, model: Path | None) -> object:
+    """A watcher as the command makes it."""
+    return begun(
+        logs, model, history=None, forecaster="auto", targets=(TARGET,), metrics=(), false_alarms=0.05, silent=0.0,
+        every=60.0, out=out, on_alarm=None, address=None, say=lambda line: None, source="json_lines", seed=0,
+        settings={"last_step": "2000"},
+    )  # fmt: skip
+
+
+def look(out: Path, forecaster: str) -> None:
+    """Latency of one look at ten runs that have grown, and of one at runs that have not."""
+    watched, _ = parts()
+    model, logs = model_at(out, forecaster), out / f"logs-{forecaster}-{time.time_ns()}"
+    grown(logs, watched, -1.0, 0.1)
+    begin = time.perf_counter()
+    watch = watcher_on(logs, out / f"watch-{time.time_ns()}", model)
+    loaded = time.perf_counter() - begin
+    rows = []
+    for share in np.arange(0.1, 0.6, 0.05):
+        grown(logs, watched, share - 0.05 if share > 0.1 else 0.1, share)
+        begin, cpu = time.perf_counter(), time.process_time()
+        watch.look()
+        rows.append((time.perf_counter() - begin, time.process_time() - cpu))
+        begin = time.perf_counter()
+        watch.look()
+        rows[-1] += (time.perf_counter() - begin,)
+    first, rest = rows[0], np.array(rows[1:])
+    print(f"{forecaster}: model and detector ready in {loaded:.1f} s; the first look takes {first[0]:.2f} s")
+    print(
+        f"  one look, {RUNS} runs grown: median {median(rest[:, 0]):.2f} s, largest {rest[:, 0].max():.2f} s "
+        f"(CPU {median(rest[:, 1]):.2f} s); nothing new: {median(rest[:, 2]) * 1000:.0f} ms"
+    )
+
+
+def thousand(out: Path, looks: int = 1000) -> None:
+    """CPU and memory of many looks, with new rows of all runs at each."""
+    rng = np.random.default_rng(0)
+    logs = out / f"long-{time.time_ns()}"
+    logs.mkdir(parents=True)
+    watch = quick_watcher(logs, out / f"watch-{time.time_ns()}", looks)
+    process, sizes, costs = psutil.Process(), [], []
+    for number in range(looks):
+        for run in range(RUNS):
+            with (logs / f"r{run}.jsonl").open("a") as file:
+                value = 0.3 + 2 * np.exp(-number / 300) + rng.normal(0, 0.01)
+                file.write(json.dumps({"step": number, "validation_loss": value}) + "\n")
+        cpu = time.process_time()
+        watch.look()
+        costs.append(time.process_time() - cpu)
+        sizes.append(process.memory_info().rss / 2**20)
+    state = (watch.out / "state.json").stat().st_size / 1024
+    tenth = looks // 10
+    print(
+        f"{looks} looks, {RUNS} growing runs: CPU {median(costs[tenth : 2 * tenth]):.3f} s a look in the second tenth, "
+        f"{median(costs[-tenth:]):.3f} s in the last; memory {median(sizes[tenth : 2 * tenth]):.0f} MiB, then "
+        f"{median(sizes[-tenth:]):.0f} MiB; state.json {state:.0f} KiB"
+    )
+
+
+def quick_watcher(logs: Path, out: Path, looks: int) -> object:
+    """A watcher that forecasts by the mean change of a few finished runs: the loop is what is measured."""
+    import pandas as pd
+
+    step = np.arange(0, 2 * looks, 20)
+    rows = [
+        pd.DataFrame({"run": f"old{i}", "step": step, "validation_loss": 0.3 + 0.02 * i + 2 * np.exp(-step / 300)})
+        for i in range(6)
+    ]
+    past = Curves.from_frame(pd.concat(rows), runs={"last_step": int(step[-1])})
+    for run in range(RUNS):
+        (logs / f"r{run}.jsonl").write_text(json.dumps({"step": 0, "validation_loss": 2.3}) + "\n")
+    return begun(
+        logs, None, history=past, forecaster="mean_change", targets=("validation_loss < 0.35",), metrics=(),
+        false_alarms=0.05, silent=0.0, every=60.0, out=out, on_alarm=None, address=None, say=lambda line: None,
+        source="json_lines", seed=0, settings={"last_step": str(2 * looks)},
+    )  # fmt: skip
+
+
+def loop(out: Path, forecaster: str, seconds: float) -> None:
+    """The training and evaluation code of digits, run again and again, with a monitor that logs each evaluation.
+
+    Reported are the CPU of the training thread inside `log`, the CPU of the monitor's thread, and both as a share of
+    the CPU of all else.
+    """
+    root = Path(__file__).parents[1] / "datasets"
+    sys.path[:0] = [str(root), str(root / "digits")]
+    import make
+    import recipes
+    import train
+
+    recipe = recipes.recipe(0)
+    names = [make.Run(recipe, seed).name for seed in recipes.SEEDS]
+    bench = make._bench(recipe, "none")
+    model = pdyn.load_model(model_at(out, forecaster))
+    inside, monitor, rounds = 0.0, None, 0
+    begin = cpu = 0.0
+    while monitor is None or time.monotonic() - begin < seconds:
+        for step, state in train.trained(recipe, bench.data, bench.rates, 0, train.untrained(recipe)):
+            rows = make.measured(recipe, names, bench, step, state)
+            values = {metric: value for run, metric, _, value, _ in rows if run == names[0] and metric in METRICS}
+            if monitor is not None:
+                before = time.thread_time()
+                monitor.log(step + rounds * recipe.last_step, values)
+                inside += time.thread_time() - before
+        rounds += monitor is not None
+        if monitor is None:  # the first round compiles
+            monitor = pdyn.Monitor(model, last_step=100 * recipe.last_step, metrics=METRICS[:1])
+            begin, cpu = time.monotonic(), time.process_time()
+    whole = time.process_time() - cpu
+    behind, looked = monitor._spent, monitor.advice.step
+    rest = whole - behind - inside
+    lasted = time.monotonic() - begin
+    print(
+        f"{forecaster}: {rounds} trainings in {lasted:.0f} s ({rest:.1f} s of CPU); in log {inside * 1000:.1f} ms "
+        f"({inside / rest:.4%}), in the background {behind:.2f} s; together {(inside + behind) / rest:.2%} of "
+        f"its CPU and {(inside + behind) / lasted:.2%} of the time; latest look at step {looked:g}"
+    )
+    monitor.close()
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["look", "thousand", "loop"])
+    parser.add_argument("--forecaster", default="auto")
+    parser.add_argument("--seconds", type=float, default=150.0, help="How long `loop` trains.")
+    parser.add_argument("--out", type=Path, required=True)
+    asked = parser.parse_args()
+    warnings.simplefilter("ignore", UserWarning)
+    if asked.what == "thousand":
+        thousand(asked.out)
+    elif asked.what == "look":
+        look(asked.out, asked.forecaster)
+    else:
+        loop(asked.out, asked.forecaster, asked.seconds)
+
+
+if __name__ == "__main__":
+    main()

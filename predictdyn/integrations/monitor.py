@@ -1,0 +1,282 @@
+"""Monitor: a training loop tells its numbers, and gets advice, without being slowed down or broken."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from predictdyn.api.models import FittedModel
+    from predictdyn.curves import Curves
+    from predictdyn.watch.alarm import Alarm
+    from predictdyn.watch.learning import LearntDetector
+    from predictdyn.watch.watcher import Watcher
+
+# Nothing heavy is imported here: the loop goes on while the first look imports what it needs.
+
+LOGGER = logging.getLogger("predictdyn")
+FIRST = 0.5  # seconds that the first look is taken to cost, until it is known
+STOPPING = ("not finite", "will miss target", "divergence ahead")
+
+
+class Advice(NamedTuple):
+    """What is known so far, at the step of the latest look; empty before it.
+
+    ``stop``: an alarm rang of a kind that one stops for. ``forecast``: of each metric the median and the ends of the
+    90 % interval at the end of the run. ``targets``: the probability of each.
+    """
+
+    stop: bool = False
+    alarms: tuple[Alarm, ...] = ()
+    step: float = math.nan
+    forecast: Mapping[str, tuple[float, float, float]] = {}
+    targets: Mapping[str, float] = {}
+    words: str = ""
+
+
+class Monitor:
+    """Takes what a run logs and looks at it beside the training.
+
+    ``model`` is what `fit` gave, or its folder; without one, curves are continued by themselves. ``last_step`` is the
+    planned end. ``settings`` are what was known before the run, as columns of the history's runs. ``targets`` are
+    sentences as ``"val_acc > 0.75"``. ``alarms`` is what `predictdyn.watch.learn` gave of finished runs; without it,
+    facts and targets ring alone. Looks are made by a thread, and take at most the share ``budget`` of the time
+    since the start; a number that is not finite is looked at at once. ``background=False`` looks inside `log`, each
+    time (``budget=None``) or by the same budget. ``stop_on`` are the kinds of alarms that advise to stop. ``out`` and
+    ``on_alarm`` are those of `watch`. After the start, nothing is raised: a fault is one line in the log "predictdyn".
+    Raises ValueError for a wrong call.
+
+    >>> monitor = Monitor(last_step=100, background=False, budget=None)
+    >>> for step in range(4):
+    ...     advice = monitor.log(step, {"val_loss": 1.0 if step < 3 else float("nan")})
+    >>> advice.stop, advice.words
+    (True, 'not finite: val_loss is NaN at step 3')
+    """
+
+    def __init__(
+        self,
+        model: FittedModel | Path | str | None = None,
+        *,
+        last_step: float,
+        run: str = "run",
+        family: str | None = None,
+        settings: Mapping[str, object] | None = None,
+        targets: str | Sequence[str] = (),
+        metrics: str | Sequence[str] | None = None,
+        alarms: LearntDetector | None = None,
+        stop_on: Sequence[str] = STOPPING,
+        budget: float | None = 0.01,
+        background: bool = True,
+        out: Path | str | None = None,
+        on_alarm: str | Callable[[dict[str, Any]], None] | None = None,
+        seed: int = 0,
+    ) -> None:
+        if not 0 < last_step < math.inf:
+            raise ValueError(f"last_step= is the planned end of the run, a step above 0, got {last_step}")
+        if budget is not None and not 0 < budget <= 1:
+            raise ValueError(f"budget= is a share of the time in (0, 1], or None for no limit, got {budget}")
+        if model is not None and isinstance(model, str | Path) and not Path(model).is_dir():
+            raise ValueError(f"model= takes what fit gave, or its folder; there is no folder {model}")
+        self._call = {
+            "model": model, "targets": targets, "metrics": metrics, "alarms": alarms, "out": out,
+            "on_alarm": on_alarm, "seed": seed,
+        }  # fmt: skip
+        self._logged = Logged(run, float(last_step), family or run, dict(settings or {}))
+        self._stop_on, self._budget, self._background = tuple(stop_on), budget, background
+        self._watcher: Watcher | None = None
+        self._advice = Advice()
+        self._begun, self._spent, self._told = time.monotonic(), 0.0, ""
+        self._news, self._urgent, self._closed = threading.Event(), threading.Event(), False
+        self._thread: threading.Thread | None = None
+        self._looking = threading.Lock()
+
+    @property
+    def advice(self) -> Advice:
+        """The latest advice."""
+        return self._advice
+
+    def log(self, step: float, metrics: Mapping[str, Any]) -> Advice:
+        """Take the numbers of a step, and give the latest advice: in the background it is of an earlier step.
+
+        What is no number is left out.
+        """
+        try:
+            if self._logged.add(step, metrics):
+                self._urgent.set()
+            self._news.set()
+            if not self._background:
+                if self._urgent.is_set() or self._wait() <= 0:
+                    self._look()
+            elif self._thread is None and not self._closed:
+                self._thread = threading.Thread(target=self._work, name="predictdyn monitor", daemon=True)
+                self._thread.start()
+                atexit.register(self.close)
+        except Exception as error:
+            self._fault(error)
+        return self._advice
+
+    def close(self, timeout: float = 30.0) -> Advice:
+        """One last look at all that was logged, and the end of the thread; waits for it at most ``timeout`` seconds."""
+        try:
+            if not self._closed:
+                self._closed = True
+                self._urgent.set()
+                self._news.set()
+                atexit.unregister(self.close)
+                if self._thread is not None:
+                    self._thread.join(timeout)
+                else:
+                    self._look()
+        except Exception as error:
+            self._fault(error)
+        return self._advice
+
+    def _work(self) -> None:
+        """The thread: waits for news and for time within the budget, then looks."""
+        while True:
+            self._news.wait()
+            while (pause := self._wait()) > 0 and not self._urgent.is_set():
+                self._urgent.wait(min(pause, 60.0))
+            last = self._closed
+            self._look()
+            if last:
+                return
+
+    def _wait(self) -> float:
+        """Seconds until another look is within the budget."""
+        if self._budget is None:
+            return 0.0
+        return max(self._spent, FIRST) / self._budget - (time.monotonic() - self._begun)
+
+    def _look(self) -> None:
+        """One look; its cost is noted, and so is what it found."""
+        with self._looking:
+            self._news.clear()
+            self._urgent.clear()
+            begin = time.thread_time()
+            try:
+                if self._watcher is None:
+                    self._watcher = watcher_of(self._logged, **self._call)
+                self._watcher.look()
+                self._advice = _advice(self._watcher, self._stop_on)
+            except Exception as error:
+                self._fault(error)
+            finally:
+                self._spent += time.thread_time() - begin
+
+    def _fault(self, error: Exception) -> None:
+        """A fault of ours, as one line; the same one is not said again."""
+        line = " ".join(f"{type(error).__name__}: {error}".split())
+        if line != self._told:
+            self._told = line
+            LOGGER.warning("the monitor left out a look (training is not affected): %s", line)
+
+
+class Logged:
+    """What a loop has logged so far, in the place of files that are followed (`watch.follow.Follower`)."""
+
+    def __init__(self, run: str, last_step: float, family: str, settings: dict[str, object]) -> None:
+        self.run, self.last_step, self.family, self.settings = run, last_step, family, settings
+        self.past: frozenset[str] | None = None
+        self.closed: frozenset[str] = frozenset()
+        self.history: Curves | None = None  # whose metrics are known
+        self._values: dict[str, dict[float, float]] = {}
+        self._lock = threading.Lock()
+        self._seen, self._size = 0, 0
+
+    def add(self, step: float, metrics: Mapping[str, Any]) -> bool:
+        """Take some numbers; a later one at the same step counts. Whether one of them is not finite."""
+        bad = False
+        with self._lock:
+            for name, value in metrics.items():
+                try:
+                    number = float(value)
+                except (TypeError, ValueError):
+                    continue
+                self._values.setdefault(str(name), {})[float(step)] = number
+                self._size += 1
+                bad |= not math.isfinite(number)
+        return bad
+
+    def news(self) -> Any:
+        """As `Follower.news`."""
+        from predictdyn.curves import ENDED
+        from predictdyn.watch.follow import News
+
+        with self._lock:
+            if self._size == self._seen:
+                return None
+            size, values = self._size, {name: dict(cells) for name, cells in self._values.items()}
+        self.past = frozenset()
+        curves = _curves_of(self, values)
+        self._pending = size
+        if curves is None:
+            return None
+        last = float(curves.points["step"].max())
+        own = frozenset([self.run])
+        gone = own - self.closed if last >= ENDED * self.last_step else frozenset()
+        return News(curves, own, gone, {}, 1, ())
+
+    def accept(self, news: Any) -> None:
+        """As `Follower.accept`."""
+        self._seen, self.closed = self._pending, self.closed | news.ended
+
+
+def _curves_of(logged: Logged, values: Mapping[str, Mapping[float, float]]) -> Curves | None:
+    """The numbers as curves: each stretch of numbers that are not finite is an event, as loaders have it."""
+    import numpy as np
+    import pandas as pd
+
+    from predictdyn.curves import curves_from
+    from predictdyn.loaders.engine.facts import fitted_or_guessed, log_metrics
+
+    parts, events, metrics = [], [], {}
+    named = log_metrics(sorted(values))
+    known = {} if logged.history is None else logged.history.metrics
+    for name, cells in values.items():
+        step = np.array(sorted(cells))
+        value = np.array([cells[at] for at in step])
+        bad = ~np.isfinite(value)
+        for at in np.flatnonzero(bad & ~np.append(False, bad[:-1])):
+            word = "NaN" if np.isnan(value[at]) else "infinite" if value[at] > 0 else "minus infinity"
+            events.append((logged.run, step[at], f"{name} is {word}"))
+        fine = ~bad & (step >= 0)
+        if fine.any() and name in named:
+            parts.append(pd.DataFrame({"run": logged.run, "metric": name, "step": step[fine], "value": value[fine]}))
+            low, high = float(value[fine].min()), float(value[fine].max())
+            metrics[name] = known.get(name) or fitted_or_guessed(named[name], low, high)[0]
+    if not parts:
+        return None
+    points = pd.concat(parts, ignore_index=True)
+    last = max(logged.last_step, float(points["step"].max()))
+    row = {**logged.settings, "family": logged.family, "last_step": last}
+    runs = pd.DataFrame([row], index=pd.Index([logged.run], name="run"))
+    return curves_from(points, runs, metrics, pd.DataFrame(events, columns=["run", "step", "what"]))
+
+
+def watcher_of(logged: Logged, **call: Any) -> Watcher:
+    """A watcher of what is logged, with the model and detector of `watch`."""
+    from predictdyn.api.watching import watcher_for
+
+    found = watcher_for(logged, **call)
+    logged.history = None if found.fitted is None else found.fitted.history
+    return found
+
+
+def _advice(watcher: Watcher, stop_on: tuple[str, ...]) -> Advice:
+    """The state of a watcher of one run, as advice."""
+    alarms = tuple(rung.alarm for rung in watcher.state.alarms)
+    entry = next(iter(watcher.state.runs.values()), None)
+    stop = any(alarm.kind in stop_on for alarm in alarms)
+    words = "; ".join(f"{alarm.kind}: {alarm.words}" for alarm in alarms)
+    if entry is None or not entry["track"]:
+        return Advice(stop, alarms, math.nan if entry is None else entry["step"], {}, {}, words)
+    last = entry["track"][-1]
+    forecast = {name: (levels[2], levels[0], levels[4]) for name, levels in last["metrics"].items()}
+    return Advice(stop, alarms, entry["step"], forecast, dict(last["targets"]), words)

@@ -1,0 +1,220 @@
+"""The page of a watch: who rang, who will reach its target, how forecasts moved, and what changed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from predictdyn import __version__
+from predictdyn.curves import Curve
+from predictdyn.report.blocks import Cell, PageAnswer, PageBlock, PageTable, Section, Shown, figures, table, words
+from predictdyn.report.figures.track import Track, draw
+from predictdyn.report.render import written
+from predictdyn.report.style import Drawing, variables
+from predictdyn.report.words import SPACE, UNKNOWN, between, count, percent, readable, value
+
+ROWS = 60
+FIGURES = 6  # runs that are drawn below the first
+LINES = 40
+LEAST = 5  # seconds between two reloads of the page
+
+
+class WatchView(NamedTuple):
+    """What a page shows: ``table`` a row a run, worst first; ``runs`` their forecasts by name, ``alarms`` as they rang.
+
+    ``bounds`` is the number that a target compares a metric with.
+    ``every`` is the pause between looks in seconds (None: there is no next look), ``looked`` the time of this one.
+    """
+
+    made: Mapping[str, Any]
+    every: float | None
+    looked: float
+    looks: int
+    table: pd.DataFrame
+    runs: Mapping[str, Mapping[str, Any]]
+    alarms: Sequence[Mapping[str, Any]]
+    changes: Sequence[tuple[float, str]]
+    targets: Sequence[str]
+    series: Mapping[tuple[str, str], Curve]
+    labels: Mapping[str, str]
+    bounds: Mapping[str, float]
+
+
+def render_watch(view: WatchView, drawn: dict[Any, Any]) -> str:
+    """The page as text. ``drawn`` keeps drawings between looks: one of a run that has not moved is used again."""
+    tracks = [track for run in view.table["run"] if (track := _track(view, run)) is not None][: FIGURES + 1]
+    keep: dict[Any, Drawing] = {}
+    hero = narrow = None
+    if tracks:
+        first = tracks[0]
+        hero = Shown(
+            _drawn(first, "hero", drawn, keep, wide=True), f"{readable(first.label)} of {first.run}", _caption(first)
+        )
+        narrow = _drawn(first, "hero-narrow", drawn, keep)
+    rest = [
+        Shown(_drawn(track, f"run{i}", drawn, keep), track.run, _caption(track), name=f"{track.run}, {track.metric}")
+        for i, track in enumerate(tracks[1:])
+    ]
+    drawn.clear()
+    drawn.update(keep)
+    sections = [part for part in (_alarms(view), _further(view, rest), _changes(view), _origin(view)) if part]
+    content: dict[str, Any] = {
+        "title": f"Watch of {view.made.get('title') or 'runs'}",
+        "made": "watch",
+        "created": _time(view.looked),
+        "version": __version__,
+        "answer": PageAnswer(_headline(view), _sentences(view), _table(view), "", math.nan),
+        "hero": hero,
+        "narrow": narrow,
+        "sections": sections,
+        "colours": variables(":root"),
+    }
+    if view.every is not None:
+        content["refresh"] = max(round(view.every), LEAST)
+    return written(content, [])["index.html"]
+
+
+def _headline(view: WatchView) -> str:
+    n = len(view.table)
+    if not n:
+        return "No run is in question yet"
+    rang = int((view.table["alarm"] != "").sum())
+    said = f"{rang} of {count(n, 'run')} rang an alarm" if rang else f"No alarm in {count(n, 'run')}"
+    if view.targets and not view.table[f"p_{view.targets[0]}"].isna().all():
+        likely = int((view.table[f"p_{view.targets[0]}"] >= 0.5).sum())
+        said += f"; {likely} will more likely than not reach {view.targets[0]}"
+    return f"{said}."
+
+
+def _sentences(view: WatchView) -> list[str]:
+    ended = int(view.table["ended"].sum()) if len(view.table) else 0
+    after = "This was the only look." if view.every is None else f"The next look follows in {view.every:g} s."
+    rate = view.made.get("false_alarms")
+    tested = view.made.get("tested")
+    return [
+        f"Last look: {_time(view.looked)}, number {view.looks:,} of this watch. {after}",
+        f"{count(ended, 'run')} {'has' if ended == 1 else 'have'} ended." if ended else "",
+        f"Alarms were learnt so that at most {percent(float(rate or 0.0))} of healthy runs ever ring: see the end of the page."
+        if tested
+        else "Alarms state facts and forecasts alone: no finished runs were there to learn a test from.",
+    ]
+
+
+def _table(view: WatchView) -> PageTable:
+    head = ["run", "progress", *(f"P({text})" for text in view.targets), "forecast of the end", "alarm"]
+    rows = []
+    for row in view.table.head(ROWS).to_dict("records"):
+        metric = str(row["metric"])
+        forecast = UNKNOWN
+        if math.isfinite(row["median"]):
+            width = row["high"] - row["low"]
+            forecast = f"{value(row['median'], width)} ({between(row['low'], row['high'])})"
+        progress = "ended" if row["ended"] else percent(row["progress"])
+        rows.append(
+            [
+                Cell(str(row["run"])),
+                Cell(progress, f"step {row['step']:,.0f}"),
+                *(Cell(percent(row[f"p_{text}"]), mark="main") for text in view.targets),
+                Cell(forecast, readable(view.labels.get(metric, metric)) if metric else "", name=metric),
+                Cell(row["alarm"], mark="bad") if row["alarm"] else Cell("none", mark="good"),
+            ]
+        )
+    order = (
+        "those that rang first, then those least likely to reach a target" if view.targets else "those that rang first"
+    )
+    left = len(view.table) - len(rows)
+    more = f" {count(left, 'further run')} in state.json." if left > 0 else ""
+    return PageTable(f"Runs, {order}. Brackets: 90{SPACE}% interval.{more}", head, rows, 1)
+
+
+def _alarms(view: WatchView) -> Section | None:
+    if not view.alarms:
+        return None
+    rows = [
+        [
+            Cell(str(one["run"])), Cell(str(one["kind"]), str(one["metric"])), Cell(str(one["words"])),
+            Cell(f"{one['since']:,.0f}"), Cell(f"{one['step']:,.0f}"), Cell(_evidence(one)),
+            Cell(_time(one["at"])), Cell({"none": UNKNOWN}.get(one["hook"], one["hook"])),
+        ]
+        for one in reversed(view.alarms)
+    ][:ROWS]  # fmt: skip
+    caption = "Alarms, the latest first. Since: the step at which the trouble seems to have begun."
+    head = ["run", "alarm", "what was seen", "since", "step", "evidence", "told", "hook"]
+    return Section("alarms", "Alarms", [table(PageTable(caption, head, rows, 3))], paper=True)
+
+
+def _evidence(one: Mapping[str, Any]) -> str:
+    if not math.isfinite(one["evidence"]):
+        return "a fact"
+    if one["kind"] == "will miss target":
+        return f"P = {one['evidence']:.2g}"
+    return f"{one['evidence']:,.3g} to 1"
+
+
+def _further(view: WatchView, shown: list[Shown]) -> Section | None:
+    return Section("runs", "More runs", [figures(shown)], paper=True) if shown else None
+
+
+def _changes(view: WatchView) -> Section | None:
+    if not view.changes:
+        return None
+    lines = [f"{_time(at)}: {said}" for at, said in reversed(view.changes)][:LINES]
+    return Section("changes", "What changed", [PageBlock("list", lines=lines)])
+
+
+def _origin(view: WatchView) -> Section:
+    made = view.made
+    model = str(made.get("model") or "none")
+    return Section(
+        "origin", "How this was made",
+        [words(
+            f"Path: {made.get('path')}. Model: {model}.",
+            "The page loads itself again. It holds no script, and nothing from elsewhere.",
+            "state.json beside it is what the next look goes on from.",
+            *(f"{line[:1].upper()}{line[1:]}." for line in made.get("tested") or ()),
+        )],
+    )  # fmt: skip
+
+
+def _track(view: WatchView, run: str) -> Track | None:
+    """The first metric that is forecast of a run: that of a target, where there is one."""
+    entry = view.runs[run]
+    metric = next(iter(entry["track"][-1]["metrics"]), "") if entry["track"] else ""
+    if not metric:
+        return None
+    own = [one for one in entry["track"] if metric in one["metrics"]]
+    low, _, median, _, high = np.array([one["metrics"][metric] for one in own]).T
+    curve = view.series.get((run, metric))
+    step, logged = (curve.step, curve.value) if curve is not None else (np.empty(0), np.empty(0))
+    return Track(
+        run, metric, view.labels.get(metric, metric), step, logged, np.array([one["step"] for one in own]), median, low,
+        high, float(entry["plan"]), view.bounds.get(metric, math.nan),
+        tuple(sorted({float(one["step"]) for one in view.alarms if one["run"] == run})),
+    )  # fmt: skip
+
+
+def _drawn(
+    track: Track, name: str, drawn: Mapping[Any, Drawing], keep: dict[Any, Drawing], *, wide: bool = False
+) -> Drawing:
+    last = float(track.step[-1]) if len(track.step) else -1.0
+    key = (name, track.run, track.metric, last, len(track.step), len(track.when), track.alarms, track.bound)
+    keep[key] = drawn.get(key) or draw(track, name, wide=wide)
+    return keep[key]
+
+
+def _caption(track: Track) -> str:
+    if not len(track.when):
+        return ""
+    width = float(track.high[-1] - track.low[-1])
+    now = f"{value(float(track.median[-1]), width)} ({between(float(track.low[-1]), float(track.high[-1]))})"
+    times = count(len(track.when), "forecast")
+    return f"Black: logged. Blue: {times} of the end, each where it was made; the diamond is the latest, {now}."
+
+
+def _time(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -1,0 +1,53 @@
+"""The page of a replay of alarms: what was asked, what rang, what was caught, as tables and words."""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+if TYPE_CHECKING:
+    from predictdyn.watch.replay import AlarmReplay
+
+HEAD = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Alarms</title><style>
+body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
+table{border-collapse:collapse;margin:1rem 0}td,th{padding:.25rem .75rem;border-bottom:1px solid #ddd;text-align:right}
+td:first-child,th:first-child{text-align:left}</style></head><body>"""
+SHARES = ("measured", "low", "high", "caught", "lead", "before")
+
+
+def page(found: AlarmReplay, folder: Path) -> Path:
+    """Write ``alarms.html`` into a folder."""
+    lines = [HEAD, "<h1>Alarms, replayed</h1>", *(f"<p>{escape(line)}</p>" for line in verdicts(found))]
+    told = {
+        "False alarms": (found.rates, "Healthy runs that ever rang, families counting alike, with 90 % intervals."),
+        "Catches": (found.catches, "Lead is the share of the run before the trouble; a delay is negative."),
+        "Cost": (found.cost, "The rate to ask for, where a missed trouble costs so many false alarms."),
+    }
+    for title, (table, words) in told.items():
+        lines += [f"<h2>{title}</h2>", f"<p>{words}</p>", _table(table)]
+    file = folder / "alarms.html"
+    file.write_text("\n".join([*lines, "</body></html>"]))
+    return file
+
+
+def verdicts(found: AlarmReplay) -> list[str]:
+    """What a reader should know first, a sentence each."""
+    lines = []
+    for row in found.rates.to_dict("records"):
+        held = "no more than was asked" if row["low"] <= row["asked"] else "more than was asked"
+        lines.append(
+            f"Asked for {row['asked']:.0%}: {row['rang']} of {row['runs']} healthy runs rang ({row['measured']:.1%}, "
+            f"{row['low']:.1%} to {row['high']:.1%}), which is {held}."
+        )
+    return [*lines, *(f"{line[0].upper()}{line[1:]}." for line in found.notes)]
+
+
+def _table(table: pd.DataFrame) -> str:
+    shown = table.copy()
+    for name in shown:
+        if name in SHARES:
+            shown[name] = [f"{value:.1%}" if pd.notna(value) else "" for value in shown[name]]
+    return shown.to_html(index=False, border=0, na_rep="", float_format=lambda value: f"{value:.4g}")

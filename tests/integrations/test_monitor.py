@@ -1,0 +1,112 @@
+"""The monitor: the right advice, never an error of ours, never more than its share of the time."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import predictdyn as pdyn
+from predictdyn.integrations.monitor import FIRST
+
+
+@pytest.fixture(scope="module")
+def model():
+    rng = np.random.default_rng(0)
+    parts = []
+    for i in range(9):
+        step = np.arange(0, 101, 5)
+        value = (0.4 + 0.05 * i) * (1 - np.exp(-(step + 1) / 25)) + rng.normal(0, 0.003, len(step))
+        parts.append(pd.DataFrame({"run": f"old{i}", "step": step, "val_acc": value}))
+    curves = pdyn.Curves.from_frame(pd.concat(parts), runs={"last_step": 100}, metrics={"val_acc": "capability"})
+    return pdyn.fit(curves, "pooled_change")
+
+
+def logged(monitor, limit: float, until: int = 51) -> pdyn.Monitor:
+    for step in range(0, until, 5):
+        monitor.log(step, {"val_acc": limit * (1 - np.exp(-(step + 1) / 25)), "note": "text"})
+    return monitor
+
+
+def test_advice_of_a_low_and_a_good_run(model):
+    call = {"last_step": 100, "targets": "val_acc > 0.7", "background": False, "budget": None}
+    low = logged(pdyn.Monitor(model, **call), 0.45).advice
+    assert low.stop and [alarm.kind for alarm in low.alarms] == ["will miss target"] and low.step == 50
+    middle, lower, upper = low.forecast["val_acc"]
+    assert lower < 0.44 < upper and lower < middle < upper and low.targets["val_acc > 0.7"] < 0.05
+    good = logged(pdyn.Monitor(model, **call), 0.78).advice
+    assert not good.stop and not good.alarms and good.targets["val_acc > 0.7"] > 0.95
+
+
+def test_in_the_background_the_advice_is_that_of_the_foreground(model):
+    call = {"last_step": 100, "targets": "val_acc > 0.7"}
+    front = logged(pdyn.Monitor(model, background=False, budget=None, **call), 0.45)
+    back = logged(pdyn.Monitor(model, **call), 0.45)
+    begin = time.perf_counter()
+    assert back.advice.step != 50, "a budget of 1 % leaves no time for a look in the first moments"
+    assert back.close(60) == back.advice and time.perf_counter() - begin < 60
+    assert [alarm.kind for alarm in back.advice.alarms] == [alarm.kind for alarm in front.advice.alarms]
+    assert back.advice.forecast == front.advice.forecast
+
+
+def test_a_number_that_is_not_finite_does_not_wait_for_the_budget():
+    monitor = pdyn.Monitor(last_step=100)
+    monitor.log(1, {"val_loss": 1.0})
+    monitor.log(2, {"val_loss": float("inf")})
+    end = time.monotonic() + 60
+    while not monitor.advice.stop and time.monotonic() < end:
+        time.sleep(0.05)
+    assert monitor.advice.words == "not finite: val_loss is infinite at step 2"
+    monitor.close()
+
+
+def test_looks_keep_to_the_budget(model, monkeypatch):
+    monitor = pdyn.Monitor(model, last_step=100, background=False, budget=0.01)
+    looks = []
+    monkeypatch.setattr(monitor, "_look", lambda: looks.append(time.monotonic()))
+    monitor.log(1, {"val_acc": 0.1})
+    assert not looks
+    monitor._begun -= FIRST / 0.01
+    monitor.log(2, {"val_acc": 0.1})
+    assert len(looks) == 1
+    monitor._spent = 3.0
+    monitor.log(3, {"val_acc": 0.1})
+    assert len(looks) == 1
+
+
+def test_an_error_of_ours_is_one_line_and_the_loop_goes_on(model, caplog, monkeypatch):
+    monitor = pdyn.Monitor(model, last_step=100, background=False, budget=None, targets="speed > 1")
+    with caplog.at_level(logging.WARNING, "predictdyn"):
+        for step in range(5):
+            assert monitor.log(step, {"val_acc": 0.1}).stop is False
+    assert len(caplog.records) == 1 and "names metric 'speed'" in caplog.text
+    monkeypatch.setattr(monitor._logged, "add", lambda *_: 1 / 0)
+    monitor.log(6, {"val_acc": 0.1})
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_wrong_call_is_told_before_the_training():
+    for call, words in (({"last_step": 0}, "planned end"), ({"last_step": 9, "budget": 2}, "share of the time")):
+        with pytest.raises(ValueError, match=words):
+            pdyn.Monitor(**call)
+    with pytest.raises(ValueError, match="there is no folder"):
+        pdyn.Monitor("nowhere", last_step=9)
+
+
+def test_the_page_and_the_hook(model, tmp_path):
+    told = []
+    monitor = pdyn.Monitor(
+        model,
+        last_step=100,
+        background=False,
+        budget=None,
+        targets="val_acc > 0.7",
+        out=tmp_path / "out",
+        on_alarm=told.append,
+    )
+    logged(monitor, 0.45)
+    assert [said["kind"] for said in told] == ["will miss target"]
+    assert "will miss target" in (tmp_path / "out" / "index.html").read_text()

@@ -1,0 +1,76 @@
+"""Replays of alarms: what counts as false and as caught, intervals by families, and the files."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import predictdyn as pdyn
+from predictdyn.loaders import tidy
+from predictdyn.watch.replay import held_out, interval, summed_up, tables, troubles_of
+
+
+@pytest.fixture(scope="module")
+def found(fresh):
+    return pdyn.backtest_alarms(fresh, folds=3)
+
+
+def test_troubles_are_caught_and_false_alarms_counted(found, fresh):
+    five = found.rates.set_index("asked").loc[0.05]
+    assert five.runs == 40 and five.families == 20
+    rows = found.runs[(found.runs["rate"] == 0.05) & (found.runs["trouble"] == "")]
+    assert five.rang == rows["rang"].notna().sum() and five.low <= five.measured <= five.high
+    caught = found.catches.set_index("rate").loc[0.05]
+    assert caught.runs == 20 and caught.caught >= 0.7 and -0.1 < caught.lead < 0
+    assert caught.lead_steps == pytest.approx(caught.lead * 1000)
+
+
+def test_a_history_that_is_too_small_says_so(found):
+    assert any("99 would certify the rate 0.01" in line for line in found.notes)
+
+
+def test_pages_and_tables_are_written(found, tmp_path):
+    page = found.save(tmp_path)
+    said = page.read_text()
+    assert "Asked for 5%" in said and "labels lost" in said
+    assert pd.read_csv(tmp_path / "alarms_rates.csv")["asked"].tolist() == [0.05, 0.01]
+
+
+def test_runs_of_one_family_are_never_apart(fresh):
+    parts = held_out(fresh, "family", 3)
+    assert sorted(run for part in parts for run in part) == sorted(fresh.runs.index)
+    of = [set(fresh.runs["family"][part]) for part in parts]
+    assert not of[0] & of[1] and not of[1] & of[2]
+    with pytest.raises(ValueError, match="all runs have one last_step"):
+        held_out(fresh, "last_step", 3)
+
+
+def test_what_rings_before_a_change_is_not_a_catch(fresh):
+    runs = fresh.runs.index[:3].tolist()
+    paths = pd.DataFrame({"run": runs[:2], "step": [100.0, 700.0], "p": [0.04, 0.04]})
+    troubles = pd.DataFrame({"run": runs, "trouble": ["moved", "moved", "diverged"], "at": [500.0, 500.0, 500.0]})
+    some = summed_up(fresh, paths, [], troubles, [0.05])
+    of = some.runs.set_index("run")
+    assert of["caught"].tolist() == [False, True, False]
+    assert of.loc[runs[1], "lead"] == pytest.approx(-0.2)
+    rates, catches = tables(some.runs)
+    assert rates.empty and catches.set_index("trouble").loc["moved", "caught"] == 0.5
+
+
+def test_an_interval_without_a_false_alarm_is_that_of_families():
+    low, high = interval(np.zeros(20), np.repeat([str(i) for i in range(10)], 2), seed=0)
+    assert low == 0.0 and high == pytest.approx(1 - 0.1 ** (1 / 10))
+
+
+def test_the_first_event_of_a_run_is_its_trouble(fresh):
+    wrong = troubles_of(fresh)
+    assert len(wrong) == 20 and set(wrong["trouble"]) == {"labels lost"}
+
+
+def test_the_command_writes_alarms_beside_the_backtest(fresh, tmp_path, call):
+    (tmp_path / "data").mkdir()
+    tidy.save(fresh.select(runs=[run for run in fresh.runs.index if run < "f106"]), tmp_path / "data")
+    options = ["--forecasters", "mean_change", "--cutoffs", "0.5", "--alarms", "--quiet"]
+    status, out, err = call("backtest", tmp_path / "data", "--out", tmp_path / "out", *options)
+    assert status == 0, err
+    assert "healthy runs rang" in out
+    assert (tmp_path / "out" / "alarms.html").exists() and (tmp_path / "out" / "index.html").exists()
