@@ -13,6 +13,7 @@ import click
 from predictdyn import __version__, cli_faults, cli_words
 from predictdyn.cli_datasets import datasets
 from predictdyn.cli_law import law
+from predictdyn.cli_ledger import ledger_group, publish, record, register, resolve
 from predictdyn.cli_words import listed
 from predictdyn.commit import commit
 from predictdyn.console import FOLDER, PATH, QUIET, as_options, notes, say
@@ -62,6 +63,8 @@ Begin with one of these:
 
 cli.add_command(datasets)
 cli.add_command(law)
+for command in (register, resolve, record, publish, ledger_group):
+    cli.add_command(command)
 
 
 @cli.command()

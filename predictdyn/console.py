@@ -63,7 +63,8 @@ TYPED = {
     "upto": "--upto", "cutoff": "--cutoff", "at": "--at", "hold_out": "--hold-out", "test": "--test",
     "budget": "--budget", "out": "--out", "mirror": "--from", "inputs": "--inputs", "cost": "--cost",
     "better": "--better", "nuts": "--nuts", "lower": "--lower", "upper": "--upper", "chance": "--chance",
-    "seed": "--seed",
+    "seed": "--seed", "last_n": "--last-n", "void_if": "--void-if", "resolve_by": "--resolve-by", "redact": "--redact",
+    "repository": "--repository", "address": "--address",
 }  # fmt: skip
 KEYWORD = re.compile(rf"(?<![\w\-./?&])({'|'.join(TYPED)})=(?:'([^'=]*)'|([A-Z]+\b|[+-]?\d[\w.+-]*))?")
 # Tables that state facts, which a frame or a call of the library has as keywords.

@@ -5,7 +5,7 @@ from pathlib import Path
 
 LAYERS = [
     {"secrets", "workers", "cache", "progress", "naming", "commit"},
-    {"curves"},
+    {"curves", "redaction"},
     {"scales", "forms", "scores", "covariates"},
     {"problem"},
     {"forecast"},
@@ -14,9 +14,10 @@ LAYERS = [
     {"loaders", "forecasters", "effects"},
     {"backtest"},
     {"report", "datasets", "console"},
+    {"ledger", "publishing"},
     {"api", "design"},
     {"cli_words", "cli_faults"},
-    {"cli_datasets", "cli_law"},
+    {"cli_datasets", "cli_law", "cli_ledger"},
     {"cli"},
 ]
 PACKAGE = Path(__file__).parents[1] / "predictdyn"
