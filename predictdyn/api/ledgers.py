@@ -18,7 +18,7 @@ from predictdyn.commit import commit
 from predictdyn.curves import Curves
 from predictdyn.events import parse, probabilities
 from predictdyn.ledger.aliases import aliases_file, aliases_for, read_aliases
-from predictdyn.ledger.chain import SHORT, Entry
+from predictdyn.ledger.chain import SHORT, ChainEntry
 from predictdyn.ledger.registering import Registrable, begin, entries_of
 from predictdyn.ledger.resolving import resolutions
 from predictdyn.ledger.rule import Rule
@@ -34,7 +34,7 @@ class Appended(NamedTuple):
     ``replaced`` is what was redacted in the new entries.
     """
 
-    entries: list[Entry]
+    entries: list[ChainEntry]
     known: int
     head: str
     replaced: list[Finding]

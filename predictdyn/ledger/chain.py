@@ -14,7 +14,7 @@ SHORT = 12  # letters of a hash that are quoted: 48 bits, more than a chance mee
 TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
-class Entry(NamedTuple):
+class ChainEntry(NamedTuple):
     """One entry as it is stored: its number from 1 on, the sha256 of its text, and the text."""
 
     number: int
@@ -42,7 +42,7 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def following(content: dict[str, Any], last: Entry | None, now: datetime) -> Entry:
+def following(content: dict[str, Any], last: ChainEntry | None, now: datetime) -> ChainEntry:
     """The next entry after ``last``, with its number, its time and the hash of the one before.
 
     Times never go back: where the clock has, the time of the last entry stands, and ``clock`` says what the clock said.
@@ -57,10 +57,10 @@ def following(content: dict[str, Any], last: Entry | None, now: datetime) -> Ent
             "previous": BEGIN if last is None else last.hash,
         }
     )  # fmt: skip
-    return Entry(number, digest(text), text)
+    return ChainEntry(number, digest(text), text)
 
 
-def faults(entries: Iterable[Entry], head: str | None = None) -> list[str]:
+def faults(entries: Iterable[ChainEntry], head: str | None = None) -> list[str]:
     """What is wrong with a chain, as lines; none where every entry is as it was written, in the order of writing.
 
     ``head`` is the hash of some entry, or the first letters of it, as it was quoted once: without it nobody can see
@@ -75,15 +75,10 @@ def faults(entries: Iterable[Entry], head: str | None = None) -> list[str]:
         actual = digest(text)
         if actual != stored:
             found.append(f"{where} was edited: its text does not have the hash that is stored with it")
-        try:
-            content = json.loads(text)
-            if canonical(content) != text:
-                raise ValueError
-        except (ValueError, RecursionError):
+        content = _read(text)
+        if content is None or canonical(content) != text:
             found.append(f"{where} is not canonical JSON")
-            content = {}
-        if not isinstance(content, dict):
-            content = {}
+        content = content or {}
         if content.get("previous") != before:
             found.append(f"{where} does not follow the entry before it: something was edited, removed or reordered")
         if content.get("number") != number:
@@ -95,6 +90,19 @@ def faults(entries: Iterable[Entry], head: str | None = None) -> list[str]:
     if head is not None and not met:
         found.append(f"no entry has the hash {head}: entries are missing from the end, or all was written anew")
     return found
+
+
+def _read(text: str) -> dict[str, Any] | None:
+    """The text of an entry as data; None where it is none."""
+    try:
+        content = json.loads(text, parse_constant=_no_number)
+    except (ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _no_number(word: str) -> None:
+    raise ValueError(f"{word} is no number")
 
 
 def checked_head(head: str) -> str:

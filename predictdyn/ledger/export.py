@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 from predictdyn.backtest.writing import folder_again, new_folder, recovered
-from predictdyn.ledger.chain import BEGIN, Entry, canonical, digest, faults
+from predictdyn.ledger.chain import BEGIN, ChainEntry, canonical, digest, faults
 from predictdyn.ledger.store import INSERT, Store, create, faults_told
 
 HEAD = "HEAD"  # the file of a folder that names the newest hash
@@ -40,7 +40,7 @@ def export(store: Store, out: Path) -> int:
     return len(entries)
 
 
-def read_export(path: Path) -> Iterator[Entry]:
+def read_export(path: Path) -> Iterator[ChainEntry]:
     """The entries of an export, as they stand there. Raises ValueError for what is no export."""
     if path.is_dir():
         names = sorted(file.name for file in path.glob("*.json"))
@@ -51,7 +51,7 @@ def read_export(path: Path) -> Iterator[Entry]:
             if not name[:-5].isdigit() or name != _name(int(name[:-5])):
                 raise ValueError(f"{path}: {name} is no entry of a ledger")
             text = _text(path / name)
-            entries.append(Entry(int(name[:-5]), digest(text), text))
+            entries.append(ChainEntry(int(name[:-5]), digest(text), text))
         head = _text(path / HEAD) if (path / HEAD).is_file() else ""
         if len(head) != 65 or not head.endswith("\n"):
             raise ValueError(f"{path}/{HEAD} does not hold one hash")
@@ -68,7 +68,7 @@ def read_export(path: Path) -> Iterator[Entry]:
             row = json.loads(line)
             if canonical(row) != line or set(row) != {"number", "hash", "entry"}:
                 raise ValueError
-            yield Entry(int(row["number"]), str(row["hash"]), str(row["entry"]))
+            yield ChainEntry(int(row["number"]), str(row["hash"]), str(row["entry"]))
         except (ValueError, TypeError, RecursionError):
             raise ValueError(f"{path}, line {number} is no entry of a ledger") from None
 

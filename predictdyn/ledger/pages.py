@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from predictdyn import __version__
 from predictdyn.ledger import feeds
-from predictdyn.ledger.chain import SHORT, TIME, Entry
+from predictdyn.ledger.chain import SHORT, TIME, ChainEntry
 from predictdyn.ledger.metadata import a_report, citation, dataset, json_ld
 from predictdyn.ledger.record import calibration, counted
 from predictdyn.ledger.sections import QUESTION_HEAD, headline, question_cells, sections
@@ -62,7 +62,7 @@ class Site(NamedTuple):
         }
 
 
-def write_site(entries: list[Entry], folder: Path, *, title: str, address: str, now: datetime) -> Standing:
+def write_site(entries: list[ChainEntry], folder: Path, *, title: str, address: str, now: datetime) -> Standing:
     """Write all files of the site into a folder that is there and empty; the tables they were made from."""
     found = standing(entries, now)
     authors = [str(name) for name in dict.fromkeys(found.forecasts["author"]) if name]
@@ -123,11 +123,11 @@ def _about(site: Site, description: str) -> dict[str, Any]:
     )
 
 
-def _questions(site: Site, entries: list[Entry], pages: Environment, folder: Path) -> None:
+def _questions(site: Site, entries: list[ChainEntry], pages: Environment, folder: Path) -> None:
     """A page and a JSON file of each question."""
     (folder / "q").mkdir()
     frame = pages.get_template("question.html")
-    of: dict[str, list[Entry]] = {}
+    of: dict[str, list[ChainEntry]] = {}
     for entry in entries:
         name = entry.content.get("id")
         if name:
@@ -187,7 +187,7 @@ def _described(question: dict[str, Any], newest: dict[str, Any], known: bool) ->
     outcome = ""
     if known:
         outcome = (
-            f" Outcome: {value(question['truth'])}."
+            f" Ruling: {value(question['truth'])}."
             if question["what"] == "metric"
             else (" It happened." if question["truth"] else " It did not happen.")
         )
@@ -237,7 +237,7 @@ def _rule(content: dict[str, Any], question: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _as_json(question: dict[str, Any], own: list[dict[str, Any]], entries: list[Entry]) -> str:
+def _as_json(question: dict[str, Any], own: list[dict[str, Any]], entries: list[ChainEntry]) -> str:
     """For other tools: quantiles as numbers, scores, and the entries as they stand in the ledger, without draws."""
     forecasts = [
         {

@@ -13,9 +13,9 @@ import numpy as np
 from predictdyn.backtest.run import NUMBERS, numbers_of
 from predictdyn.curves import Curves
 from predictdyn.events import parse
-from predictdyn.ledger.chain import TIME, Entry
+from predictdyn.ledger.chain import TIME, ChainEntry
 from predictdyn.ledger.numbers import decoded
-from predictdyn.ledger.rule import Outcome, outcome
+from predictdyn.ledger.rule import Ruling, outcome
 from predictdyn.ledger.standing import weighted
 
 
@@ -26,7 +26,7 @@ class Asked(NamedTuple):
     forecasts: list[dict[str, Any]]
 
 
-def open_questions(entries: Iterable[Entry]) -> dict[str, Asked]:
+def open_questions(entries: Iterable[ChainEntry]) -> dict[str, Asked]:
     """The questions that have no resolution yet, by their names."""
     found: dict[str, Asked] = {}
     for entry in entries:
@@ -40,7 +40,7 @@ def open_questions(entries: Iterable[Entry]) -> dict[str, Asked]:
 
 
 def resolutions(
-    entries: Iterable[Entry],
+    entries: Iterable[ChainEntry],
     curves: Curves,
     *,
     names: Mapping[str, str],
@@ -65,7 +65,7 @@ def resolutions(
 
 def _answer(
     question: dict[str, Any], curves: Curves, names: Mapping[str, str], ended: Collection[str], now: datetime
-) -> Outcome:
+) -> Ruling:
     run = names.get(question["run"], question["run"])
     stopped = any(fnmatchcase(run, glob) for glob in ended)
     if question["what"] == "metric":
@@ -84,11 +84,11 @@ def _answer(
                 return said._replace(points=[])
     values = {metric: np.array([said.value]) for metric, said in each.items()}
     held = bool(parse(question["event"], values).held(values)[0])
-    return Outcome("resolved", float(held), [], "")
+    return Ruling("resolved", float(held), [], "")
 
 
 def _entry(
-    name: str, asked: Asked, said: Outcome, stamp: str, data: str, reason: Callable[[str], str]
+    name: str, asked: Asked, said: Ruling, stamp: str, data: str, reason: Callable[[str], str]
 ) -> dict[str, Any]:
     content: dict[str, Any] = {
         "kind": "resolution", "id": name, "key": f"resolution-{name}", "state": said.state,

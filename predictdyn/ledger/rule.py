@@ -75,7 +75,7 @@ def _date(word: str) -> date:
         raise ValueError(f"resolve_by= is a positive step or a date such as 2026-12-31, got {word!r}") from None
 
 
-class Outcome(NamedTuple):
+class Ruling(NamedTuple):
     """What the logs say of a question: its state, the value, the points (step, value) it is the mean of, and why."""
 
     state: OutcomeState
@@ -84,18 +84,18 @@ class Outcome(NamedTuple):
     reason: str
 
 
-def outcome(question: dict[str, Any], curves: Curves, run: str, *, now: datetime, ended: bool) -> Outcome:
+def outcome(question: dict[str, Any], curves: Curves, run: str, *, now: datetime, ended: bool) -> Ruling:
     """Apply the rule of a question about one metric to logs; ``run`` is what the logs call the run.
 
     ``ended`` says that the run has stopped for good, wherever its log ends. Logs without the run leave it open.
     """
     rule, step = rule_of(question), float(question["step"])
-    waiting = Outcome("open", math.nan, [], "")
+    waiting = Ruling("open", math.nan, [], "")
     passed = _passed(rule, now)
     if run not in curves.runs.index:
         return waiting._replace(reason="the logs do not have the run")
     if reason := _void(rule, question, curves.runs.loc[run]):
-        return Outcome("void", math.nan, [], reason)
+        return Ruling("void", math.nan, [], reason)
     reached = _reached(curves, run)
     if isinstance(rule.resolve_by, float | int):
         passed = reached >= rule.resolve_by
@@ -106,13 +106,13 @@ def outcome(question: dict[str, Any], curves: Curves, run: str, *, now: datetime
     if curve is None or place == 0 or curve.step[place - 1] < ENDED * step:
         last = 0.0 if curve is None or place == 0 else float(curve.step[place - 1])
         why = f"the last value before step {step:g} was logged at {last:g}" if last else "no value was logged"
-        return Outcome("censored", math.nan, [], why)
+        return Ruling("censored", math.nan, [], why)
     if place < rule.last_n:
-        return Outcome("censored", math.nan, [], f"only {place} of the {rule.last_n} checkpoints were logged")
+        return Ruling("censored", math.nan, [], f"only {place} of the {rule.last_n} checkpoints were logged")
     part = slice(place - rule.last_n, place)
     value, at = curve.value[part], curve.step[part]
     mean = float(value[0]) if rule.last_n == 1 else float(np.mean(value))
-    return Outcome("resolved", mean, [(float(s), float(v)) for s, v in zip(at, value, strict=True)], "")
+    return Ruling("resolved", mean, [(float(s), float(v)) for s, v in zip(at, value, strict=True)], "")
 
 
 def _reached(curves: Curves, run: str) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from predictdyn.forecast import LEVELS
-from predictdyn.ledger.chain import SHORT, TIME, Entry
+from predictdyn.ledger.chain import SHORT, TIME, ChainEntry
 from predictdyn.ledger.numbers import decoded
 from predictdyn.ledger.rule import due
 from predictdyn.scores import quantiles
@@ -77,7 +77,7 @@ class Standing(NamedTuple):
     size: int
 
 
-def standing(entries: Iterable[Entry], now: datetime) -> Standing:
+def standing(entries: Iterable[ChainEntry], now: datetime) -> Standing:
     """The tables of a ledger. A question is open, due (its date has passed), resolved, censored or void."""
     forecasts, questions = [], {}
     answers: dict[str, dict[str, Any]] = {}
@@ -121,7 +121,7 @@ def standing(entries: Iterable[Entry], now: datetime) -> Standing:
     )
 
 
-def _forecast(entry: Entry, content: dict[str, Any]) -> dict[str, Any]:
+def _forecast(entry: ChainEntry, content: dict[str, Any]) -> dict[str, Any]:
     question = content["question"]
     row = {
         "entry": entry.number,

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from predictdyn.ledger.chain import Entry, following
+from predictdyn.ledger.chain import ChainEntry, following
 
 APPLICATION = 0x70644C31  # what `file` and SQLite call this kind of file: pdL1
 WAIT = 60.0  # seconds for another writer
@@ -31,14 +31,14 @@ class Inside:
     def __init__(self, base: sqlite3.Connection) -> None:
         self._base = base
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[ChainEntry]:
         """All entries, in order."""
-        return (Entry(*row) for row in self._base.execute("SELECT number, hash, entry FROM entries ORDER BY number"))
+        return (ChainEntry(*row) for row in self._base.execute("SELECT number, hash, entry FROM entries ORDER BY number"))
 
-    def last(self) -> Entry | None:
+    def last(self) -> ChainEntry | None:
         """The newest entry."""
         row = self._base.execute("SELECT number, hash, entry FROM entries ORDER BY number DESC LIMIT 1").fetchone()
-        return None if row is None else Entry(*row)
+        return None if row is None else ChainEntry(*row)
 
     def has(self, key: str) -> bool:
         """Whether an entry with this key is there."""
@@ -52,7 +52,7 @@ class Store:
         self.path = Path(path)
         self.now = now
 
-    def append(self, make: Callable[[Inside], Sequence[dict[str, Any]]], first: dict[str, Any]) -> list[Entry]:
+    def append(self, make: Callable[[Inside], Sequence[dict[str, Any]]], first: dict[str, Any]) -> list[ChainEntry]:
         """Append what ``make`` gives, all or nothing, but for contents whose ``key`` is there already; what was new.
 
         ``make`` looks at the ledger inside the transaction: nobody else writes until what it gave is there. A process
@@ -74,7 +74,7 @@ class Store:
                 raise
         return new
 
-    def _inserted(self, base: sqlite3.Connection, inside: Inside, contents: Sequence[dict[str, Any]]) -> list[Entry]:
+    def _inserted(self, base: sqlite3.Connection, inside: Inside, contents: Sequence[dict[str, Any]]) -> list[ChainEntry]:
         last, new = inside.last(), []
         for content in contents:
             if not inside.has(str(content["key"])):
@@ -83,12 +83,12 @@ class Store:
                 new.append(last)
         return new
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[ChainEntry]:
         """All entries, in order. Raises ValueError where the file is no ledger, or is damaged."""
         with self._opened() as base:
             yield from Inside(base).entries()
 
-    def last(self) -> Entry | None:
+    def last(self) -> ChainEntry | None:
         """The newest entry."""
         with self._opened() as base:
             return Inside(base).last()

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-from predictdyn.ledger.chain import SHORT, Entry, checked_head, faults
+from predictdyn.ledger.chain import SHORT, ChainEntry, checked_head, faults
 from predictdyn.ledger.export import LINES, read_export
 from predictdyn.ledger.store import INSERT, PAGE, Store, connected, create, faults_told
 
@@ -51,7 +51,7 @@ def verify(store: Store, head: str | None = None) -> Verified:
     return Verified(len(entries), entries[-1].hash[:SHORT] if entries else "", found, notes)
 
 
-def _rows(path: Path) -> tuple[list[Entry], list[str] | None]:
+def _rows(path: Path) -> tuple[list[ChainEntry], list[str] | None]:
     with faults_told(path), closing(connected(path)) as base:
         (health,) = base.execute("PRAGMA integrity_check(1)").fetchone()
         if health != "ok":
@@ -60,10 +60,10 @@ def _rows(path: Path) -> tuple[list[Entry], list[str] | None]:
     for row in rows:
         if not (isinstance(row[0], int) and all(isinstance(word, str) for word in row[1:])):
             raise ValueError(f"{path} is damaged: entry {row[0]} holds bytes where text was written")
-    return [Entry(number, stored, text) for number, _, stored, text in rows], [key for _, key, *_ in rows]
+    return [ChainEntry(number, stored, text) for number, _, stored, text in rows], [key for _, key, *_ in rows]
 
 
-def bytes_moved(path: Path, entries: list[Entry], keys: list[str]) -> list[str]:
+def bytes_moved(path: Path, entries: list[ChainEntry], keys: list[str]) -> list[str]:
     """A line where the file differs from one that is written afresh with the same entries: no entry is changed then.
 
     The order of writing alone says where SQLite puts what, so equal entries give equal files, but for the counters of
@@ -95,7 +95,7 @@ def bytes_moved(path: Path, entries: list[Entry], keys: list[str]) -> list[str]:
     return []
 
 
-def _afresh(entries: list[Entry], keys: list[str]) -> bytes:
+def _afresh(entries: list[ChainEntry], keys: list[str]) -> bytes:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as base:
         base.execute(f"PRAGMA page_size = {PAGE}")
         base.execute("BEGIN")
