@@ -111,9 +111,12 @@ class Redaction:
 
     @cached_property
     def _rules(self) -> tuple[tuple[str, re.Pattern[str] | None, str], ...]:
-        rules: list[tuple[str, re.Pattern[str] | None, str]] = [("secret", None, "")]
+        # Names first: whole, before another rule cuts something out of them.
         longest = sorted(((name, alias) for name, alias in self.aliases if name), key=lambda pair: -len(pair[0]))
-        rules += [("alias", re.compile(rf"(?<!\w){re.escape(name)}(?!\w)"), alias) for name, alias in longest]
+        rules: list[tuple[str, re.Pattern[str] | None, str]] = [
+            ("alias", re.compile(rf"(?<!\w){re.escape(name)}(?!\w)"), alias) for name, alias in longest
+        ]
+        rules.append(("secret", None, ""))
         rules += [("pattern", re.compile(pattern), CUT) for pattern in self.patterns]
         rules += PATTERNS
         names = own_names() if self.own is None else self.own

@@ -33,7 +33,9 @@ class Inside:
 
     def entries(self) -> Iterator[ChainEntry]:
         """All entries, in order."""
-        return (ChainEntry(*row) for row in self._base.execute("SELECT number, hash, entry FROM entries ORDER BY number"))
+        return (
+            ChainEntry(*row) for row in self._base.execute("SELECT number, hash, entry FROM entries ORDER BY number")
+        )
 
     def last(self) -> ChainEntry | None:
         """The newest entry."""
@@ -74,7 +76,9 @@ class Store:
                 raise
         return new
 
-    def _inserted(self, base: sqlite3.Connection, inside: Inside, contents: Sequence[dict[str, Any]]) -> list[ChainEntry]:
+    def _inserted(
+        self, base: sqlite3.Connection, inside: Inside, contents: Sequence[dict[str, Any]]
+    ) -> list[ChainEntry]:
         last, new = inside.last(), []
         for content in contents:
             if not inside.has(str(content["key"])):

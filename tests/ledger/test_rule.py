@@ -24,7 +24,14 @@ def logs(steps, *, train_to=0, **columns):
 
 def ruled(curves, rule=None, *, step=100, ended=False, now=DAY):
     rule = rule or Rule()
-    question = {"run": "r", "metric": "accuracy", "step": step, "last_step": 100, "seen_step": 20, "rule": rule.as_data()}
+    question = {
+        "run": "r",
+        "metric": "accuracy",
+        "step": step,
+        "last_step": 100,
+        "seen_step": 20,
+        "rule": rule.as_data(),
+    }
     return outcome(question, curves, "r", now=now, ended=ended)
 
 
