@@ -90,12 +90,12 @@ class Store:
     def entries(self) -> Iterator[ChainEntry]:
         """All entries, in order. Raises ValueError where the file is no ledger, or is damaged."""
         with self._opened() as base:
-            yield from Inside(base).entries()
+            yield from () if empty(base) else Inside(base).entries()
 
     def last(self) -> ChainEntry | None:
         """The newest entry."""
         with self._opened() as base:
-            return Inside(base).last()
+            return None if empty(base) else Inside(base).last()
 
     @contextmanager
     def _opened(self, *, write: bool = False) -> Iterator[sqlite3.Connection]:
@@ -122,6 +122,13 @@ def connected(path: Path, *, write: bool = False) -> sqlite3.Connection:
     base = sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, timeout=WAIT, isolation_level=None)
     base.execute("PRAGMA query_only = 1")
     return base
+
+
+def empty(base: sqlite3.Connection) -> bool:
+    """Whether the first writer was killed before it had written: the file is there, and holds no table at all."""
+    (pages,) = base.execute("PRAGMA page_count").fetchone()
+    (things,) = base.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    return pages <= 1 and things == 0
 
 
 def create(base: sqlite3.Connection) -> None:

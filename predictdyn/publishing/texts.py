@@ -10,6 +10,7 @@ from html import escape, unescape
 from urllib.parse import quote, unquote
 
 from predictdyn.redaction import Finding, Redaction
+from predictdyn.report.render import markdown
 
 # What may leave, by its ending; all else (parquet, draws, code) stays at home.
 MARKUP, TABLES, DATA, WORDS = (".html", ".svg", ".xml", ".atom"), (".csv",), (".json",), (".md", ".txt", ".css", ".cff")
@@ -21,6 +22,8 @@ _PART = re.compile(
     re.S | re.I,
 )
 _ATTRIBUTE = re.compile(r"""(?P<name>[\w:\-]+)=(?P<quote>["'])(?P<value>.*?)(?P=quote)""", re.S)
+_BAR = re.compile(r"(?<!\\)\|")
+_ESCAPED = re.compile(r"\\([\\`*_\[\]|#!~$])")
 _UP = re.compile(r"(?:\.\./)*")
 _TABLE_LINK = "data:text/csv;charset=utf-8,"
 # Drawings hold numbers and addresses of namespaces there, and no words.
@@ -36,7 +39,22 @@ def redacted(name: str, text: str, redaction: Redaction, found: list[Finding]) -
         return _json(name, text, redaction, found)
     if ending in TABLES:
         return _csv(name, text, redaction, found)
-    return "".join(redaction.text(line, name, found) for line in text.splitlines(keepends=True))
+    of = _markdown if ending == ".md" else _line
+    return "\n".join(of(name, line, redaction, found) for line in text.split("\n"))
+
+
+def _line(name: str, line: str, redaction: Redaction, found: list[Finding]) -> str:
+    return redaction.text(line, name, found)
+
+
+def _markdown(name: str, line: str, redaction: Redaction, found: list[Finding]) -> str:
+    """A line of Markdown, cell by cell of a table: as it is read, and with its escapes again where it was changed."""
+    cells = _BAR.split(line)
+    for place, cell in enumerate(cells):
+        plain = unescape(_ESCAPED.sub(r"\1", cell))
+        new = redaction.text(plain, name, found)
+        cells[place] = cell if new == plain else markdown(new)
+    return "|".join(cells)
 
 
 def _markup(name: str, text: str, redaction: Redaction, found: list[Finding]) -> str:

@@ -5,6 +5,7 @@ import itertools
 import json
 import random
 import sqlite3
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -151,15 +152,13 @@ def test_edits_of_exports_are_found(store, tmp_path, name):
         else:
             bad[place] ^= rng.randrange(1, 256)
         file.write_bytes(bad)
-        try:
+        with suppress(ValueError):
             assert verify(Store(out)).faults, (file.name, place)
-        except ValueError:
-            pass
         file.write_bytes(whole)
     if out.is_dir():
         (out / "000004.json").unlink()
         assert verify(Store(out)).faults
-    with pytest.raises(ValueError, match="nothing was imported|is missing|no entry|one hash"):
+    with pytest.raises(ValueError, match=r"nothing was imported|is missing|no entry|one hash"):
         files[-1].write_bytes(files[-1].read_bytes()[:-40])
         import_(out, Store(tmp_path / "c.ledger"))
     assert not (tmp_path / "c.ledger").exists()

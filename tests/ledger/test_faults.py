@@ -6,11 +6,12 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from predictdyn.ledger.store import Store
+from predictdyn.ledger.store import Store, connected
 from predictdyn.ledger.verify import verify
 
 ROOT = Path(__file__).parents[2]
@@ -22,7 +23,7 @@ from pathlib import Path
 from predictdyn.ledger.store import Store
 store = Store(Path({path!r}))
 for i in range({n}):
-    store.append(lambda inside: [{{"key": f"{name}-{{i}}-{{j}}", "x": "y" * 3000}} for j in range(3)], {{"key": "begin"}})
+    store.append(lambda inside: [{{"key": f"{name}-{{i}}-{{j}}", "x": "y" * 3000}} for j in "abc"], {{"key": "begin"}})
     print(i, flush=True)
 """
 
@@ -39,7 +40,7 @@ def test_two_writers_at_once(tmp_path):
         _, said = one.communicate(timeout=120)
         assert one.returncode == 0, said
     keys = [entry.content["key"] for entry in Store(path).entries()]
-    wanted = {f"{name}-{i}-{j}" for name in ("a", "b") for i in range(20) for j in range(3)} | {"begin"}
+    wanted = {f"{name}-{i}-{j}" for name in ("a", "b") for i in range(20) for j in "abc"} | {"begin"}
     assert len(keys) == len(wanted) and set(keys) == wanted
     assert verify(Store(path)).whole
 
@@ -59,6 +60,15 @@ def test_a_killed_writer_leaves_all_or_nothing(tmp_path):
         own = [key for key in keys if key.startswith(f"r{round_}-")]
         # What was said to be done is there; at most one more transaction is, and whole.
         assert len(keys) == len(set(keys)) and len(own) % 3 == 0 and done <= len(own) // 3 <= done + 1
+
+
+def test_a_file_whose_first_writer_was_killed_at_once_is_an_empty_ledger(tmp_path):
+    store = Store(tmp_path / "a.ledger")
+    with closing(connected(store.path, write=True)):
+        pass
+    assert list(store.entries()) == [] and store.last() is None
+    assert len(store.append(lambda inside: [{"key": "a"}], FIRST)) == 2
+    assert verify(store).whole and not verify(store).notes
 
 
 def test_a_full_disk_is_an_error_and_no_half_entry(tmp_path):
