@@ -21,11 +21,16 @@ if TYPE_CHECKING:
     from predictdyn.api.forecasts import forecast as forecast
     from predictdyn.api.laws import FittedLaw as FittedLaw
     from predictdyn.api.laws import fit_law as fit_law
+    from predictdyn.api.ledgers import Ledger as Ledger
+    from predictdyn.api.ledgers import register as register
+    from predictdyn.api.ledgers import resolve as resolve
     from predictdyn.api.models import FittedModel as FittedModel
     from predictdyn.api.models import fit as fit
     from predictdyn.api.models import forecasters as forecasters
     from predictdyn.api.models import load_model as load_model
     from predictdyn.api.pages import report as report
+    from predictdyn.api.publishing import publish as publish
+    from predictdyn.api.publishing import record as record
     from predictdyn.api.reading import load as load
     from predictdyn.api.reading import load_dataset as load_dataset
     from predictdyn.api.stopping import should_stop as should_stop
@@ -63,6 +68,11 @@ _HOMES = {
     "Watch": "api.watching",
     "should_stop": "api.stopping",
     "Monitor": "integrations.monitor",
+    "Ledger": "api.ledgers",
+    "register": "api.ledgers",
+    "resolve": "api.ledgers",
+    "record": "api.publishing",
+    "publish": "api.publishing",
     "forecasters": "api.models",
 }
 # Rooms that are names of the face themselves: pdyn.design.next_runs.
@@ -89,6 +99,11 @@ __all__ = [
     "Watch",
     "should_stop",
     "Monitor",
+    "Ledger",
+    "register",
+    "resolve",
+    "record",
+    "publish",
     "forecasters",
     "design",
     "__version__",

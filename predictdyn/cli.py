@@ -15,6 +15,7 @@ from predictdyn.cli_datasets import datasets
 from predictdyn.cli_law import law
 from predictdyn.cli_schedule import schedule
 from predictdyn.cli_watch import watch
+from predictdyn.cli_ledger import ledger_group, publish, record, register, resolve
 from predictdyn.cli_words import listed
 from predictdyn.commit import commit
 from predictdyn.console import FOLDER, PATH, QUIET, as_options, notes, say
@@ -66,6 +67,8 @@ cli.add_command(datasets)
 cli.add_command(law)
 cli.add_command(schedule)
 cli.add_command(watch)
+for command in (register, resolve, record, publish, ledger_group):
+    cli.add_command(command)
 
 
 @cli.command()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 LAYERS = [
     {"secrets", "workers", "cache", "progress", "naming", "commit"},
-    {"curves"},
+    {"curves", "redaction"},
     {"scales", "forms", "scores", "covariates"},
     {"problem"},
     {"forecast"},
@@ -22,6 +22,10 @@ LAYERS = [
     {"api", "design"},
     {"integrations", "cli_words", "cli_faults"},
     {"cli_datasets", "cli_law", "cli_watch"},
+    {"ledger", "publishing"},
+    {"api", "design"},
+    {"cli_words", "cli_faults"},
+    {"cli_datasets", "cli_law", "cli_ledger"},
     {"cli"},
 ]
 PACKAGE = Path(__file__).parents[1] / "predictdyn"

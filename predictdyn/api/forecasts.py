@@ -15,6 +15,8 @@ from predictdyn.api.models import FittedModel, as_model, load_model
 from predictdyn.api.reading import globs, prepared, tell
 from predictdyn.api.show import html_table
 from predictdyn.backtest.decay import open_decays
+from predictdyn.backtest.draws import FILE as DRAWS_FILE
+from predictdyn.backtest.draws import draws_table
 from predictdyn.backtest.folder import provenance, write_json
 from predictdyn.backtest.live import (
     LiveForecast,
@@ -301,6 +303,8 @@ class Forecast:
             pd.concat([one.summary() for one in found]).to_csv(folder / ONSET, index=False)
             pd.concat([one.before() for one in found]).to_csv(folder / ONSET_STEPS, index=False)
         write_live(live, self.question.curves.metrics, folder)
+        _, split, fitted, _ = self.question
+        draws_table(live.prediction, split, fitted, seed=self.seed).to_parquet(folder / DRAWS_FILE, index=False)
         if len(self.effects):
             self.effects.to_csv(folder / "effects.csv", index=False)
         replayed = self.trust()

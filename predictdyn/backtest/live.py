@@ -77,7 +77,7 @@ def split_live(
             raise ValueError(f"no run matches {', '.join(runs)}; {meant(runs[0], names)}there are {some(names, 8)}")
     else:
         chosen = [run for run in curves.runs.index if run not in finished] or list(curves.runs.index)
-    if not runs and len(chosen) == len(finished) and upto is None and cutoff is None and at is None:
+    if not runs and len(finished) == len(curves.runs) and upto is None and cutoff is None and at is None:
         raise ValueError(
             "every run has reached its planned last_step, so nothing is left to forecast; "
             f"set last_step of the runs {BY_RUNS}; or hide the end with cutoff= or upto="

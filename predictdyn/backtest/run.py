@@ -107,7 +107,7 @@ def rows_of(
 ) -> pd.DataFrame:
     """A forecast and what happened (NaN: not known) as rows of ``forecasts.parquet``."""
     blocks = [slice(first, first + BLOCK) for first in range(0, len(truth), BLOCK)]
-    numbers = [_numbers(truth[block], forecast.draws[block]) for block in blocks]
+    numbers = [numbers_of(truth[block], forecast.draws[block]) for block in blocks]
     found = np.concatenate(numbers) if numbers else np.zeros((0, len(NUMBERS)))
     target = forecast.target
     place, names = pd.factorize(target["metric"])
@@ -129,7 +129,7 @@ def rows_of(
     return pd.DataFrame(columns, index=pd.RangeIndex(len(truth)))
 
 
-def _numbers(truth: np.ndarray, draws: np.ndarray) -> np.ndarray:
+def numbers_of(truth: np.ndarray, draws: np.ndarray) -> np.ndarray:
     """The columns `NUMBERS` of rows with a truth (n,), NaN where it is not known, and draws (n, s)."""
     ordered = np.sort(draws, axis=1)
     found = np.full((len(truth), len(NUMBERS)), np.nan)

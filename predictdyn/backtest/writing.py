@@ -48,17 +48,17 @@ def new_folder(out: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def folder_again(out: Path) -> Iterator[Path]:
-    """A folder to write in that takes the place of ``out``, a tidy folder of before, when all went well.
+def folder_again(out: Path, mark: str = "points.parquet", verb: str = "load") -> Iterator[Path]:
+    """A folder to write in that takes the place of ``out``, a folder of the same kind of before, when all went well.
 
-    Two renames do it, and a process can be killed between them: `recovered` goes on from wherever that was. Raises
-    ValueError where ``out`` holds anything but such a folder.
+    Two renames do it, and a process can be killed between them: `recovered` goes on from wherever that was. ``mark`` is
+    the file by which a folder that ``verb`` wrote is known. Raises ValueError where ``out`` holds anything else.
     """
     check_name(out)
     with locked(out):
-        if not (out / "points.parquet").is_file():
+        if not (out / mark).is_file():
             raise ValueError(
-                f"{out} is no folder that load wrote, so it cannot be brought up to date; choose another out="
+                f"{out} is no folder that {verb} wrote, so it cannot be brought up to date; choose another out="
             )
         new, before = _beside(out, "new"), _beside(out, "before")
         with aside(new) as folder:

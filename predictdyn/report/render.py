@@ -17,7 +17,7 @@ from predictdyn.report.results import Results
 from predictdyn.report.style import Drawing, variables
 
 # what a log may hold in a name and no page may: control characters but for tab and newline, and halves of a pair
-_NOT_TEXT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+NOT_TEXT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
 def render(results: Results) -> dict[str, str]:
@@ -55,8 +55,8 @@ def written(content: dict[str, Any], drawings: Sequence[Drawing]) -> dict[str, s
     """The text of every file of a page, from what the templates ask for and all drawings."""
     return {
         **{f"figures/{drawing.name}.svg": drawing.alone for drawing in drawings},
-        "report.md": _NOT_TEXT.sub("\ufffd", _templates(escape=False).get_template("page.md").render(content)),
-        "index.html": _NOT_TEXT.sub("\ufffd", _templates(escape=True).get_template("page.html").render(content)),
+        "report.md": NOT_TEXT.sub("\ufffd", _templates(escape=False).get_template("page.md").render(content)),
+        "index.html": NOT_TEXT.sub("\ufffd", _templates(escape=True).get_template("page.html").render(content)),
     }
 
 

@@ -63,3 +63,10 @@ def test_a_run_that_differs_in_one_value_that_is_seen_is_history(small):
     assert late.left_out == ("other",)  # it differs only in what is hidden
     seen = split_live(copied(small, "f2-s0", "other", change=3), runs=("f2-s0",), cutoff=0.5)
     assert seen.left_out == () and "other" in seen.history.runs.index
+
+
+def test_as_many_finished_runs_as_unfinished_ones_are_no_reason_to_refuse(small):
+    half = list(small.runs.index[:4])
+    points = small.points
+    begun = small.where(~(points["run"].isin(half) & (points["step"] > 200)).to_numpy()).select(metrics=["accuracy"])
+    assert set(split_live(begun).target["run"]) == set(half)

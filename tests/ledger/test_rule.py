@@ -1,0 +1,106 @@
+"""The rule by which logs answer: which value counts, when it does, and when nobody is right or wrong."""
+
+from datetime import UTC, datetime
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from predictdyn.curves import Metric, curves_from
+from predictdyn.ledger.rule import Rule, deadline, outcome
+
+DAY = datetime(2026, 5, 1, tzinfo=UTC)
+
+
+def logs(steps, *, train_to=0, **columns):
+    """A run whose accuracy is a hundredth of its step, and whose loss is logged further."""
+    rows = [("r", "accuracy", step, step / 100) for step in steps]
+    rows += [("r", "loss", step, 1.0) for step in range(10, train_to + 1, 10)]
+    points = pd.DataFrame(rows, columns=["run", "metric", "step", "value"]).assign(stderr=np.nan)
+    runs = pd.DataFrame([{"run": "r", "family": "f", "last_step": 100, **columns}])
+    metrics = {"accuracy": Metric("accuracy", "capability", 0, 2), "loss": Metric("loss", "loss", 0)}
+    return curves_from(points, runs, {name: metrics[name] for name in dict.fromkeys(row[1] for row in rows)})
+
+
+def ruled(curves, rule=None, *, step=100, ended=False, now=DAY):
+    rule = rule or Rule()
+    question = {
+        "run": "r",
+        "metric": "accuracy",
+        "step": step,
+        "last_step": 100,
+        "seen_step": 20,
+        "rule": rule.as_data(),
+    }
+    return outcome(question, curves, "r", now=now, ended=ended)
+
+
+def test_the_value_at_the_step():
+    assert ruled(logs([50, 100])) == ("resolved", 1.0, [(100.0, 1.0)], "")
+    assert ruled(logs([50, 80])) == ("open", pytest.approx(np.nan, nan_ok=True), [], "the log has reached 80 of 100")
+
+
+def test_the_mean_of_the_last_checkpoints():
+    found = ruled(logs([60, 80, 100]), Rule(last_n=3))
+    assert found.value == pytest.approx((0.6 + 0.8 + 1.0) / 3) and [step for step, _ in found.points] == [60, 80, 100]
+    # Later checkpoints are not of the question.
+    assert ruled(logs([60, 80, 100]), Rule(last_n=2), step=80).value == pytest.approx(0.7)
+    assert ruled(logs([100]), Rule(last_n=2)).reason == "only 1 of the 2 checkpoints were logged"
+
+
+def test_a_value_near_the_end_counts_once_the_run_is_there():
+    assert ruled(logs([50, 99])).state == "open"
+    assert ruled(logs([50, 99], train_to=100)) == ("resolved", 0.99, [(99.0, 0.99)], "")
+    assert ruled(logs([50, 99]), ended=True).value == 0.99
+
+
+def test_a_run_that_stopped_before_is_censored_only_once_it_is_said():
+    stopped = logs([50, 97], train_to=90)
+    assert ruled(stopped).state == "open"
+    assert ruled(stopped, ended=True)[::3] == ("censored", "the last value before step 100 was logged at 97")
+    assert ruled(logs([50], train_to=100)).state == "censored"
+
+
+def test_after_a_date_or_a_step_whatever_was_logged_counts():
+    by_day = Rule(resolve_by="2026-05-01")
+    assert ruled(logs([99]), by_day).state == "open"
+    later = datetime(2026, 5, 2, 1, tzinfo=UTC)
+    assert ruled(logs([99]), by_day, now=later).value == 0.99
+    assert ruled(logs([50]), by_day, now=later).state == "censored"
+    assert ruled(logs([50, 70]), Rule(resolve_by=80.0)).state == "open"
+    assert ruled(logs([50, 80]), Rule(resolve_by=80.0)).state == "censored"
+
+
+def test_void_only_by_the_reasons_that_were_fixed():
+    other = logs([100], evaluation="v2")
+    assert ruled(other, Rule(evaluation="v1"))[::3] == ("void", "the evaluation is v2, and the rule says v1")
+    assert ruled(other, Rule(evaluation="v2")).state == ruled(other).state == "resolved"
+    assert ruled(other, Rule(evaluation="v1", void_if=())).state == "resolved"
+    changed = logs([100], intervention_step=50.0)
+    assert ruled(changed)[::3] == ("void", "the run was changed after step 50")
+    assert ruled(changed, Rule(void_if=("evaluation",))).state == "resolved"
+    # A change that the forecast had seen is none.
+    assert ruled(logs([100], intervention_step=20.0)).state == "resolved"
+    assert ruled(logs([100]), Rule(void_if=("replanned",))).state == "resolved"
+
+
+def test_a_schedule_that_is_known_ahead_does_not_bring_the_run_there():
+    points = pd.DataFrame({"run": "r", "metric": ["accuracy", "rate"], "step": [99, 100], "value": [0.9, 0.0]})
+    metrics = {"accuracy": Metric("accuracy", "capability", 0, 1), "rate": Metric("rate", "schedule", 0)}
+    runs = pd.DataFrame([{"run": "r", "family": "f", "last_step": 100}])
+    assert ruled(curves_from(points.assign(stderr=np.nan), runs, metrics)).state == "open"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"last_n": 0}, "last_n= is a number of checkpoints from 1 on, got 0"),
+        ({"void_if": ("bad luck",)}, "void_if= has reasons out of evaluation, intervened, replanned, got 'bad luck'"),
+        ({"resolve_by": "soon"}, "resolve_by= is a positive step or a date such as 2026-12-31, got 'soon'"),
+        ({"resolve_by": -1.0}, "resolve_by= is a positive step"),
+    ],
+)
+def test_wrong_rules(wrong, words):
+    with pytest.raises(ValueError, match=words):
+        Rule(**wrong)
+    assert deadline("2e3") == 2000.0

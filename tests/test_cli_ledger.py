@@ -1,0 +1,66 @@
+"""The commands of ledgers, as a new user types them: register today, resolve when the run ends, publish the record."""
+
+import pytest
+from click.testing import CliRunner
+
+from predictdyn.cli import cli
+from predictdyn.loaders import tidy
+from tests.ledger.conftest import begun
+
+
+@pytest.fixture
+def typed(small, tmp_path, monkeypatch):
+    """A desk with the logs of today and of later; a function that types a command."""
+    monkeypatch.chdir(tmp_path)
+    after = small.select(metrics=["accuracy", "loss"])
+    for name, curves in (("today", begun(after, 0.2)), ("later", after)):
+        (tmp_path / name).mkdir()
+        tidy.save(curves, tmp_path / name)
+
+    def run(words, fails=False):
+        done = CliRunner().invoke(cli, words.split())
+        assert (done.exception is not None) == fails, done.output
+        return str(done.exception) if fails else done.output
+
+    run("forecast today --forecaster mean_change --out forecast --quiet")
+    return run
+
+
+def test_register_resolve_record_publish(typed, tmp_path):
+    said = typed("register forecast --ledger runs.ledger --author Ada --resolve-by 2030-01-01")
+    assert "4 forecast(s) registered -> runs.ledger" in said and "replay" not in said
+    assert "0 forecast(s) registered, 4 were there already" in typed(
+        "register forecast --ledger runs.ledger --author Ada --resolve-by 2030-01-01"
+    )
+    assert "0 answered now; in all 4 open" in typed("resolve runs.ledger today")
+    said = typed("resolve runs.ledger later")
+    assert "4 answered now; in all 4 resolved" in said and "accuracy of f3-s0 at step 1000: resolved, 0." in said
+    head = typed("ledger head runs.ledger").strip()
+    assert f"head: {head}" in said and len(head) == 12
+    assert typed(f"ledger verify runs.ledger --head {head}") == f"whole: 9 entries\nhead: {head}\n"
+    assert "record/index.html" in typed("record runs.ledger --out record")
+    said = typed("publish record --to public")
+    assert "nothing is written yet" in said and not (tmp_path / "public").exists()
+    assert "public/index.html" in typed("publish record --to public --yes")
+    for name in ("git", "out.jsonl"):
+        typed(f"ledger export runs.ledger --out {name}")
+        assert f"head: {head}" in typed(f"ledger verify {name} --head {head}")
+    typed("ledger import git --out again.ledger")
+    assert typed("ledger head again.ledger").strip() == head
+
+
+def test_faults_are_one_line(typed, tmp_path):
+    assert "is a backtest" not in typed("register today --ledger a.ledger", fails=True)
+    assert "there is no ledger" in typed("resolve a.ledger later", fails=True)
+    typed("register forecast --ledger a.ledger")
+    raw = (tmp_path / "a.ledger").read_bytes()
+    place = raw.index(b'"author":""')
+    (tmp_path / "a.ledger").write_bytes(raw[:place] + b'"author":"x"'[:11] + raw[place + 11 :])
+    assert "is not as it was written" in typed("ledger verify a.ledger", fails=True)
+    assert "has no index.html" in typed("publish today --to public", fails=True)
+    assert "void_if= has reasons out of" in typed("register forecast --ledger b.ledger --void-if luck", fails=True)
+
+
+def test_a_replay_is_said(typed):
+    typed("forecast later --forecaster mean_change --out replay --cutoff 0.2 --runs f3-s0 --quiet")
+    assert "marked as replays, and do not count" in typed("register replay --ledger a.ledger")
