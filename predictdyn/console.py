@@ -65,8 +65,7 @@ TYPED = {
     "better": "--better", "nuts": "--nuts", "lower": "--lower", "upper": "--upper", "chance": "--chance",
     "seed": "--seed", "target": "--target", "peak": "--peak", "warm_up": "--warm-up", "least": "--least",
     "probability": "--probability", "total_steps": "--steps", "most_steps": "--steps",
-    "seed": "--seed", "via": "--via", "questions": "--questions",
-    "seed": "--seed", "last_n": "--last-n", "void_if": "--void-if", "resolve_by": "--resolve-by", "redact": "--redact",
+    "via": "--via", "questions": "--questions", "last_n": "--last-n", "void_if": "--void-if", "resolve_by": "--resolve-by", "redact": "--redact",
     "repository": "--repository", "address": "--address",
 }  # fmt: skip
 KEYWORD = re.compile(rf"(?<![\w\-./?&])({'|'.join(TYPED)})=(?:'([^'=]*)'|([A-Z]+\b|[+-]?\d[\w.+-]*))?")
