@@ -13,9 +13,9 @@ import click
 from predictdyn import __version__, cli_faults, cli_words
 from predictdyn.cli_datasets import datasets
 from predictdyn.cli_law import law
+from predictdyn.cli_ledger import ledger_group, publish, record, register, resolve
 from predictdyn.cli_schedule import schedule
 from predictdyn.cli_watch import watch
-from predictdyn.cli_ledger import ledger_group, publish, record, register, resolve
 from predictdyn.cli_words import listed
 from predictdyn.commit import commit
 from predictdyn.console import FOLDER, PATH, QUIET, as_options, notes, say
@@ -266,9 +266,8 @@ def forecast(
 @QUIET
 def backtest(
     data: Path, out: Path, source: str | None, settings: tuple[str, ...], forecasters: str, cutoffs: str, metrics: str,
-    hold_out: str, runs: str, test: str, targets: Any, split: Any, onset: str | None, budget: float | None, seed: int,
-    hold_out: str, runs: str, test: str, targets: Any, split: Any, budget: float | None, alarms: bool, seed: int,
-    workers: int, quiet: bool,
+    hold_out: str, runs: str, test: str, targets: Any, split: Any, onset: str | None, budget: float | None,
+    alarms: bool, seed: int, workers: int, quiet: bool,
 ) -> None:  # fmt: skip
     """Replay the past of DATA: hide the end of runs, forecast it, score it, publish a page."""
     from predictdyn.api.backtests import models_of
@@ -285,9 +284,10 @@ def backtest(
     if workers < 1:
         raise ValueError(f"--workers is at least 1, got {workers}")
     curves = _read(data, source, settings)
-    _backtest(curves, plan, models, data, out, asked=listed(forecasters), workers=workers, quiet=quiet, onset=onset)
-    asked = listed(forecasters)
-    _backtest(curves, plan, models, data, out, asked=asked, workers=workers, quiet=quiet, alarms=alarms)
+    _backtest(
+        curves, plan, models, data, out,
+        asked=listed(forecasters), workers=workers, quiet=quiet, onset=onset, alarms=alarms,
+    )  # fmt: skip
     say(str(out / "index.html"))
 
 
@@ -365,13 +365,10 @@ def _drop_output() -> None:
 
 def _backtest(
     curves: Curves, plan: Any, models: list[Any], data: Path, out: Path, *, asked: tuple[str, ...], workers: int,
-    quiet: bool, onset: str | None = None,
-    quiet: bool, alarms: bool = False,
+    quiet: bool, onset: str | None = None, alarms: bool = False,
 ) -> None:  # fmt: skip
     from predictdyn.api.backtests import chosen, onset_asked, replayed
     from predictdyn.backtest.writing import aside, locked, pieces_kept
-    from predictdyn.watch.replay import backtest_alarms
-    from predictdyn.watch.replay_page import verdicts
 
     curves = chosen(curves, plan)
     event = None if onset is None else onset_asked(curves, onset)
@@ -380,12 +377,10 @@ def _backtest(
         found = replayed(curves, plan, models, workers=workers, resume=resume, progress=progress, onset=event)
         about = found.about(title=cli_words.title(data), command=cli_words.command(), data=data)
         found.write(folder, _as_typed(about))
-        rung = backtest_alarms(curves, hold_out=plan.hold_out, seed=plan.seed) if alarms else None
-        if rung is not None:
-            rung.save(folder)
+        rung = _alarms(curves, plan, folder) if alarms else []
     for line in found.unanswered:
         say(line, err=True)
-    for line in [] if rung is None else verdicts(rung):
+    for line in rung:
         say(line)
     for line in _board(found.leaderboard, found.verdicts, {*asked, found.primary}, out):
         say(line)
@@ -394,6 +389,16 @@ def _backtest(
             f"onset, {row['cutoff']:.0%} seen: {row['forecaster']}  Brier {row['brier']:.3f}  "
             f"CRPS {row['crps']:.4f} of the run"
         )
+
+
+def _alarms(curves: Curves, plan: Any, folder: Path) -> list[str]:
+    """Replay alarms, write what they did beside the forecasts, and tell it."""
+    from predictdyn.watch.replay import backtest_alarms
+    from predictdyn.watch.replay_page import verdicts
+
+    found = backtest_alarms(curves, hold_out=plan.hold_out, seed=plan.seed)
+    found.save(folder)
+    return verdicts(found)
 
 
 def _as_typed(about: dict[str, Any]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def runs_of(families=30, cause=3.0, seed=0, last=100):
         for s in range(2):
             lot = (cause * setting[f] + rng.normal()) / np.hypot(cause, 1)
             onset = 55 * np.exp(-0.9 * lot) if lot > -0.4 else np.inf
-            step = STEP[STEP <= last]
+            step = STEP[last >= STEP]
             value = np.where(step >= onset, 0.95, 0.1) + 0.04 * rng.uniform(-1, 1, len(step))
             run = f"f{f:02}-s{s}"
             rows.append({"run": run, "family": f"f{f:02}", "last_step": 100, "setting": setting[f]})
