@@ -60,7 +60,7 @@ def _tests() -> list[trials.Trial]:
     if missing:
         raise SystemExit(f"make the parts tuning and designs first; not there: {', '.join(missing)}")
     runs = pd.concat([pd.read_csv(folder / "runs.csv") for folder in tuned])
-    points = pd.concat([pd.read_parquet(folder / "points.parquet") for folder in tuned])
+    points = pd.concat([pd.read_parquet(folder / "points.parquet") for folder in tuned], ignore_index=True)
     return trials.tests(trials.best_peaks(runs, points))
 
 
