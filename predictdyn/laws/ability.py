@@ -11,6 +11,7 @@ import pandas as pd
 MOST_PARTS = 3  # principal components, of several measures
 LEAST_PART = 0.02  # of the variance that a further component must explain
 NEVER = 1e-9
+SURELY = 0.5  # rank correlation with outcomes, from which a measure is taken to be turned round
 
 
 @dataclass(frozen=True)
@@ -94,8 +95,9 @@ def ability_from(table: pd.DataFrame, via: Sequence[str], outcomes: np.ndarray) 
     turned = value * signs
     logs = (turned > 0).all(axis=0)
     latent = np.where(logs, np.log(np.where(turned > 0, turned, 1.0)), turned)
-    # A margin or a probability rises as runs get better.
-    up = np.array([_rank_correlation(column, ranked) > 0 for column in latent.T])
+    # Positive measures are losses, others margins, unless outcomes surely say otherwise: by luck either may seem so.
+    related = np.array([_rank_correlation(column, ranked) for column in latent.T])
+    up = np.where(logs, related > SURELY, related > -SURELY)
     side = np.where(up, -1.0, 1.0)
     centre, width = latent.mean(axis=0), np.maximum(latent.std(axis=0), NEVER)
     scaled = (latent - centre) / (side * width)
