@@ -23,7 +23,9 @@ def runs_of(onset, last=None, x=None, per_family=2):
     n = len(onset)
     family = np.array([f"f{i // per_family}" for i in range(n)])
     x = np.zeros((n, 0)) if x is None else x
-    return RunsAtRisk(np.asarray(onset), np.ones(n) if last is None else last, family, x, np.zeros(x.shape[1], dtype=int))
+    return RunsAtRisk(
+        np.asarray(onset), np.ones(n) if last is None else last, family, x, np.zeros(x.shape[1], dtype=int)
+    )
 
 
 def chance(model, x, seed=0, family="new"):
