@@ -2,8 +2,8 @@ r"""Two modes: whether numbers, or each row of draws, lie in two heaps with a va
 
 Sorted numbers are cut in two where the variance between the parts is largest (Otsu 1979,
 doi:10.1109/TSMC.1979.4310076). The parts are two modes where each has enough of the weight, and where the density half
-way between their medians, and at the cut, is at most half of that at the lower of the two. One heap, however skewed or flat, has no such
-valley: a normal distribution, a uniform and an exponential one never have.
+way between their medians, and at the cut, is at most half of that at the lower of the two. One heap, however skewed or
+flat, has no such valley: a normal distribution, a uniform and an exponential one never have.
 """
 
 from __future__ import annotations
