@@ -39,7 +39,10 @@ def two_modes(
     n, s = ordered.shape
     share = np.full(s, 1.0 / s) if weight is None else weight / weight.sum()
     below = np.cumsum(share)[:-1]
-    centred = ordered - (ordered @ share)[:, None]
+    # In units of the largest: squares of 1e200 are no numbers.
+    largest = np.maximum(np.abs(ordered).max(axis=1, keepdims=True), 1e-300)
+    centred = ordered / largest
+    centred = centred - (centred @ share)[:, None]
     total = np.cumsum(centred * share, axis=1)[:, :-1]
     between = total**2 / np.maximum(below * (1 - below), 1e-12)
     # Equal numbers cannot be parted, and a part of too little weight is no mode.
