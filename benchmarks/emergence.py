@@ -262,9 +262,9 @@ def _auto(data: str, cutoffs: tuple[float, ...], out: Path, seed: int) -> None:
     wide = rows.pivot_table(index=["cutoff", "run", "family"], columns="forecaster", values="crps").reset_index()
     print(f"{BROKEN[data]} of {data}: the share of the CRPS of `auto` that the member saves\n")
     print("| seen | saved |\n| --- | --- |")
-    for cutoff, part in wide.groupby("cutoff"):
+    for seen, part in wide.groupby("cutoff"):
         gain = skill(*(part[name].to_numpy() for name in ("auto_with", "auto", "run", "family")), seed=seed)
-        print(f"| {cutoff:.0%} | {gain.skill:+.3f} ({gain.low:+.3f} to {gain.high:+.3f}) |")
+        print(f"| {seen:.0%} | {gain.skill:+.3f} ({gain.low:+.3f} to {gain.high:+.3f}) |")
     print()
 
 

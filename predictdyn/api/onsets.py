@@ -45,7 +45,7 @@ class Onset:
     @property
     def draws(self) -> np.ndarray:
         """Draws of the step of the onset (n, s), inf where it does not come before the planned end."""
-        return self.found.draws * self._ends[:, None]
+        return np.asarray(self.found.draws * self._ends[:, None])
 
     def summary(self) -> pd.DataFrame:
         """One row a run: probability of the onset before the planned end, and quantiles of its step.

@@ -145,12 +145,14 @@ def _fold(
     curves: Curves, history: History, fold: Fold, event: JointEvent, came: pd.DataFrame, models: Sequence[Model],
     seed: int,
 ) -> list[pd.DataFrame]:  # fmt: skip
-    known = fold.observed.select(runs=[run for run in fold.observed.runs.index if run in came.index])
+    seen = origins(fold.observed, event)
+    # Of a run that is seen to its end nothing is left to forecast.
+    known = fold.observed.select(runs=[run for run, share in seen.items() if run in came.index and share < ENDED])
     if not len(known.runs):
         return []
     problem = Problem(history, known, fold.target.head(0), seed, seed)
     answers = {name: road(problem, event) for name, road in ROADS.items()}
-    seen, begun = origins(known, event), onsets(known, event)["onset"]
+    begun = onsets(known, event)["onset"]
     waiting = [str(run) for run in known.runs.index if not np.isfinite(begun.get(run, np.inf))]
     for model in models if waiting else ():
         path = answer_to(paths_problem(problem, event, waiting, seen), model)

@@ -2,8 +2,8 @@ r"""Two modes: whether numbers, or each row of draws, lie in two heaps with a va
 
 Sorted numbers are cut in two where the variance between the parts is largest (Otsu 1979,
 doi:10.1109/TSMC.1979.4310076). The parts are two modes where each has enough of the weight, and where the density half
-way between their medians, and at the cut, is at most half of that at the lower of the two. One heap, however skewed or flat, has no such
-valley: a normal distribution, a uniform and an exponential one never have.
+way between their medians, and at the cut, is at most half of that at the lower of the two. One heap, however skewed or
+flat, has no such valley: a normal distribution, a uniform and an exponential one never have.
 """
 
 from __future__ import annotations
@@ -39,7 +39,10 @@ def two_modes(
     n, s = ordered.shape
     share = np.full(s, 1.0 / s) if weight is None else weight / weight.sum()
     below = np.cumsum(share)[:-1]
-    centred = ordered - (ordered @ share)[:, None]
+    # In units of the largest: squares of 1e200 are no numbers.
+    largest = np.maximum(np.abs(ordered).max(axis=1, keepdims=True), 1e-300)
+    centred = ordered / largest
+    centred = centred - (centred @ share)[:, None]
     total = np.cumsum(centred * share, axis=1)[:, :-1]
     between = total**2 / np.maximum(below * (1 - below), 1e-12)
     # Equal numbers cannot be parted, and a part of too little weight is no mode.

@@ -41,7 +41,7 @@ class Breakthrough(NamedTuple):
         return float(curve.progress[beyond.argmax()]) if beyond.any() else np.inf
 
 
-class FinishedRuns:
+class DonorRuns:
     """Finished runs (n): curves, progress of their breakthrough (inf: none), value at the origin; values when asked."""
 
     def __init__(self, curves: Sequence[LatentCurve], what: Breakthrough, origin: float) -> None:
@@ -98,7 +98,7 @@ class BreakthroughMixture:
         """Draws of runs of which about the same progress was seen."""
         known = fenced({run: one for run, one in panel.context.items() if len(one.progress)}, panel.scale)
         ends = [one for one in known.values() if one.reaches(1.0) and one.progress[0] <= origin * (1 + 1e-9)]
-        runs = FinishedRuns(ends, what, origin)
+        runs = DonorRuns(ends, what, origin)
         broken = [query for query in group if np.isfinite(what.onset(panel.observed[query.run]))]
         rest = [query for query in group if not np.isfinite(what.onset(panel.observed[query.run]))]
         floor = smallest_spread(spread_of(problem.history, panel), bounded=panel.scale.bounded)
@@ -127,7 +127,7 @@ class BreakthroughMixture:
         panel: Panel,
         origin: float,
         queries: Sequence[Query],
-        known: FinishedRuns,
+        known: DonorRuns,
         some: np.ndarray,
     ) -> Mapping[str, np.ndarray]:
         """Draws (s,) of the progress of each run's onset, inf where it does not come, from some finished runs (n,)."""
@@ -181,7 +181,7 @@ def _breakthrough(panel: Panel) -> Breakthrough | None:
 
 
 def _mixed(
-    runs: FinishedRuns, what: Breakthrough, now: float, onset: np.ndarray, progress: float, uniforms: np.ndarray
+    runs: DonorRuns, what: Breakthrough, now: float, onset: np.ndarray, progress: float, uniforms: np.ndarray
 ) -> np.ndarray:
     """Values (s,) at a progress, of draws (s,) of an onset: after it as runs with one like it, else as runs without."""
     draws = np.full(len(onset), now)

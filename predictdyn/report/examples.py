@@ -11,7 +11,7 @@ from predictdyn.report.figures import fan
 from predictdyn.report.figures.fan import Fan
 from predictdyn.report.reliability import resolved
 from predictdyn.report.results import Results
-from predictdyn.report.words import SPACE, at_cutoff, count, percent
+from predictdyn.report.words import SPACE, at_cutoff, both_modes, count, percent
 
 AGAIN = "The run at the top, with more or less of it seen"
 PANELS_PER_KIND, PANELS = 3, 12
@@ -98,6 +98,8 @@ def _intro(results: Results, fans: list[Fan], hero: Hero) -> list[str]:
         "The black line is what was seen, up to the dotted line. Blue is the forecast: the median, and the ranges that "
         f"should contain the outcome in 50, 80 and 90{SPACE}% of cases."
     )
+    if any(both_modes(one.path.iloc[-1]) for one in fans):
+        ranges += f" A forecast with two modes has a band of 90{SPACE}% for each, with its probability."
     if results.made == "forecast":
         return [ranges]
     drawn = _drawn(fans, hero)

@@ -41,6 +41,8 @@ ONSET, ONSET_STEPS = "onset.csv", "onset_steps.csv"  # only where onsets were as
 ONSETS, ONSET_SCORES = "onsets.parquet", "onset_scores.csv"  # the same of a backtest
 _ONSET = ["run", "event", "probability", "q0.05", "q0.25", "q0.5", "q0.75", "q0.95", "last_step", "status"]
 _GAINS = ["brier", "crps", *(f"{score}_skill{end}" for score in ("brier", "crps") for end in ("", "_lo", "_hi"))]
+_ONSETS = ["forecaster", "cutoff", "run", "event", "status", "happened", "probability"]
+_ONSET_SCORES = ["forecaster", "cutoff", "n_runs", "n_families", "base_rate", *_GAINS]
 TRUST = "trust.csv"  # only where the finished runs were replayed for the forecast
 TRUST_COLUMNS = ["metric", "kind", "progress", *_SKILL, "baseline", "coverage_90", "n_runs", "n_families", "note"]
 EFFECT_COLUMNS = [
@@ -154,10 +156,8 @@ def read(folder: Path) -> Results:
         tables["onset"] = _table(folder / ONSET, _ONSET, made)
         tables["onset_steps"] = _table(folder / ONSET_STEPS, ["run", "event", "step", "probability"], made)
     if made == "backtest" and (folder / ONSETS).is_file():
-        rows = ["forecaster", "cutoff", "run", "event", "status", "happened", "probability"]
-        board = ["forecaster", "cutoff", "n_runs", "n_families", "base_rate", *_GAINS]
-        tables["onsets"] = _table(folder / ONSETS, rows, made)
-        tables["onset_scores"] = _table(folder / ONSET_SCORES, board, made)
+        tables["onsets"] = _table(folder / ONSETS, _ONSETS, made)
+        tables["onset_scores"] = _table(folder / ONSET_SCORES, _ONSET_SCORES, made)
     if made == "forecast" and (folder / "effects.csv").is_file():
         tables["effects"] = _table(folder / "effects.csv", EFFECT_COLUMNS, made)
     if made == "forecast" and (folder / TRUST).is_file():

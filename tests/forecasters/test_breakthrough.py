@@ -77,7 +77,7 @@ def test_the_hazard_tells_runs_apart_where_age_does_not(curves):
 
 def test_where_nothing_tells_the_forecast_is_the_base_rate():
     curves = runs_of(families=40, cause=0.0, seed=1)
-    problem, test = problem_of(curves, [f"f{i:02}" for i in range(10)])
+    problem, _test = problem_of(curves, [f"f{i:02}" for i in range(10)])
     found = by_hazard(problem, EVENT)
     past = onsets(problem.history.curves, EVENT)["onset"]
     base = np.isfinite(past[past > 0.1]).mean()
@@ -86,7 +86,7 @@ def test_where_nothing_tells_the_forecast_is_the_base_rate():
 
 
 def test_what_has_happened_is_known_and_what_lies_ahead_is_after_what_is_seen(curves):
-    problem, test = problem_of(curves, [f"f{i:02}" for i in range(10)], cutoff=0.5)
+    problem, _test = problem_of(curves, [f"f{i:02}" for i in range(10)], cutoff=0.5)
     came = onsets(problem.observed, EVENT)["onset"]
     for road in (by_hazard, by_age):
         found = road(problem, EVENT)
@@ -165,3 +165,18 @@ def test_a_backtest_keeps_onsets_beside_its_files(curves, tmp_path):
     assert "Brier" in (tmp_path / "page" / "report.md").read_text()
     with pytest.raises(ValueError, match="comes in none"):
         pdyn.backtest(curves, "mean_change", cutoffs=[0.1], onset="acc > 2", progress=False)
+
+
+def test_without_finished_runs_the_paths_of_the_forecaster_say_it():
+    curves = runs_of(families=2)
+    begun = curves.truncate(0.3)
+    found = pdyn.forecast(begun, forecaster="damped_slope", progress=False).onset("acc > 0.5").summary()
+    waiting = found[found["status"] != HAPPENED]
+    assert len(waiting) and waiting["status"].str.startswith("by paths of damped_slope").all()
+    assert waiting["probability"].between(0, 1).all()
+
+
+def test_a_schedule_or_an_unknown_metric_has_no_onset(curves):
+    found = pdyn.forecast(curves, forecaster="last_value", cutoff=0.1, runs=["f00-s0"], progress=False)
+    with pytest.raises(ValueError, match="names metric 'nothing'"):
+        found.onset("nothing > 1")

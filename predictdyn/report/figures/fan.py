@@ -125,7 +125,7 @@ def _modes(ax: Axes, path: pd.DataFrame) -> None:
         low, middle, high = (path[f"{mode}_q{level}"].to_numpy() for level in ("0.05", "0.5", "0.95"))
         ax.fill_between(step, low, high, color=LIGHT["blue"], alpha=0.1 + 0.4 * share, linewidth=0)
         ax.plot(step, middle, color=LIGHT["blue"], linewidth=1 + 1.6 * share)
-        ax.annotate(percent(share), (step[-1], middle[-1]), (-4, 5 if mode == "low" else -12), ha="right",
+        ax.annotate(percent(share), (step[-1], middle[-1]), (-52, 5 if mode == "low" else -12), ha="right",
                     textcoords="offset points", fontsize=9, color=LIGHT["blue"])  # fmt: skip
 
 
@@ -219,7 +219,9 @@ def _step_axis(ax: Axes, fan: Fan) -> None:
 def _legend(ax: Axes, fan: Fan, *, short: bool) -> None:
     """What is what, in one line above the figure."""
     share = f" {at_cutoff(fan.cutoff)}" if math.isfinite(fan.cutoff) else ""
-    ranges = "" if short else f": median, 50, 80 and 90{SPACE}%"
+    two = bool(both_modes(fan.path.iloc[-1]))
+    of = f": two modes, median and 90{SPACE}% of each" if two else f": median, 50, 80 and 90{SPACE}%"
+    ranges = "" if short else of
     dots: dict[str, Any] = {
         "linestyle": "",
         "marker": "o",
