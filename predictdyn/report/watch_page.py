@@ -13,7 +13,7 @@ import pandas as pd
 from predictdyn import __version__
 from predictdyn.curves import Curve
 from predictdyn.report.blocks import Cell, PageAnswer, PageBlock, PageTable, Section, Shown, figures, table, words
-from predictdyn.report.figures.track import Track, draw
+from predictdyn.report.figures.track import RunTrack, draw
 from predictdyn.report.render import written
 from predictdyn.report.style import Drawing, variables
 from predictdyn.report.words import SPACE, UNKNOWN, between, count, percent, readable, value
@@ -181,7 +181,7 @@ def _origin(view: WatchView) -> Section:
     )  # fmt: skip
 
 
-def _track(view: WatchView, run: str) -> Track | None:
+def _track(view: WatchView, run: str) -> RunTrack | None:
     """The first metric that is forecast of a run: that of a target, where there is one."""
     entry = view.runs[run]
     metric = next(iter(entry["track"][-1]["metrics"]), "") if entry["track"] else ""
@@ -191,7 +191,7 @@ def _track(view: WatchView, run: str) -> Track | None:
     low, _, median, _, high = np.array([one["metrics"][metric] for one in own]).T
     curve = view.series.get((run, metric))
     step, logged = (curve.step, curve.value) if curve is not None else (np.empty(0), np.empty(0))
-    return Track(
+    return RunTrack(
         run, metric, view.labels.get(metric, metric), step, logged, np.array([one["step"] for one in own]), median, low,
         high, float(entry["plan"]), view.bounds.get(metric, math.nan),
         tuple(sorted({float(one["step"]) for one in view.alarms if one["run"] == run})),
@@ -199,7 +199,7 @@ def _track(view: WatchView, run: str) -> Track | None:
 
 
 def _drawn(
-    track: Track, name: str, drawn: Mapping[Any, Drawing], keep: dict[Any, Drawing], *, wide: bool = False
+    track: RunTrack, name: str, drawn: Mapping[Any, Drawing], keep: dict[Any, Drawing], *, wide: bool = False
 ) -> Drawing:
     last = float(track.step[-1]) if len(track.step) else -1.0
     key = (name, track.run, track.metric, last, len(track.step), len(track.when), track.alarms, track.bound)
@@ -207,7 +207,7 @@ def _drawn(
     return keep[key]
 
 
-def _caption(track: Track) -> str:
+def _caption(track: RunTrack) -> str:
     if not len(track.when):
         return ""
     width = float(track.high[-1] - track.low[-1])
