@@ -21,8 +21,9 @@ def ForecastPruner(
 
     Trials are pruned as long as all prunings together are expected to make the k best values of the study worse by at
     most the share ``regret`` of the best one. It learns from trials that are complete, and prunes none before there
-    are ``startup`` of them. ``last_step`` is the step of a trial's last report; without it, that of the longest complete trial. Trials
-    report to one objective with `trial.report`. Raises ImportError without optuna, and ValueError for a wrong call.
+    are ``startup`` of them. ``last_step`` is the step of a trial's last report (default: that of the longest complete
+    trial). Trials report to one objective with `trial.report`. Raises ImportError without optuna, and ValueError for a
+    wrong call.
     """
     from optuna.pruners import BasePruner
 

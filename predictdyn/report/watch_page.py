@@ -99,7 +99,7 @@ def _sentences(view: WatchView) -> list[str]:
     return [
         f"Last look: {_time(view.looked)}, number {view.looks:,} of this watch. {after}",
         f"{count(ended, 'run')} {'has' if ended == 1 else 'have'} ended." if ended else "",
-        f"Alarms were learnt so that at most {percent(float(rate or 0.0))} of healthy runs ever ring (see the end)."
+        f"At most {percent(float(rate or 0.0))} of healthy runs are to ring, over their whole length (see the end)."
         if tested
         else "Alarms state facts and forecasts alone: no finished runs were there to learn a test from.",
     ]
