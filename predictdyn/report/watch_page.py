@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -21,6 +22,8 @@ from predictdyn.report.words import SPACE, UNKNOWN, between, count, percent, rea
 ROWS = 60
 FIGURES = 6  # runs that are drawn below the first
 LINES = 40
+KEPT = 64  # drawings
+FINE = 100  # a figure is drawn again each time that its run has done another such part
 LEAST = 5  # seconds between two reloads of the page
 
 
@@ -46,7 +49,7 @@ class WatchView(NamedTuple):
 
 
 def render_watch(view: WatchView, drawn: dict[Any, Any]) -> str:
-    """The page as text. ``drawn`` keeps drawings between looks: one of a run that has not moved is used again."""
+    """The page as text. ``drawn`` keeps drawings between looks: one of a run that has hardly moved is used again."""
     tracks = [track for run in view.table["run"] if (track := _track(view, run)) is not None][: FIGURES + 1]
     keep: dict[Any, Drawing] = {}
     hero = narrow = None
@@ -57,11 +60,14 @@ def render_watch(view: WatchView, drawn: dict[Any, Any]) -> str:
         )
         narrow = _drawn(first, "hero-narrow", drawn, keep)
     rest = [
-        Shown(_drawn(track, f"run{i}", drawn, keep), track.run, _caption(track), name=f"{track.run}, {track.metric}")
-        for i, track in enumerate(tracks[1:])
+        Shown(_drawn(track, "run", drawn, keep), track.run, _caption(track), name=f"{track.run}, {track.metric}")
+        for track in tracks[1:]
     ]
-    drawn.clear()
-    drawn.update(keep)
+    for key, one in keep.items():  # the latest last; the order of runs changes, so more are kept than are shown
+        drawn.pop(key, None)
+        drawn[key] = one
+    for key in list(drawn)[: max(len(drawn) - KEPT, 0)]:
+        del drawn[key]
     sections = [part for part in (_alarms(view), _further(view, rest), _changes(view), _origin(view)) if part]
     content: dict[str, Any] = {
         "title": f"Watch of {view.made.get('title') or 'runs'}",
@@ -201,9 +207,12 @@ def _track(view: WatchView, run: str) -> RunTrack | None:
 def _drawn(
     track: RunTrack, name: str, drawn: Mapping[Any, Drawing], keep: dict[Any, Drawing], *, wide: bool = False
 ) -> Drawing:
-    last = float(track.step[-1]) if len(track.step) else -1.0
-    key = (name, track.run, track.metric, last, len(track.step), len(track.when), track.alarms, track.bound)
-    keep[key] = drawn.get(key) or draw(track, name, wide=wide)
+    # Drawing is nine tenths of a look, and no eye sees less than a hundredth of the run: the table has all at once.
+    moved = int(FINE * track.step[-1] / track.plan) if len(track.step) else -1
+    key = (name, track.run, track.metric, moved, track.alarms, track.bound)
+    # The name is part of ids in the page, and stays when the order of runs changes.
+    own = f"{name}-{hashlib.sha256(track.run.encode(errors='replace')).hexdigest()[:8]}"
+    keep[key] = drawn.get(key) or draw(track, own, wide=wide)
     return keep[key]
 
 
