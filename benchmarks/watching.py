@@ -96,7 +96,7 @@ def look(out: Path, forecaster: str) -> None:
     )
 
 
-def thousand(out: Path, looks: int = 1000) -> None:
+def thousand(out: Path, looks: int) -> None:
     """CPU and memory of many looks, with new rows of all runs at each."""
     rng = np.random.default_rng(0)
     logs = out / f"long-{time.time_ns()}"
@@ -187,12 +187,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["look", "thousand", "loop"])
     parser.add_argument("--forecaster", default="auto")
+    parser.add_argument("--looks", type=int, default=1000, help="Looks of `thousand`.")
     parser.add_argument("--seconds", type=float, default=150.0, help="How long `loop` trains.")
     parser.add_argument("--out", type=Path, required=True)
     asked = parser.parse_args()
     warnings.simplefilter("ignore", UserWarning)
     if asked.what == "thousand":
-        thousand(asked.out)
+        thousand(asked.out, asked.looks)
     elif asked.what == "look":
         look(asked.out, asked.forecaster)
     else:

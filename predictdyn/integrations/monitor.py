@@ -87,7 +87,7 @@ class Monitor:
             "model": model, "targets": targets, "metrics": metrics, "alarms": alarms, "out": out,
             "on_alarm": on_alarm, "seed": seed,
         }  # fmt: skip
-        self._logged = Logged(run, float(last_step), family or run, dict(settings or {}))
+        self._logged = LoopLog(run, float(last_step), family or run, dict(settings or {}))
         self._stop_on, self._budget, self._background = tuple(stop_on), budget, background
         self._watcher: Watcher | None = None
         self._advice = Advice()
@@ -178,7 +178,7 @@ class Monitor:
             LOGGER.warning("the monitor left out a look (training is not affected): %s", line)
 
 
-class Logged:
+class LoopLog:
     """What a loop has logged so far, in the place of files that are followed (`watch.follow.Follower`)."""
 
     def __init__(self, run: str, last_step: float, family: str, settings: dict[str, object]) -> None:
@@ -228,7 +228,7 @@ class Logged:
         self._seen, self.closed = self._pending, self.closed | news.ended
 
 
-def _curves_of(logged: Logged, values: Mapping[str, Mapping[float, float]]) -> Curves | None:
+def _curves_of(logged: LoopLog, values: Mapping[str, Mapping[float, float]]) -> Curves | None:
     """The numbers as curves: each stretch of numbers that are not finite is an event, as loaders have it."""
     import numpy as np
     import pandas as pd
@@ -260,7 +260,7 @@ def _curves_of(logged: Logged, values: Mapping[str, Mapping[float, float]]) -> C
     return curves_from(points, runs, metrics, pd.DataFrame(events, columns=["run", "step", "what"]))
 
 
-def watcher_of(logged: Logged, **call: Any) -> Watcher:
+def watcher_of(logged: LoopLog, **call: Any) -> Watcher:
     """A watcher of what is logged, with the model and detector of `watch`."""
     from predictdyn.api.watching import watcher_for
 

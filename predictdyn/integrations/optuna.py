@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from predictdyn.curves import Curves
     from predictdyn.forecasters._fitted import Fitted
 
@@ -17,10 +19,11 @@ def ForecastPruner(
 ) -> Any:  # fmt: skip
     """An `optuna.pruners.BasePruner` that stops a trial when its forecast says that it will not be among the best k.
 
-    A trial is pruned when this is expected to make the k best values of the study worse by at most the share
-    ``regret`` of the best one. It learns from trials that are complete, and prunes none before ``startup`` of them
-    are. ``last_step`` is the step of a trial's last report; without it, that of the longest complete trial. Trials
-    report to one objective with `trial.report`. Raises ImportError without optuna, and ValueError for a wrong call.
+    Trials are pruned as long as all prunings together are expected to make the k best values of the study worse by at
+    most the share ``regret`` of the best one. It learns from trials that are complete, and prunes none before there
+    are ``startup`` of them. ``last_step`` is the step of a trial's last report (default: that of the longest complete
+    trial). Trials report to one objective with `trial.report`. Raises ImportError without optuna, and ValueError for a
+    wrong call.
     """
     from optuna.pruners import BasePruner
 
@@ -37,6 +40,9 @@ def ForecastPruner(
 
         learnt: tuple[tuple[int, ...], Fitted] | None = None
 
+        def __init__(self) -> None:
+            self.stopped: dict[int, np.ndarray] = {}  # how pruned trials would have ended, as draws
+
         def prune(self, study: Any, trial: Any) -> bool:
             from optuna.trial import TrialState
 
@@ -50,10 +56,12 @@ def ForecastPruner(
             end = last_step or max(max(one.intermediate_values) for one in done)
             if max(trial.intermediate_values) >= end:
                 return False
+            states = (TrialState.PRUNED,)
+            pruned = [one for one in study.get_trials(deepcopy=False, states=states) if one.intermediate_values]
             largest = study.direction.name == "MAXIMIZE"
-            return self._stops(done, trial, float(end), 1.0 if largest else -1.0)
+            return self._stops(done, pruned, trial, float(end), 1.0 if largest else -1.0)
 
-        def _stops(self, done: list[Any], trial: Any, end: float, sign: float) -> bool:
+        def _stops(self, done: list[Any], pruned: list[Any], trial: Any, end: float, sign: float) -> bool:
             import numpy as np
             import pandas as pd
 
@@ -63,12 +71,15 @@ def ForecastPruner(
             complete = tuple(one.number for one in done)
             if self.learnt is None or self.learnt[0] != complete:
                 self.learnt = complete, fit(forecaster, curves_of(done, end, sign), seed=seed)
-            observed = curves_of([trial], end, sign)
-            target = pd.DataFrame({"run": [str(trial.number)], "metric": NAME, "step": end})
-            draws = sign * self.learnt[1].forecast(observed, target, seed=seed).draws
+            new = [trial, *(one for one in pruned if one.number not in self.stopped)]
+            target = pd.DataFrame({"run": [str(one.number) for one in new], "metric": NAME, "step": end})
+            draws = sign * self.learnt[1].forecast(curves_of(new, end, sign), target, seed=seed).draws
+            self.stopped |= {one.number: row for one, row in zip(new[1:], draws[1:], strict=True)}
             ends = sign * np.array([one.value for one in done], dtype=float)
+            # Pruned trials count with what was forecast of them, so that all of them together cost no more.
+            every = np.stack([draws[0], *(self.stopped[one.number] for one in pruned)])
             rule = ForecastRule(regret * abs(float(ends.max())), k)
-            return bool(rule.verdict(draws, np.ones(1, dtype=bool), ends).stop[0])
+            return bool(rule.verdict(every, np.arange(len(every)) == 0, ends).stop[0])
 
     return _ForecastPruner()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ import pandas as pd
 from predictdyn import __version__
 from predictdyn.curves import Curve
 from predictdyn.report.blocks import Cell, PageAnswer, PageBlock, PageTable, Section, Shown, figures, table, words
-from predictdyn.report.figures.track import Track, draw
+from predictdyn.report.figures.track import RunTrack, draw
 from predictdyn.report.render import written
 from predictdyn.report.style import Drawing, variables
 from predictdyn.report.words import SPACE, UNKNOWN, between, count, percent, readable, value
@@ -21,6 +22,8 @@ from predictdyn.report.words import SPACE, UNKNOWN, between, count, percent, rea
 ROWS = 60
 FIGURES = 6  # runs that are drawn below the first
 LINES = 40
+KEPT = 64  # drawings
+FINE = 100  # a figure is drawn again each time that its run has done another such part
 LEAST = 5  # seconds between two reloads of the page
 
 
@@ -46,7 +49,7 @@ class WatchView(NamedTuple):
 
 
 def render_watch(view: WatchView, drawn: dict[Any, Any]) -> str:
-    """The page as text. ``drawn`` keeps drawings between looks: one of a run that has not moved is used again."""
+    """The page as text. ``drawn`` keeps drawings between looks: one of a run that has hardly moved is used again."""
     tracks = [track for run in view.table["run"] if (track := _track(view, run)) is not None][: FIGURES + 1]
     keep: dict[Any, Drawing] = {}
     hero = narrow = None
@@ -57,11 +60,14 @@ def render_watch(view: WatchView, drawn: dict[Any, Any]) -> str:
         )
         narrow = _drawn(first, "hero-narrow", drawn, keep)
     rest = [
-        Shown(_drawn(track, f"run{i}", drawn, keep), track.run, _caption(track), name=f"{track.run}, {track.metric}")
-        for i, track in enumerate(tracks[1:])
+        Shown(_drawn(track, "run", drawn, keep), track.run, _caption(track), name=f"{track.run}, {track.metric}")
+        for track in tracks[1:]
     ]
-    drawn.clear()
-    drawn.update(keep)
+    for key, one in keep.items():  # the latest last; the order of runs changes, so more are kept than are shown
+        drawn.pop(key, None)
+        drawn[key] = one
+    for key in list(drawn)[: max(len(drawn) - KEPT, 0)]:
+        del drawn[key]
     sections = [part for part in (_alarms(view), _further(view, rest), _changes(view), _origin(view)) if part]
     content: dict[str, Any] = {
         "title": f"Watch of {view.made.get('title') or 'runs'}",
@@ -99,7 +105,7 @@ def _sentences(view: WatchView) -> list[str]:
     return [
         f"Last look: {_time(view.looked)}, number {view.looks:,} of this watch. {after}",
         f"{count(ended, 'run')} {'has' if ended == 1 else 'have'} ended." if ended else "",
-        f"Alarms were learnt so that at most {percent(float(rate or 0.0))} of healthy runs ever ring: see the end of the page."
+        f"At most {percent(float(rate or 0.0))} of healthy runs are to ring, over their whole length (see the end)."
         if tested
         else "Alarms state facts and forecasts alone: no finished runs were there to learn a test from.",
     ]
@@ -181,7 +187,7 @@ def _origin(view: WatchView) -> Section:
     )  # fmt: skip
 
 
-def _track(view: WatchView, run: str) -> Track | None:
+def _track(view: WatchView, run: str) -> RunTrack | None:
     """The first metric that is forecast of a run: that of a target, where there is one."""
     entry = view.runs[run]
     metric = next(iter(entry["track"][-1]["metrics"]), "") if entry["track"] else ""
@@ -191,7 +197,7 @@ def _track(view: WatchView, run: str) -> Track | None:
     low, _, median, _, high = np.array([one["metrics"][metric] for one in own]).T
     curve = view.series.get((run, metric))
     step, logged = (curve.step, curve.value) if curve is not None else (np.empty(0), np.empty(0))
-    return Track(
+    return RunTrack(
         run, metric, view.labels.get(metric, metric), step, logged, np.array([one["step"] for one in own]), median, low,
         high, float(entry["plan"]), view.bounds.get(metric, math.nan),
         tuple(sorted({float(one["step"]) for one in view.alarms if one["run"] == run})),
@@ -199,15 +205,18 @@ def _track(view: WatchView, run: str) -> Track | None:
 
 
 def _drawn(
-    track: Track, name: str, drawn: Mapping[Any, Drawing], keep: dict[Any, Drawing], *, wide: bool = False
+    track: RunTrack, name: str, drawn: Mapping[Any, Drawing], keep: dict[Any, Drawing], *, wide: bool = False
 ) -> Drawing:
-    last = float(track.step[-1]) if len(track.step) else -1.0
-    key = (name, track.run, track.metric, last, len(track.step), len(track.when), track.alarms, track.bound)
-    keep[key] = drawn.get(key) or draw(track, name, wide=wide)
+    # Drawing is nine tenths of a look, and no eye sees less than a hundredth of the run: the table has all at once.
+    moved = int(FINE * track.step[-1] / track.plan) if len(track.step) else -1
+    key = (name, track.run, track.metric, moved, track.alarms, track.bound)
+    # The name is part of ids in the page, and stays when the order of runs changes.
+    own = f"{name}-{hashlib.sha256(track.run.encode(errors='replace')).hexdigest()[:8]}"
+    keep[key] = drawn.get(key) or draw(track, own, wide=wide)
     return keep[key]
 
 
-def _caption(track: Track) -> str:
+def _caption(track: RunTrack) -> str:
     if not len(track.when):
         return ""
     width = float(track.high[-1] - track.low[-1])

@@ -44,7 +44,7 @@ class News(NamedTuple):
     notes: tuple[str, ...]
 
 
-class _Known(NamedTuple):
+class _ReadLog(NamedTuple):
     """A log as it was read: what tells whether it has changed, and the runs in it with what is kept of each."""
 
     key: str
@@ -68,7 +68,7 @@ class Follower:
     usual: float | None = None
     past: frozenset[str] | None = None  # runs that had ended when the path was read first: they are not in question
     closed: frozenset[str] = frozenset()  # runs whose end was seen
-    _logs: dict[str, _Known] = field(default_factory=dict)
+    _logs: dict[str, _ReadLog] = field(default_factory=dict)
     _open: frozenset[str] = frozenset()  # runs that have grown, of news that nobody has accepted
     _whole: Marks | None = None
 
@@ -111,7 +111,9 @@ class Follower:
         if self._logs and not (changed or self._open) and found.keys() == self._logs.keys():
             return None
         logs = {
-            item: self._logs[item] if item not in changed else _Known(*now[item], runs, [head_of(run) for run in runs])
+            item: self._logs[item]
+            if item not in changed
+            else _ReadLog(*now[item], runs, [head_of(run) for run in runs])
             for item, runs in found.items()
         }
         told = self._told(logs, changed, chosen, tuple(lines))
@@ -119,7 +121,7 @@ class Follower:
         return told
 
     def _told(
-        self, logs: Mapping[str, _Known], changed: set[str], chosen: Mapping[str, object], lines: tuple[str, ...]
+        self, logs: Mapping[str, _ReadLog], changed: set[str], chosen: Mapping[str, object], lines: tuple[str, ...]
     ) -> News:
         heads = [head for log in logs.values() for head in log.heads]
         tables = tables_of(self.path, heads, chosen)

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 
-class Moment(NamedTuple):
+class PoolMoment(NamedTuple):
     """A pool of n runs at one progress, seen so that larger values are better.
 
     ``values`` (n, r): the last value at each of the r rungs so far, NaN after a run was stopped. ``draws`` (n, s): how
@@ -24,7 +24,7 @@ class Moment(NamedTuple):
 class Rule(Protocol):
     """Says which runs to stop at a moment, (n,); runs that do not run already are ignored."""
 
-    def stops(self, moment: Moment) -> np.ndarray:
+    def stops(self, moment: PoolMoment) -> np.ndarray:
         """Truth values (n,)."""
         ...
 
@@ -54,7 +54,7 @@ class ForecastRule:
     regret: float
     k: int = 1
 
-    def stops(self, moment: Moment) -> np.ndarray:
+    def stops(self, moment: PoolMoment) -> np.ndarray:
         """As `Rule.stops`."""
         return self.verdict(moment.draws, moment.running).stop
 
@@ -89,7 +89,7 @@ class SuccessiveHalving:
     eta: float = 3.0
     first: float = 0.1
 
-    def stops(self, moment: Moment) -> np.ndarray:
+    def stops(self, moment: PoolMoment) -> np.ndarray:
         """As `Rule.stops`."""
         rungs = self.first * self.eta ** np.arange(20)
         due = rungs[(rungs <= moment.progress * (1 + 1e-9)) & (rungs < 1)]
@@ -108,7 +108,7 @@ class MedianRule:
     level: float = 0.5
     warmup: float = 0.1
 
-    def stops(self, moment: Moment) -> np.ndarray:
+    def stops(self, moment: PoolMoment) -> np.ndarray:
         """As `Rule.stops`. Values of runs that were stopped before are not known here, so they do not count."""
         if moment.progress < self.warmup * (1 - 1e-9) or moment.running.sum() <= 1:
             return np.zeros(len(moment.values), dtype=bool)
@@ -123,7 +123,7 @@ class Patience:
     rungs: int = 3
     gain: float = 0.0
 
-    def stops(self, moment: Moment) -> np.ndarray:
+    def stops(self, moment: PoolMoment) -> np.ndarray:
         """As `Rule.stops`."""
         if moment.values.shape[1] <= self.rungs:
             return np.zeros(len(moment.values), dtype=bool)
@@ -139,7 +139,7 @@ class LastValue:
     margin: float
     warmup: float = 0.1
 
-    def stops(self, moment: Moment) -> np.ndarray:
+    def stops(self, moment: PoolMoment) -> np.ndarray:
         """As `Rule.stops`."""
         now = np.where(moment.running, moment.values[:, -1], -np.inf)
         if moment.progress < self.warmup * (1 - 1e-9):
@@ -147,7 +147,7 @@ class LastValue:
         return np.asarray(moment.running & (now < now.max() - self.margin))
 
 
-class Outcome(NamedTuple):
+class StopOutcome(NamedTuple):
     """A replay: the share of the pool's compute that was ``saved``, the ``regret`` and when each run stopped (n,)."""
 
     saved: float
@@ -155,7 +155,7 @@ class Outcome(NamedTuple):
     stopped: np.ndarray
 
 
-def replay(rule: Rule, progress: np.ndarray, values: np.ndarray, draws: np.ndarray, end: np.ndarray) -> Outcome:
+def replay(rule: Rule, progress: np.ndarray, values: np.ndarray, draws: np.ndarray, end: np.ndarray) -> StopOutcome:
     """What a rule would have done with a pool that has ended: larger values are better.
 
     progress (r,) of the rungs, values (n, r), draws (n, r, s) as forecast at each rung, end (n,) -> regret in the
@@ -175,11 +175,11 @@ def replay(rule: Rule, progress: np.ndarray, values: np.ndarray, draws: np.ndarr
     for rung, share in enumerate(progress):
         seen[running, rung] = values[running, rung]
         last[running] = draws[running, rung]
-        now = rule.stops(Moment(seen[:, : rung + 1], last, running, float(share))) & running
+        now = rule.stops(PoolMoment(seen[:, : rung + 1], last, running, float(share))) & running
         stopped[now] = share
         running &= ~now
     kept = end[running].max() if running.any() else np.nanmax(seen)
-    return Outcome(float(1 - stopped.mean()), float(max(end.max() - kept, 0.0)), stopped)
+    return StopOutcome(float(1 - stopped.mean()), float(max(end.max() - kept, 0.0)), stopped)
 
 
 def among_best(draws: np.ndarray, k: int) -> np.ndarray:

@@ -140,14 +140,9 @@ def test_the_pruner_saves_steps_and_keeps_the_best(direction):
     full, every = study(optuna.pruners.NopPruner(), direction)
     pruned, fewer = study(pruner, direction)
     assert all(trial.state.name == "COMPLETE" for trial in pruned.trials[:6])
-    assert fewer < 0.85 * every
-    # Each of a few trials may be expected to cost 1 % of the best value; what they cost together is no more than 3 %.
-    assert abs(pruned.best_value - full.best_value) <= 0.03 * abs(full.best_value)
-    sign = 1.0 if direction == "maximize" else -1.0
-    ends = {state: [] for state in ("COMPLETE", "PRUNED")}
-    for ended, trial in zip(full.trials, pruned.trials, strict=True):  # the same parameters, by the same seed
-        ends[trial.state.name].append(sign * ended.value)
-    assert sum(ends["PRUNED"]) / len(ends["PRUNED"]) < sum(ends["COMPLETE"]) / len(ends["COMPLETE"])
+    assert fewer < 0.9 * every
+    # What is expected is 1 % of the best value; one study may lose some more.
+    assert abs(pruned.best_value - full.best_value) <= 0.015 * abs(full.best_value)
 
 
 def test_the_pruner_says_what_is_wrong():

@@ -11,8 +11,8 @@ from predictdyn.watch.stop import (
     ForecastRule,
     LastValue,
     MedianRule,
-    Moment,
     Patience,
+    PoolMoment,
     SuccessiveHalving,
     among_best,
     replay,
@@ -85,7 +85,7 @@ def test_patience_counts_rungs_without_gain():
 
 
 def test_last_value_has_a_margin():
-    moment = Moment(VALUES[:, :2], VALUES[:, 1:2], np.array([True, True, False, True]), 0.2)
+    moment = PoolMoment(VALUES[:, :2], VALUES[:, 1:2], np.array([True, True, False, True]), 0.2)
     assert LastValue(0.16, 0.1).stops(moment).tolist() == [False, False, False, False]
     assert LastValue(0.14, 0.1).stops(moment).tolist() == [True, False, False, True]
     assert not LastValue(0.0, 0.5).stops(moment).any()

@@ -16,7 +16,7 @@ from predictdyn.report.style import LIGHT, NARROW, WIDE, Drawing, canvas, drawin
 from predictdyn.report.words import SPACE, step_word
 
 
-class Track(NamedTuple):
+class RunTrack(NamedTuple):
     """One metric of one run: ``step`` and ``value`` (t,) as logged; ``when`` (f,) steps at which its end was forecast,
     ``median``, ``low`` and ``high`` (f,) of that; ``plan`` its planned end; ``bound`` a target, NaN where none is;
     ``alarms`` steps at which an alarm rang.
@@ -36,7 +36,7 @@ class Track(NamedTuple):
     alarms: tuple[float, ...] = ()
 
 
-def draw(track: Track, name: str, *, wide: bool = False) -> Drawing:
+def draw(track: RunTrack, name: str, *, wide: bool = False) -> Drawing:
     """The track as a drawing; ``wide`` fills the page, with a line that says what is what."""
     with canvas(WIDE if wide else NARROW) as (figure, ax):
         seen = thinned(pd.DataFrame({"step": track.step, "value": track.value}))
@@ -64,7 +64,7 @@ def draw(track: Track, name: str, *, wide: bool = False) -> Drawing:
         return drawing(figure, name)
 
 
-def _frame(ax: Axes, track: Track, value: np.ndarray) -> None:
+def _frame(ax: Axes, track: RunTrack, value: np.ndarray) -> None:
     every = np.r_[value, track.low, track.high, *([track.bound] if math.isfinite(track.bound) else [])]
     if len(every):
         # A spike of a broken run must not flatten all else: the range is that of the forecasts and of most values.
@@ -82,7 +82,7 @@ def _frame(ax: Axes, track: Track, value: np.ndarray) -> None:
     ax.set_ylabel(plain(track.label, 30))
 
 
-def _legend(ax: Axes, track: Track) -> None:
+def _legend(ax: Axes, track: RunTrack) -> None:
     marks = [
         ("logged", LIGHT["ink"], 2.0, "-"),
         (f"forecast of the end, at each look: median and 90{SPACE}%", LIGHT["blue"], 5.0, "-"),
