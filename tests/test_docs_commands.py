@@ -110,7 +110,7 @@ def test_the_commands_of_a_page_run(page, desk):
 
 def test_a_model_is_saved_and_a_page_made_again_as_the_pages_say(desk):
     fit, forecast = commands(DOCS / "how-to" / "save-a-model.md")
-    again, elsewhere = commands(DOCS / "how-to" / "publish.md")
+    again, elsewhere = (words for words in commands(DOCS / "how-to" / "publish.md") if words[0] == "report")
     backtest = [
         "backtest",
         "logs",

@@ -24,8 +24,8 @@ class News(NamedTuple):
 def identity(ledger: str, entry: int | str) -> str:
     """The name of an entry that no other thing in the world has.
 
-    >>> identity("ab", 1)
-    'urn:uuid:d92f4a69-07e9-5f0b-9e16-6a5edfd65a98'
+    >>> identity("ab", 1) == identity("ab", 1), identity("ab", 1) == identity("ab", 2), identity("ab", 1)[:9]
+    (True, False, 'urn:uuid:')
     """
     return f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, f'predictdyn:{ledger}:{entry}')}"
 

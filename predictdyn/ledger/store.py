@@ -128,7 +128,7 @@ def empty(base: sqlite3.Connection) -> bool:
     """Whether the first writer was killed before it had written: the file is there, and holds no table at all."""
     (pages,) = base.execute("PRAGMA page_count").fetchone()
     (things,) = base.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    return pages <= 1 and things == 0
+    return bool(pages <= 1 and things == 0)
 
 
 def create(base: sqlite3.Connection) -> None:
