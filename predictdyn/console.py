@@ -65,7 +65,8 @@ TYPED = {
     "better": "--better", "nuts": "--nuts", "lower": "--lower", "upper": "--upper", "chance": "--chance",
     "seed": "--seed", "target": "--target", "peak": "--peak", "warm_up": "--warm-up", "least": "--least",
     "probability": "--probability", "total_steps": "--steps", "most_steps": "--steps",
-    "via": "--via", "questions": "--questions", "last_n": "--last-n", "void_if": "--void-if", "resolve_by": "--resolve-by", "redact": "--redact",
+    "via": "--via", "questions": "--questions", "last_n": "--last-n", "void_if": "--void-if",
+    "resolve_by": "--resolve-by", "redact": "--redact",
     "repository": "--repository", "address": "--address",
 }  # fmt: skip
 KEYWORD = re.compile(rf"(?<![\w\-./?&])({'|'.join(TYPED)})=(?:'([^'=]*)'|([A-Z]+\b|[+-]?\d[\w.+-]*))?")
