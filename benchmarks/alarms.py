@@ -208,7 +208,7 @@ def shown(folder: Path, which: str | None) -> str:
     rates, caught = [], []
     for file in sorted(folder.glob("*_runs.csv")):
         data, rule = file.name.removesuffix("_runs.csv").rsplit("-", 1)
-        runs = pd.read_csv(file, keep_default_na=False, na_values={name: [""] for name in ("at", "rang", "lead")})
+        runs = pd.read_csv(file, dtype={"trouble": "str", "kind": "str"}).fillna({"trouble": "", "kind": ""})
         if which:
             number = runs["family"].str.extract(r"(\d+)$")[0].astype(int)
             runs = runs[number % 2 == ("even", "odd").index(which)]
