@@ -2,6 +2,7 @@
 
 python benchmarks/alarms.py DATA [DATA ...] [--hold-out COLUMN] [--metrics GLOB,...] [--recipes even|odd] [--out DIR]
 python benchmarks/alarms.py --show DIR [--recipes even|odd]
+python benchmarks/alarms.py --speed [--metrics GLOB,...]
 
 DATA: digits, planted (datasets/digits/planted), tinylm, pythia, modded_nanogpt; PREDICTDYN_DATA names the folder with a
 copy of the last two. Every checkpoint of every run that was left out is looked at, by what the other folds teach.
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import time
 import warnings
 from collections.abc import Callable
 from fnmatch import fnmatch
@@ -33,7 +35,7 @@ from predictdyn.curves import Curve, Curves, ended
 from predictdyn.datasets import bundled
 from predictdyn.effects.pairs import arms
 from predictdyn.loaders import tidy
-from predictdyn.watch.learning import healthy_runs
+from predictdyn.watch.learning import healthy_runs, learn
 from predictdyn.watch.replay import FOLDS, RATES, AlarmReplay, backtest_alarms, held_out, summed_up, tables, troubles_of
 from predictdyn.watch.threshold import threshold
 
@@ -206,7 +208,7 @@ def shown(folder: Path, which: str | None) -> str:
     rates, caught = [], []
     for file in sorted(folder.glob("*_runs.csv")):
         data, rule = file.name.removesuffix("_runs.csv").rsplit("-", 1)
-        runs = pd.read_csv(file, keep_default_na=False, na_values={name: [""] for name in ("at", "rang", "lead")})
+        runs = pd.read_csv(file, dtype={"trouble": "str", "kind": "str"}).fillna({"trouble": "", "kind": ""})
         if which:
             number = runs["family"].str.extract(r"(\d+)$")[0].astype(int)
             runs = runs[number % 2 == ("even", "odd").index(which)]
@@ -240,6 +242,24 @@ def _cell(row: pd.Series) -> str:
     return f"{row['caught']:.0%}{lead}"
 
 
+def speed(globs: str) -> str:
+    """How long it takes to learn from half of the planted slice, and to look at ten runs of the other half."""
+    asked = of_metrics(planted(), globs)
+    even, odd = some_recipes(asked, "even"), some_recipes(asked, "odd")
+    began = time.process_time()
+    detector = learn(even.curves, healthy=even.healthy)
+    learnt = time.process_time()
+    ten = odd.curves.select(runs=odd.healthy[:10])
+    for _ in range(5):
+        look = detector.look(ten, {})
+    took = (time.process_time() - learnt) / 5
+    seen = int(sum(ten.points.groupby("run")["step"].nunique()))
+    return (
+        f"{len(detector.axes)} metrics; learnt from {len(even.healthy)} runs in {learnt - began:.1f} s; a look at "
+        f"{len(look.table)} runs with {seen} checkpoints takes {took:.2f} s: {seen / took:.0f} checkpoints a second"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", nargs="*", choices=[*DATA, []])
@@ -248,7 +268,10 @@ def main() -> None:
     parser.add_argument("--recipes", choices=["even", "odd"])
     parser.add_argument("--out", type=Path)
     parser.add_argument("--show", type=Path)
+    parser.add_argument("--speed", action="store_true")
     arguments = parser.parse_args()
+    if arguments.speed:
+        print(speed(arguments.metrics))
     if arguments.show:
         print(shown(arguments.show, arguments.recipes))
         return

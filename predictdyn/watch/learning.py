@@ -22,6 +22,7 @@ from predictdyn.watch.threshold import e_value
 
 FEWEST_RUNS = 4  # healthy ones
 FEWEST_FAMILIES = 3  # with a family curve
+USUAL = 0.25  # of the families log a metric that is looked at
 
 
 @dataclass(frozen=True)
@@ -182,11 +183,20 @@ def learn(
         raise ValueError(f"false_alarms= is a share of runs in (0, 1), got {false_alarms}")
     good = healthy_runs(history) if healthy is None else [run for run in history.runs.index if run in set(healthy)]
     names = looked_at(history.metrics.values())
+    family = families_of(history)
     values: dict[str, list[np.ndarray]] = {name: [] for name in names}
-    for (_, name), curve in history.select(runs=good).series.items():
+    by: dict[str, set[str]] = {name: set() for name in names}
+    for (run, name), curve in history.select(runs=good).series.items():
         if name in values:
             values[name].append(curve.value)
-    axes = {name: axis_for(history.metrics[name], some_curves) for name, some_curves in values.items() if some_curves}
+            by[name].add(family[run])
+    # What few families log teaches too little to call a run of another one strange.
+    enough = USUAL * len({family[run] for run in good})
+    axes = {
+        name: axis_for(history.metrics[name], values[name])
+        for name in names
+        if values[name] and len(by[name]) >= enough
+    }
     if len(good) < FEWEST_RUNS or not axes:
         raise ValueError(
             f"alarms are learnt from finished healthy runs, and there are {len(good)}; {FEWEST_RUNS} are the fewest "

@@ -195,14 +195,13 @@ def interval(hit: np.ndarray, family: np.ndarray, *, seed: int, level: float = 0
 
     Where no family, or every one, was hit, the bootstrap is blind: the other bound is that of one family in F.
     """
-    names, code = np.unique(family, return_inverse=True)
+    names, code, count = np.unique(family, return_inverse=True, return_counts=True)
     f = len(names)
+    share = np.bincount(code, weights=hit) / count
     rng = np.random.default_rng(seed)
-    members = [np.flatnonzero(code == k) for k in range(f)]
-    drawn = []
-    for _ in range(BOOTSTRAP):
-        chosen = rng.integers(f, size=f)
-        drawn.append(np.mean([hit[rng.choice(members[k], len(members[k]))].mean() for k in chosen]))
+    chosen = rng.integers(f, size=(BOOTSTRAP, f))
+    # To draw runs of a family with replacement is to draw how many of them are hits.
+    drawn = (rng.binomial(count[chosen], share[chosen]) / count[chosen]).mean(axis=1)
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
     blind = 1 - (1 - level) ** (1 / f)
     if not hit.any():

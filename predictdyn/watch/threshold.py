@@ -65,9 +65,10 @@ def threshold(maxima: Sequence[float] | np.ndarray, family: Sequence[str]) -> Th
     values = values[order]
     start = np.interp(0.75, np.cumsum(weight) - weight / 2, values)
     over = values > start
-    # The mean excess over the upper quarter; an e-value's tail is no longer than one.
+    # The mean excess over the upper quarter; heights are logarithms of probabilities, whose tail has length one. A few
+    # maxima, which end at the largest of them, would have it shorter.
     tail = float((weight[over] * (values[over] - start)).sum() / weight[over].sum()) if over.any() else 1.0
-    return Threshold(values, weight, len(np.unique(names)), max(tail, 0.1))
+    return Threshold(values, weight, len(np.unique(names)), max(tail, 1.0))
 
 
 def e_value(p: np.ndarray | float) -> np.ndarray:

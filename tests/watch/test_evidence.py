@@ -92,6 +92,11 @@ def test_a_small_history_says_that_it_cannot_certify():
     assert "certified by 12 families" in found.words(0.1)
 
 
+def test_beyond_all_that_was_seen_a_height_counts_as_a_logarithm_of_a_probability():
+    found = threshold(np.full(9, 2.0), [str(i) for i in range(9)])
+    assert float(found.p(3.0)) == pytest.approx(0.1 * np.exp(-1.0))
+
+
 def test_e_values_of_uniform_p_have_expectation_one():
     p = (np.arange(1_000_000) + 0.5) / 1_000_000
     assert e_value(p).mean() == pytest.approx(1.0, abs=1e-3)

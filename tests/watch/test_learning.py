@@ -104,6 +104,14 @@ def test_healthy_runs_are_finished_and_without_an_event(fresh):
     assert healthy_runs(fresh.truncate(0.5)) == []
 
 
+def test_what_few_families_log_is_not_judged(history):
+    rare = history.points[(history.points["metric"] == "loss") & history.points["run"].str.startswith("f1-")]
+    points = pd.concat([history.points, rare.assign(metric="rare")]).sort_values(["run", "metric", "step"])
+    metrics = {**history.metrics, "rare": history.metrics["loss"]._replace(name="rare")}
+    detector = learn(Curves(points.reset_index(drop=True), history.runs, metrics))
+    assert sorted(detector.axes) == ["accuracy", "gradient_norm", "loss"]
+
+
 @pytest.mark.parametrize("rate", [0.0, 1.0, 5.0])
 def test_a_rate_is_a_share(history, rate):
     with pytest.raises(ValueError, match="share of runs in"):
