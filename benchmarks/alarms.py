@@ -25,7 +25,7 @@ import warnings
 from collections.abc import Callable
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -117,7 +117,7 @@ DATA: dict[str, Callable[[], Asked]] = {
 def over_median(curve: Curve) -> np.ndarray:
     """Values (t,) over the median of the ten before; zero for the first."""
     before = pd.Series(curve.value).shift().rolling(WINDOW, min_periods=2).median().to_numpy()
-    return np.nan_to_num(curve.value / before, nan=0.0, posinf=0.0)
+    return np.asarray(np.nan_to_num(curve.value / before, nan=0.0, posinf=0.0))
 
 
 def cusum(curve: Curve) -> np.ndarray:
@@ -134,7 +134,7 @@ def cusum(curve: Curve) -> np.ndarray:
 def patience(curve: Curve) -> np.ndarray:
     """Steps (t,) since the lowest value, over the last step."""
     lowest = np.maximum.accumulate(np.where(curve.value <= np.minimum.accumulate(curve.value), curve.step, 0.0))
-    return (curve.step - lowest) / max(curve.step[-1], 1.0)
+    return np.asarray((curve.step - lowest) / max(curve.step[-1], 1.0))
 
 
 RULES: dict[str, tuple[str, Callable[[Curve], np.ndarray]]] = {
@@ -205,7 +205,8 @@ def of_metrics(asked: Asked, globs: str) -> Asked:
 
 def shown(folder: Path, which: str | None) -> str:
     """The tables of all results in a folder, as Markdown; of every second recipe, where that is asked."""
-    rates, caught = [], []
+    rates: list[dict[str, Any]] = []
+    caught: list[dict[str, Any]] = []
     for file in sorted(folder.glob("*_runs.csv")):
         data, rule = file.name.removesuffix("_runs.csv").rsplit("-", 1)
         runs = pd.read_csv(file, dtype={"trouble": "str", "kind": "str"}).fillna({"trouble": "", "kind": ""})
@@ -213,7 +214,7 @@ def shown(folder: Path, which: str | None) -> str:
             number = runs["family"].str.extract(r"(\d+)$")[0].astype(int)
             runs = runs[number % 2 == ("even", "odd").index(which)]
         for found, table in zip((rates, caught), tables(runs), strict=True):
-            found += [{"data": data, "rule": rule, **row} for row in table.to_dict("records")]
+            found += [{"data": data, "rule": rule, **row} for row in table.to_dict("records")]  # type: ignore[dict-item]
     lines = [
         "| data | rule | asked | healthy runs | families | rang | measured |",
         "| --- | --- " + "| ---: " * 5 + "|",
@@ -228,10 +229,10 @@ def shown(folder: Path, which: str | None) -> str:
     rules = list(dict.fromkeys(catches["rule"]))
     lines += ["", f"| data | rate | trouble | runs | {' | '.join(rules)} |"]
     lines.append("| --- | ---: | --- | ---: " + "| ---: " * len(rules) + "|")
-    for (data, rate, trouble), part in catches.groupby(["data", "rate", "trouble"], sort=False):
+    for (of, rate, trouble), part in catches.groupby(["data", "rate", "trouble"], sort=False):
         of_rule = part.set_index("rule")
         told = [_cell(of_rule.loc[rule]) if rule in of_rule.index else "" for rule in rules]
-        lines.append(f"| {data} | {rate:g} | {trouble} | {int(part['runs'].iloc[0])} | {' | '.join(told)} |")
+        lines.append(f"| {of} | {rate:g} | {trouble} | {int(part['runs'].iloc[0])} | {' | '.join(told)} |")
     return "\n".join(lines)
 
 

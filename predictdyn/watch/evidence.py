@@ -74,7 +74,8 @@ def learnt(streams: list[np.ndarray], family: list[str]) -> Surprise:
     filled = np.nan_to_num(np.clip(joined, -MOST, MOST))
     size = np.sqrt((filled**2).sum(axis=0))
     raw_correlation = (filled.T @ filled) / np.maximum(np.outer(size, size), 1e-12)
-    correlation = (1 - SHRUNK) * raw_correlation
+    # Few checkpoints say little of how many metrics move together.
+    correlation = (1 - max(SHRUNK, len(size) / (len(size) + len(joined)))) * raw_correlation
     np.fill_diagonal(correlation, 1.0)
     pieces = [raw_surprise(part, correlation) for part in streams]
     rows = np.repeat(np.asarray(family, dtype=object), [len(part) for part in streams]).astype(str)

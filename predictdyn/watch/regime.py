@@ -82,11 +82,17 @@ def learn_regime(
         # A family without a healthy run is in no fold; any fold's models are strangers to it.
         judged |= sights(ready, models, [run for run in asked if folds.get(family[run], 0) == number])
     calm = [run for run in learnt_from if run in judged]
-    late = [judged[run].scores[judged[run].progress > BEGIN] for run in calm]
-    surprise = evidence.learnt(late, [family[run] for run in calm])
+    surprise = _surprise(judged, calm)
+    # No run is judged by surprises that it is one of: of many metrics and few runs they would be too small.
+    strange = {
+        number: _surprise(judged, [run for run in calm if folds[family[run]] != number])
+        for number in {folds[family[run]] for run in calm}
+    }
     watched = np.array([curves.metrics[name].kind in ("loss", "signal") for name in ready.axes])
     forest, by_fold = _hazards(judged, curves, folds, failure, watched, calm, seed)
-    found = {run: heights(judged[run], surprise, by_fold.get(folds.get(family[run], 0)), watched) for run in calm}
+    found = {
+        run: heights(judged[run], strange[folds[family[run]]], by_fold.get(folds[family[run]]), watched) for run in calm
+    }
     found = {run: one for run, one in found.items() if len(one.step)}
     names = [family[run] for run in found]
     of_kind = [threshold([one.evidence.max() for one in found.values()], names)]
@@ -95,6 +101,12 @@ def learn_regime(
     joint = threshold([one.joint(of_kind).max() for one in found.values()], names)
     models = _announced(ready, learnt_from, family, seed)
     return Regime(kind, models, surprise, forest, watched, tuple(of_kind), joint)
+
+
+def _surprise(judged: Mapping[str, Sight], runs: Sequence[str]) -> Surprise:
+    """How surprises of some healthy runs are distributed."""
+    late = [judged[run].scores[judged[run].progress > BEGIN] for run in runs]
+    return evidence.learnt(late, [judged[run].family for run in runs])
 
 
 def families_of(curves: Curves) -> dict[str, str]:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from predictdyn.curves import Curves
+from predictdyn.curves import Curves, curves_from
 from predictdyn.watch import Look, learn, load
 from predictdyn.watch.checkpoints import GAP, LEAST_GAP, checkpoints
 from predictdyn.watch.learning import LearntDetector, healthy_runs
@@ -102,6 +102,24 @@ def test_healthy_runs_are_finished_and_without_an_event(fresh):
     assert not set(healthy_runs(fresh)) & set(fresh.events["run"])
     assert len(healthy_runs(fresh)) == 40
     assert healthy_runs(fresh.truncate(0.5)) == []
+
+
+def test_many_metrics_of_few_runs_do_not_make_every_new_run_strange():
+    rng = np.random.default_rng(3)
+    steps = np.arange(0, 101, 4)
+
+    def runs(names: list[str]) -> Curves:
+        rows = [
+            (run, f"m{k}", int(step), value)
+            for run in names
+            for k in range(60)
+            for step, value in zip(steps, rng.standard_normal(len(steps)), strict=True)
+        ]
+        table = pd.DataFrame({"run": names, "family": names, "last_step": 100})
+        return curves_from(pd.DataFrame(rows, columns=["run", "metric", "step", "value"]), table)
+
+    detector = learn(runs([f"past{i}" for i in range(8)]))
+    assert len(detector.look(runs([f"new{i}" for i in range(12)]), {}).alarms) <= 2
 
 
 def test_what_few_families_log_is_not_judged(history):
