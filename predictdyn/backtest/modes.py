@@ -13,6 +13,7 @@ from predictdyn.scores import quantiles
 
 MODE_LEVELS = (0.05, 0.5, 0.95)
 MODES = ["upper", *(f"{mode}_q{level:g}" for mode in ("low", "high") for level in MODE_LEVELS)]
+LEAST_APART = 0.05  # of the range between two bounds, or of the logarithm beside one: nearer ones are no two outcomes
 BLOCK = 64  # rows at once: they fit a cache
 
 
@@ -34,15 +35,26 @@ def modes_of(target: pd.DataFrame, draws: np.ndarray, metrics: Mapping[str, Metr
     share = np.full(key.max() + 1, np.nan)
     for first in range(0, len(last), BLOCK):
         rows = last[first : first + BLOCK]
-        names = target["metric"].iloc[rows]
-        shown = np.stack([_shown(np.sort(draws[row]), metrics[name]) for row, name in zip(rows, names, strict=True)])
-        share[key[rows]] = two_modes(shown).upper
+        of = [metrics[name] for name in target["metric"].iloc[rows]]
+        ordered = np.sort(draws[rows], axis=1)
+        upper = two_modes(np.stack([_shown(one, metric) for one, metric in zip(ordered, of, strict=True)])).upper
+        for place in np.flatnonzero(np.isfinite(upper)).tolist():
+            middle = _shown(quantiles(ordered[[place]], [(1 - upper[place]) / 2, 1 - upper[place] / 2])[0], of[place])
+            if middle[1] - middle[0] >= LEAST_APART * _span(of[place]):
+                share[key[rows[place]]] = upper[place]
     for row in np.flatnonzero(np.isfinite(share[key])).tolist():
-        upper, ordered = share[key[row]], np.sort(draws[row])[None]
-        low = [(1 - upper) * level for level in MODE_LEVELS]
-        levels = [*low, *(1 - upper + upper * level for level in MODE_LEVELS)]
-        found[row] = [upper, *quantiles(ordered, levels)[0]]
+        upper_share, ordered = share[key[row]], np.sort(draws[row])[None]
+        low = [(1 - upper_share) * level for level in MODE_LEVELS]
+        levels = [*low, *(1 - upper_share + upper_share * level for level in MODE_LEVELS)]
+        found[row] = [upper_share, *quantiles(ordered, levels)[0]]
     return found
+
+
+def _span(metric: Metric) -> float:
+    """What modes must lie apart in parts of: the range between two bounds, one beside one, nothing without any."""
+    if metric.lower is not None and metric.upper is not None:
+        return metric.upper - metric.lower
+    return 0.0 if metric.lower is None and metric.upper is None else 1.0
 
 
 def _shown(values: np.ndarray, metric: Metric) -> np.ndarray:
