@@ -25,7 +25,7 @@ class MapDraws(NamedTuple):
     coefficients: Float[np.ndarray, "s k"]
 
 
-class Asked(NamedTuple):
+class AskedAbility(NamedTuple):
     """Rows in question, each with draws: ability on each scale, further predictors, place of the run (-1: a new one).
 
     ``since`` is how far each draw lies from the last row of its run, in sds of ability; zero for new runs. ``shift`` is
@@ -94,7 +94,7 @@ def _shared(
 
 
 def outcome_draws(
-    one: MapNodes, draws: MapDraws, asked: Asked, *, seed: int, noise: bool = True
+    one: MapNodes, draws: MapDraws, asked: AskedAbility, *, seed: int, noise: bool = True
 ) -> Float[np.ndarray, "m s"]:
     """Draws (m, s) of an outcome at rows in question; a column is one map, one set of coefficients, one ability."""
     node, coefficients = draws

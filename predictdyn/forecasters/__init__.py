@@ -69,7 +69,7 @@ ABOUT = {
     "law": ("law", "a scaling law over the plans of runs; needs nothing of the run itself", "finished runs, settings"),
     "capability_from_loss": (
         "law",
-        "an accuracy by way of the loss: the loss is forecast, finished runs say what comes with it",
+        "an accuracy by way of the loss: finished runs say what comes with it",
         "finished runs, a loss",
     ),
     "pooled": ("pooled", "a hierarchy of curves by NUTS; slow, in JAX", "finished runs"),

@@ -12,7 +12,7 @@ import pandas as pd
 
 from predictdyn.curves import Metric
 from predictdyn.fitting.ability_map import MapNodes, MapRows, nodes_of, with_run
-from predictdyn.fitting.ability_pool import Asked, map_draws, outcome_draws, shared_draws
+from predictdyn.fitting.ability_pool import AskedAbility, map_draws, outcome_draws, shared_draws
 from predictdyn.forecast import DRAWS, Latent, Model, seed_for
 from predictdyn.forecasters._fitted import no_answer
 from predictdyn.laws.ability import Ability, ability_from
@@ -79,7 +79,7 @@ class CapabilityFromLoss:
             ("ability shared", known.measure, problem.fit_seed),
             lambda: shared_draws(known.pooled, DRAWS, seed=seed_for(problem.fit_seed, self.name)),
         )
-        asked = Asked(ability, np.zeros((len(run), 0, DRAWS)), run, since, np.zeros(drawn.shape))
+        asked = AskedAbility(ability, np.zeros((len(run), 0, DRAWS)), run, since, np.zeros(drawn.shape))
         found = outcome_draws(nodes, map_draws(nodes, shared, seed=seed), asked, seed=seed)
         latent.draws[query.rows] = panel.scale.latent(known.outcome.value(found))
         latent.status[query.rows] = "ok"

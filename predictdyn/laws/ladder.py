@@ -10,7 +10,7 @@ import pandas as pd
 
 from predictdyn.curves import Curves
 from predictdyn.fitting.ability_map import MapNodes, MapRows, Response, nodes_of
-from predictdyn.fitting.ability_pool import Asked, map_draws, outcome_draws, shared_draws
+from predictdyn.fitting.ability_pool import AskedAbility, map_draws, outcome_draws, shared_draws
 from predictdyn.laws.ability import Ability, ability_from
 from predictdyn.laws.law import DRAWS, Law, law_of
 from predictdyn.laws.mixture import FARTHEST, NARROWEST, SPREAD_PRIOR
@@ -117,14 +117,14 @@ class Ladder:
                 parts[i, ~known] = np.log(step.draws(table[~known], n=n, seed=seed + i))
         return parts
 
-    def _asked(self, parts: np.ndarray, table: pd.DataFrame, seed: int) -> Asked:
+    def _asked(self, parts: np.ndarray, table: pd.DataFrame, seed: int) -> AskedAbility:
         m, n = parts.shape[1:]
         group = self.onehot(table)
         others = np.concatenate([parts[1:].transpose(1, 0, 2), np.repeat(group[:, :, None], n, axis=2)], axis=1)
         random = np.random.default_rng((seed, 77))
         unknown = (group.sum(axis=1) == 0) & bool(self.groups)
         shift = np.where(unknown[:, None], GROUP_SHIFT * random.standard_normal((m, n)), 0.0)
-        return Asked(self.ability.on_scales(parts[0]), others, np.full(m, -1), np.zeros((m, n)), shift)
+        return AskedAbility(self.ability.on_scales(parts[0]), others, np.full(m, -1), np.zeros((m, n)), shift)
 
     def onehot(self, table: pd.DataFrame) -> np.ndarray:
         """The group of each row as columns, (m, g); zeros for one that no finished run is of."""

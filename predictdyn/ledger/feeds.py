@@ -11,7 +11,7 @@ from xml.sax.saxutils import escape, quoteattr
 NEWEST = 50  # things that a feed tells
 
 
-class News(NamedTuple):
+class FeedItem(NamedTuple):
     """One thing that happened: the entry that says so, its page, when, and in words."""
 
     entry: int
@@ -30,7 +30,7 @@ def identity(ledger: str, entry: int | str) -> str:
     return f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, f'predictdyn:{ledger}:{entry}')}"
 
 
-def atom(title: str, ledger: str, news: Sequence[News], *, address: str, updated: str, author: str) -> str:
+def atom(title: str, ledger: str, news: Sequence[FeedItem], *, address: str, updated: str, author: str) -> str:
     """An Atom feed (RFC 4287) of the newest things, the newest first; ``address`` is "" where none is known."""
     lines = [
         '<?xml version="1.0" encoding="utf-8"?>',
@@ -56,7 +56,7 @@ def atom(title: str, ledger: str, news: Sequence[News], *, address: str, updated
     return "\n".join([*lines, "</feed>", ""])
 
 
-def json_feed(title: str, ledger: str, news: Sequence[News], *, address: str, author: str) -> str:
+def json_feed(title: str, ledger: str, news: Sequence[FeedItem], *, address: str, author: str) -> str:
     """The same as JSON Feed 1.1."""
     feed: dict[str, Any] = {
         "version": "https://jsonfeed.org/version/1.1",

@@ -327,11 +327,11 @@ def _lists(site: Site, pages: Environment, folder: Path) -> None:
         )
 
 
-def _news(found: Standing) -> Iterator[feeds.News]:
+def _news(found: Standing) -> Iterator[feeds.FeedItem]:
     """What happened, the newest first: forecasts that were registered, and answers."""
     text = found.questions.set_index("question")["text"]
     told = [
-        feeds.News(
+        feeds.FeedItem(
             row["entry"],
             f"q/{row['question']}.html",
             row["time"],
@@ -347,7 +347,7 @@ def _news(found: Standing) -> Iterator[feeds.News]:
     ]
     answered = found.questions[found.questions["answered"].notna()].sort_values("resolution").tail(feeds.NEWEST)
     told += [
-        feeds.News(
+        feeds.FeedItem(
             int(row["resolution"]),
             f"q/{row['question']}.html",
             row["answered"],

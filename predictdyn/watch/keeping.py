@@ -52,7 +52,7 @@ def write_detector(detector: LearntDetector, folder: Path) -> None:
             arrays |= {f"{key}/hazard/{part}": value for part, value in regime.hazard.arrays().items()}
     if detector.families:
         arrays["families"] = np.stack(list(detector.families.values())).astype(np.float32)
-    (folder / SETTINGS).write_text(json.dumps(settings, indent=1))
+    (folder / SETTINGS).write_text(json.dumps(settings, indent=1), encoding="utf-8")
     with (folder / ARRAYS).open("wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
@@ -61,7 +61,7 @@ def load(folder: Path | str, *, beside: Detector | None = None) -> LearntDetecto
     """Read a detector that `LearntDetector.save` wrote. Raises ValueError where it is not one, or is damaged."""
     folder = Path(folder)
     try:
-        settings = json.loads((folder / SETTINGS).read_text())
+        settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
         with np.load(folder / ARRAYS, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         if settings["version"] != VERSION:

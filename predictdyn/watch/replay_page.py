@@ -29,7 +29,7 @@ def page(found: AlarmReplay, folder: Path) -> Path:
     for title, (table, words) in told.items():
         lines += [f"<h2>{title}</h2>", f"<p>{words}</p>", _table(table)]
     file = folder / "alarms.html"
-    file.write_text("\n".join([*lines, "</body></html>"]))
+    file.write_text("\n".join([*lines, "</body></html>"]), encoding="utf-8")
     return file
 
 

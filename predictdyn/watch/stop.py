@@ -21,7 +21,7 @@ class PoolMoment(NamedTuple):
     progress: float
 
 
-class Rule(Protocol):
+class StopRule(Protocol):
     """Says which runs to stop at a moment, (n,); runs that do not run already are ignored."""
 
     def stops(self, moment: PoolMoment) -> np.ndarray:
@@ -55,7 +55,7 @@ class ForecastRule:
     k: int = 1
 
     def stops(self, moment: PoolMoment) -> np.ndarray:
-        """As `Rule.stops`."""
+        """As `StopRule.stops`."""
         return self.verdict(moment.draws, moment.running).stop
 
     def verdict(self, draws: np.ndarray, running: np.ndarray, finished: np.ndarray | None = None) -> Verdict:
@@ -90,7 +90,7 @@ class SuccessiveHalving:
     first: float = 0.1
 
     def stops(self, moment: PoolMoment) -> np.ndarray:
-        """As `Rule.stops`."""
+        """As `StopRule.stops`."""
         rungs = self.first * self.eta ** np.arange(20)
         due = rungs[(rungs <= moment.progress * (1 + 1e-9)) & (rungs < 1)]
         before = moment.values.shape[1]
@@ -109,7 +109,7 @@ class MedianRule:
     warmup: float = 0.1
 
     def stops(self, moment: PoolMoment) -> np.ndarray:
-        """As `Rule.stops`. Values of runs that were stopped before are not known here, so they do not count."""
+        """As `StopRule.stops`. Values of runs that were stopped before are not known here, so they do not count."""
         if moment.progress < self.warmup * (1 - 1e-9) or moment.running.sum() <= 1:
             return np.zeros(len(moment.values), dtype=bool)
         now = moment.values[moment.running, -1]
@@ -124,7 +124,7 @@ class Patience:
     gain: float = 0.0
 
     def stops(self, moment: PoolMoment) -> np.ndarray:
-        """As `Rule.stops`."""
+        """As `StopRule.stops`."""
         if moment.values.shape[1] <= self.rungs:
             return np.zeros(len(moment.values), dtype=bool)
         before, late = moment.values[:, : -self.rungs], moment.values[:, -self.rungs :]
@@ -140,7 +140,7 @@ class LastValue:
     warmup: float = 0.1
 
     def stops(self, moment: PoolMoment) -> np.ndarray:
-        """As `Rule.stops`."""
+        """As `StopRule.stops`."""
         now = np.where(moment.running, moment.values[:, -1], -np.inf)
         if moment.progress < self.warmup * (1 - 1e-9):
             return np.zeros(len(now), dtype=bool)
@@ -155,7 +155,7 @@ class StopOutcome(NamedTuple):
     stopped: np.ndarray
 
 
-def replay(rule: Rule, progress: np.ndarray, values: np.ndarray, draws: np.ndarray, end: np.ndarray) -> StopOutcome:
+def replay(rule: StopRule, progress: np.ndarray, values: np.ndarray, draws: np.ndarray, end: np.ndarray) -> StopOutcome:
     """What a rule would have done with a pool that has ended: larger values are better.
 
     progress (r,) of the rungs, values (n, r), draws (n, r, s) as forecast at each rung, end (n,) -> regret in the

@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose
 from scipy.special import expit
 
 from predictdyn.fitting.ability_map import MapRows, Response, basis, nodes_of, with_run
-from predictdyn.fitting.ability_pool import Asked, map_draws, outcome_draws, shared_draws
+from predictdyn.fitting.ability_pool import AskedAbility, map_draws, outcome_draws, shared_draws
 
 EXAM = Response("accuracy", 0.25, 1.0, 1000.0, True)
 
@@ -16,11 +16,11 @@ def rows_of(ability, y, run=None) -> MapRows:
     return MapRows(np.atleast_2d(ability), np.zeros((len(y), 0)), none if run is None else run, np.asarray(y))
 
 
-def asked_at(ability, count: int, run: int = -1, since: float = 0.0) -> Asked:
+def asked_at(ability, count: int, run: int = -1, since: float = 0.0) -> AskedAbility:
     m = len(ability)
     there = np.repeat(np.asarray(ability, dtype=float)[None, :, None], count, axis=2)
     zero = np.zeros((m, count))
-    return Asked(there, np.zeros((m, 0, count)), np.full(m, run), zero + since, zero)
+    return AskedAbility(there, np.zeros((m, 0, count)), np.full(m, run), zero + since, zero)
 
 
 def drawn(nodes, ability, count: int = 2000, noise: bool = False, **run) -> np.ndarray:
