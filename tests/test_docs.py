@@ -80,7 +80,7 @@ def test_the_page_on_scaling_laws_prints_what_it_says(monkeypatch, capsys):
     told = told_by("how-to/scaling-law.md")
     plt.close("all")
     text = (DOCS / "how-to" / "scaling-law.md").read_text(encoding="utf-8")
-    (shown,) = re.findall(r"```python\n.*?```\n\n```\n(.*?)```", text, flags=re.S)
+    shown = " ".join(re.findall(r"```python\n.*?```\n\n```\n(.*?)```", text, flags=re.S))
     numbers = [[float(one) for one in re.findall(r"\d+\.\d+", said)] for said in (shown, capsys.readouterr().out)]
     assert numbers[0] == pytest.approx(numbers[1], rel=0.02) and told["law"].warnings == ()
     assert told["ax"].get_xlabel() == "params"
