@@ -26,7 +26,14 @@ from predictdyn import datasets
 from predictdyn.api.ladders import checkpoints
 from predictdyn.curves import Curves
 from predictdyn.fitting.ability_map import FLAT, HEIGHTS, MIDDLES, STEEPS, MapRows, Response, nodes_of
-from predictdyn.fitting.ability_pool import MIDDLE_PRIOR, STEEP_PRIOR, AskedAbility, map_draws, outcome_draws, shared_draws
+from predictdyn.fitting.ability_pool import (
+    MIDDLE_PRIOR,
+    STEEP_PRIOR,
+    AskedAbility,
+    map_draws,
+    outcome_draws,
+    shared_draws,
+)
 from predictdyn.forecast import Model
 from predictdyn.forecasters import fit
 from predictdyn.forecasters.ensemble import AUTO

@@ -194,7 +194,7 @@ def schedule(
     ...     pd.DataFrame({"run": run, "step": steps, "lr": rate, "loss": 2 + (steps * 0.01) ** -0.5 + 10 * rate})
     ...     for run, rate in runs.items()
     ... ])
-    >>> curves = Curves.from_frame(frame)
+    >>> curves = Curves.from_frame(frame, last_step=1000)
     >>> found = schedule(curves, "loss", total_steps=1000)
     >>> found.summary()["schedule"].tolist()
     ['designed', 'cosine', 'linear', 'wsd', 'constant']

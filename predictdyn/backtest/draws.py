@@ -52,7 +52,9 @@ def read_draws(folder: Path) -> pd.DataFrame:
     """Back from a folder that `forecast` wrote. Raises ValueError where it has no draws, or such as none wrote."""
     file = folder / FILE
     if not file.is_file():
-        raise ValueError(f"{folder} has no {FILE}; make the forecast again with `predictdyn forecast DATA --out DIR`")
+        raise ValueError(
+            f"{folder} has no {FILE}; make the forecast again, with `predictdyn forecast` or forecast(...).save(folder)"
+        )
     try:
         table = pd.read_parquet(file)
     except (ValueError, OSError) as error:

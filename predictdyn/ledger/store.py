@@ -101,7 +101,7 @@ class Store:
     def _opened(self, *, write: bool = False) -> Iterator[sqlite3.Connection]:
         if not write and not self.path.is_file():
             raise ValueError(
-                f"there is no ledger {self.path}; `predictdyn register FORECAST --ledger LEDGER` makes one"
+                f"there is no ledger {self.path}; `predictdyn register` or register(forecast, ledger) makes one"
             )
         with faults_told(self.path), closing(connected(self.path, write=write)) as base:
             yield base

@@ -53,7 +53,9 @@ class Plain:
 
     def save(self, folder: Path) -> None:
         """What was asked, as JSON; the model is kept by `predictdyn.fit`."""
-        (folder / "detector.json").write_text(json.dumps({"targets": list(self.targets), "seed": self.seed}))
+        (folder / "detector.json").write_text(
+            json.dumps({"targets": list(self.targets), "seed": self.seed}), encoding="utf-8"
+        )
 
     def _facts(self, curves: Curves, runs: dict[str, dict[str, Any]]) -> list[Alarm]:
         found = []
