@@ -56,7 +56,7 @@ def grown(folder: Path, watched: Curves, before: float, now: float) -> None:
         own = watched.points[watched.points["run"] == run]
         share = own["step"] / float(watched.runs.loc[run, "last_step"])
         some = own[(share > before) & (share <= now)]
-        with (folder / f"{run}.jsonl").open("a") as file:
+        with (folder / f"{run}.jsonl").open("a", encoding="utf-8") as file:
             for step, rows in some.groupby("step"):
                 cells = dict(zip(rows["metric"], rows["value"], strict=True))
                 file.write(json.dumps({"step": int(step), **cells}) + "\n")
@@ -105,7 +105,7 @@ def thousand(out: Path, looks: int) -> None:
     process, sizes, costs = psutil.Process(), [], []
     for number in range(looks):
         for run in range(RUNS):
-            with (logs / f"r{run}.jsonl").open("a") as file:
+            with (logs / f"r{run}.jsonl").open("a", encoding="utf-8") as file:
                 value = 0.3 + 2 * np.exp(-number / 300) + rng.normal(0, 0.01)
                 file.write(json.dumps({"step": number, "validation_loss": value}) + "\n")
         cpu = time.process_time()
