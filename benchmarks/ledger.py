@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
 import pandas as pd
-from ledger_faults import faults, simulated
+from ledger_faults import faults, killed, simulated
 
 import predictdyn as pdyn
 from predictdyn.backtest.draws import draws_table
@@ -315,7 +315,7 @@ def redaction(place: Path) -> bool:
     before, after = (_planted(curves, kinds) for curves in simulated(2 * len(kinds), 0))
     source, ledger = place / "forecast", place / "a.ledger"
     pdyn.forecast(before, forecaster="mean_change", progress=False).save(source, title=f"Forecast of {' '.join(kinds)}")
-    about = json.loads((source / "provenance.json").read_text())
+    about = json.loads((source / "provenance.json").read_text(encoding="utf-8"))
     about["command"] = f"predictdyn forecast {' '.join(kinds)} --out forecast"
     about["warnings"] = [f"read from {secret}" for secret in kinds]
     (source / "provenance.json").write_text(json.dumps(about), encoding="utf-8")

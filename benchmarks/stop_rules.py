@@ -128,7 +128,7 @@ def scored(name: str, out: Path, seed: int = 0) -> None:
     out.mkdir(parents=True, exist_ok=True)
     table.to_parquet(out / f"{name}.parquet", index=False)
     about = {"runs": len(found["run"]), "seconds": round(time.time() - begin, 1), "folds": len(made)}
-    (out / f"{name}.json").write_text(json.dumps(about))
+    (out / f"{name}.json").write_text(json.dumps(about), encoding="utf-8")
     for line in summary(name, out):
         print(line)
 
@@ -136,7 +136,7 @@ def scored(name: str, out: Path, seed: int = 0) -> None:
 def summary(name: str, out: Path) -> list[str]:
     """Saved compute and regret of each rule, its settings chosen on the other folds, with 90 % intervals over pools."""
     table = pd.read_parquet(out / f"{name}.parquet")
-    about = json.loads((out / f"{name}.json").read_text())
+    about = json.loads((out / f"{name}.json").read_text(encoding="utf-8"))
     lines = [f"{name}: {about['runs']} runs, {about['folds']} folds of {POOLS} pools, {about['seconds']} s"]
     for kind, own in table.groupby("rule", sort=False):
         parts = []

@@ -59,7 +59,7 @@ def grown(folder: Path, watched: Curves, before: float, now: float) -> None:
         with (folder / f"{run}.jsonl").open("a", encoding="utf-8") as file:
             for step, rows in some.groupby("step"):
                 cells = dict(zip(rows["metric"], rows["value"], strict=True))
-                file.write(json.dumps({"step": int(step), **cells}) + "\n")
+                file.write(json.dumps({"step": int(step), **cells}) + "\n", encoding="utf-8")
 
 
 def watcher_on(logs: Path, out: Path | None, model: Path | None) -> object:
@@ -107,7 +107,7 @@ def thousand(out: Path, looks: int) -> None:
         for run in range(RUNS):
             with (logs / f"r{run}.jsonl").open("a", encoding="utf-8") as file:
                 value = 0.3 + 2 * np.exp(-number / 300) + rng.normal(0, 0.01)
-                file.write(json.dumps({"step": number, "validation_loss": value}) + "\n")
+                file.write(json.dumps({"step": number, "validation_loss": value}) + "\n", encoding="utf-8")
         cpu = time.process_time()
         watch.look()
         costs.append(time.process_time() - cpu)
@@ -132,7 +132,7 @@ def quick_watcher(logs: Path, out: Path, looks: int) -> object:
     ]
     past = Curves.from_frame(pd.concat(rows), runs={"last_step": int(step[-1])})
     for run in range(RUNS):
-        (logs / f"r{run}.jsonl").write_text(json.dumps({"step": 0, "validation_loss": 2.3}) + "\n")
+        (logs / f"r{run}.jsonl").write_text(json.dumps({"step": 0, "validation_loss": 2.3}) + "\n", encoding="utf-8")
     return begun(
         logs, None, history=past, forecaster="mean_change", targets=("validation_loss < 0.35",), metrics=(),
         false_alarms=0.05, silent=0.0, every=60.0, out=out, on_alarm=None, address=None, say=lambda line: None,
