@@ -82,6 +82,8 @@ def watch(
             false_alarms=false_alarms, silent=quiet, every=None if once else pause, out=out, on_alarm=command,
             address=webhook, say=line, source=source, seed=seed, settings=cli_words.options(settings),
         )  # fmt: skip
+        for note in found.made["tested"]:
+            line(f"note: {note}")
         line(f"watching {path} by {found.made['model']} -> {out / 'index.html'}")
         for _ in rounds(found, say=line):
             if exit_code and found.report():

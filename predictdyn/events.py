@@ -39,6 +39,10 @@ class JointEvent(NamedTuple):
         return np.logical_and.reduce([COMPARED[sign](values[name], number) for name, sign, number in self.bounds])
 
 
+class UnknownMetric(ValueError):
+    """A sentence that can be read, about a metric that is not there."""
+
+
 def parse(text: str, metrics: Collection[str]) -> JointEvent:
     """Read a joint event: bounds joined by and; a metric with spaces or signs in its name is put in quotes.
 
@@ -61,7 +65,7 @@ def parse(text: str, metrics: Collection[str]) -> JointEvent:
             known = f"forecast are {some(sorted(metrics), 20)}"
             if _is_number(name):
                 known += f"; the metric comes first: write 'metric {TURNED[sign]} {name}'"
-            raise ValueError(f"event {text!r} names metric {name!r}; {known}{hint}")
+            raise UnknownMetric(f"event {text!r} names metric {name!r}; {known}{hint}")
         try:
             number = float(word)
         except ValueError:

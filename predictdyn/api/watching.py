@@ -161,7 +161,7 @@ def begun(
     state = new_state(made) if out is None else read_state(out, made)
     fitted = given.fitted if given is not None else _of_path(path, name, settings, state.past, forecaster, seed)
     detector, tested = _detector(fitted, targets, false_alarms, seed)
-    made |= {"model": _words(fitted), "tested": tested}
+    made |= {"model": _words(fitted), "tested": tested, "learnt": isinstance(detector, LearntDetector)}
     return Watcher(follower, made, detector, fitted, targets, metrics, out, hook, say, silent, every, seed)
 
 
@@ -190,6 +190,7 @@ def watcher_for(
     made = {
         "path": follower.run, "title": follower.run, "source": "monitor", "targets": list(asked),
         "false_alarms": rate, "seed": seed, "model": _words(fitted), "tested": tested,
+        "learnt": alarms is not None,
     }  # fmt: skip
     return Watcher(
         follower, made, detector, fitted, asked, globs(metrics), folder, _hook(on_alarm, None), _unsaid, 0.0, 60.0, seed

@@ -192,14 +192,16 @@ class LoopLog:
 
     def add(self, step: float, metrics: Mapping[str, Any]) -> bool:
         """Take some numbers; a later one at the same step counts. Whether one of them is not finite."""
+        at = float(step)
+        if not 0 <= at < math.inf:  # one such step would stay, and spoil every look after it
+            raise ValueError(f"a step is a number from 0 on, got {step!r}")
         bad = False
         with self._lock:
             for name, value in metrics.items():
-                try:
-                    number = float(value)
-                except (TypeError, ValueError):
+                number = _number(value)
+                if number is None:
                     continue
-                self._values.setdefault(str(name), {})[float(step)] = number
+                self._values.setdefault(str(name), {})[at] = number
                 self._size += 1
                 bad |= not math.isfinite(number)
         return bad
@@ -228,6 +230,16 @@ class LoopLog:
         self._seen, self.closed = self._pending, self.closed | news.ended
 
 
+def _number(value: Any) -> float | None:
+    """What a loop gave as a number, None where it is none: a text such as "nan" is a name, and no fault of the run."""
+    if isinstance(value, str | bytes):
+        return None
+    try:
+        return float(value)
+    except Exception:  # each library has its own error for an array of more than one
+        return None
+
+
 def _curves_of(logged: LoopLog, values: Mapping[str, Mapping[float, float]]) -> Curves | None:
     """The numbers as curves: each stretch of numbers that are not finite is an event, as loaders have it."""
     import numpy as np
@@ -246,7 +258,7 @@ def _curves_of(logged: LoopLog, values: Mapping[str, Mapping[float, float]]) -> 
         for at in np.flatnonzero(bad & ~np.append(False, bad[:-1])):
             word = "NaN" if np.isnan(value[at]) else "infinite" if value[at] > 0 else "minus infinity"
             events.append((logged.run, step[at], f"{name} is {word}"))
-        fine = ~bad & (step >= 0)
+        fine = ~bad
         if fine.any() and name in named:
             parts.append(pd.DataFrame({"run": logged.run, "metric": name, "step": step[fine], "value": value[fine]}))
             low, high = float(value[fine].min()), float(value[fine].max())

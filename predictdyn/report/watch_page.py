@@ -31,7 +31,7 @@ class WatchView(NamedTuple):
     """What a page shows: ``table`` a row a run, worst first; ``runs`` their forecasts by name, ``alarms`` as they rang.
 
     ``bounds`` is the number that a target compares a metric with.
-    ``every`` is the pause between looks in seconds (None: there is no next look), ``looked`` the time of this one.
+    ``every`` is the pause between looks in seconds (None: no look follows), ``looked`` the time of this one.
     """
 
     made: Mapping[str, Any]
@@ -91,28 +91,31 @@ def _headline(view: WatchView) -> str:
         return "No run is in question yet"
     rang = int((view.table["alarm"] != "").sum())
     said = f"{rang} of {count(n, 'run')} rang an alarm" if rang else f"No alarm in {count(n, 'run')}"
-    if view.targets and not view.table[f"p_{view.targets[0]}"].isna().all():
-        likely = int((view.table[f"p_{view.targets[0]}"] >= 0.5).sum())
-        said += f"; {likely} will more likely than not reach {view.targets[0]}"
+    if view.targets and not (likely := view.table[f"p_{view.targets[0]}"]).isna().all():
+        ended = view.table["ended"]
+        done, more = int((likely[ended] == 1).sum()), int((likely[~ended] >= 0.5).sum())
+        came = [f"{done} reached {view.targets[0]}"] if ended.any() else []
+        come = [f"{more} will more likely than not{'' if came else f' reach {view.targets[0]}'}"]
+        said += f"; {', '.join([*came, *(come if not ended.all() else [])])}"
     return f"{said}."
 
 
 def _sentences(view: WatchView) -> list[str]:
     ended = int(view.table["ended"].sum()) if len(view.table) else 0
-    after = "This was the only look." if view.every is None else f"The next look follows in {view.every:g} s."
+    over = "This was the last look." if ended and ended == len(view.table) else "This was the only look."
+    after = over if view.every is None else f"The next look follows in {view.every:g} s."
     rate = view.made.get("false_alarms")
-    tested = view.made.get("tested")
     return [
         f"Last look: {_time(view.looked)}, number {view.looks:,} of this watch. {after}",
         f"{count(ended, 'run')} {'has' if ended == 1 else 'have'} ended." if ended else "",
         f"At most {percent(float(rate or 0.0))} of healthy runs are to ring, over their whole length (see the end)."
-        if tested
-        else "Alarms state facts and forecasts alone: no finished runs were there to learn a test from.",
+        if view.made.get("learnt")
+        else "Alarms state facts and forecasts alone: there were too few finished runs to learn a test from.",
     ]
 
 
 def _table(view: WatchView) -> PageTable:
-    head = ["run", "progress", *(f"P({text})" for text in view.targets), "forecast of the end", "alarm"]
+    head = ["run", "progress", *(f"P({text})" for text in view.targets), "forecast of the end, or what came", "alarm"]
     rows = []
     for row in view.table.head(ROWS).to_dict("records"):
         metric = str(row["metric"])
@@ -120,12 +123,14 @@ def _table(view: WatchView) -> PageTable:
         if math.isfinite(row["median"]):
             width = row["high"] - row["low"]
             forecast = f"{value(row['median'], width)} ({between(row['low'], row['high'])})"
+            if row["ended"]:  # what came, with no interval
+                forecast = f"{row['median']:.4g}"
         progress = "ended" if row["ended"] else percent(row["progress"])
         rows.append(
             [
                 Cell(str(row["run"])),
                 Cell(progress, f"step {row['step']:,.0f}"),
-                *(Cell(percent(row[f"p_{text}"]), mark="main") for text in view.targets),
+                *(_likely(row[f"p_{text}"], row["ended"]) for text in view.targets),
                 Cell(forecast, readable(view.labels.get(metric, metric)) if metric else "", name=metric),
                 Cell(row["alarm"], mark="bad") if row["alarm"] else Cell("none", mark="good"),
             ]
@@ -136,6 +141,12 @@ def _table(view: WatchView) -> PageTable:
     left = len(view.table) - len(rows)
     more = f" {count(left, 'further run')} in state.json." if left > 0 else ""
     return PageTable(f"Runs, {order}. Brackets: 90{SPACE}% interval.{more}", head, rows, 1)
+
+
+def _likely(share: float, ended: bool) -> Cell:
+    if not math.isfinite(share):
+        return Cell(UNKNOWN)
+    return Cell("reached" if share else "missed") if ended else Cell(percent(share), mark="main")
 
 
 def _alarms(view: WatchView) -> Section | None:
@@ -176,11 +187,12 @@ def _changes(view: WatchView) -> Section | None:
 def _origin(view: WatchView) -> Section:
     made = view.made
     model = str(made.get("model") or "none")
+    again = "" if view.every is None else "The page loads itself again. "
     return Section(
         "origin", "How this was made",
         [words(
             f"Path: {made.get('path')}. Model: {model}.",
-            "The page loads itself again. It holds no script, and nothing from elsewhere.",
+            f"{again}It holds no script, and nothing from elsewhere.",
             "state.json beside it is what the next look goes on from.",
             *(f"{line[:1].upper()}{line[1:]}." for line in made.get("tested") or ()),
         )],

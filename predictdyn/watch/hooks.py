@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
+import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from predictdyn.secrets import hidden
 from predictdyn.watch.state import Rung, plain_alarm
 
 SECONDS = 60.0  # that a hook may take
+TAIL = 4096  # bytes of what a command printed, of which the last line is told
 Hook = Callable[[dict[str, Any]], None]
 
 
 class HookError(Exception):
-    """A hook did not do its work; the words say why."""
+    """A hook did not do its work; the words say why. ``slow``: it took all the time that it may take."""
+
+    def __init__(self, words: str, *, slow: bool = False) -> None:
+        super().__init__(words)
+        self.slow = slow
 
 
 def message(rung: Rung, path: str, page: str) -> dict[str, Any]:
@@ -34,18 +42,35 @@ def command_hook(command: str) -> Hook:
         named = {f"PREDICTDYN_ALARM_{name.upper()}": "" if v is None else str(v) for name, v in said.items()}
         # Text of logs goes in as text: the shell never reads it as a command.
         env = {**os.environ, **{name: word.replace("\0", "") for name, word in named.items()}}
-        try:
-            done = subprocess.run(
-                command, shell=True, input=f"{json.dumps(said)}\n".encode(), env=env, timeout=SECONDS, check=False,
-                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        # A file takes what it prints: a pipe would be waited for as long as a child of the command has it open.
+        with tempfile.TemporaryFile() as words:
+            process = subprocess.Popen(
+                command, shell=True, env=env, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=words,
+                start_new_session=True,
             )  # fmt: skip
-        except subprocess.TimeoutExpired:
-            raise HookError(f"the command took more than {SECONDS:g} s") from None
-        if done.returncode:
-            last = (done.stderr.decode(errors="replace").strip().splitlines() or [""])[-1][:200]
-            raise HookError(f"the command ended with status {done.returncode}{f' ({last})' if last else ''}")
+            try:
+                process.communicate(f"{json.dumps(said)}\n".encode(), timeout=SECONDS)
+            except subprocess.TimeoutExpired:
+                raise HookError(f"the command took more than {SECONDS:g} s", slow=True) from None
+            finally:
+                if process.poll() is None:
+                    _kill(process)
+            if process.returncode:
+                words.seek(max(words.seek(0, os.SEEK_END) - TAIL, 0))
+                last = (words.read().decode(errors="replace").strip().splitlines() or [""])[-1][:200]
+                raise HookError(f"the command ended with status {process.returncode}{f' ({last})' if last else ''}")
 
     return call
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End a command and its children: the shell alone would leave them running."""
+    with suppress(ProcessLookupError):
+        if os.name == "posix":
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+    process.wait()
 
 
 def webhook(address: str) -> Hook:
@@ -65,7 +90,8 @@ def webhook(address: str) -> Hook:
             with urlopen(request, timeout=SECONDS):
                 pass
         except (URLError, OSError) as error:
-            raise HookError(f"the address did not take it ({hidden(str(error))[:200]})") from None
+            slow = isinstance(error, TimeoutError) or isinstance(getattr(error, "reason", None), TimeoutError)
+            raise HookError(f"the address did not take it ({hidden(str(error))[:200]})", slow=slow) from None
 
     return call
 

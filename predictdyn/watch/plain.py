@@ -30,7 +30,7 @@ class Plain:
     seed: int = 0
 
     def look(self, curves: Curves, state: dict[str, Any]) -> Look:
-        """As `Detector.look`. Raises ValueError for a target that names a metric which nobody has logged."""
+        """As `Detector.look`. Raises ValueError for a target on a metric that neither runs nor the history have."""
         before = state.get("runs", {})
         runs: dict[str, dict[str, Any]] = {
             run: dict(before.get(run, {"mark": 0, "low": {}, "rang": []})) for run in curves.runs.index
@@ -74,7 +74,10 @@ class Plain:
         if not self.targets or self.fitted is None:
             return []
         known = {*curves.metrics, *self.fitted.history.metrics}
-        targets = targets_of(self.targets, known)
+        # Without finished runs nobody knows what will be logged: a target waits until its metric is.
+        targets = targets_of(self.targets, known, waiting=not len(self.fitted.history.runs))
+        if not targets:
+            return []
         passed = {run: self._passed(curves, run, targets) for run in runs}
         alarms: list[Alarm] = []
         while due := [run for run in runs if runs[run]["mark"] < passed[run]]:

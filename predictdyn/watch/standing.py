@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +12,7 @@ from predictdyn.backtest.decay import widened_for_decay
 from predictdyn.backtest.live import LiveSplit, without
 from predictdyn.backtest.plan import needed_metrics, target_metrics
 from predictdyn.curves import Curves
-from predictdyn.events import JointEvent, parse, probabilities
+from predictdyn.events import JointEvent, UnknownMetric, parse, probabilities
 from predictdyn.forecast import Prediction
 from predictdyn.forecasters._fitted import Fitted
 
@@ -71,9 +71,19 @@ def metrics_as_globs(metrics: Sequence[str]) -> list[str]:
     return ["".join(f"[{letter}]" if letter in "*?[" else letter for letter in name) for name in metrics]
 
 
-def targets_of(texts: Sequence[str], known: Collection[str]) -> list[JointEvent]:
-    """Targets as events. Raises ValueError for a sentence that cannot be read, or names no metric that is known."""
-    return [parse(text, known) for text in texts]
+def targets_of(texts: Sequence[str], known: Collection[str], *, waiting: bool = False) -> list[JointEvent]:
+    """Targets as events; where one is ``waiting`` for metrics, those that name an unknown one are left out.
+
+    Raises ValueError for a sentence that cannot be read, else also for one that names no metric that is known.
+    """
+    found = []
+    for text in texts:
+        try:
+            found.append(parse(text, known))
+        except UnknownMetric:
+            if not waiting:
+                raise
+    return found
 
 
 def entries(found: Ends, curves: Curves, targets: Sequence[JointEvent], at: float) -> dict[str, dict[str, Any]]:
@@ -92,6 +102,20 @@ def entries(found: Ends, curves: Curves, targets: Sequence[JointEvent], at: floa
             kept[run] = {"step": step, "progress": share, "at": at, "metrics": {}, "targets": likely.get(run, {})}
         kept[run]["metrics"][metric] = [float(f"{number:.6g}") for number in quantiles[row]]
     return kept
+
+
+def final(curves: Curves, run: str, entry: Mapping[str, Any], targets: Sequence[JointEvent]) -> dict[str, Any]:
+    """What came of a run that has ended: the last value of each metric that was forecast, 1 or 0 for each target."""
+    metrics = {*(entry["track"][-1]["metrics"] if entry["track"] else ())}
+    metrics |= {bound.metric for target in targets for bound in target.bounds}
+    last = {name: float(curves.series[run, name].value[-1]) for name in metrics if (run, name) in curves.series}
+    values = {name: np.array(value) for name, value in last.items()}
+    met = {
+        target.text: float(target.held(values))
+        for target in targets
+        if all(bound.metric in last for bound in target.bounds)
+    }
+    return {"metrics": last, "targets": met}
 
 
 def reached(prediction: Prediction, curves: Curves, targets: Sequence[JointEvent]) -> dict[str, dict[str, float]]:

@@ -91,12 +91,15 @@ def read_state(folder: Path, made: Mapping[str, object]) -> WatchState:
             )
         same = before == json.loads(json.dumps(made))
         rung = [_rung(one) for one in said["alarms"]]
+        parts = [said["detector"], said["runs"], *said["runs"].values()]
+        if not all(isinstance(part, dict) for part in parts):
+            raise TypeError("runs and detector are tables")
         changes = [(float(at), str(words)) for at, words in said["changes"]]
         return WatchState(
             made, said["past"], said["runs"], said["detector"] if same else {}, rung, changes, said["looks"],
             said["looked"],
         )  # fmt: skip
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{file} is no state of a watch ({type(error).__name__}: {error}); choose another out=, or remove the file"
         ) from None
@@ -134,6 +137,7 @@ def _number(value: object) -> object:
 
 def durable(file: Path, content: bytes) -> None:
     """A file with this content: after a crash at any moment it holds all of it, or what it held before."""
+    file.parent.mkdir(parents=True, exist_ok=True)  # somebody may have tidied up since the last look
     aside = file.with_name(f".{file.name}.partial")
     with aside.open("wb") as opened:
         opened.write(content)

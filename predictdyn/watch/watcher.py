@@ -18,7 +18,7 @@ from predictdyn.forecasters._fitted import Fitted
 from predictdyn.watch.alarm import Alarm, Detector
 from predictdyn.watch.follow import Follower, News
 from predictdyn.watch.hooks import Hook, HookError, message
-from predictdyn.watch.standing import chosen_metrics, ends, entries, last_steps, targets_of
+from predictdyn.watch.standing import chosen_metrics, ends, entries, final, last_steps, targets_of
 from predictdyn.watch.state import (
     CHANGES,
     Rung,
@@ -60,6 +60,7 @@ class Watcher:
     state: WatchState = field(init=False)
     curves: Curves | None = field(default=None, init=False)
     news: News | None = field(default=None, init=False)  # the latest
+    waiting: list[str] = field(default_factory=list, init=False)  # targets on metrics that nobody has logged yet
     unsaid: list[str] = field(default_factory=list, init=False)
     drawn: dict[Any, Any] = field(default_factory=dict, init=False)
 
@@ -113,8 +114,9 @@ class Watcher:
             if run in runs:
                 runs[run]["e_value"] = None if pd.isna(e_value) else float(e_value)
         self._ring(look.alarms)
+        events = self._events(curves) if news.ended else []
         for run in sorted(news.ended):
-            runs[run]["ended"] = True
+            runs[run] |= {"ended": True, "final": final(curves, run, runs[run], events)}
             lines.append(f"{run}: ended at step {runs[run]['step']:g}{_final(curves, run, runs[run])}")
         self._changed(lines)
 
@@ -137,15 +139,15 @@ class Watcher:
     def _forecast(self, curves: Curves, news: News) -> list[str]:
         """New forecasts of runs that have grown in a metric that is forecast, kept in the state, and lines on them."""
         targets = self._events(curves)
+        lines = self._waits(targets)
         due = [run for run in sorted(news.grown - news.ended) if self._moved(run)]
         if self.fitted is None or not due:
-            return []
+            return lines
         metrics = chosen_metrics(curves, self.metrics, targets)
         found = ends(self.fitted, curves, due, metrics, seed=self.seed)
         if found is None:
-            return []
+            return lines
         self.fitted = found.fitted  # what it had to forget stays forgotten
-        lines = []
         for run, entry in entries(found, curves, targets, self.now()).items():
             own = self.state.runs[run]
             own["track"] = thinned([*own["track"], entry])
@@ -155,9 +157,19 @@ class Watcher:
         return lines
 
     def _events(self, curves: Curves) -> list[JointEvent]:
-        """The targets; ValueError for one that names a metric which neither these runs nor the history have."""
-        known = {*curves.metrics} | ({*self.fitted.history.metrics} if self.fitted is not None else set())
-        return targets_of(self.targets, known)
+        """The targets; ValueError for one that names a metric which neither these runs nor the history have.
+
+        Where there is no history, and another look will follow, such a target waits: it may be logged later.
+        """
+        history = {} if self.fitted is None else self.fitted.history.metrics
+        return targets_of(self.targets, {*curves.metrics, *history}, waiting=not history and self.every is not None)
+
+    def _waits(self, events: Sequence[JointEvent]) -> list[str]:
+        """A line on targets that wait, each time that there are others than before."""
+        read = {event.text for event in events}
+        waiting = [text for text in self.targets if text not in read]
+        told, self.waiting = self.waiting, waiting
+        return [f"no run has logged a metric of this target yet: {text}" for text in waiting if told != waiting]
 
     def _moved(self, run: str) -> bool:
         entry = self.state.runs[run]
@@ -195,19 +207,35 @@ class Watcher:
             self.say(self.unsaid.pop(0))
 
     def _tell(self) -> None:
-        """Print and call hooks for alarms that have not been told; each call is noted before and after."""
+        """Print alarms that have not been told, then call hooks; each call is noted before and after.
+
+        All lines come first and the page is there, as a hook may take a minute and may show the page. After one that
+        took all its time the others wait for the next look, so that many alarms do not stop the looking.
+        """
         for place, rung in enumerate(self.state.alarms):
             if not rung.told:
                 line = f"{rung.alarm.run}: ALARM, {rung.alarm.kind}: {rung.alarm.words}"
                 self.say(line)  # before it is noted: a kill between the two has it said again, and not lost
                 self._changed([line])
                 self.unsaid.pop()
-                rung = self._put(place, rung._replace(told=True))
-            if rung.hook == "due" and self.hook is not None:
+                self._put(place, rung._replace(told=True))
+        due = [place for place, rung in enumerate(self.state.alarms) if rung.hook == "due"]
+        if self.hook is None or not due:
+            return
+        try:
+            if self.curves is not None:
+                self._draw()
+        finally:  # a page that cannot be drawn keeps no alarm back
+            for place in due:
+                rung = self.state.alarms[place]
                 rung = self._put(place, rung._replace(tries=rung.tries + 1))
-                self._put(place, self._call(rung))
+                after, slow = self._call(rung)
+                self._put(place, after)
+                if slow:
+                    break
 
-    def _call(self, rung: Rung) -> Rung:
+    def _call(self, rung: Rung) -> tuple[Rung, bool]:
+        """The alarm after a call of its hook, and whether that took all its time."""
         assert self.hook is not None
         page = str((self.out / "index.html").absolute()) if self.out is not None else ""
         try:
@@ -216,8 +244,8 @@ class Watcher:
             given_up = rung.tries >= TRIES
             rest = f"given up after {TRIES} tries" if given_up else "it is tried again at the next look"
             self._changed([f"{rung.alarm.run}: the hook of alarm {rung.id} failed: {error}; {rest}"])
-            return rung._replace(hook="failed" if given_up else "due")
-        return rung._replace(hook="done")
+            return rung._replace(hook="failed" if given_up else "due"), error.slow
+        return rung._replace(hook="done"), False
 
     def _put(self, place: int, rung: Rung) -> Rung:
         alarms = list(self.state.alarms)
@@ -249,7 +277,8 @@ class Watcher:
         curves = self.curves
         events = [] if curves is None else self._events(curves)
         view = WatchView(
-            made=self.made, every=self.every, looked=self.state.looked, looks=self.state.looks,
+            made=self.made, every=None if self.finished else self.every, looked=self.state.looked,
+            looks=self.state.looks,
             table=table_of(self.state, self.targets), runs=self.state.runs,
             alarms=[{"at": one.at, "hook": one.hook, **one.alarm._asdict()} for one in self.state.alarms],
             changes=self.state.changes, targets=self.targets, series={} if curves is None else curves.series,
@@ -267,7 +296,7 @@ def table_of(state: WatchState, targets: Sequence[str]) -> pd.DataFrame:
     """One row a run, those least likely to reach their targets first, then those that rang, then by name.
 
     Columns run, step, progress, alarm (kinds, or blank), ``p_<target>``, median and 90 % interval of the first metric,
-    and whether it has ended.
+    and whether it has ended: then all of these are what came.
     """
     rang: dict[str, list[str]] = {}
     for rung in state.alarms:
@@ -277,11 +306,15 @@ def table_of(state: WatchState, targets: Sequence[str]) -> pd.DataFrame:
         last = entry["track"][-1] if entry["track"] else {"metrics": {}, "targets": {}}
         metric = next(iter(last["metrics"]), "")
         low, _, middle, _, high = last["metrics"].get(metric, [np.nan] * 5)
+        likely = last["targets"]
+        if known := entry.get("final"):  # what has come is no forecast
+            low = middle = high = known["metrics"].get(metric, np.nan)
+            likely = known["targets"]
         rows.append(
             {
                 "run": run, "step": entry["step"], "progress": min(entry["step"] / entry["plan"], 1.0),
                 "alarm": ", ".join(dict.fromkeys(rang.get(run, []))), "e_value": entry.get("e_value"),
-                **{f"p_{text}": last["targets"].get(text, np.nan) for text in targets},
+                **{f"p_{text}": likely.get(text, np.nan) for text in targets},
                 "metric": metric, "median": middle, "low": low, "high": high, "ended": entry["ended"],
             }
         )  # fmt: skip

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import threading
 import time
 
 import numpy as np
@@ -110,3 +112,43 @@ def test_the_page_and_the_hook(model, tmp_path):
     logged(monitor, 0.45)
     assert [said["kind"] for said in told] == ["will miss target"]
     assert "will miss target" in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_what_is_no_number_is_left_out_and_spoils_no_later_look(caplog):
+    class Bad:
+        def __float__(self):
+            raise RuntimeError("only one element tensors can be converted")
+
+    monitor = pdyn.Monitor(last_step=100, background=False, budget=None)
+    rubbish = {"val_loss": 1.0, "name": "nan", "none": None, "array": np.ones(3), "bad": Bad(), "huge": 10**400}
+    assert not monitor.log(0, rubbish).alarms
+    for step in (math.nan, math.inf, -1, None, "x"):
+        monitor.log(step, {"val_loss": 9.0})
+    monitor.log(10, None)
+    advice = monitor.log(5, {"val_loss": 0.5, "more": 2})  # steps may go back
+    advice = monitor.log(20, {"val_loss": 0.4})
+    assert advice.step == 20 and not advice.alarms and set(advice.forecast) <= {"val_loss", "more"}
+    assert "a step is a number from 0 on" in caplog.text and "training is not affected" in caplog.text
+
+
+def test_a_target_on_a_metric_that_comes_later_keeps_no_alarm_back():
+    monitor = pdyn.Monitor(last_step=100, targets="val_acc > 0.9", background=False, budget=None)
+    monitor.log(0, {"train_loss": 2.0})
+    assert monitor.log(1, {"train_loss": float("nan")}).alarms[0].kind == "not finite"
+    monitor = pdyn.Monitor(last_step=100, targets="val_acc > 0.9", background=False, budget=None)
+    for step in range(0, 40, 10):
+        monitor.log(step, {"train_loss": 2.0 / (1 + step)})
+    assert "val_acc > 0.9" in monitor.log(40, {"train_loss": 0.04, "val_acc": 0.5}).targets
+
+
+def test_numbers_from_many_threads(caplog):
+    monitor = pdyn.Monitor(last_step=1000, background=False, budget=None)
+    threads = [
+        threading.Thread(target=lambda at=at: [monitor.log(step, {f"loss{at}": 1.0}) for step in range(at, 60, 20)])
+        for at in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert monitor.close().step == 43 and not caplog.text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -17,10 +18,12 @@ import pytest
 from tensorboardX import SummaryWriter
 
 import predictdyn as pdyn
-from predictdyn.curves import Curves
+from predictdyn.curves import Curves, no_curves
+from predictdyn.forecasters import fit
 from predictdyn.watch.alarm import Alarm, Look
 from predictdyn.watch.follow import Follower
-from predictdyn.watch.hooks import HookError
+from predictdyn.watch.hooks import HookError, command_hook
+from predictdyn.watch.plain import Plain
 from predictdyn.watch.state import TRACK, alarm_id, durable, read_state, thinned
 from predictdyn.watch.watcher import Watcher, table_of
 
@@ -366,7 +369,7 @@ def test_end_to_end_over_kill(tmp_path):
     with subprocess.Popen(
         [sys.executable, "-c", WRITER, str(logs)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as writer:
-        for step, until in ((20, "breaks: seen at step"), (60, "ALARM"), (100, "fine: ended")):
+        for step, until in ((20, "fine: seen at step"), (60, "ALARM"), (100, "fine: ended")):
             writer.stdin.write(f"{step}\n")
             writer.stdin.flush()
             assert writer.stdout.readline() == "written\n"
@@ -412,3 +415,114 @@ def test_the_table_without_forecasts(tmp_path):
     watch.look()
     row = table_of(watch.state, ()).iloc[0]
     assert row["run"] == "a" and row["progress"] == 0.2 and np.isnan(row["median"]) and row["alarm"] == ""
+
+
+def test_a_command_that_leaves_a_child_running_is_not_waited_for(tmp_path):
+    begin = time.monotonic()
+    command_hook("sleep 30 &")({"id": "a"})
+    assert time.monotonic() - begin < 20
+
+
+def test_a_command_that_hangs_is_ended_with_its_children(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.modules["predictdyn.watch.hooks"], "SECONDS", 1.0)
+    file = tmp_path / "late"
+    with pytest.raises(HookError, match="took more than 1 s") as told:
+        command_hook(f"(sleep 3; touch {file}); true")({"id": "a"})
+    assert told.value.slow
+    time.sleep(3)
+    assert not file.exists()
+
+
+def test_a_command_that_prints_much_tells_its_last_line():
+    with pytest.raises(HookError, match=r"status 7 \(the end\)"):
+        command_hook("head -c 5000000 /dev/zero | tr '\\0' x >&2; echo >&2; echo the end >&2; exit 7")({"id": "a"})
+
+
+def test_a_slow_hook_holds_up_one_alarm_a_look_and_all_are_said_first(tmp_path):
+    said, calls = [], []
+
+    def slow(alarm):
+        calls.append((alarm["run"], len([line for line in said if "ALARM" in line])))
+        assert (out / "index.html").exists(), "the page that a hook is told is there"
+        raise HookError("too long", slow=True)
+
+    logs, out = tmp_path / "logs", tmp_path / "out"
+    logs.mkdir()
+    for run in "abc":
+        log(logs, run, range(3), lambda step: 9.0)
+    watch = watcher(logs, out, slow, said.append)
+    watch.look()
+    assert calls == [("a", 3)]
+    for _ in range(8):
+        watch.look()
+    assert [run for run, _ in calls] == list("aaabbbccc")
+    assert [rung.hook for rung in watch.state.alarms] == ["failed"] * 3
+
+
+def test_a_folder_that_was_removed_is_made_again(tmp_path):
+    logs, out, rang = tmp_path / "logs", tmp_path / "out", []
+    logs.mkdir()
+    log(logs, "a", range(3), lambda step: 1.0)
+    watch = watcher(logs, out, rang.append)
+    watch.look()
+    shutil.rmtree(out)
+    log(logs, "a", range(3, 5), lambda step: 9.0)
+    watch.look()
+    assert len(rang) == 1 and "1 of 1 run rang" in (out / "index.html").read_text()
+    assert len(read_state(out, MADE).alarms) == 1
+
+
+@pytest.mark.parametrize("broken", ["{", "[]", "5", "\xff", '{"version": 1}', '{"runs": 3}'])
+def test_a_damaged_state_is_one_line(tmp_path, broken):
+    whole = {"made": MADE, "past": [], "detector": {}, "alarms": [], "changes": [], "looks": 1, "looked": 0.0}
+    said = json.dumps({"version": 1, **whole, **json.loads(broken)}) if "runs" in broken else broken
+    (tmp_path / "state.json").write_bytes(said.encode("latin-1"))
+    with pytest.raises(ValueError, match="is no state of a watch"):
+        read_state(tmp_path, MADE)
+
+
+def test_what_came_of_a_run_takes_the_place_of_its_forecast(tmp_path):
+    """A run that fell at its end is not shown with the good forecast that it had."""
+    logs, out = tmp_path / "logs", tmp_path / "out"
+    logs.mkdir()
+    log(logs, "a", range(8), lambda step: 1 / (1 + step))
+    model = fit("curve_ensemble", no_curves(), seed=0)
+    target = ("val_loss < 0.5",)
+    watch = Watcher(follower(logs), MADE, Rings(), model, target, out=out, silent=0.0, every=1.0)
+    watch.look()
+    assert watch.state.runs["a"]["track"] and 'http-equiv="refresh"' in (out / "index.html").read_text()
+    log(logs, "a", range(8, 11), lambda step: 4.5)
+    watch.look()
+    (row,) = table_of(watch.state, target).to_dict("records")
+    assert row["ended"] and row["median"] == row["low"] == row["high"] == 4.5 and row["p_val_loss < 0.5"] == 0
+    page = (out / "index.html").read_text()
+    assert "0 reached val_loss" in page and "missed" in page and "This was the last look." in page
+    assert 'http-equiv="refresh"' not in page, "no look follows, so nothing is there to be loaded"
+
+
+def test_a_target_waits_for_its_metric_and_a_typo_is_told_where_there_is_one_look(tmp_path):
+    logs, said = tmp_path / "logs", []
+    logs.mkdir()
+    log(logs, "a", range(4), lambda step: 1.0)
+    model = fit("curve_ensemble", no_curves(), seed=0)
+    facts = Plain(model, ("acc > 0.5",))
+    watch = Watcher(follower(logs), MADE, facts, model, ("acc > 0.5",), say=said.append, silent=0.0, every=1.0)
+    watch.look()
+    log(logs, "a", range(4, 6), lambda step: 1.0)
+    watch.look()
+    assert sum("no run has logged a metric of this target yet: acc > 0.5" in line for line in said) == 1
+    log(logs, "b", range(6), lambda step: 0.1 * step, name="acc")
+    watch.look()
+    assert "acc > 0.5" in watch.state.runs["b"]["track"][-1]["targets"]
+    once = Watcher(follower(logs), MADE, Rings(), model, ("nothing > 0.5",), silent=0.0)
+    with pytest.raises(ValueError, match="names metric 'nothing'"):
+        once.look()
+
+
+def test_names_of_runs_are_text_on_the_page(tmp_path):
+    logs, out = tmp_path / "logs", tmp_path / "out"
+    logs.mkdir()
+    log(logs, "<img src=x onerror=alert(1)>\"'&", range(3), lambda step: 9.0)
+    watcher(logs, out).look()
+    page = (out / "index.html").read_text()
+    assert "<img" not in page and "&lt;img src=x" in page
