@@ -238,7 +238,7 @@ def _control(seed: int) -> None:
         of = brier_parts(truth, chance)
         numbers = [base.mean(), truth.mean(), chance.mean(), chance.std()]
         scores = [brier(truth, chance).mean(), brier(truth, base).mean(), of.reliability, of.resolution]
-        words = [f"{one:.2f}" for one in numbers] + [f"{one:.3f}" for one in scores]
+        words = [f"{one:.3f}" for one in (*numbers, *scores)]
         print(f"| {name} | {len(part)} | {' | '.join(words)} |")
 
 
