@@ -1,13 +1,14 @@
 """Emergence: when and whether runs break through, on grokking and tinylm, with calibration and controls.
 
-python benchmarks/emergence.py --out FOLDER [--tasks onsets,bimodal,simulated,control,auto] [--data grokking,tinylm]
-    [--cutoffs 0.05,0.1,0.25,0.5] [--paths auto]
+python benchmarks/emergence.py --out FOLDER [--tasks onsets,bimodal,simulated,control,null,auto]
+    [--data grokking,tinylm] [--cutoffs 0.05,0.1,0.25,0.5] [--paths auto]
 
 onsets     Brier score of "before the end" and censored CRPS of the onset, beside the hazard by age and the nearest
            runs; families (groups of recipes, sizes) held out. --paths adds the paths that a forecaster draws.
 bimodal    the figure of forecasts of grokking's test accuracy by `breakthrough`, after a tenth of each run.
 simulated  simulation-based calibration of the hazard model: ranks of the log hazard of new runs among its draws.
 control    the same features with the onsets of other families: the forecast must be the base rate, and no surer.
+null       the same on simulated tables: base rates, spreads of families and numbers of columns.
 auto       `auto` beside itself with `breakthrough` as one more member, on one outcome with two modes.
 
 What lies in FOLDER is not computed again. All tables are printed as Markdown.
@@ -17,12 +18,14 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 import pandas as pd
-from scipy.stats import chisquare
+from scipy.optimize import brentq
+from scipy.stats import chisquare, norm
 
 import predictdyn as pdyn
 from predictdyn.backtest.compare import skill
@@ -38,7 +41,6 @@ from predictdyn.fitting.onset_hazard import (
     EFFECTS,
     FAMILIES,
     LEVEL_SD,
-    PRIOR,
     SLOPE_SD,
     HazardModel,
     RunsAtRisk,
@@ -62,13 +64,14 @@ EVENTS = {
 BROKEN = {"grokking": "test_accuracy", "tinylm": "copying_accuracy"}
 RUNS = {"grokking": (), "tinylm": ("*-s?",)}  # interventions take no part
 SIMULATED, RANKS = 300, 20
+LOTS, NULL = 5, 15
 
 
 def main() -> None:
     """Run the tasks, print their tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--tasks", default="onsets,bimodal,simulated,control,auto")
+    parser.add_argument("--tasks", default="onsets,bimodal,simulated,control,null,auto")
     parser.add_argument("--data", default="grokking,tinylm")
     parser.add_argument("--cutoffs", default="0.05,0.1,0.25,0.5")
     parser.add_argument("--paths", default="")
@@ -78,7 +81,7 @@ def main() -> None:
     cutoffs = tuple(float(word) for word in called.cutoffs.split(","))
     models = tuple(word for word in called.paths.split(",") if word)
     for task in called.tasks.split(","):
-        print(f"\n## {task}\n")
+        print(f"\n## {task}\n", flush=True)
         if task == "onsets":
             for data in called.data.split(","):
                 for text in EVENTS[data]:
@@ -89,6 +92,8 @@ def main() -> None:
             _simulated(called.seed)
         elif task == "control":
             _control(called.seed)
+        elif task == "null":
+            _null(called.seed)
         elif task == "auto":
             for data in called.data.split(","):
                 _auto(data, cutoffs, called.out, called.seed)
@@ -163,30 +168,21 @@ def _simulated(seed: int) -> None:
     ranks: list[list[float]] = []
     held, promised = [], []
     for _ in range(SIMULATED):
-        start = np.concatenate([[DEVIATION], EFFECTS / np.bincount(group), [FAMILIES]])
-        variance = PRIOR * start / rng.chisquare(PRIOR, len(start))
+        scale = np.sqrt(np.concatenate([[DEVIATION], EFFECTS / np.bincount(group), [FAMILIES]]))
+        spread = np.abs(rng.normal(0, scale))
         names = np.array([f"f{i}" for i in range(20)])
-        effects = rng.normal(0, np.sqrt(np.concatenate([np.repeat(variance[0], BINS), variance[1 + group]])))
-        mean = np.concatenate([
-            [rng.normal(even_level(BINS), LEVEL_SD), rng.normal(0, SLOPE_SD)], effects,
-            rng.normal(0, np.sqrt(variance[-1]), len(names) + 1),
-        ])  # fmt: skip
         every = np.append(names, "new")
-        of = np.concatenate([np.zeros(BINS, dtype=int), 1 + group, np.full(len(every), len(variance) - 1)])
-        sure = np.zeros((len(mean), len(mean)))
-        true = HazardModel(
-            np.linspace(0.5, 1, BINS + 1),
-            every,
-            mean,
-            sure,
-            of,
-            variance,
-        )
+        weights = np.concatenate([
+            [rng.normal(even_level(BINS), LEVEL_SD), rng.normal(0, SLOPE_SD)],
+            rng.normal(0, np.concatenate([np.repeat(spread[0], BINS), spread[1 + group]])),
+            rng.normal(0, spread[-1], len(every)),
+        ])  # fmt: skip
+        true = HazardModel(np.linspace(0.5, 1, BINS + 1), every, weights[:, None], spread[-1:])
         family = np.repeat(every, 3)
         x = rng.normal(size=(len(family), len(group)))
         onset = sampled(true, x, family, rng.random((len(family), 1)), rng)[:, 0]
         past = family != "new"
-        model = fitted(RunsAtRisk(onset[past], np.ones(past.sum()), family[past], x[past], group), 0.5)
+        model = fitted(RunsAtRisk(onset[past], np.ones(past.sum()), family[past], x[past], group), 0.5, rng)
         new = np.flatnonzero(~past)[:1]
         draws, truth = (log_hazard(one, x[new], family[new], 199, rng)[0] for one in (model, true))
         ranks.append([(draws[:, at] < truth[0, at]).mean() for at in (0, BINS // 2, BINS - 1)])
@@ -208,41 +204,70 @@ def _simulated(seed: int) -> None:
 def _control(seed: int) -> None:
     """Each family's runs get the onsets of another's: nothing that is known of a run says when, or whether."""
     curves, event = _curves("grokking"), parse("test_accuracy >= 0.95", ["test_accuracy"])
+    begun = onsets(curves, event)["onset"]
     rng = np.random.default_rng(seed)
     rows = []
     for group in groups(curves, Plan(cutoffs=(0.1,), metrics=("test_accuracy",))):
         for fold in folds(curves, group, Plan(cutoffs=(0.1,), metrics=("test_accuracy",))):
-            history = History(group.history)
-            problem = Problem(history, fold.observed, fold.target, seed, seed)
+            problem = Problem(History(group.history), fold.observed, fold.target, seed, seed)
             past = onsets(group.history, event)
             past = past[past["onset"] > 0.1]
             family = group.history.runs["family"].loc[past.index].to_numpy(dtype=object)
             names = pd.unique(family)
-            giver = dict(zip(names, rng.permutation(names), strict=True))
-            given = [past["onset"].iloc[rng.choice(np.flatnonzero(family == giver[one]))] for one in family]
-            past = past.assign(onset=given)
-            model, described = hazard_of(problem, ["test_accuracy"], 0.1, past, family)
-            base = float(np.isfinite(past["onset"]).mean())
-            runs = [
-                run
-                for run in fold.observed.runs.index
-                if onsets(curves.select(runs=[run]), event)["onset"].iloc[0] > 0.1
-            ]
+            runs = [run for run in fold.observed.runs.index if begun[run] > 0.1]
             if not runs:
                 continue
-            x = described(observed_features(problem, 0.1).loc[runs])
+            seen = observed_features(problem, 0.1).loc[runs]
             own = fold.observed.runs["family"].loc[runs].to_numpy(dtype=object)
-            chance = np.isfinite(sampled(model, x, own, rng.random((len(runs), 1000)), rng)).mean(axis=1)
-            # What is true of a run in question is, like all else, of another family by lot.
-            truth = np.isfinite(rng.choice(past["onset"].to_numpy(), len(runs))).astype(float)
-            rows += list(zip(own, chance, np.full(len(runs), base), truth, strict=True))
-    table = pd.DataFrame(rows, columns=["family", "chance", "base", "truth"])
-    parts = brier_parts(table["truth"].to_numpy(), table["chance"].to_numpy())
-    of_base = brier(table["truth"].to_numpy(), table["base"].to_numpy()).mean()
-    own = brier(table["truth"].to_numpy(), table["chance"].to_numpy()).mean()
-    print(f"{len(table)} runs: came {table['truth'].mean():.2f}, forecast {table['chance'].mean():.2f} (sd "
-          f"{table['chance'].std():.2f}); Brier {own:.3f}, of the base rate {of_base:.3f}; reliability "
-          f"{parts.reliability:.3f}, resolution {parts.resolution:.3f}")  # fmt: skip
+            for lot in range(LOTS):
+                giver = dict(zip(names, rng.permutation(names), strict=True))
+                given = [past["onset"].iloc[rng.choice(np.flatnonzero(family == giver[one]))] for one in family]
+                told = past.assign(onset=given)
+                model, described = hazard_of(problem, ["test_accuracy"], 0.1, told, family)
+                drawn = sampled(model, described(seen), own, rng.random((len(runs), 1000)), rng)
+                # What is true of a run in question is, like all else, of another family by lot.
+                truth = np.isfinite(rng.choice(told["onset"].to_numpy(), len(runs))).astype(float)
+                chance, base = np.isfinite(drawn).mean(axis=1), np.isfinite(given).mean()
+                rows += [(lot, *row) for row in zip(chance, np.full(len(runs), base), truth, strict=True)]
+    table = pd.DataFrame(rows, columns=["lot", "chance", "base", "truth"])
+    print("| lot | runs | base rate | came | forecast | its sd | Brier | of the base rate | reliability | resolution |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+    parts = [(str(lot + 1), part) for lot, part in table.groupby("lot")]
+    for name, part in [*parts, ("all", table)]:
+        truth, chance, base = (part[column].to_numpy() for column in ("truth", "chance", "base"))
+        of = brier_parts(truth, chance)
+        numbers = [base.mean(), truth.mean(), chance.mean(), chance.std()]
+        scores = [brier(truth, chance).mean(), brier(truth, base).mean(), of.reliability, of.resolution]
+        words = [f"{one:.3f}" for one in (*numbers, *scores)]
+        print(f"| {name} | {len(part)} | {' | '.join(words)} |")
+
+
+def _null(seed: int) -> None:
+    """Simulated tables of 45 families of three runs with columns that say nothing; forecasts of 20 new families."""
+    print("| chance put in | spread of families | columns | forecast less base rate | Brier | of the base rate |")
+    print("| ---: | ---: | ---: | --- | ---: | ---: |")
+    for share, spread, columns in product((0.2, 0.5, 0.8), (0.0, 1.0, 2.5), ((4, 3), (12, 8, 20))):
+        rng = np.random.default_rng(seed)
+        # The level at which families of this spread have the event with this chance.
+        usual = spread * norm.ppf((np.arange(400) + 0.5) / 400)
+        level = brentq(lambda at, usual=usual, share=share: -np.expm1(-np.exp(at + usual)).mean() - share, -20, 20)
+        family = np.repeat([f"f{i}" for i in range(65)], 3)
+        past, new = np.arange(len(family)) < 135, np.arange(135, len(family), 3)
+        group = np.repeat(np.arange(len(columns)), columns)
+        rows = []
+        for _ in range(NULL):
+            rate = np.exp(level + spread * np.repeat(rng.standard_normal(65), 3))
+            time = rng.exponential(1 / rate)
+            onset = np.where(time < 1, 0.5 + 0.5 * time, np.inf)
+            x = rng.normal(size=(len(family), len(group)))
+            model = fitted(RunsAtRisk(onset[past], np.ones(past.sum()), family[past], x[past], group), 0.5, rng)
+            chance = np.isfinite(sampled(model, x[new], family[new], rng.random((len(new), 500)), rng)).mean(axis=1)
+            base, truth = np.isfinite(onset[past]).mean(), np.isfinite(onset[new])
+            rows.append((chance.mean() - base, ((chance - truth) ** 2).mean(), ((base - truth) ** 2).mean()))
+        more, own, of_base = np.mean(rows, axis=0)
+        error = np.std(rows, axis=0)[0] / np.sqrt(NULL - 1)
+        words = [f"{more:+.3f} ({error:.3f})", f"{own:.3f}", f"{of_base:.3f}"]
+        print(f"| {share} | {spread} | {len(group)} | {' | '.join(words)} |", flush=True)
 
 
 def _auto(data: str, cutoffs: tuple[float, ...], out: Path, seed: int) -> None:

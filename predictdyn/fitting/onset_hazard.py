@@ -6,10 +6,11 @@ r"""Time to an event that may never come: a hazard in discrete time, log-linear 
 The bins are even in logarithmic progress, so this is a proportional-hazards model in grouped time (Prentice and
 Gloeckler 1978, doi:10.2307/2529588), an accelerated failure time in all but name. A run that ends without the event is
 censored: it counts in the bins that it was logged through. The level a leans on an even chance of the event, deviations
-d, effects b and families' effects u on zero, each group with a variance of its own that is learnt by EM
-(`binomial_regression.learnt` does the same); so few runs promise little. A family that is not in the history has an
-effect drawn from its prior. Weights are drawn from Laplace's approximation of their posterior, those of each group with
-the tails of a Student's t of `PRIOR` degrees of freedom, since its variance is not known but estimated.
+d, effects b and families' effects u on zero, each group with a standard deviation of its own, half-normal a priori. So
+a group that says nothing may have none at all (Gelman 2006, doi:10.1214/06-BA117A). Weights and deviations are drawn
+together from their posterior (`hamiltonian`), each draw of weights with its own spread of families. A family that is
+not in the history has an effect drawn with that spread. The chance of a new run is a mean over all of these: at the
+most probable weights, with effects that look larger than they are, it would lie too high.
 """
 
 from __future__ import annotations
@@ -18,13 +19,15 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import cho_factor, cho_solve, solve_triangular
+
+from predictdyn.fitting.hamiltonian import Chains, moved
 
 BINS = 12
 LEVEL_SD, SLOPE_SD = 1.5, 1.0
-DEVIATION, EFFECTS, FAMILIES = 0.1, 1.0, 0.5  # variances to start from; that of effects is of all columns of a group
-PRIOR = 3.0  # weights that a variance to start from counts for
-ROUNDS, STEPS = 20, 30
+DEVIATION, EFFECTS, FAMILIES = 0.1, 1.0, 0.5  # mean variances a priori; that of effects is of all columns of a group
+CHAINS, WARM, BETWEEN, KEPT = 32, 40, 3, 12  # chains, paths to warm up and from draw to draw, draws of each chain
+STEPS = 30
 HIGHEST = 4.0  # of the log hazard: what has a hazard of 50 a bin is sure
 
 
@@ -42,38 +45,46 @@ class RunsAtRisk(NamedTuple):
 
 
 class HazardModel(NamedTuple):
-    """Weights (k,) and a root of their covariance (k, k): level, slope, K deviations, p effects, families' effects.
-
-    ``group`` (k - 2,) of all but the first two, with the variance of each group (v,).
-    """
+    """Draws of weights (k, s): level, slope, K deviations, p effects, families' effects; of families' spread (s,)."""
 
     edges: Float[np.ndarray, " e"]
     families: Shaped[np.ndarray, " f"]
-    mean: Float[np.ndarray, " k"]
-    root: Float[np.ndarray, "k k"]
-    group: Int[np.ndarray, " g"]
-    variance: Float[np.ndarray, " v"]
+    weights: Float[np.ndarray, "k s"]
+    spread: Float[np.ndarray, " s"]
 
 
-def fitted(runs: RunsAtRisk, origin: float, bins: int = BINS) -> HazardModel:
+class _Data(NamedTuple):
+    """What the likelihood needs of runs (n), with bins (b), columns and families (p + f) beside each other."""
+
+    x: Float[np.ndarray, "n c"]
+    time: Float[np.ndarray, " b"]
+    open: Float[np.ndarray, "b n"]  # whether the run went through the bin without the event
+    came: Float[np.ndarray, "b n"]  # whether the event came in the bin
+    scale: Float[np.ndarray, " k"]  # of weights, a priori
+    group: Int[np.ndarray, " g"]  # of all weights but the first two
+
+
+def fitted(runs: RunsAtRisk, origin: float, rng: np.random.Generator, bins: int = BINS) -> HazardModel:
     """The hazard from an origin (log progress) to the end, learnt from the runs at risk there."""
     edges = np.linspace(origin, 1.0, bins + 1)
-    row, at, event = periods(runs.onset, runs.last, edges)
     families, family = np.unique(runs.family.astype(str), return_inverse=True)
-    p, n_groups = runs.x.shape[1], int(runs.group.max(initial=-1)) + 1
-    design = np.zeros((len(row), 2 + bins + p + len(families)))
-    design[:, 0] = 1
-    design[:, 1] = time_of(at, bins)
-    design[np.arange(len(row)), 2 + at] = 1
-    design[:, 2 + bins : 2 + bins + p] = runs.x[row]
-    design[np.arange(len(row)), 2 + bins + p + family[row]] = 1
-    group = np.concatenate([np.zeros(bins), 1 + runs.group, np.full(len(families), 1 + n_groups)]).astype(int)
+    data = _data(runs, family, len(families), edges)
+    spreads = int(data.group.max()) + 1
+    weights, spread = _drawn(data, spreads, rng)
+    return HazardModel(edges, families, weights, data.scale[-1] * spread[-1])
+
+
+def _data(runs: RunsAtRisk, family: np.ndarray, n_families: int, edges: np.ndarray) -> _Data:
+    bins, n, n_groups = len(edges) - 1, len(runs.onset), int(runs.group.max(initial=-1)) + 1
+    row, at, event = periods(runs.onset, runs.last, edges)
+    state = np.zeros((2, bins, n))
+    state[event.astype(int), at, row] = 1
     size = np.bincount(runs.group, minlength=n_groups)
-    start = np.concatenate([[DEVIATION], EFFECTS / np.maximum(size, 1), [FAMILIES]])
-    mean = np.zeros(design.shape[1])
-    mean[0] = even_level(bins)
-    empty = HazardModel(edges, families, mean, np.zeros((len(mean), len(mean))), group, start)
-    return _learnt(design, event.astype(float), empty)
+    variance = np.concatenate([[DEVIATION], EFFECTS / np.maximum(size, 1), [FAMILIES]])
+    group = np.concatenate([np.zeros(bins), 1 + runs.group, np.full(n_families, 1 + n_groups)]).astype(int)
+    scale = np.concatenate([[LEVEL_SD, SLOPE_SD], np.sqrt(variance[group])])
+    x = np.hstack([runs.x, np.eye(n_families)[family]])
+    return _Data(x, time_of(np.arange(bins), bins), state[0], state[1], scale, group)
 
 
 def even_level(bins: int) -> float:
@@ -133,62 +144,109 @@ def log_hazard(
 ) -> Float[np.ndarray, "m {draws} b"]:
     """Draws of the log hazard of runs (m) in each bin (b)."""
     bins, p = len(model.edges) - 1, x.shape[1]
-    tail = np.sqrt(PRIOR / rng.chisquare(PRIOR, (len(model.variance), draws)))
-    off = model.root @ rng.standard_normal((len(model.mean), draws))
-    off[2:] *= tail[model.group]
-    weights = model.mean[:, None] + off
+    pick = rng.permutation(np.arange(draws) % model.weights.shape[1])
+    weights, spread = model.weights[:, pick], model.spread[pick]
     time = weights[0] + time_of(np.arange(bins), bins)[:, None] * weights[1] + weights[2 : 2 + bins]
     place = {name: 2 + bins + p + i for i, name in enumerate(model.families.tolist())}
     # Of one run, so that no run's draws depend on who else is asked for.
-    unknown = np.sqrt(model.variance[-1]) * tail[-1] * rng.standard_normal(draws)
+    unknown = spread * rng.standard_normal(draws)
     shift = x @ weights[2 + bins : 2 + bins + p]
     for i, name in enumerate(family.astype(str).tolist()):
         shift[i] += weights[place[name]] if name in place else unknown
     return np.minimum(time.T[None] + shift[:, :, None], HIGHEST)
 
 
-def _learnt(design: np.ndarray, event: np.ndarray, model: HazardModel) -> HazardModel:
-    """Weights by Newton's method, variances of their groups by EM; those of the first two weights are given."""
-    mean, group, start = model.mean, model.group, model.variance
-    weights, now = mean.copy(), start
-    fixed = np.array([LEVEL_SD, SLOPE_SD]) ** -2
-    size = np.bincount(group, minlength=len(start))
-    for _ in range(ROUNDS):
-        precision = np.concatenate([fixed, 1 / now[group]])
-        weights, curvature = _mode(design, event, mean, precision, weights)
-        covariance = cho_solve(cho_factor(curvature), np.eye(len(mean)))
-        square = (weights - mean) ** 2 + np.diag(covariance)
-        then = (PRIOR * start + np.bincount(group, square[2:], minlength=len(start))) / (PRIOR + size)
-        if np.abs(np.log(then / now)).max() < 0.05:
-            break
-        now = then
-    root = np.linalg.cholesky(covariance + 1e-12 * np.eye(len(mean)))
-    return model._replace(mean=weights, root=root, variance=now)
+def _drawn(data: _Data, spreads: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Draws of weights (k, s) and of standard deviations of their groups, as shares of their scales (v, s).
+
+    Weights are scale times share times a standard normal number, so that a share of nought is a place like any other.
+    """
+    k, members = len(data.scale), np.equal.outer(np.arange(spreads), data.group).astype(float)
+
+    def likelihood(at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        gain, slope = _gain(data, _weights(data, at))
+        share = at[k:][data.group]
+        slope = data.scale[:, None] * slope
+        return gain, np.concatenate([slope[:2], share * slope[2:], members @ (at[2:k] * slope[2:])])
+
+    centre, share = np.zeros(k), np.full(spreads, 0.5)
+    chains = Chains(np.zeros((k + spreads, CHAINS)), 0.4)
+    for _ in range(2):  # the second time by what the first has found of the shares
+        centre, curvature = _mode(data, share, centre)
+        root = solve_triangular(np.linalg.cholesky(curvature).T, np.eye(k + spreads))
+        if not chains.at.any():
+            near = root @ rng.standard_normal((k + spreads, CHAINS)) / 2
+            chains = chains._replace(at=np.concatenate([centre, share])[:, None] + near)
+        chains = moved(likelihood, chains, root, WARM, rng, learn=True)
+        share = np.sqrt((chains.at[k:] ** 2).mean(axis=1)).clip(0.1)
+    kept = []
+    for _ in range(KEPT):
+        chains = moved(likelihood, chains, root, BETWEEN, rng)
+        kept.append(chains.at)
+    every = np.hstack(kept)
+    return _weights(data, every), np.abs(every[k:])
 
 
-def _mode(
-    design: np.ndarray, event: np.ndarray, mean: np.ndarray, precision: np.ndarray, start: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """The most probable weights (k,), and minus the second derivative there (k, k), expected over events."""
+def _weights(data: _Data, at: np.ndarray) -> np.ndarray:
+    """Weights (k, c) of standard normal numbers and shares (k + v, c)."""
+    k = len(data.scale)
+    weights = data.scale[:, None] * np.concatenate([at[:2], at[2:k] * at[k:][data.group]])
+    weights[0] += even_level(len(data.time))
+    return np.asarray(weights)
 
-    def value(at: np.ndarray) -> float:
-        eta = np.minimum(design @ at, HIGHEST)
-        rate = np.exp(eta)
-        gain = event * np.log(-np.expm1(-np.maximum(rate, 1e-300))) - (1 - event) * rate
-        return float(gain.sum() - (precision * (at - mean) ** 2).sum() / 2)
 
-    weights, now = start, value(start)
+def _gain(data: _Data, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Log-likelihood (c,) and its slope (k, c) at weights (k, c).
+
+    The hazard is a product of one of the bin and one of the run, so no exponential is taken of both.
+    """
+    bins = len(data.time)
+    with np.errstate(over="ignore", invalid="ignore"):
+        of_bin = np.exp(np.clip(weights[0] + np.outer(data.time, weights[1]) + weights[2 : 2 + bins], -50, 50))
+        of_run = np.exp(np.clip(data.x @ weights[2 + bins :], -50, 50))
+        passed = (data.open.T @ of_bin) * of_run
+        event = data.came.any(axis=0)
+        rate = np.maximum((data.came.T[event] @ of_bin) * of_run[event], 1e-300)
+        gain = np.log(-np.expm1(-rate)).sum(axis=0) - passed.sum(axis=0)
+        came = rate / np.expm1(np.minimum(rate, 700.0))
+    by_run = -passed
+    by_run[event] += came
+    by_bin = data.came[:, event] @ came - of_bin * (data.open @ of_run)
+    return gain, np.concatenate([by_bin.sum(axis=0)[None], data.time[None] @ by_bin, by_bin, data.x.T @ by_run])
+
+
+def _mode(data: _Data, share: np.ndarray, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Most probable standard normal numbers (k,) at shares (v,), and minus the expected second derivative by both."""
+    bins, k = len(data.time), len(data.scale)
+    at, row = np.nonzero(data.open + data.came)
+    design = np.hstack([np.ones((len(at), 1)), data.time[at, None], np.eye(bins)[at], data.x[row]])
+    design *= data.scale
+    plain = design[:, 2:].copy()
+    design[:, 2:] *= share[data.group]
+
+    def value(numbers: np.ndarray) -> float:
+        whole = np.concatenate([numbers, share])[:, None]
+        return float(_gain(data, _weights(data, whole))[0][0] - (numbers**2).sum() / 2)
+
+    def rates(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        rate = np.exp(np.minimum(design @ numbers + even_level(bins), HIGHEST))
+        return rate, np.maximum(-np.expm1(-rate), 1e-300)
+
+    event = data.came[at, row]
+    numbers, now = start, value(start)
     for _ in range(STEPS):
-        rate = np.exp(np.minimum(design @ weights, HIGHEST))
-        chance = np.maximum(-np.expm1(-rate), 1e-300)
-        slope = design.T @ (rate * (event / chance - 1)) - precision * (weights - mean)
-        curvature = (design.T * (rate**2 * np.exp(-rate) / chance)) @ design + np.diag(precision)
+        rate, chance = rates(numbers)
+        slope = design.T @ (rate * (event / chance - 1)) - numbers
+        curvature = (design.T * (rate**2 * np.exp(-rate) / chance)) @ design + np.eye(k)
         step = cho_solve(cho_factor(curvature), slope)
         length = 1.0
-        while (then := value(weights + length * step)) < now and length > 1e-6:
+        while (then := value(numbers + length * step)) < now and length > 1e-6:
             length /= 2
-        weights = weights + length * step
+        numbers = numbers + length * step
         gain, now = then - now, then
-        if gain < 1e-4:
+        if gain < 1e-2:
             break
-    return weights, curvature
+    rate, chance = rates(numbers)
+    by_share = (plain * numbers[2:]) @ np.equal.outer(data.group, np.arange(len(share))).astype(float)
+    design = np.hstack([design, by_share])
+    return numbers, (design.T * (rate**2 * np.exp(-rate) / chance)) @ design + np.eye(k + len(share))

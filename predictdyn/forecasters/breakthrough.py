@@ -138,7 +138,7 @@ class BreakthroughMixture:
             {"onset": known.onset, "last": [one.reaches_to for one in known.curves]},
             index=[one.run for one in known.curves],
         )[some]
-        key = ("breakthrough", panel.metric, problem.scales_key, origin)
+        key = ("breakthrough", panel.metric, problem.scales_key, origin, problem.fit_seed)
         model, described = problem.history.once(
             key, lambda: hazard_of(problem, [panel.metric], origin, past, known.family[some])
         )

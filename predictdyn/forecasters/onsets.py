@@ -80,7 +80,7 @@ def by_hazard(problem: Problem, event: JointEvent) -> OnsetDraws:
         if len(past) < FEWEST_AT_RISK or len(set(family)) < FEWEST_FAMILIES:
             return _by_age(problem, runs, past), TOO_FEW
         names = tuple(dict.fromkeys(bound.metric for bound in event.bounds))
-        key = ("onset", event.text, problem.scales_key, origin)
+        key = ("onset", event.text, problem.scales_key, origin, problem.fit_seed)
         model, described = problem.history.once(key, lambda: hazard_of(problem, names, origin, past, family))
         own = problem.observed.runs["family"].loc[runs].to_numpy(dtype=object)
         rng = np.random.default_rng(seed_for(problem.seed, "onset", event.text, origin))
@@ -169,7 +169,8 @@ def hazard_of(
     onset = log_progress(past["onset"].to_numpy(dtype=float))
     last = log_progress(past["last"].to_numpy(dtype=float))
     at_risk = RunsAtRisk(onset, last, family, described(table.loc[past.index]), groups)
-    return fitted(at_risk, float(log_progress(np.array(origin)))), described
+    rng = np.random.default_rng(seed_for(problem.fit_seed, "hazard", *metrics, origin))
+    return fitted(at_risk, float(log_progress(np.array(origin))), rng), described
 
 
 def _columns(table: pd.DataFrame, metrics: Sequence[str]) -> tuple[list[str], np.ndarray]:
