@@ -183,7 +183,7 @@ def _with_metrics(told: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     """Events with the metrics of their bounds."""
     known = set(table["metric"])
     each = [list(dict.fromkeys(bound.metric for bound in parse(text, known).bounds)) for text in told["event"]]
-    return told.assign(metrics=each)
+    return told.assign(metrics=pd.Series(each, index=told.index, dtype=object))
 
 
 def _replayed(plan: dict[str, Any]) -> bool:

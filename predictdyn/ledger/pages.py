@@ -19,7 +19,7 @@ from predictdyn.ledger.chain import SHORT, TIME, ChainEntry
 from predictdyn.ledger.metadata import a_report, citation, dataset, json_ld
 from predictdyn.ledger.record import calibration, counted
 from predictdyn.ledger.sections import QUESTION_HEAD, headline, question_cells, sections
-from predictdyn.ledger.standing import QUANTILES, Standing, standing
+from predictdyn.ledger.standing import QUANTILES, Standing, records, standing
 from predictdyn.ledger.strips import strip
 from predictdyn.report.render import NOT_TEXT
 from predictdyn.report.style import variables
@@ -132,8 +132,8 @@ def _questions(site: Site, entries: list[ChainEntry], pages: Environment, folder
         name = entry.content.get("id")
         if name:
             of.setdefault(name, []).append(entry)
-    forecasts = {name: own.to_dict("records") for name, own in site.found.forecasts.groupby("question", sort=False)}
-    for question in site.found.questions.to_dict("records"):
+    forecasts = {name: records(own) for name, own in site.found.forecasts.groupby("question", sort=False)}
+    for question in records(site.found.questions):
         name, own = question["question"], forecasts[question["question"]]
         contents = [entry.content for entry in of[name]]
         asked = contents[0]
@@ -300,7 +300,7 @@ def _number(one: Any) -> Any:
 def _lists(site: Site, pages: Environment, folder: Path) -> None:
     """All questions, the newest first, in pages."""
     frame = pages.get_template("list.html")
-    rows = site.found.questions.iloc[::-1].to_dict("records")
+    rows = records(site.found.questions.iloc[::-1])
     n = max(1, -(-len(rows) // PER_PAGE))
     for number in range(1, n + 1):
         part = rows[(number - 1) * PER_PAGE : number * PER_PAGE]

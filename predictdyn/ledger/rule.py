@@ -94,7 +94,7 @@ def outcome(question: dict[str, Any], curves: Curves, run: str, *, now: datetime
     passed = _passed(rule, now)
     if run not in curves.runs.index:
         return waiting._replace(reason="the logs do not have the run")
-    if reason := _void(rule, question, curves.runs.loc[run]):
+    if reason := _void(rule, question, curves.runs.loc[run, :]):
         return Ruling("void", math.nan, [], reason)
     reached = _reached(curves, run)
     if isinstance(rule.resolve_by, float | int):
@@ -139,7 +139,7 @@ def _void(rule: Rule, question: dict[str, Any], run: pd.Series) -> str:
     named, meant = run.get("evaluation"), rule.evaluation
     if "evaluation" in rule.void_if and meant and named is not None and pd.notna(named) and str(named) != meant:
         return f"the evaluation is {named}, and the rule says {meant}"
-    changed = pd.to_numeric(run.get("intervention_step"), errors="coerce")
+    changed = pd.to_numeric(pd.Series([run.get("intervention_step")]), errors="coerce").iloc[0]
     if "intervened" in rule.void_if and pd.notna(changed) and question["seen_step"] < changed < question["step"]:
         return f"the run was changed after step {float(changed):g}"
     if "replanned" in rule.void_if and float(run["last_step"]) != float(question["last_step"]):

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from predictdyn.ledger.record import Calibration, calibration, reliability, skills
-from predictdyn.ledger.standing import Standing
+from predictdyn.ledger.standing import Standing, records
 from predictdyn.report.figures import calibration as drawn
 from predictdyn.report.style import LIGHT, canvas, drawing
 from predictdyn.report.words import UNKNOWN, count, percent, percents, readable, value
@@ -219,7 +219,7 @@ def _answered(found: Standing) -> RecordSection:
 
 def _listed(rows: pd.DataFrame, caption: str) -> RecordTable:
     more = f", the first {LISTED} of {len(rows):,}" if len(rows) > LISTED else ""
-    cells = [question_cells(row) for row in rows.head(LISTED).to_dict("records")]
+    cells = [question_cells(row) for row in records(rows.head(LISTED))]
     return RecordTable(f"{caption}{more}.", QUESTION_HEAD, cells, 3)
 
 

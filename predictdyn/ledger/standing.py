@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -79,7 +79,8 @@ class Standing(NamedTuple):
 
 def standing(entries: Iterable[ChainEntry], now: datetime) -> Standing:
     """The tables of a ledger. A question is open, due (its date has passed), resolved, censored or void."""
-    forecasts, questions = [], {}
+    forecasts: list[dict[str, Any]] = []
+    questions: dict[str, dict[str, Any]] = {}
     answers: dict[str, dict[str, Any]] = {}
     revisions: list[dict[str, Any]] = []
     head, count = "", 0
@@ -175,6 +176,11 @@ def _table(rows: list[dict[str, Any]], columns: list[str]) -> pd.DataFrame:
     return table.astype({name: float for name in numbers if name in table})
 
 
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a table, by names of columns."""
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
+
+
 def weighted(scores: list[float], times: list[str], end: str) -> float:
     """The mean of scores, each weighed by how long its forecast stood: until the next, the last until ``end``.
 
@@ -183,6 +189,6 @@ def weighted(scores: list[float], times: list[str], end: str) -> float:
     >>> weighted([4.0, 1.0], ["2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"], "2026-01-05T00:00:00Z")
     1.75
     """
-    moments = [datetime.strptime(time, TIME).timestamp() for time in (*times, end)]
+    moments = [datetime.strptime(time, TIME).replace(tzinfo=UTC).timestamp() for time in (*times, end)]
     stood = np.diff(moments)
     return float(np.average(scores, weights=stood)) if stood.sum() > 0 else scores[-1]
