@@ -303,7 +303,7 @@ def fit_ladder(
     for name in targets:
         facts, said = _facts(parts[name], table[list(via)], given)
         lines += said
-        items = asked.get(name) if isinstance(asked, Mapping) else asked
+        items = _items(name, asked)
         outcomes.append(
             OutcomeFacts(name, facts.get("lower"), facts.get("upper"), str(facts.get("better", "lower")),
                     facts.get("chance"), items)
@@ -340,12 +340,30 @@ def _names_of(names: str | Sequence[str]) -> list[str]:
     return found
 
 
+def _items(name: str, asked: float | Mapping[str, float] | None) -> float | None:
+    """How many questions an outcome has, if it is known. Raises ValueError where that is no number above zero."""
+    items = asked.get(name) if isinstance(asked, Mapping) else asked
+    if items is None:
+        return None
+    if isinstance(items, str) or not 0 < items < np.inf:
+        raise ValueError(f"questions= is how many {name} has, a number above zero, got {items!r}")
+    return float(items)
+
+
 def _facts(found: Finished, via: pd.DataFrame, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Bounds, direction and chance of a target; without any it is an accuracy if it lies in [0, 1]."""
     value = pd.Series(found.table[found.target].to_numpy(dtype=float), index=found.runs)
     inside = bool(value.between(0.0, 1.0).all())
     known, lines = facts_of(found, given)
-    if not inside or {"lower", "upper"} & set(known):
+    if {"lower", "upper"} & set(known):
+        return known, lines
+    if not inside:
+        if known.get("chance") is not None:
+            lines = [
+                f"{found.target} goes from {value.min():.4g} to {value.max():.4g}, so it is no accuracy between 0 and "
+                "1 and chance= is not used; give fractions, or state bounds with lower=, upper=",
+                *lines,
+            ]
         return known, lines
     facts: dict[str, Any] = {"lower": 0.0, "upper": 1.0}
     measure = via.iloc[:, 0].reindex(value.index)

@@ -343,11 +343,16 @@ def _best_of(
     fit: ScheduleFit, shape: str, began: float, end: float, peaks: np.ndarray,
     least: float | None, low_share: float,
 ) -> RateCurve:  # fmt: skip
-    """A shape at the peak that is best for it."""
+    """A shape at the peak that is best for it. Raises ValueError where the laws have no positive loss at any."""
     rates = []
     for peak in peaks:
         floor = _floor(float(peak), least, low_share)
         own = best_wsd(fit, began, end, float(peak), floor)[0] if shape == "wsd" else None
         rates.append(own or shaped(shape, began, end, float(peak), floor))
     value = expected_ends(fit, rates, np.full(len(rates), end))
+    if not np.isfinite(value).any():
+        raise ValueError(
+            f"a law of the runs has no positive loss for {shape} at the peak {peaks[0]:.3g}: "
+            "choose a peak nearer to theirs"
+        )
     return rates[int(np.argmin(value))]

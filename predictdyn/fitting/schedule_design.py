@@ -189,15 +189,21 @@ def _warm(fit: ScheduleFit) -> set[bool]:
 
 def _mean_ends(fit: ScheduleFit, given: Mapping[bool, Terms]) -> np.ndarray:
     means = [_ends(fit, i, given[member.law.warm_up], CHOSEN).mean(axis=0) for i, member in enumerate(fit.members)]
-    return np.asarray(fit.weights @ np.array(means))
+    used = fit.weights > 0  # nothing times inf is no number
+    return np.asarray(fit.weights[used] @ np.array(means)[used])
 
 
 def _ends(fit: ScheduleFit, i: int, given: Terms, most: int | None) -> np.ndarray:
-    """Log losses (s, m) of one law's draws; a draw without a positive loss counts as the middle one."""
+    """Log losses (s, m) of one law's draws; a draw without a positive loss counts as the middle one.
+
+    Where no draw has a positive loss, all are inf: no search chooses that schedule.
+    """
     member = fit.members[i]
     numbers, place = np.unique(member.drawn.numbers[:most], axis=0, return_inverse=True)
     value = fit.level + member.law.values(numbers, given)[place.ravel()]
-    return np.where(np.isfinite(value), value, np.nanmedian(value, axis=0))
+    known = np.isfinite(value)
+    none = ~known.any(axis=0)
+    return np.where(none, np.inf, np.where(known, value, np.nanmedian(np.where(none, 0.0, value), axis=0)))
 
 
 def overlap(rates: Sequence[RateCurve], ends: Float[np.ndarray, " m"]) -> Float[np.ndarray, "m m"]:

@@ -26,6 +26,7 @@ NEAREST = 3
 OWN = ("level", "change", "slope", "recent_slope", "break_gain")  # features of the metrics of the event
 OTHERS = ("level", "slope")  # of all others
 HAPPENED = "has happened"
+NEVER = "came in no finished run after this progress: rare, not ruled out"
 TOO_FEW = f"fewer than {FEWEST_AT_RISK} finished runs of {FEWEST_FAMILIES} families without it so far: hazard by age"
 
 
@@ -72,13 +73,16 @@ def origins(observed: Curves, event: JointEvent) -> dict[str, float]:
 def by_hazard(problem: Problem, event: JointEvent) -> OnsetDraws:
     """A hazard over finished runs without the event at the same progress, by plan, curve and early signals.
 
-    Too few such runs, or families of them, fall back to the hazard by age, with a status.
+    Too few such runs, or families of them, fall back to the hazard by age, with a status. Where it came in none of
+    them, nothing says what it depends on, and the hazard's even prior would speak: then it is as rare as they say.
     """
 
     def drawn(runs: list[str], origin: float, past: pd.DataFrame) -> tuple[np.ndarray, str]:
         family = problem.history.curves.runs["family"].loc[past.index].to_numpy(dtype=object)
         if len(past) < FEWEST_AT_RISK or len(set(family)) < FEWEST_FAMILIES:
             return _by_age(problem, runs, past), TOO_FEW
+        if not np.isfinite(past["onset"]).any():
+            return np.stack([_rare(past, origin, _uniforms(problem, run)) for run in runs]), NEVER
         names = tuple(dict.fromkeys(bound.metric for bound in event.bounds))
         key = ("onset", event.text, problem.scales_key, origin, problem.fit_seed)
         model, described = problem.history.once(key, lambda: hazard_of(problem, names, origin, past, family))
@@ -222,6 +226,18 @@ def _at(time: np.ndarray, left: np.ndarray, uniforms: np.ndarray) -> np.ndarray:
     """Times (s,) at which the share without an onset falls to uniforms (s,)."""
     place = np.searchsorted(-left, -uniforms, side="left")
     return np.asarray(np.append(time, np.inf)[place])
+
+
+def _rare(past: pd.DataFrame, origin: float, uniforms: np.ndarray) -> np.ndarray:
+    """Times (s,) of what came in none of n runs: 1 / (2 n + 2) of them before the end, by Jeffreys' prior.
+
+    They lie evenly in log progress. A run whose log ended early counts for the part of the way that it shows.
+    """
+    begin = float(log_progress(np.array(origin)))
+    shown = (log_progress(past["last"].to_numpy(dtype=float)) - begin) / (1.0 - begin)
+    share = 0.5 / (1.0 + np.clip(shown, 0.0, 1.0).sum())
+    way = np.where(uniforms < share, uniforms / share, 0.0)
+    return np.where(uniforms < share, progress_at(begin + (1.0 - begin) * way), np.inf)
 
 
 def _uniforms(problem: Problem, run: str) -> np.ndarray:

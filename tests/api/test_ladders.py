@@ -82,6 +82,12 @@ def test_facts_are_found_from_values(runs):
     assert turned.predict(loss=2.8)["median"][0] == pytest.approx(1 - accuracy_of(2.8, 3.0), abs=0.05)
 
 
+def test_percent_is_told_where_chance_is_a_fraction(runs):
+    percent = runs.assign(hard=100 * runs["hard"])
+    with pytest.warns(UserWarning, match=r"hard goes from .* no accuracy between 0 and 1 and chance= is not used"):
+        pdyn.fit_law(percent, "hard", via="loss", chance=0.25)
+
+
 def test_a_loss_from_a_loss(runs):
     downstream = runs.assign(after=0.8 * runs["loss"] ** 0.9 + 0.3)
     found = pdyn.fit_law(downstream, "after", via="loss")
@@ -138,6 +144,9 @@ def test_a_page_says_both_steps(ladder, tmp_path):
     [
         ({"target": "hard", "via": "hard"}, "'hard' is a target, so it is not on the way"),
         ({"target": ["hard", "easy"]}, "a law is of one target, got 2; name a loss on the way"),
+        ({"target": "hard", "via": "loss", "questions": 0}, "how many hard has, a number above zero, got 0"),
+        ({"target": "hard", "via": "loss", "questions": float("nan")}, "a number above zero, got nan"),
+        ({"target": "hard", "via": "loss", "questions": {"hard": "many"}}, "a number above zero, got 'many'"),
         ({"target": "hard", "questions": 10}, "questions= is of exams that are forecast via a loss"),
         ({"target": "hard", "via": "los"}, "no column"),
         ({"target": [], "via": "loss"}, "target and via= are names of columns or metrics, got an empty list"),

@@ -113,6 +113,11 @@ def test_a_peak_is_chosen_only_where_runs_have_had_several():
     assert {rate.peak for rate in kept.rates.values()} == {1e-3}
 
 
+def test_a_peak_at_which_a_law_has_no_loss_is_told():
+    with pytest.raises(ValueError, match=r"no positive loss for \w+ at the peak 0.3: choose a peak nearer to theirs"):
+        design.schedule(runs_of(*HISTORY), "loss", total_steps=END, peak=0.3)
+
+
 def test_runs_that_never_cooled_make_the_design_a_guess():
     with pytest.warns(UserWarning, match="no finished run ended at half its peak rate or below"):
         found = design.schedule(runs_of("constant"), "loss", total_steps=END)

@@ -12,7 +12,7 @@ from predictdyn.events import parse
 from predictdyn.forecast import Prediction
 from predictdyn.forecasters import fit
 from predictdyn.forecasters.breakthrough import NO_MODES
-from predictdyn.forecasters.onsets import HAPPENED, by_age, by_hazard, of_paths, onsets, survival
+from predictdyn.forecasters.onsets import HAPPENED, NEVER, by_age, by_hazard, of_paths, onsets, survival
 from predictdyn.problem import History, Problem
 
 STEP = np.array([1, 2, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100])
@@ -83,6 +83,17 @@ def test_where_nothing_tells_the_forecast_is_the_base_rate():
     base = np.isfinite(past[past > 0.1]).mean()
     chance = np.isfinite(found.draws[found.status == "ok"]).mean(axis=1)
     assert abs(chance.mean() - base) < 0.1 and chance.std() < 0.15
+
+
+def test_what_came_in_no_finished_run_is_rare(curves):
+    problem, _test = problem_of(curves, [f"f{i:02}" for i in range(10)])
+    event = parse("acc > 1.5", ["acc"])
+    found = by_hazard(problem, event)
+    n = len(onsets(problem.history.curves, event))
+    assert set(found.status) == {NEVER}
+    assert np.isfinite(found.draws).mean() == pytest.approx(0.5 / (n + 1), abs=0.01)
+    came = found.draws[np.isfinite(found.draws)]
+    assert came.size and came.min() > 0.1 and came.max() <= 1
 
 
 def test_what_has_happened_is_known_and_what_lies_ahead_is_after_what_is_seen(curves):
