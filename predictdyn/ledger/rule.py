@@ -94,7 +94,7 @@ def outcome(question: dict[str, Any], curves: Curves, run: str, *, now: datetime
     passed = _passed(rule, now)
     if run not in curves.runs.index:
         return waiting._replace(reason="the logs do not have the run")
-    if reason := _void(rule, question, curves.runs.loc[run, :]):
+    if reason := _void(rule, question, curves.runs.loc[[run]].iloc[0]):
         return Ruling("void", math.nan, [], reason)
     reached = _reached(curves, run)
     if isinstance(rule.resolve_by, float | int):

@@ -45,7 +45,7 @@ class WatchState(NamedTuple):
     and its forecasts (``track``). ``detector`` is the detector's own. ``changes`` are (seconds since 1970, words).
     """
 
-    made: Mapping[str, object]
+    made: Mapping[str, Any]
     past: list[str] | None
     runs: dict[str, dict[str, Any]]
     detector: dict[str, Any]
@@ -55,7 +55,7 @@ class WatchState(NamedTuple):
     looked: float = 0.0
 
 
-def new_state(made: Mapping[str, object]) -> WatchState:
+def new_state(made: Mapping[str, Any]) -> WatchState:
     """The state before the first look."""
     return WatchState(made, None, {}, {}, [], [])
 
@@ -70,7 +70,7 @@ def alarm_id(alarm: Alarm) -> str:
     return hashlib.sha256(said.encode(errors="backslashreplace")).hexdigest()[:12]
 
 
-def read_state(folder: Path, made: Mapping[str, object]) -> WatchState:
+def read_state(folder: Path, made: Mapping[str, Any]) -> WatchState:
     """The state that a folder was left in; a new one where there is none.
 
     Where another path was watched, this is an error, as two logs must not share a state. Where the model or what is

@@ -45,7 +45,7 @@ class Watcher:
     """
 
     follower: Follower
-    made: Mapping[str, object]
+    made: Mapping[str, Any]
     detector: Detector
     fitted: Fitted | None
     targets: tuple[str, ...] = ()
