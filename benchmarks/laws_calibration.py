@@ -40,7 +40,7 @@ def rows_of(rng: np.random.Generator, logs: int, shares: int, n: int) -> Encoded
 def one(design: Design, logs: int, shares: int, seed: int) -> list[dict[str, object]]:
     """What the intervals of one simulated table hold."""
     rng = np.random.default_rng(seed)
-    numbers = design.mean + design.sd * rng.standard_normal(len(design.mean))
+    numbers = design.mean + np.linalg.solve(design.whitener, rng.standard_normal(len(design.mean)))
     encoded = rows_of(rng, logs, shares, RUNS)
     far = rows_of(rng, logs, shares, 1)
     far = replace(far, logs=np.full((1, logs), encoded.logs.max() + BEYOND / max(logs, 1)))
