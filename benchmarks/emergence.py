@@ -157,6 +157,8 @@ def _bimodal(out: Path) -> None:
     came = both["truth"] > (both["low_q0.95"] + both["high_q0.05"]) / 2
     print(f"{len(both)} of {len(rows)} forecasts have two modes; mean chance of the upper {both['upper'].mean():.2f}, "
           f"share that ended there {came.mean():.2f}")  # fmt: skip
+    inside = rows["truth"].between(rows["q0.05"], rows["q0.95"]).mean()
+    print(f"CRPS of all {rows['crps'].mean():.4f}, in the 90 % interval {inside:.2f}")
     for part in np.array_split(np.arange(len(both)), 4):
         print(f"chance {both['upper'][part].mean():.2f}: {came[part].mean():.2f} of {len(part)} ended there")
 
