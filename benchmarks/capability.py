@@ -26,7 +26,14 @@ from predictdyn import datasets
 from predictdyn.api.ladders import checkpoints
 from predictdyn.curves import Curves
 from predictdyn.fitting.ability_map import FLAT, HEIGHTS, MIDDLES, STEEPS, MapRows, Response, nodes_of
-from predictdyn.fitting.ability_pool import MIDDLE_PRIOR, STEEP_PRIOR, Asked, map_draws, outcome_draws, shared_draws
+from predictdyn.fitting.ability_pool import (
+    MIDDLE_PRIOR,
+    STEEP_PRIOR,
+    AskedAbility,
+    map_draws,
+    outcome_draws,
+    shared_draws,
+)
 from predictdyn.forecast import Model
 from predictdyn.forecasters import fit
 from predictdyn.forecasters.ensemble import AUTO
@@ -384,7 +391,7 @@ def calibration() -> Iterator[pd.DataFrame]:
             truths.append(y[n:])
         shared = shared_draws(maps, DRAWS, seed=table_)
         zero = np.zeros((2 * m, DRAWS))
-        asked = Asked(np.repeat(there[None, :, None], DRAWS, axis=2), np.zeros((2 * m, 0, DRAWS)),
+        asked = AskedAbility(np.repeat(there[None, :, None], DRAWS, axis=2), np.zeros((2 * m, 0, DRAWS)),
                       np.full(2 * m, -1), zero, zero)  # fmt: skip
         for i, one in enumerate(maps):
             drawn = outcome_draws(one, map_draws(one, shared, seed=i), asked, seed=i)
