@@ -122,12 +122,10 @@ def standing(entries: Iterable[ChainEntry], now: datetime) -> Standing:
     )
 
 
-def _forecast(entry: ChainEntry, content: dict[str, Any]) -> dict[str, Any]:
+def _meant(content: dict[str, Any]) -> dict[str, Any]:
+    """What a registered forecast is of."""
     question = content["question"]
-    row = {
-        "entry": entry.number,
-        "hash": entry.hash,
-        "time": content["time"],
+    return {
         "question": content["id"],
         "what": question["what"],
         "run": question["run"],
@@ -135,6 +133,15 @@ def _forecast(entry: ChainEntry, content: dict[str, Any]) -> dict[str, Any]:
         "metric": question.get("metric", question.get("event")),
         "kind": content["about"].get("metric_kind", "event"),
         "step": question["step"],
+    }
+
+
+def _forecast(entry: ChainEntry, content: dict[str, Any]) -> dict[str, Any]:
+    row = {
+        "entry": entry.number,
+        "hash": entry.hash,
+        "time": content["time"],
+        **_meant(content),
         "forecaster": content["forecaster"],
         "author": content["author"],
         "status": content["status"],
@@ -151,13 +158,7 @@ def _forecast(entry: ChainEntry, content: dict[str, Any]) -> dict[str, Any]:
 def _question(content: dict[str, Any]) -> dict[str, Any]:
     question = content["question"]
     return {
-        "question": content["id"],
-        "what": question["what"],
-        "run": question["run"],
-        "family": content["about"]["family"],
-        "metric": question.get("metric", question.get("event")),
-        "kind": content["about"].get("metric_kind", "event"),
-        "step": question["step"],
+        **_meant(content),
         "text": content["text"],
         "resolve_by": question["rule"]["resolve_by"],
         "asked": content["time"],
