@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -183,6 +183,7 @@ def weighted(scores: list[float], times: list[str], end: str) -> float:
     >>> weighted([4.0, 1.0], ["2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"], "2026-01-05T00:00:00Z")
     1.75
     """
-    moments = [datetime.strptime(time, TIME).timestamp() for time in (*times, end)]
+    # Times are UTC: read as those of this machine, an hour is lost or doubled where its clock is changed in spring.
+    moments = [datetime.strptime(time, TIME).replace(tzinfo=UTC).timestamp() for time in (*times, end)]
     stood = np.diff(moments)
     return float(np.average(scores, weights=stood)) if stood.sum() > 0 else scores[-1]
