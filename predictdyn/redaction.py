@@ -150,7 +150,7 @@ class Redaction:
     def data(self, data: Any, where: str = "", found: list[Finding] | None = None) -> Any:
         """The same for data as JSON has them: keys, values, and settings whose names say that they are secrets."""
         if isinstance(data, Mapping):
-            new = {}
+            new: dict[str, Any] = {}
             for name, value in data.items():
                 place = f"{where}.{name}" if where else str(name)
                 if isinstance(value, str) and (is_secret(str(name), value) or NAMED.search(str(name))) and value:
