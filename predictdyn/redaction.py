@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import count
 from typing import Any, NamedTuple
 
 from predictdyn.secrets import HIDDEN, hidden, is_secret, without
@@ -27,6 +28,7 @@ _OPEN = "|".join(re.escape(host) for host in OPEN_HOSTS)
 _END = r"""[^\s"'<>|`]"""
 _BYTE = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
 _PART = r"""[^\s/\\"'<>|`:;,()\[\]{}*?]+"""
+_AT = r"(?:\d+(?:\.\d+)?(?::\d+(?:\.\d+)?)?|[kKnN])(?![A-Za-z0-9\-]|\.\w|:[/~\w])"
 
 # kind, what it looks like, what stands in its place; in this order.
 PATTERNS: tuple[tuple[str, re.Pattern[str], str], ...] = (
@@ -46,10 +48,14 @@ PATTERNS: tuple[tuple[str, re.Pattern[str], str], ...] = (
     ),
     ("address", re.compile(rf"\bhttps?://(?!(?:[\w.\-]+\.)?(?:{_OPEN})(?![\w.\-])){_END}+", re.I), ADDRESS),
     ("address", re.compile(rf"\b(?!https?:|data:)[a-z][a-z0-9+.\-]{{1,20}}://{_END}+", re.I), ADDRESS),
-    ("user", re.compile(r"(?<![\w.+\-])[\w.+\-]+@[\w\-]+(?:\.[\w\-]+)*(?::~?[\w./\-]+)?"), USER),
+    # Metrics such as pass@1, recall@k and mAP@0.5:0.95 are no logins.
+    ("user", re.compile(rf"(?<![\w.+\-])[\w.+\-]+@(?!{_AT})[\w\-]+(?:\.[\w\-]+)*(?::~?[\w./\-]+)?"), USER),
     # In quotes a path may hold blanks.
     *(("path", re.compile(rf"(?<={q})(?:[A-Za-z]:[\\/]|/|~/)[^{q}\n<>]*[\\/][^{q}\n<>]*(?={q})"), PATH) for q in "\"'"),
+    # Blanks belong to a folder's name where another backslash follows.
+    ("path", re.compile(rf"(?<![\w./\\])[A-Za-z]:\\+(?:[^\\/:\n\"'<>|*?]+\\+)+{_PART}"), PATH),
     ("path", re.compile(rf"(?<![\w./\\])[A-Za-z]:[\\/]+{_PART}(?:[\\/]+{_PART})*"), PATH),
+    ("path", re.compile(r"(?<![\w%])%2F(?:[\w.~\-]+%2F)+[\w.~\-]+", re.I), PATH),
     ("path", re.compile(rf"(?<![\w\\])\\\\{_PART}(?:\\+{_PART})+"), PATH),
     ("path", re.compile(rf"(?<![\w.…/\])*\-])~[\w\-]*(?:/{_PART})+"), PATH),
     ("path", re.compile(rf"(?<![\w.…/\\~\])*<])/{_PART}(?:/{_PART})+/?"), PATH),
@@ -66,7 +72,7 @@ PATTERNS: tuple[tuple[str, re.Pattern[str], str], ...] = (
     ),
     ("host", re.compile(rf"(?<![\w.])(?:{_BYTE}\.){{3}}{_BYTE}(?![\w.])(?::\d+)?"), HOST),
     ("host", re.compile(r"(?<![\w:])(?:[0-9a-f]{1,4}:){7}[0-9a-f]{1,4}(?![\w:])", re.I), HOST),
-    ("host", re.compile(r"(?<![\w:])(?:[0-9a-f]{1,4}:){1,6}:[0-9a-f:]{1,30}", re.I), HOST),
+    ("host", re.compile(r"(?<![\w:])(?=[a-f:]*\d)(?:[0-9a-f]{1,4}:){1,6}:[0-9a-f:]{1,30}", re.I), HOST),
     ("host", re.compile(r"\blocalhost:\d+"), HOST),
 )  # fmt: skip
 # A value that is a path and nothing else may hold blanks.
@@ -144,7 +150,7 @@ class Redaction:
     def data(self, data: Any, where: str = "", found: list[Finding] | None = None) -> Any:
         """The same for data as JSON has them: keys, values, and settings whose names say that they are secrets."""
         if isinstance(data, Mapping):
-            new = {}
+            new: dict[str, Any] = {}
             for name, value in data.items():
                 place = f"{where}.{name}" if where else str(name)
                 if isinstance(value, str) and (is_secret(str(name), value) or NAMED.search(str(name))) and value:
@@ -155,8 +161,12 @@ class Redaction:
                     new[self.text(str(name))] = HIDDEN
                     if found is not None:
                         found.append(Finding("secret", where, f"{name}: {HIDDEN}"))
+                elif _secret_list(str(name), value):
+                    new[self.text(str(name))] = [HIDDEN] * len(value)
+                    if found is not None:
+                        found.append(Finding("secret", where, f"{name}: {HIDDEN}"))
                 else:
-                    new[self.text(str(name), where, found)] = self.data(value, place, found)
+                    new[_free(self.text(str(name), where, found), new)] = self.data(value, place, found)
             return new
         if isinstance(data, list | tuple):
             kept = without(data) if all(isinstance(one, str) for one in data) else data
@@ -166,6 +176,17 @@ class Redaction:
                 found.append(Finding("path", where, PATH))
             return PATH
         return self.text(data, where, found) if isinstance(data, str) else data
+
+
+def _secret_list(name: str, value: Any) -> bool:
+    """Whether a setting is a list of secrets, such as ``api_keys``."""
+    return isinstance(value, list | tuple) and any(isinstance(one, str) and is_secret(name, one) for one in value)
+
+
+def _free(name: str, taken: Mapping[str, Any]) -> str:
+    """The name, with a number where another became the same: two paths are one word, and each has its own value."""
+    numbered = (f"{name} {number}" for number in count(2))
+    return name if name not in taken else next(one for one in numbered if one not in taken)
 
 
 def own_names() -> tuple[str, ...]:

@@ -60,6 +60,10 @@ class Store:
         ``make`` looks at the ledger inside the transaction: nobody else writes until what it gave is there. A process
         that writes meanwhile is waited for. The file is made where it is missing, with ``first`` as its first entry.
         """
+        if self.path.is_dir():
+            raise ValueError(
+                f"{self.path} is a folder, and a ledger is a file; say --ledger {self.path / 'runs.ledger'}"
+            )
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self._opened(write=True) as base:
             base.execute("BEGIN IMMEDIATE")

@@ -99,3 +99,8 @@ def test_a_folder_that_cannot_be_written(tmp_path):
     finally:
         tmp_path.chmod(0o755)
     assert verify(store).size == 2
+
+
+def test_a_folder_in_the_place_of_a_ledger_is_told(tmp_path):
+    with pytest.raises(ValueError, match=r"is a folder, and a ledger is a file; say --ledger .*runs\.ledger"):
+        Store(tmp_path).append(lambda inside: [{"key": "a"}], {"key": "begin", "kind": "begin"})

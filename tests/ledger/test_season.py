@@ -1,6 +1,7 @@
 """Registered today, resolved when the run ends: idempotent, with the scores of the backtest to the last digit."""
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -149,3 +150,14 @@ def test_what_cannot_be_registered(season, tmp_path):
     with pytest.raises(ValueError, match="there is no ledger"):
         pdyn.resolve(tmp_path / "a.ledger", season.after)
     assert not (tmp_path / "a.ledger").exists()
+
+
+def test_time_weights_do_not_depend_on_the_zone_of_the_machine(monkeypatch):
+    monkeypatch.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")  # its clock is changed on 29 March 2026
+    time.tzset()
+    try:
+        hours = ["2026-03-29T00:00:00Z", "2026-03-29T06:00:00Z"]
+        assert weighted([4.0, 1.0], hours, "2026-03-29T12:00:00Z") == 2.5
+    finally:
+        monkeypatch.undo()
+        time.tzset()

@@ -14,6 +14,11 @@ RULES = Redaction(own=("ada", "gpu7"))
         ("read /home/ada/x.csv and data/a/b.csv", "read [path] and data/a/b.csv"),
         (r"C:\Users\ada\x.csv", "[path]"),
         (r"\\server\share\x", "[path]"),
+        ("see C:\\Program Files\\my stuff\\x now", "see [path] now"),
+        ("from C:\\a b\\x to D:\\c d\\y", "from [path] to [path]"),
+        ("next=%2Fhome%2Fme%2Fruns", "next=[path]"),
+        ("bob@10.0.0.7", "[user]"),
+        ("bob@1node.corp", "[user]"),
         ("~/runs/x, ~bob/runs/y", "[path], [path]"),
         ("open '/home/me/my runs/x.csv' now", "open '[path]' now"),
         ("PATH=/usr/bin:/home/x/y", "PATH=[path]:[path]"),
@@ -45,7 +50,8 @@ def test_what_is_replaced(text, safe):
     [
         "loss/train and val/acc", "3/4 of the runs, and/or", "2026-11-28T12:30:45Z", "12:30:45", "acc > 0.9",
         "numpy 2.4.6", "https://schema.org/x and https://doi.org/10.1/x", "cnn-w16-d2-r017-s3", "max_tokens=512",
-        "tokenizer: gpt2", "a ratio 1:2:3", "adagrad and Adam", "/tmp", "…and so on", "A / N^0.34",
+        "tokenizer: gpt2", "a ratio 1:2:3", "adagrad and Adam", "/tmp", "…and so on",
+        "pass@1", "val/recall@k", "mAP@0.5:0.95", "acc@5, ndcg@10.", "std::a::b", "A / N^0.34",
     ],
 )  # fmt: skip
 def test_what_stays(text):
@@ -114,3 +120,13 @@ def test_tables_and_json():
     assert redacted("runs.csv", table, RULES, []) == 'run,api_key,note\na,***,"see [path], or not"\nb,***,fine\n'
     assert redacted("a.json", '{"x": "/home/ada/x"}', RULES, []) == '{\n "x": "[path]"\n}\n'
     assert redacted("a.json", '{"x":   1}', RULES, []) == '{"x":   1}'
+
+
+def test_keys_that_become_the_same_keep_their_values():
+    assert RULES.data({"/home/me/a": 0.1, "/home/me/b": 0.2}) == {"[path]": 0.1, "[path] 2": 0.2}
+
+
+def test_lists_of_secrets():
+    assert RULES.data({"api_keys": ["q7", "r8"], "layers": ["a"], "max_tokens": [1, 2]}) == {
+        "api_keys": ["***", "***"], "layers": ["a"], "max_tokens": [1, 2],
+    }  # fmt: skip
