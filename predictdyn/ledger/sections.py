@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from predictdyn.report.words import UNKNOWN, count, percent, percents, readable,
 
 LISTED = 30  # questions of a state on the front page
 FEWEST = 20  # forecasts, below which a record says little
+FEWEST_RUNS = 3  # with an interval of a skill
 
 
 class Figure(NamedTuple):
@@ -79,7 +81,7 @@ def headline(found: Standing, rows: pd.DataFrame) -> tuple[str, list[str]]:
         f"The 90{chr(160)}% interval of that share, by runs, is {percents(low, high)}. "
         + ("These are too few forecasts to judge by." if len(rows) < FEWEST else "")
     )
-    return f"90{chr(160)}% intervals held {percent(share)} of {count(len(rows), 'outcome')}", told
+    return f"Coverage of 90{chr(160)}% intervals: {percent(share)} of {count(len(rows), 'forecast')}", told
 
 
 def _calibration(found: Calibration) -> RecordSection:
@@ -121,7 +123,7 @@ def _skill_cells(table: pd.DataFrame, names: list[str]) -> list[list[Any]]:
             f"{row['n']:,}",
             f"{row['n_runs']:,}",
             *(
-                (percent(row["skill"]), percents(row["skill_lo"], row["skill_hi"]), row["baseline"])
+                (percent(row["skill"]), _ends(row), row["baseline"])
                 if isinstance(row["baseline"], str)
                 else (UNKNOWN, UNKNOWN, "none registered")
             ),
@@ -129,6 +131,12 @@ def _skill_cells(table: pd.DataFrame, names: list[str]) -> list[list[Any]]:
         ]
         for row in table.to_dict("records")
     ]
+
+
+def _ends(row: Mapping[Hashable, Any]) -> str:
+    """The interval of a skill; drawing one or two runs again says nothing of others."""
+    few = row["n_runs"] < FEWEST_RUNS
+    return f"fewer than {FEWEST_RUNS} runs" if few else percents(row["skill_lo"], row["skill_hi"])
 
 
 _HEAD = ["forecasts", "runs", "skill", "90 % interval", "best baseline", "in 90 %"]

@@ -73,6 +73,17 @@ def test_pages_are_well_formed_and_every_link_leads_somewhere(site):
         assert '<meta property="og:title"' in text and "<script" not in text.replace('<script type="application/ld', "")
 
 
+def test_the_front_page_says_its_coverage_and_no_interval_of_one_run(site):
+    front = (site / "index.html").read_text(encoding="utf-8")
+    assert re.search(r"<h1>Coverage of 90\s% intervals: \d+\s% of \d+ forecasts</h1>", front)
+    rows = re.findall(r"<tr[^>]*>(.*?)</tr>", front.split('id="skill"')[1].split("</table>")[0], flags=re.S)
+    cells = [
+        [re.sub("<[^>]*>", "", one) for one in re.findall(r"<td[^>]*>(.*?)</td>", row, flags=re.S)] for row in rows
+    ]
+    told = [(int(row[3]), row[5]) for row in cells if row]  # the first cell is a head
+    assert told and all((interval == "fewer than 3 runs") == (runs < 3) for runs, interval in told)
+
+
 def test_html_by_the_parser_of_the_standard(site):
     html5lib = pytest.importorskip("html5lib")
     for page in site.rglob("*.html"):
