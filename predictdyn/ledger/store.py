@@ -62,7 +62,7 @@ class Store:
         """
         if self.path.is_dir():
             raise ValueError(
-                f"{self.path} is a folder, and a ledger is a file; say --ledger {self.path / 'runs.ledger'}"
+                f"{self.path} is a folder, and a ledger is a file; name one, such as {self.path / 'runs.ledger'}"
             )
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self._opened(write=True) as base:
