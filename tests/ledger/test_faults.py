@@ -102,5 +102,5 @@ def test_a_folder_that_cannot_be_written(tmp_path):
 
 
 def test_a_folder_in_the_place_of_a_ledger_is_told(tmp_path):
-    with pytest.raises(ValueError, match=r"is a folder, and a ledger is a file; say --ledger .*runs\.ledger"):
+    with pytest.raises(ValueError, match=r"is a folder, and a ledger is a file; name one, such as .*runs\.ledger"):
         Store(tmp_path).append(lambda inside: [{"key": "a"}], {"key": "begin", "kind": "begin"})
