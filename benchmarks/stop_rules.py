@@ -1,7 +1,7 @@
 """Compute saved by stop rules at equal regret, replayed on pools of finished runs of digits, tinylm and grokking.
 
-    python benchmarks/stop_rules.py digits --out /tmp/stop_rules        # under eight minutes; also tinylm, grokking
-    python benchmarks/stop_rules.py --summary --out /tmp/stop_rules
+    python benchmarks/stop_rules.py digits --out stop_rules        # under eight minutes; also tinylm, grokking
+    python benchmarks/stop_rules.py --summary --out stop_rules
 
 A pool is `POOL` runs of held-out families that train side by side; the one with the best end is wanted. The forecast
 of each run at each rung is made by a model that learnt from the runs of all other families. Every rule has one or two

@@ -1,8 +1,8 @@
 """What watching costs: one look, a thousand looks, and a real training loop with a monitor.
 
-    python benchmarks/watching.py look --out /tmp/watching        # ten runs of digits that grow, a saved model
-    python benchmarks/watching.py thousand --out /tmp/watching    # time and memory of 1,000 looks
-    python benchmarks/watching.py loop --out /tmp/watching        # digits training with and without a monitor
+    python benchmarks/watching.py look --out watching        # ten runs of digits that grow, a saved model
+    python benchmarks/watching.py thousand --out watching    # time and memory of 1,000 looks
+    python benchmarks/watching.py loop --out watching        # digits training with and without a monitor
 
 Needs psutil. `look` and `loop` fit a model on the runs of digits (recipes of the watched runs left out), once per
 --out. All times are CPU seconds of the process unless said otherwise, as other work may run on the machine.
