@@ -9,7 +9,6 @@ import click
 from predictdyn import cli_words
 from predictdyn.cli_words import listed
 from predictdyn.console import FOLDER, PATH, notes, say
-from predictdyn.redaction import summary
 
 LEDGER = click.argument("ledger", type=PATH)
 SHOWN = 8  # lines of a kind
@@ -52,6 +51,7 @@ def register(
     from predictdyn.api import ledgers
     from predictdyn.ledger.aliases import aliases_file
     from predictdyn.ledger.rule import deadline
+    from predictdyn.redaction import summary
 
     done = ledgers.register(
         forecast,

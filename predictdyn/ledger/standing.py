@@ -16,17 +16,12 @@ from predictdyn.ledger.rule import due
 from predictdyn.scores import quantiles
 
 QUANTILES = [f"q{level:g}" for level in LEVELS]
+MEANT = ["question", "what", "run", "family", "metric", "kind", "step"]  # what a registered forecast is of
 FORECAST_COLUMNS = [
     "entry",
     "hash",
     "time",
-    "question",
-    "what",
-    "run",
-    "family",
-    "metric",
-    "kind",
-    "step",
+    *MEANT,
     "forecaster",
     "author",
     "status",
@@ -44,13 +39,7 @@ FORECAST_COLUMNS = [
     "baselines",
 ]
 QUESTION_COLUMNS = [
-    "question",
-    "what",
-    "run",
-    "family",
-    "metric",
-    "kind",
-    "step",
+    *MEANT,
     "text",
     "resolve_by",
     "asked",
