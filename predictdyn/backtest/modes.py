@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,39 +15,61 @@ from predictdyn.scores import quantiles
 MODE_LEVELS = (0.05, 0.5, 0.95)
 MODES = ["upper", *(f"{mode}_q{level:g}" for mode in ("low", "high") for level in MODE_LEVELS)]
 LEAST_APART = 0.05  # of the range between two bounds, or of the logarithm beside one: nearer ones are no two outcomes
-BLOCK = 64  # rows at once: they fit a cache
+THIN = 8  # every eighth draw is looked at first, with looser limits than those of `two_modes`
+LOOSE_PART, LOOSE_VALLEY = 0.07, 0.85
 
 
-def modes_of(target: pd.DataFrame, draws: np.ndarray, metrics: Mapping[str, Metric]) -> np.ndarray:
-    """The columns `MODES` (n, 7) of a target (run, metric, step) with draws (n, s); NaN where there is one mode.
+class Ends(NamedTuple):
+    """Which rows of a target (n) are of one run and metric, and which of them is its last step, (n,) each."""
 
-    ``upper`` is the share of draws in the upper mode, the others are quantiles within each mode. Whether there are two
-    is found at the last step of each run and metric (`fitting.two_modes`; between two bounds of the values, beside one
-    of their logarithm). Steps on the way there are parted at the same share: draws are paths, so a draw is in the mode
-    in which it ends.
+    key: np.ndarray
+    last: np.ndarray
+
+
+def ends_of(target: pd.DataFrame) -> Ends:
+    """The ends of a target (run, metric, step): whether there are two modes is found there."""
+    run, (metric, names) = pd.factorize(target["run"])[0], pd.factorize(target["metric"])
+    key = run * len(names) + metric
+    order = np.lexsort((target["step"].to_numpy(dtype=float), key))
+    last = np.zeros(len(target), dtype=bool)
+    last[order] = np.append(np.diff(key[order]) != 0, True)[: len(order)]
+    return Ends(key, last)
+
+
+def upper_share(ordered: np.ndarray, metrics: Sequence[Metric]) -> np.ndarray:
+    """The share (m,) in the upper mode of rows of sorted draws (m, s), each of a metric; NaN where there is one mode.
+
+    `fitting.two_modes`: between two bounds of the values, beside one of their logarithm.
     """
-    found = np.full((len(target), len(MODES)), np.nan)
-    if not len(target):
+    shown = np.stack([_shown(*one) for one in zip(ordered, metrics, strict=True)]) if len(ordered) else ordered
+    upper = np.full(len(ordered), np.nan)
+    # A few of the draws say of most rows that no valley is near.
+    some = np.flatnonzero(two_modes(shown[:, ::THIN], least=LOOSE_PART, deepest=LOOSE_VALLEY).found)
+    upper[some] = two_modes(shown[some]).upper
+    for place in np.flatnonzero(np.isfinite(upper)).tolist():
+        levels = [(1 - upper[place]) / 2, 1 - upper[place] / 2]
+        middle = _shown(quantiles(ordered[[place]], levels)[0], metrics[place])
+        if middle[1] - middle[0] < LEAST_APART * _span(metrics[place]):
+            upper[place] = np.nan
+    return upper
+
+
+def modes_of(ends: Ends, upper: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    """The columns `MODES` (n, 7) of a target with draws (n, s); NaN where there is one mode.
+
+    ``upper`` (n,) is the `upper_share` of the rows that are last, the other columns are quantiles within each mode.
+    Steps on the way are parted at the same share: draws are paths, so a draw is in the mode in which it ends.
+    """
+    found = np.full((len(upper), len(MODES)), np.nan)
+    if not np.isfinite(upper).any():
         return found
-    step = target["step"].to_numpy(dtype=float)
-    key = pd.factorize(pd.MultiIndex.from_frame(target[["run", "metric"]]))[0]
-    order = np.lexsort((step, key))
-    last = order[np.r_[np.flatnonzero(np.diff(key[order])), len(order) - 1]]
-    share = np.full(key.max() + 1, np.nan)
-    for first in range(0, len(last), BLOCK):
-        rows = last[first : first + BLOCK]
-        of = [metrics[name] for name in target["metric"].iloc[rows]]
-        ordered = np.sort(draws[rows], axis=1)
-        upper = two_modes(np.stack([_shown(one, metric) for one, metric in zip(ordered, of, strict=True)])).upper
-        for place in np.flatnonzero(np.isfinite(upper)).tolist():
-            middle = _shown(quantiles(ordered[[place]], [(1 - upper[place]) / 2, 1 - upper[place] / 2])[0], of[place])
-            if middle[1] - middle[0] >= LEAST_APART * _span(of[place]):
-                share[key[rows[place]]] = upper[place]
-    for row in np.flatnonzero(np.isfinite(share[key])).tolist():
-        upper_share, ordered = share[key[row]], np.sort(draws[row])[None]
-        low = [(1 - upper_share) * level for level in MODE_LEVELS]
-        levels = [*low, *(1 - upper_share + upper_share * level for level in MODE_LEVELS)]
-        found[row] = [upper_share, *quantiles(ordered, levels)[0]]
+    share = np.full(int(ends.key.max()) + 1, np.nan)
+    share[ends.key[ends.last]] = upper[ends.last]
+    for row in np.flatnonzero(np.isfinite(share[ends.key])).tolist():
+        of_upper, ordered = share[ends.key[row]], np.sort(draws[row])[None]
+        low = [(1 - of_upper) * level for level in MODE_LEVELS]
+        levels = [*low, *(1 - of_upper + of_upper * level for level in MODE_LEVELS)]
+        found[row] = [of_upper, *quantiles(ordered, levels)[0]]
     return found
 
 

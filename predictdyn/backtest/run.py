@@ -16,7 +16,7 @@ import pandas as pd
 from predictdyn import scores
 from predictdyn.backtest.folder import digest
 from predictdyn.backtest.folds import Fold, Group, folds, groups
-from predictdyn.backtest.modes import MODES, modes_of
+from predictdyn.backtest.modes import MODES, ends_of, modes_of, upper_share
 from predictdyn.backtest.pieces import Done, keep, kept, packed, unpacked
 from predictdyn.backtest.plan import Plan
 from predictdyn.backtest.writing import PIECE
@@ -106,12 +106,17 @@ def rows_of(
     forecast: Prediction, truth: np.ndarray, curves: Curves, *, forecaster: str, fold: str, cutoff: float
 ) -> pd.DataFrame:
     """A forecast and what happened (NaN: not known) as rows of ``forecasts.parquet``."""
-    blocks = [slice(first, first + BLOCK) for first in range(0, len(truth), BLOCK)]
-    numbers = [numbers_of(truth[block], forecast.draws[block]) for block in blocks]
-    found = np.concatenate(numbers) if numbers else np.zeros((0, len(NUMBERS)))
     target = forecast.target
     place, names = pd.factorize(target["metric"])
-    kinds = pd.Series([curves.metrics[name].kind for name in names], dtype="str").array
+    metrics = [curves.metrics[name] for name in names]
+    ends, upper = ends_of(target), np.full(len(truth), np.nan)
+    found = np.zeros((len(truth), len(NUMBERS)))
+    for first in range(0, len(truth), BLOCK):
+        block = slice(first, first + BLOCK)
+        ordered, last = np.sort(forecast.draws[block], axis=1), ends.last[block]
+        found[block] = numbers_of(truth[block], ordered)
+        upper[block][last] = upper_share(ordered[last], [metrics[i] for i in place[block][last]])
+    kinds = pd.Series([metric.kind for metric in metrics], dtype="str").array
     columns = {
         "forecaster": forecaster,
         "fold": fold,
@@ -123,15 +128,14 @@ def rows_of(
         "status": forecast.status,
         "truth": truth,
         **dict(zip(NUMBERS, found.T, strict=True)),
-        **dict(zip(MODES, modes_of(target, forecast.draws, curves.metrics).T, strict=True)),
+        **dict(zip(MODES, modes_of(ends, upper, forecast.draws).T, strict=True)),
     }
     # Made at once: a table that grows by a column at a time costs more than all its scores.
     return pd.DataFrame(columns, index=pd.RangeIndex(len(truth)))
 
 
-def numbers_of(truth: np.ndarray, draws: np.ndarray) -> np.ndarray:
-    """The columns `NUMBERS` of rows with a truth (n,), NaN where it is not known, and draws (n, s)."""
-    ordered = np.sort(draws, axis=1)
+def numbers_of(truth: np.ndarray, ordered: np.ndarray) -> np.ndarray:
+    """The columns `NUMBERS` of rows with a truth (n,), NaN where it is not known, and sorted draws (n, s)."""
     found = np.full((len(truth), len(NUMBERS)), np.nan)
     found[:, 2 : 2 + len(LEVELS)] = scores.quantiles(ordered, LEVELS)
     # Squares of numbers beyond 1e150 are no numbers.

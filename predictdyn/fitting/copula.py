@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 from scipy.special import ndtri
-from scipy.stats import rankdata
 
 FEWEST_FAMILIES = 4  # below this nothing is known of how two metrics move together
 LEAST_EIGENVALUE = 1e-6
@@ -39,6 +38,8 @@ def normal_scores(values: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
     >>> normal_scores(np.array([[5.0], [1.0], [3.0]])).round(2).ravel().tolist()
     [0.97, -0.97, 0.0]
     """
+    from scipy.stats import rankdata  # which takes half a second to import, and baselines alone need no copula
+
     n = np.isfinite(values).sum(axis=0)
     rank = rankdata(values, axis=0, nan_policy="omit")
     return np.asarray(ndtri((rank - 0.5) / np.maximum(n, 1)))

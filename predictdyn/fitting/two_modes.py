@@ -27,9 +27,12 @@ class TwoModes(NamedTuple):
 
 
 def two_modes(
-    ordered: Float[np.ndarray, "n s"], weight: Float[np.ndarray, " s"] | None = None, least: float = LEAST_PART
-) -> TwoModes:
+    ordered: Float[np.ndarray, "n s"], weight: Float[np.ndarray, " s"] | None = None, least: float = LEAST_PART,
+    deepest: float = DEEPEST,
+) -> TwoModes:  # fmt: skip
     """Modes of rows of numbers (n, s) that are sorted; with ``weight`` (s,) of the numbers, for one row.
+
+    ``least`` of the weight is in each mode, and the density in the valley is at most ``deepest`` of the lower mode's.
 
     >>> rows = np.stack([np.linspace(0, 1, 100), np.r_[np.linspace(0, 0.2, 60), np.linspace(0.8, 1, 40)]])
     >>> found = two_modes(rows)
@@ -57,7 +60,7 @@ def two_modes(
     valley = (ordered[rows, cut] + ordered[rows, cut + 1]) / 2
     at = [low, (low + high) / 2, valley, high]
     dense = [_within(ordered, share, middle - half, middle + half) for middle in at]
-    found &= (apart > 0) & (np.maximum(dense[1], dense[2]) <= DEEPEST * np.minimum(dense[0], dense[3]))
+    found &= (apart > 0) & (np.maximum(dense[1], dense[2]) <= deepest * np.minimum(dense[0], dense[3]))
     return TwoModes(found, np.where(found, 1 - below[cut], np.nan), np.where(found, valley, np.nan))
 
 
