@@ -16,7 +16,7 @@ from predictdyn.cli_law import law
 from predictdyn.cli_ledger import ledger_group, publish, record, register, resolve
 from predictdyn.cli_schedule import schedule
 from predictdyn.cli_watch import watch
-from predictdyn.cli_words import listed
+from predictdyn.cli_words import cores, listed
 from predictdyn.commit import commit
 from predictdyn.console import FOLDER, PATH, QUIET, as_options, notes, say
 from predictdyn.progress import bar, spinner
@@ -32,6 +32,7 @@ SET = click.option(
     "--set", "settings", multiple=True, metavar="NAME=VALUE", help="Option of the loader, e.g. run=name."
 )
 SEED = click.option("--seed", default=0, show_default=True, help="Seed of all that is random.")
+WORKERS = click.option("--workers", default=None, type=int, help="Processes (default: one per core, at most 4).")
 METRICS = click.option("--metrics", default="", metavar="GLOB,...", help="Metrics to forecast (default: all outcomes).")
 
 
@@ -111,15 +112,17 @@ def load(
 @SOURCE
 @SET
 @SEED
+@WORKERS
 @QUIET
 def fit(
-    data: Path, name: str, out: Path, source: str | None, settings: tuple[str, ...], seed: int, quiet: bool
-) -> None:
+    data: Path, name: str, out: Path, source: str | None, settings: tuple[str, ...], seed: int, workers: int | None,
+    quiet: bool,
+) -> None:  # fmt: skip
     """Learn from the finished runs of DATA, and keep what was learnt."""
     from predictdyn.api.models import learnt
     from predictdyn.forecasters import forecaster
 
-    one = forecaster(name)
+    one, used = forecaster(name), cores(workers)
     curves = _read(data, source, settings)
     try:
         model = learnt(curves, one, seed=seed)
@@ -127,7 +130,7 @@ def fit(
         raise ValueError(f"{data}: {error}") from None
     done = len(model.history.runs)
     with spinner(f"fitting {name} on {done} finished runs", quiet=quiet):
-        model.save(out)
+        model.save(out, workers=used)
     say(f"{name}, fitted on {done} finished runs -> {out}")
 
 
@@ -281,8 +284,7 @@ def backtest(
         seed=seed, runs=listed(runs),
     )  # fmt: skip
     models = models_of(forecasters if forecasters == "all" else listed(forecasters))
-    if workers < 1:
-        raise ValueError(f"--workers is at least 1, got {workers}")
+    workers = cores(workers)
     curves = _read(data, source, settings)
     _backtest(
         curves, plan, models, data, out,
@@ -304,7 +306,7 @@ def report(folder: Path, out: Path | None) -> None:
 @cli.command()
 @click.option("--out", type=FOLDER, default=Path("predictdyn-demo"), show_default=True, help="Folder to write.")
 @SEED
-@click.option("--workers", default=None, type=int, help="Processes (default: one per core, at most 4).")
+@WORKERS
 @QUIET
 def demo(out: Path, seed: int, workers: int | None, quiet: bool) -> None:
     """The main job on real training runs that come with the package: load, backtest, publish. No network."""
@@ -318,9 +320,8 @@ def demo(out: Path, seed: int, workers: int | None, quiet: bool) -> None:
     data = bundled("digits")
     # All other recipes are the history, so that `auto` learns once; one metric of each kind.
     plan = Plan(cutoffs=(0.1, 0.25), metrics=DEMO_METRICS, seed=seed, runs=DEMO_RUNS, test=DEMO_TEST)
-    used = workers or min(os.cpu_count() or 1, 4)
     asked = ("curve_fit", "auto")
-    _backtest(tidy.load(data), plan, models_of(asked), data, out, asked=asked, workers=used, quiet=quiet)
+    _backtest(tidy.load(data), plan, models_of(asked), data, out, asked=asked, workers=cores(workers), quiet=quiet)
     say(f"open {out / 'index.html'}")
 
 

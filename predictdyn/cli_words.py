@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -30,6 +31,13 @@ def options(settings: tuple[str, ...]) -> dict[str, str]:
 def listed(words: str) -> tuple[str, ...]:
     """The words between commas."""
     return tuple(word.strip() for word in words.split(",") if word.strip())
+
+
+def cores(workers: int | None) -> int:
+    """Processes to use: as many as asked for, or one per core, at most 4."""
+    if workers is not None and workers < 1:
+        raise ValueError(f"--workers is at least 1, got {workers}")
+    return workers or min(os.cpu_count() or 1, 4)
 
 
 def share(word: str) -> float:

@@ -58,13 +58,16 @@ class FittedModel:
             curves, self, runs=runs, metrics=metrics, upto=upto, cutoff=cutoff, at=at, seed=seed, progress=progress
         )
 
-    def save(self, folder: Path | str) -> Path:
+    def save(self, folder: Path | str, *, workers: int = 1) -> Path:
         """Write it into a new folder, with all that it learns; `load_model` reads it back.
 
-        Raises ValueError where the folder is not new, or the model is one of your own: its code is not in the folder.
+        ``workers`` processes learn side by side; what is learnt does not depend on how many. Raises ValueError where
+        the folder is not new, or the model is one of your own: its code is not in the folder.
         """
+        if workers < 1:
+            raise ValueError(f"workers= is at least 1, got {workers}")
         with new_folder(Path(folder)) as aside:
-            save_fitted(self.fitted, aside)
+            save_fitted(self.fitted, aside, workers)
         return Path(folder)
 
     def __repr__(self) -> str:

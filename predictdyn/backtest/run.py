@@ -16,7 +16,7 @@ import pandas as pd
 from predictdyn import scores
 from predictdyn.backtest.folder import digest
 from predictdyn.backtest.folds import Fold, Group, folds, groups
-from predictdyn.backtest.modes import MODES, ends_of, modes_of, upper_share
+from predictdyn.backtest.modes import MODES, last_steps, modes_of, upper_share
 from predictdyn.backtest.pieces import Done, keep, kept, packed, unpacked
 from predictdyn.backtest.plan import Plan
 from predictdyn.backtest.writing import PIECE
@@ -109,7 +109,7 @@ def rows_of(
     target = forecast.target
     place, names = pd.factorize(target["metric"])
     metrics = [curves.metrics[name] for name in names]
-    ends, upper = ends_of(target), np.full(len(truth), np.nan)
+    ends, upper = last_steps(target), np.full(len(truth), np.nan)
     found = np.zeros((len(truth), len(NUMBERS)))
     for first in range(0, len(truth), BLOCK):
         block = slice(first, first + BLOCK)

@@ -108,8 +108,8 @@ def fit(model: str | Model, history: Curves, *, seed: int = 0) -> Fitted:
     return Fitted(forecaster(model) if isinstance(model, str) else model, History(history), seed)
 
 
-def save(fitted: Fitted, folder: Path) -> None:
-    """Keep a fitted forecaster of the table in an existing, empty folder.
+def save(fitted: Fitted, folder: Path, workers: int = 1) -> None:
+    """Keep a fitted forecaster of the table in an existing, empty folder; so many processes learn what it keeps.
 
     Raises ValueError for a model of your own: its code is not in the folder, so nobody could load it.
     """
@@ -118,7 +118,7 @@ def save(fitted: Fitted, folder: Path) -> None:
     name = fitted.model.name
     if name not in TABLE or forecaster(name) != fitted.model:
         raise ValueError(f"only forecasters of the table can be saved, as they are there; {name!r} is not one")
-    fitted.save(folder)
+    fitted.save(folder, workers)
     write_about(name, fitted.seed, folder)
 
 

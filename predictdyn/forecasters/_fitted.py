@@ -39,12 +39,15 @@ class Fitted:
         with one_thread():
             return answer_to(problem, self.model)
 
-    def save(self, folder: Path) -> None:
-        """Write the history and what was learnt of it into an existing, empty folder, as parquet, JSON and npz."""
+    def save(self, folder: Path, workers: int = 1) -> None:
+        """Write the history and what was learnt of it into an existing, empty folder, as parquet, JSON and npz.
+
+        ``workers`` processes learn it side by side, where a model can.
+        """
         prepare = getattr(self.model, "prepare", None)
         if prepare is not None and len(self.history.points):
             with one_thread():
-                prepare(self.past, self.seed)
+                prepare(self.past, self.seed, workers)
         write_history(self.history, folder)
         write_learnt(self.past.learnt, folder)
 

@@ -11,10 +11,12 @@ import pandas as pd
 from predictdyn.curves import OUTCOMES, Curves, Metric
 from predictdyn.fitting.stacking import mixed, widened
 from predictdyn.forecast import DRAWS, Latent, Model, seed_for
+from predictdyn.forecasters._fitted import one_thread
 from predictdyn.forecasters._places import FINENESS, rounded
 from predictdyn.forecasters._replays import WHOLE_KIND, Replayed, Replays
 from predictdyn.forecasters._sizes import beyond
 from predictdyn.problem import History, Problem
+from predictdyn.workers import end_with, parent
 
 # These have nothing to say before a run has ended.
 FROM_FINISHED = (
@@ -113,12 +115,34 @@ class Ensemble:
             out[row] = widened(draws, problem.panel(metrics[row].name).scale, factor)
         return Latent(out, np.where(good.any(axis=1), "ok", why).astype(object))
 
-    def prepare(self, history: History, fit_seed: int) -> None:
-        """Learn the weights of some origins from a history, so that they are saved with it; others when asked for."""
-        if _finished(history.curves):
+    def prepare(self, history: History, fit_seed: int, workers: int = 1) -> None:
+        """Learn the weights of some origins from a history, so that they are saved with it; others when asked for.
+
+        Origins are learnt side by side by ``workers`` processes; what is learnt does not depend on how many.
+        """
+        if not _finished(history.curves):
+            return
+        if workers == 1:
             for origin in self.prepared:
-                learnt = self._from_history(history, origin, farther=False, seed=fit_seed)
-                self._rehearse(history, origin, learnt, fit_seed)
+                self._prepare(history, origin, fit_seed)
+            return
+        from joblib import Parallel, delayed
+
+        with Parallel(n_jobs=workers, initializer=end_with, initargs=(parent(),)) as parallel:
+            found = parallel(delayed(self._prepared)(history.curves, origin, fit_seed) for origin in self.prepared)
+        for learnt in found:
+            history.learnt.update(learnt)
+
+    def _prepare(self, history: History, origin: float, seed: int) -> None:
+        learnt = self._from_history(history, origin, farther=False, seed=seed)
+        self._rehearse(history, origin, learnt, seed)
+
+    def _prepared(self, curves: Curves, origin: float, seed: int) -> dict[str, dict[str, np.ndarray]]:
+        """What an origin teaches, in a process of its own."""
+        history = History(curves)
+        with one_thread():
+            self._prepare(history, origin, seed)
+        return history.learnt
 
     def _rehearse(self, history: History, origin: float, learnt: Replayed, seed: int) -> None:
         """Ask `KEPT` members with weight for finished runs, of which this much is seen, as if these had not ended.

@@ -85,8 +85,8 @@ class Pooled:
     sampler: Literal["nuts", "importance"] = "nuts"
     name: str = "pooled"
 
-    def prepare(self, history: History, fit_seed: int) -> None:
-        """Sample the scales of every outcome that at least two runs log at least four times."""
+    def prepare(self, history: History, fit_seed: int, workers: int = 1) -> None:
+        """Sample the scales of every outcome that at least two runs log at least four times; in this process alone."""
         curves = history.curves
         skip = ("schedule",) if self.signals else ("schedule", "signal")
         problem = Problem(history, curves.select(runs=[]), pd.DataFrame(columns=["run", "metric", "step"]), 0, fit_seed)

@@ -246,3 +246,16 @@ def test_what_regressions_learnt_is_saved_for_all_outcomes_replayed_or_not(tmp_p
         monkeypatch.setattr(regression, "fit", lambda *_: pytest.fail("it was learnt before"))
     assert np.array_equal(back.forecast(run, asked, seed=0).draws, fresh)
     assert set(back.past.learnt) == set(one.past.learnt)
+
+
+def test_what_is_learnt_by_processes_side_by_side_is_what_one_learns():
+    members = (*COMPARED, "extra_trees", "quantile_regression")
+    some = dataclasses.replace(CHEAP, members=members, prior_weights=(1.0,) * 5 + (5.0, 5.0), prepared=(0.25, 0.5))
+    curves = many()
+    alone, together = fit(some, curves), fit(some, curves)
+    some.prepare(alone.past, 0)
+    some.prepare(together.past, 0, 2)
+    assert list(alone.past.learnt) == list(together.past.learnt) and len(alone.past.learnt) > 4
+    for key, arrays in alone.past.learnt.items():
+        for name, array in arrays.items():
+            assert np.array_equal(together.past.learnt[key][name], array), (key, name)
