@@ -10,7 +10,7 @@ import numpy as np
 from predictdyn.curves import Curves
 from predictdyn.fitting.forest import Forest
 from predictdyn.watch import evidence, hazard
-from predictdyn.watch.evidence import BEGIN, Surprise, log_evidence
+from predictdyn.watch.evidence import BEGIN, END, Surprise, log_evidence
 from predictdyn.watch.innovations import Announced
 from predictdyn.watch.innovations import learnt as announced
 from predictdyn.watch.sights import Prepared, Sight, sights
@@ -36,7 +36,7 @@ class Regime(NamedTuple):
 
 
 class Heights(NamedTuple):
-    """How far a run stands out at its checkpoints after `BEGIN`.
+    """How far a run stands out at its checkpoints between `BEGIN` and `END`.
 
     step, progress (t,); ``evidence`` (t,) is ln E, ``begin`` (t,) the checkpoint at which it began; ``hazard`` (t,) a
     logit, minus infinity where none is learnt.
@@ -54,9 +54,14 @@ class Heights(NamedTuple):
         return np.stack([-np.log(one.p(np.maximum.accumulate(part))) for one, part in zip(of_kind, shown, strict=True)])
 
 
+def judged_at(sight: Sight) -> np.ndarray:
+    """Whether a run is judged at each of its checkpoints (t,)."""
+    return np.asarray((sight.progress > BEGIN) & (sight.progress <= END))
+
+
 def heights(sight: Sight, surprise: Surprise, forest: Forest | None, watched: np.ndarray) -> Heights:
     """The heights of a run."""
-    late = sight.progress > BEGIN
+    late = judged_at(sight)
     step, progress = sight.step[late], sight.progress[late]
     value, begin = log_evidence(surprise.scores(sight.scores[late]), progress)
     risk = np.full(len(step), -np.inf)
@@ -82,10 +87,10 @@ def learn_regime(
         # A family without a healthy run is in no fold; any fold's models are strangers to it.
         judged |= sights(ready, models, [run for run in asked if folds.get(family[run], 0) == number])
     calm = [run for run in learnt_from if run in judged]
-    surprise = _surprise(judged, calm)
+    surprise = _surprise(judged, calm, seed)
     # No run is judged by surprises that it is one of: of many metrics and few runs they would be too small.
     strange = {
-        number: _surprise(judged, [run for run in calm if folds[family[run]] != number])
+        number: _surprise(judged, [run for run in calm if folds[family[run]] != number], seed)
         for number in {folds[family[run]] for run in calm}
     }
     watched = np.array([curves.metrics[name].kind in ("loss", "signal") for name in ready.axes])
@@ -103,10 +108,10 @@ def learn_regime(
     return Regime(kind, models, surprise, forest, watched, tuple(of_kind), joint)
 
 
-def _surprise(judged: Mapping[str, Sight], runs: Sequence[str]) -> Surprise:
+def _surprise(judged: Mapping[str, Sight], runs: Sequence[str], seed: int) -> Surprise:
     """How surprises of some healthy runs are distributed."""
-    late = [judged[run].scores[judged[run].progress > BEGIN] for run in runs]
-    return evidence.learnt(late, [judged[run].family for run in runs])
+    late = [judged[run].scores[judged_at(judged[run])] for run in runs]
+    return evidence.learnt(late, [judged[run].family for run in runs], seed=seed)
 
 
 def families_of(curves: Curves) -> dict[str, str]:
