@@ -5,11 +5,14 @@ together is
 
 .. math:: \ln \frac2k \Big( \ln f(0) - \ln f(g) \Big)
 
-less what this run's have been so far; f is the density of healthy runs, a mixture of up to three normal distributions
-about zero, since they make large steps in other directions than small ones. With one it is the Mahalanobis distance.
-The other surprise is :math:`\ln \max_j g_j^2`, of the metric that went furthest. F, their distribution on healthy
-runs, makes each a normal score q. A bet :math:`e = \tfrac13 \sum_\lambda \exp(\lambda q - \lambda^2 / 2)` has
-expectation one (Shafer 2021, doi:10.1111/rssa.12647). The wealth
+where f is the density of healthy runs, a mixture of up to three normal distributions about zero, since they make large
+steps in other directions than small ones. With one it is the Mahalanobis distance. The other surprise is
+:math:`\ln \max_j g_j^2`, of the metric that went furthest. Both are taken less the mean of those of this run so far; F,
+their distribution on healthy runs, makes each a normal score q. A bet
+
+.. math:: e = \tfrac13 \sum_\lambda \exp(\lambda q - \lambda^2 / 2)
+
+has expectation one (Shafer 2021, doi:10.1111/rssa.12647). The wealth
 
 .. math:: E_t = \sum_s w_s \sum_L \tfrac12 \prod_{i=s}^{\min(t, s + L - 1)} e_i + 1 - \sum_{s \le t} w_s
 
@@ -31,7 +34,6 @@ from predictdyn.fitting.family_weights import family_weights
 from predictdyn.watch.innovations import MOST
 
 BEGIN = 0.02  # progress before which nothing is judged: runs begin in very different ways
-END = 0.99  # progress after which nothing is: an alarm would save nothing, and rates that end at zero make odd steps
 BETS = (1.0, 2.0, 3.0)
 LENGTHS = (1, 2)  # checkpoints
 PARTS, ROWS = 3, 20  # normal distributions of a mixture at most, and checkpoints a metric for each
@@ -91,7 +93,7 @@ class Surprise(NamedTuple):
         for group in (0, 1):
             mine = many == group
             found[0, mine] = _normal(own[mine], self.quantiles[group])
-        found[1] = _normal(furthest - self.centre[2], self.quantiles[2])
+        found[1] = _normal(_less_its_past(furthest - self.centre[2]), self.quantiles[2])
         return found
 
 
@@ -112,7 +114,13 @@ def learnt(streams: list[np.ndarray], family: list[str], *, seed: int = 0) -> Su
     centre = np.array([*(np.median(raw[mine]) for mine in groups), np.median(furthest)])
     own = np.concatenate([_less_its_past(one - centre[which]) for one, _, which in pieces])
     quantiles = [_weighted(own[mine], weight[mine]) for mine in groups]
-    return Surprise(*mixture, centre, np.stack([*quantiles, _weighted(furthest - centre[2], weight)]))
+    return Surprise(
+        *mixture,
+        centre,
+        np.stack(
+            [*quantiles, _weighted(np.concatenate([_less_its_past(one - centre[2]) for _, one, _ in pieces]), weight)]
+        ),
+    )
 
 
 def _mixture(rows: np.ndarray, seed: int) -> Mixture:

@@ -10,7 +10,7 @@ import numpy as np
 from predictdyn.curves import Curves
 from predictdyn.fitting.forest import Forest
 from predictdyn.watch import evidence, hazard
-from predictdyn.watch.evidence import BEGIN, END, Surprise, log_evidence
+from predictdyn.watch.evidence import BEGIN, Surprise, log_evidence
 from predictdyn.watch.innovations import Announced
 from predictdyn.watch.innovations import learnt as announced
 from predictdyn.watch.sights import Prepared, Sight, sights
@@ -36,7 +36,7 @@ class Regime(NamedTuple):
 
 
 class Heights(NamedTuple):
-    """How far a run stands out at its checkpoints between `BEGIN` and `END`.
+    """How far a run stands out at its checkpoints after `BEGIN`.
 
     step, progress (t,); ``evidence`` (t,) is ln E, ``begin`` (t,) the checkpoint at which it began; ``hazard`` (t,) a
     logit, minus infinity where none is learnt.
@@ -54,14 +54,9 @@ class Heights(NamedTuple):
         return np.stack([-np.log(one.p(np.maximum.accumulate(part))) for one, part in zip(of_kind, shown, strict=True)])
 
 
-def judged_at(sight: Sight) -> np.ndarray:
-    """Whether a run is judged at each of its checkpoints (t,)."""
-    return np.asarray((sight.progress > BEGIN) & (sight.progress <= END))
-
-
 def heights(sight: Sight, surprise: Surprise, forest: Forest | None, watched: np.ndarray) -> Heights:
     """The heights of a run."""
-    late = judged_at(sight)
+    late = sight.progress > BEGIN
     step, progress = sight.step[late], sight.progress[late]
     value, begin = log_evidence(surprise.scores(sight.scores[late]), progress)
     risk = np.full(len(step), -np.inf)
@@ -110,7 +105,7 @@ def learn_regime(
 
 def _surprise(judged: Mapping[str, Sight], runs: Sequence[str], seed: int) -> Surprise:
     """How surprises of some healthy runs are distributed."""
-    late = [judged[run].scores[judged_at(judged[run])] for run in runs]
+    late = [judged[run].scores[judged[run].progress > BEGIN] for run in runs]
     return evidence.learnt(late, [judged[run].family for run in runs], seed=seed)
 
 
