@@ -19,7 +19,7 @@ from predictdyn.watch.regime import Regime
 from predictdyn.watch.threshold import Threshold
 
 SETTINGS, ARRAYS = "detector.json", "detector.npz"
-VERSION = 1
+VERSION = 2
 
 
 def write_detector(detector: LearntDetector, folder: Path) -> None:

@@ -82,10 +82,10 @@ def learn_regime(
         # A family without a healthy run is in no fold; any fold's models are strangers to it.
         judged |= sights(ready, models, [run for run in asked if folds.get(family[run], 0) == number])
     calm = [run for run in learnt_from if run in judged]
-    surprise = _surprise(judged, calm)
+    surprise = _surprise(judged, calm, seed)
     # No run is judged by surprises that it is one of: of many metrics and few runs they would be too small.
     strange = {
-        number: _surprise(judged, [run for run in calm if folds[family[run]] != number])
+        number: _surprise(judged, [run for run in calm if folds[family[run]] != number], seed)
         for number in {folds[family[run]] for run in calm}
     }
     watched = np.array([curves.metrics[name].kind in ("loss", "signal") for name in ready.axes])
@@ -103,10 +103,10 @@ def learn_regime(
     return Regime(kind, models, surprise, forest, watched, tuple(of_kind), joint)
 
 
-def _surprise(judged: Mapping[str, Sight], runs: Sequence[str]) -> Surprise:
+def _surprise(judged: Mapping[str, Sight], runs: Sequence[str], seed: int) -> Surprise:
     """How surprises of some healthy runs are distributed."""
     late = [judged[run].scores[judged[run].progress > BEGIN] for run in runs]
-    return evidence.learnt(late, [judged[run].family for run in runs])
+    return evidence.learnt(late, [judged[run].family for run in runs], seed=seed)
 
 
 def families_of(curves: Curves) -> dict[str, str]:

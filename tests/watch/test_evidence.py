@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.stats import norm
 
-from predictdyn.watch.evidence import BEGIN, BETS, LENGTHS, learnt, log_evidence, raw_surprise
+from predictdyn.watch.evidence import BEGIN, BETS, LENGTHS, Mixture, learnt, log_evidence, raw_surprises
 from predictdyn.watch.threshold import e_value, threshold
 
 
@@ -46,22 +46,45 @@ def test_evidence_points_at_the_checkpoint_of_the_shock():
     assert begin[18] == 17 and value[16] < 0.1 and value[18] > 8
 
 
-def test_surprise_is_a_mahalanobis_distance_over_what_was_logged():
+def test_evidence_of_two_surprises_is_their_mean():
+    progress, scores = np.linspace(0.1, 1, 8), np.random.default_rng(4).normal(0.5, 1.5, (2, 8))
+    value, begin = log_evidence(scores, progress)
+    assert_allclose(np.exp(value), (naive(scores[0], progress) + naive(scores[1], progress)) / 2)
+    one = [log_evidence(of, progress) for of in scores]
+    assert begin[5] == (one[0] if one[0][0][5] > one[1][0][5] else one[1])[1][5]
+
+
+def test_the_surprise_of_one_normal_distribution_is_a_mahalanobis_distance_over_what_was_logged():
     correlation = np.array([[1.0, 0.8], [0.8, 1.0]])
     streams = np.array([[1.0, 1.0], [1.0, -1.0], [2.0, np.nan]])
-    raw, many = raw_surprise(streams, correlation)
+    mixture = Mixture(np.zeros(1), correlation[None])
     by_hand = [0.5 * row @ np.linalg.inv(correlation) @ row for row in streams[:2]]
-    assert_allclose(np.exp(raw) - 1e-3, [*by_hand, 4.0])
+    assert_allclose(mixture.surprise(streams), [*by_hand, 4.0])
+    together, furthest, many = raw_surprises(streams, mixture)
+    assert_allclose(np.exp(together) - 1e-3, [*by_hand, 4.0])
+    assert_allclose(np.exp(furthest) - 1e-3, [1.0, 1.0, 4.0])
     assert many.tolist() == [1, 1, 0]
-    assert raw[1] > raw[0]  # metrics that always go together, and now do not, are the larger surprise
+    assert together[1] > together[0]  # metrics that always go together, and now do not, are the larger surprise
+
+
+def test_a_usual_direction_of_large_steps_is_less_of_a_surprise_than_any_other():
+    rng = np.random.default_rng(5)
+    size = np.where(rng.random(4000) < 0.1, 5.0, 0.3)  # a tenth of the steps go along (1, 1)
+    rows = size[:, None] * rng.standard_normal((4000, 1)) * np.array([1.0, 1.0]) + 0.5 * rng.standard_normal((4000, 2))
+    learned = learnt([rows[i::40] for i in range(40)], [str(i) for i in range(40)])
+    along, across = (
+        Mixture(learned.share, learned.covariance).surprise(np.array([one]))[0] for one in ([4.0, 4.0], [4.0, -4.0])
+    )
+    assert 2 * along < across
 
 
 def test_surprises_of_healthy_runs_become_standard_normal_scores():
     rng = np.random.default_rng(1)
     runs = [rng.standard_t(5, size=(40, 3)) for _ in range(120)]
     learned = learnt(runs[:60], [str(i) for i in range(60)])
-    fresh = np.concatenate([learned.scores(run) for run in runs[60:]])
-    assert abs(fresh.mean()) < 0.1 and abs(fresh.std() - 1) < 0.1
+    fresh = np.concatenate([learned.scores(run) for run in runs[60:]], axis=1)
+    assert fresh.shape == (2, 60 * 40)
+    assert np.abs(fresh.mean(axis=1)).max() < 0.1 and np.abs(fresh.std(axis=1) - 1).max() < 0.1
 
 
 def test_p_is_the_share_of_families_and_their_runs():
