@@ -59,7 +59,7 @@ def grown(folder: Path, watched: Curves, before: float, now: float) -> None:
         with (folder / f"{run}.jsonl").open("a", encoding="utf-8") as file:
             for step, rows in some.groupby("step"):
                 cells = dict(zip(rows["metric"], rows["value"], strict=True))
-                file.write(json.dumps({"step": int(step), **cells}) + "\n", encoding="utf-8")
+                file.write(json.dumps({"step": int(step), **cells}) + "\n")
 
 
 def watcher_on(logs: Path, out: Path | None, model: Path | None) -> object:
@@ -107,7 +107,7 @@ def thousand(out: Path, looks: int) -> None:
         for run in range(RUNS):
             with (logs / f"r{run}.jsonl").open("a", encoding="utf-8") as file:
                 value = 0.3 + 2 * np.exp(-number / 300) + rng.normal(0, 0.01)
-                file.write(json.dumps({"step": number, "validation_loss": value}) + "\n", encoding="utf-8")
+                file.write(json.dumps({"step": number, "validation_loss": value}) + "\n")
         cpu = time.process_time()
         watch.look()
         costs.append(time.process_time() - cpu)
