@@ -24,7 +24,8 @@ from predictdyn.secrets import hidden, path_shown
 from predictdyn.watch.alarm import Alarm, Detector
 from predictdyn.watch.follow import ASSUMED_END, Follower, unknown_ends, usual_end
 from predictdyn.watch.hooks import Hook, command_hook, together, webhook
-from predictdyn.watch.learning import LearntDetector, learn
+from predictdyn.watch.kept import ALARMS, learnt_once
+from predictdyn.watch.learning import LearntDetector
 from predictdyn.watch.plain import Plain
 from predictdyn.watch.state import Rung, new_state, read_state
 from predictdyn.watch.watcher import Watcher, table_of
@@ -160,7 +161,8 @@ def begun(
     }  # fmt: skip
     state = new_state(made) if out is None else read_state(out, made)
     fitted = given.fitted if given is not None else _of_path(path, name, settings, state.past, forecaster, seed)
-    detector, tested = _detector(fitted, targets, false_alarms, seed)
+    home = None if out is None else out / ALARMS
+    detector, tested = _detector(fitted, targets, false_alarms, seed, home, _of_model(model))
     made |= {"model": _words(fitted), "tested": tested, "learnt": isinstance(detector, LearntDetector)}
     return Watcher(follower, made, detector, fitted, targets, metrics, out, hook, say, silent, every, seed)
 
@@ -283,6 +285,11 @@ def _of_path(
     return fitted_on(ALONE, no_curves(), seed=seed)
 
 
+def _of_model(model: FittedModel | Path | str | None) -> Path | None:
+    """Where a saved model has its alarms, if it has any."""
+    return Path(model) / ALARMS if isinstance(model, str | Path) else None
+
+
 def _words(fitted: Fitted) -> str:
     """A model in words that are the same for the same model."""
     if not len(fitted.history.runs):
@@ -292,13 +299,18 @@ def _words(fitted: Fitted) -> str:
     return f"{fitted.model.name}, learnt from {runs} finished runs ({hashlib.sha256(marks).hexdigest()[:8]})"
 
 
-def _detector(fitted: Fitted, targets: tuple[str, ...], false_alarms: float, seed: int) -> tuple[Detector, list[str]]:
-    """The detector, and what is known of its rate: nothing where the history is too small to learn a test from."""
+def _detector(
+    fitted: Fitted, targets: tuple[str, ...], false_alarms: float, seed: int, home: Path | None, given: Path | None
+) -> tuple[Detector, list[str]]:
+    """The detector, and what is known of its rate: nothing where the history is too small to learn a test from.
+
+    It is read from one of two folders, else learnt and kept in ``home``.
+    """
     facts = Plain(fitted, targets, seed)
     if not len(fitted.history.runs):
         return facts, []
     try:
-        found = learn(fitted.history, false_alarms=false_alarms, beside=facts, seed=seed)
+        found = learnt_once(fitted.history, home, false_alarms=false_alarms, given=given, beside=facts, seed=seed)
     except ValueError as error:
         return facts, [f"no test was learnt: {error}"]
     return found, list(found.notes)
