@@ -141,10 +141,11 @@ def quick_watcher(logs: Path, out: Path, looks: int) -> object:
 
 
 def loop(out: Path, forecaster: str, seconds: float) -> None:
-    """The training and evaluation code of digits, run again and again, with a monitor that logs each evaluation.
+    """The training and evaluation code of digits, run again and again as one long run, with a monitor that logs each
+    evaluation and knows the planned end.
 
-    Reported are the CPU of the training thread inside `log`, the CPU of the monitor's thread, and both as a share of
-    the CPU of all else.
+    Reported are the CPU of the training thread inside `log`, the CPU of the monitor's thread, both as a share of the
+    CPU of all else, and when the first look came.
     """
     root = Path(__file__).parents[1] / "datasets"
     sys.path[:0] = [str(root), str(root / "digits")]
@@ -155,38 +156,46 @@ def loop(out: Path, forecaster: str, seconds: float) -> None:
     recipe = recipes.recipe(0)
     names = [make.Run(recipe, seed).name for seed in recipes.SEEDS]
     bench = make._bench(recipe, "none")
-    model = pdyn.load_model(model_at(out, forecaster))
-    inside, monitor, rounds = 0.0, None, 0
-    begin = cpu = 0.0
-    while monitor is None or time.monotonic() - begin < seconds:
+    monitor, inside, first, looked = None, 0.0, None, 0.0
+    number, planned = -2, 1  # the first training compiles, and the second says how many fill the time
+    begin = cpu = time.monotonic()
+    while number < planned:
         for step, state in train.trained(recipe, bench.data, bench.rates, 0, train.untrained(recipe)):
             rows = make.measured(recipe, names, bench, step, state)
             values = {metric: value for run, metric, _, value, _ in rows if run == names[0] and metric in METRICS}
             if monitor is not None:
                 before = time.thread_time()
-                monitor.log(step + rounds * recipe.last_step, values)
+                monitor.log(step + number * recipe.last_step, values)
                 inside += time.thread_time() - before
-        rounds += monitor is not None
-        if monitor is None:  # the first round compiles
-            monitor = pdyn.Monitor(model, last_step=100 * recipe.last_step, metrics=METRICS[:1])
+                if first is None and monitor.advice.step >= 0:
+                    first = time.monotonic() - begin
+        number += 1
+        if number == -1:
+            begin = time.monotonic()
+        if number == 0:
+            planned = max(1, round(seconds / (time.monotonic() - begin)))
+            model = model_at(out, forecaster) if forecaster != "none" else None
+            monitor = pdyn.Monitor(model, last_step=planned * recipe.last_step, metrics=METRICS[:1])
             begin, cpu = time.monotonic(), time.process_time()
-    whole = time.process_time() - cpu
+    whole, lasted = time.process_time() - cpu, time.monotonic() - begin
     behind, looked = monitor._spent, monitor.advice.step
     rest = whole - behind - inside
-    lasted = time.monotonic() - begin
+    came = "none came" if first is None else f"the first came after {first:.0f} s"
     print(
-        f"{forecaster}: {rounds} trainings in {lasted:.0f} s ({rest:.1f} s of CPU); in log {inside * 1000:.1f} ms "
-        f"({inside / rest:.4%}), in the background {behind:.2f} s; together {(inside + behind) / rest:.2%} of "
-        f"its CPU and {(inside + behind) / lasted:.2%} of the time; latest look at step {looked:g}"
+        f"{forecaster}: {planned} trainings in {lasted:.0f} s ({rest:.1f} s of CPU); in log {inside * 1000:.1f} ms "
+        f"({inside / rest:.4%}), in looks beside it {behind:.2f} s; together {(inside + behind) / rest:.2%} of "
+        f"its CPU and {(inside + behind) / lasted:.2%} of the time; {came}, the latest is of step {looked:g}"
     )
+    begin = time.monotonic()
     monitor.close()
+    print(f"  the last look, after the training, took {time.monotonic() - begin:.1f} s")
 
 
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["look", "thousand", "loop"])
-    parser.add_argument("--forecaster", default="auto")
+    parser.add_argument("--forecaster", default="auto", help="With `loop` also none: no model.")
     parser.add_argument("--looks", type=int, default=1000, help="Looks of `thousand`.")
     parser.add_argument("--seconds", type=float, default=150.0, help="How long `loop` trains.")
     parser.add_argument("--out", type=Path, required=True)

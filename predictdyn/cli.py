@@ -107,14 +107,16 @@ def load(
 @cli.command()
 @click.argument("data", type=PATH)
 @click.option("--forecaster", "name", default="auto", show_default=True, help="Forecaster to fit.")
+@click.option("--alarms", is_flag=True, help="Learn the alarms of watch too, so that it begins at once.")
 @OUT
 @SOURCE
 @SET
 @SEED
 @QUIET
 def fit(
-    data: Path, name: str, out: Path, source: str | None, settings: tuple[str, ...], seed: int, quiet: bool
-) -> None:
+    data: Path, name: str, alarms: bool, out: Path, source: str | None, settings: tuple[str, ...], seed: int,
+    quiet: bool,
+) -> None:  # fmt: skip
     """Learn from the finished runs of DATA, and keep what was learnt."""
     from predictdyn.api.models import learnt
     from predictdyn.forecasters import forecaster
@@ -127,7 +129,7 @@ def fit(
         raise ValueError(f"{data}: {error}") from None
     done = len(model.history.runs)
     with spinner(f"fitting {name} on {done} finished runs", quiet=quiet):
-        model.save(out)
+        model.save(out, alarms=alarms)
     say(f"{name}, fitted on {done} finished runs -> {out}")
 
 

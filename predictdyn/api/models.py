@@ -58,13 +58,19 @@ class FittedModel:
             curves, self, runs=runs, metrics=metrics, upto=upto, cutoff=cutoff, at=at, seed=seed, progress=progress
         )
 
-    def save(self, folder: Path | str) -> Path:
+    def save(self, folder: Path | str, *, alarms: bool = False) -> Path:
         """Write it into a new folder, with all that it learns; `load_model` reads it back.
 
-        Raises ValueError where the folder is not new, or the model is one of your own: its code is not in the folder.
+        With ``alarms`` those of the history are learnt too, so that `watch` and `Monitor` need not learn them at each
+        start. Raises ValueError where the folder is not new, or the model is one of your own: its code is not in the
+        folder; with ``alarms`` also where the history is too small for any.
         """
         with new_folder(Path(folder)) as aside:
             save_fitted(self.fitted, aside)
+            if alarms:
+                from predictdyn.watch.kept import ALARMS, RATE, learnt_once
+
+                learnt_once(self.history, aside / ALARMS, false_alarms=RATE, seed=self.fitted.seed)
         return Path(folder)
 
     def __repr__(self) -> str:

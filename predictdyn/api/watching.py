@@ -24,7 +24,8 @@ from predictdyn.secrets import hidden, path_shown
 from predictdyn.watch.alarm import Alarm, Detector
 from predictdyn.watch.follow import ASSUMED_END, Follower, unknown_ends, usual_end
 from predictdyn.watch.hooks import Hook, command_hook, together, webhook
-from predictdyn.watch.kept import ALARMS, learnt_once
+from predictdyn.watch.keeping import load
+from predictdyn.watch.kept import ALARMS, kept, key, learnt_once
 from predictdyn.watch.learning import LearntDetector
 from predictdyn.watch.plain import Plain
 from predictdyn.watch.state import Rung, new_state, read_state
@@ -175,17 +176,24 @@ def watcher_for(
     metrics: str | Sequence[str] | None,
     out: Path | str | None,
     on_alarm: str | Callable[[dict[str, Any]], None] | None,
-    alarms: LearntDetector | None,
+    alarms: LearntDetector | Path | str | None,
     seed: int,
 ) -> Watcher:
-    """A watcher of a run that is logged in this process (`integrations.monitor`)."""
+    """A watcher of a run that is logged in this process (`integrations.monitor`).
+
+    Without ``alarms`` a saved model's own are taken, if it has any: to learn them takes seconds, which a training loop
+    has not.
+    """
     folder, asked = None if out is None else Path(out), globs(targets)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
     given = load_model(model) if isinstance(model, str | Path) else model
     fitted = given.fitted if given is not None else fitted_on(ALONE, no_curves(), seed=seed)
     facts = Plain(fitted, asked, seed)
-    # Learning a test takes seconds, which a training loop has not: it is handed over.
+    if isinstance(alarms, str | Path):
+        alarms = load(alarms)
+    elif alarms is None and (place := _of_model(model)) is not None:
+        alarms = kept(place, key(fitted.history, fitted.seed))
     detector: Detector = facts if alarms is None else replace(alarms, beside=facts)
     tested = [] if alarms is None else list(alarms.notes)
     rate = None if alarms is None else alarms.rate

@@ -18,6 +18,7 @@ from predictdyn.watch.state import durable
 
 ALARMS = "alarms"  # the folder, beside the state of a watch or in that of a model
 KEY = "kept.json"
+RATE = 0.05  # of false alarms, where nobody asks for another
 ROOMS = ("watch", "fitting")  # whose code decides what is learnt
 
 
