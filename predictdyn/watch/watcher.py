@@ -18,6 +18,7 @@ from predictdyn.forecasters._fitted import Fitted
 from predictdyn.watch.alarm import Alarm, Detector
 from predictdyn.watch.follow import Follower, News
 from predictdyn.watch.hooks import Hook, HookError, message
+from predictdyn.watch.remedies import known_interventions, remedies
 from predictdyn.watch.standing import chosen_metrics, ends, entries, final, last_steps, targets_of
 from predictdyn.watch.state import (
     CHANGES,
@@ -33,6 +34,7 @@ from predictdyn.watch.state import (
 
 TRIES = 3  # calls of a hook, one a look, before it is given up
 PAUSES = 5.0  # a run that is silent for so many times its longest pause has stopped
+WEIGHED = 0.05  # of the run, after which interventions are weighed again
 SAID = (0.05, 0.25, 0.5, 0.75, 0.95)  # a probability that crosses one of these is a change worth a line
 
 
@@ -119,13 +121,15 @@ class Watcher:
             runs[run] |= {"ended": True, "final": final(curves, run, runs[run], events)}
             lines.append(f"{run}: ended at step {runs[run]['step']:g}{_final(curves, run, runs[run])}")
         self._changed(lines)
+        self._changed(self._recovered(curves))
 
     def _grown(self, curves: Curves, news: News) -> tuple[dict[str, dict[str, Any]], list[str]]:
         """The runs of the state, with how far each has come."""
         runs = {run: dict(entry) for run, entry in self.state.runs.items()}
         steps, lines, now = last_steps(curves), [], self.now()
         for run in curves.runs.index:
-            step, plan = steps.get(run, 0.0), float(curves.runs.loc[run, "last_step"])
+            plan = float(curves.runs.loc[run, "last_step"])
+            step = max(steps.get(run, 0.0), news.reached.get(run, 0.0))
             wrote = news.written.get(run, math.nan)
             wrote = now if math.isnan(wrote) else min(wrote, now)
             if run not in runs:
@@ -195,6 +199,24 @@ class Watcher:
         new = [Rung(alarm_id(alarm), alarm, self.now(), hook=due) for alarm in alarms]
         self.state = self.state._replace(alarms=[*self.state.alarms, *(one for one in new if one.id not in rung)])
 
+    def _recovered(self, curves: Curves) -> list[str]:
+        """Lines on metrics that rang as not finite, and are finite again; noted, so each is said once."""
+        lines: list[str] = []
+        for alarm in (rung.alarm for rung in self.state.alarms if rung.alarm.kind == "not finite"):
+            curve = curves.series.get((alarm.run, alarm.metric))
+            entry = self.state.runs.get(alarm.run)
+            if (
+                entry is None
+                or curve is None
+                or alarm.metric in entry.get("finite", {})
+                or curve.step[-1] <= alarm.step
+            ):
+                continue
+            step = float(curve.step[curve.step > alarm.step][0])
+            entry["finite"] = {**entry.get("finite", {}), alarm.metric: step}
+            lines.append(f"{alarm.run}: {alarm.metric} is finite again from step {step:g}")
+        return lines
+
     def _changed(self, lines: Sequence[str]) -> None:
         """Lines on changes, for the page and to be said once they are kept."""
         self.unsaid += lines
@@ -219,6 +241,7 @@ class Watcher:
                 self._changed([line])
                 self.unsaid.pop()
                 self._put(place, rung._replace(told=True))
+        self._weigh()
         due = [place for place, rung in enumerate(self.state.alarms) if rung.hook == "due"]
         if self.hook is None or not due:
             return
@@ -233,6 +256,27 @@ class Watcher:
                 self._put(place, after)
                 if slow:
                     break
+
+    def _weigh(self) -> None:
+        """What known interventions would do to runs that rang: in the state, and again once a run has moved on."""
+        curves = self.curves
+        if curves is None or self.fitted is None or not known_interventions(self.fitted.history):
+            return
+        rang = {rung.alarm.run for rung in self.state.alarms} & set(curves.runs.index)
+        due = []
+        for run in sorted(rang):
+            entry = self.state.runs[run]
+            before = entry.get("weighed", {"step": -math.inf})["step"]
+            if not entry["ended"] and entry["step"] - before >= WEIGHED * entry["plan"]:
+                due.append(run)
+        if not due:
+            return
+        targets = self._events(curves)
+        found = ends(self.fitted, curves, due, chosen_metrics(curves, self.metrics, targets), seed=self.seed)
+        for run in due:
+            entries = [] if found is None else remedies(found, curves, run, targets, seed=self.seed)
+            self.state.runs[run]["weighed"] = {"step": self.state.runs[run]["step"], "entries": entries}
+        self._keep()
 
     def _call(self, rung: Rung) -> tuple[Rung, bool]:
         """The alarm after a call of its hook, and whether that took all its time."""
