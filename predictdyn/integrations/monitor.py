@@ -292,10 +292,10 @@ class LoopLog:
         self._pending = size
         if curves is None:
             return None
-        last = float(curves.points["step"].max())
+        last = max(step for cells in values.values() for step in cells)
         own = frozenset([self.run])
         gone = own - self.closed if last >= ENDED * self.last_step else frozenset()
-        return News(curves, own, gone, {}, 1, ())
+        return News(curves, own, gone, {}, 1, (), {self.run: last})
 
     def accept(self, news: Any) -> None:
         """As `Follower.accept`."""
@@ -317,7 +317,7 @@ def _curves_of(logged: LoopLog, values: Mapping[str, Mapping[float, float]]) -> 
     import numpy as np
     import pandas as pd
 
-    from predictdyn.curves import curves_from
+    from predictdyn.curves import Curves, curves_from, no_curves
     from predictdyn.loaders.engine.facts import fitted_or_guessed, log_metrics
 
     parts, events, metrics = [], [], {}
@@ -335,13 +335,15 @@ def _curves_of(logged: LoopLog, values: Mapping[str, Mapping[float, float]]) -> 
             parts.append(pd.DataFrame({"run": logged.run, "metric": name, "step": step[fine], "value": value[fine]}))
             low, high = float(value[fine].min()), float(value[fine].max())
             metrics[name] = known.get(name) or fitted_or_guessed(named[name], low, high)[0]
-    if not parts:
+    if not (parts or events):
         return None
-    points = pd.concat(parts, ignore_index=True)
-    last = max(logged.last_step, float(points["step"].max()))
+    last = max(logged.last_step, *(step for cells in values.values() for step in cells))
     row = {**logged.settings, "family": logged.family, "last_step": last}
     runs = pd.DataFrame([row], index=pd.Index([logged.run], name="run"))
-    return curves_from(points, runs, metrics, pd.DataFrame(events, columns=["run", "step", "what"]))
+    happened = pd.DataFrame(events, columns=["run", "step", "what"])
+    if not parts:  # no number has been finite yet
+        return Curves(no_curves().points, runs, {}, happened)
+    return curves_from(pd.concat(parts, ignore_index=True), runs, metrics, happened)
 
 
 def watcher_of(logged: LoopLog, **call: Any) -> Watcher:

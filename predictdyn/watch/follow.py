@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from predictdyn.curves import ENDED, Curves, curves_from, ended
+from predictdyn.curves import ENDED, Curves, Metric, curves_from, ended, no_curves
 from predictdyn.loaders import Source, heard
 from predictdyn.loaders import source as source_of
 from predictdyn.loaders.engine.companions import beside
@@ -24,6 +24,7 @@ from predictdyn.loaders.engine.state import Marks, marks
 
 # Files to which a writer adds line by line: the last line is whole once it ends.
 LINEWISE = {".csv", ".tsv", ".jsonl", ".ndjson", ".log", ".txt", ".out"}
+NOT_FINITE = (" is NaN", " is infinite", " is minus infinity")  # ends of what events say of a metric
 ASSUMED_END = "is not known, taken to be the largest logged step"  # of planned lengths, in a note of loaders
 PATIENCE = 60.0  # seconds that a last line may stay without an end before it is read as it is
 
@@ -33,7 +34,8 @@ class News(NamedTuple):
 
     ``grown`` are the runs whose files have changed, ``ended`` those that have reached their planned end, ``written``
     when the files of each run were last written (seconds since 1970; NaN where there is no file), ``total`` how many
-    runs the path holds.
+    runs the path holds. A run of which no number was finite is there without points. ``reached`` is the last step that
+    each run has logged, also of a number that is not finite; a run that is not in it is where its points are.
     """
 
     curves: Curves | None
@@ -42,6 +44,7 @@ class News(NamedTuple):
     written: Mapping[str, float]
     total: int
     notes: tuple[str, ...]
+    reached: Mapping[str, float] = {}
 
 
 class _ReadLog(NamedTuple):
@@ -123,10 +126,11 @@ class Follower:
     def _told(
         self, logs: Mapping[str, _ReadLog], changed: set[str], chosen: Mapping[str, object], lines: tuple[str, ...]
     ) -> News:
-        heads = [head for log in logs.values() for head in log.heads]
+        reached = {run.run: run.reached for log in logs.values() for run in log.runs}
+        heads = [_with_events(head, reached[head.run]) for log in logs.values() for head in log.heads]
         tables = tables_of(self.path, heads, chosen)
         table = self._planned(tables.runs, heads)
-        last = pd.Series({head.run: head.length.last for head in heads if head.size}, dtype=float)
+        last = pd.Series({h.run: max(h.length.last, reached[h.run]) for h in heads if h.size}, dtype=float)
         done = [run for run in last.index if last[run] >= ENDED * float(table.loc[run, "last_step"])]
         asked, gone = self._in_question(list(last.index), done)
         grown = (frozenset(run.run for item in changed for run in logs[item].runs) | self._open) & asked
@@ -137,14 +141,14 @@ class Follower:
         }
         notes = (*lines, *tables.notes)
         if not asked:
-            return News(None, grown, gone, wrote, len(last), notes)
+            return News(None, grown, gone, wrote, len(last), notes, reached)
         parts = [run.points.assign(run=run.run) for log in logs.values() for run in log.runs if run.run in asked]
-        points = pd.concat([part for part in parts if len(part)], ignore_index=True)
-        own = tables.events[tables.events["run"].isin(asked)]
+        own = tables.events[tables.events["run"].isin(asked)].reset_index(drop=True)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)  # what is left out of settings was said by `tables_of`
-                return News(curves_from(points, table, tables.metrics, own), grown, gone, wrote, len(last), notes)
+                curves = _with_blank(parts, table[table.index.isin(asked)], tables.metrics, own)
+                return News(curves, grown, gone, wrote, len(last), notes, reached)
         except ValueError as error:
             raise ValueError(f"{self.path}: {error}") from None
 
@@ -185,6 +189,29 @@ class Follower:
         curves = found.select(runs=set(asked)) if asked else None
         self._open = asked
         return News(curves, asked, gone, dict.fromkeys(asked, wrote), len(found.runs), found.notes)
+
+
+def _with_events(head: Head, reached: float) -> Head:
+    """A run of which no number was finite, with a place among the others: that it has none is what a watch is for."""
+    if head.size or not any(what.endswith(NOT_FINITE) for _, what in head.events):
+        return head
+    return head._replace(size=1, length=head.length._replace(last=reached))
+
+
+def _with_blank(
+    parts: Sequence[pd.DataFrame], runs: pd.DataFrame, metrics: Mapping[str, Metric], events: pd.DataFrame
+) -> Curves:
+    """Curves of the points of some runs, beside runs that have none: of these there are settings and events alone."""
+    parts = [part for part in parts if len(part)]
+    full = {str(run) for part in parts for run in part["run"].unique()}
+    if not parts:
+        return Curves(no_curves().points, runs, {}, events)
+    found = curves_from(pd.concat(parts, ignore_index=True), runs, metrics, events[events["run"].isin(full)])
+    blank = runs[~runs.index.isin(full)]
+    if blank.empty:
+        return found
+    table = pd.concat([found.runs, blank.reindex(columns=found.runs.columns)]).sort_index()
+    return Curves(found.points, table.rename_axis("run"), found.metrics, events)
 
 
 def _half_written(item: Item) -> bool:

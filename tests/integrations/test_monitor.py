@@ -234,3 +234,12 @@ def test_alarms_of_the_model_folder_are_those_of_the_monitor(tmp_path, caplog):
     assert not caplog.text
     with pytest.raises(ValueError, match="there is no folder nowhere"):
         pdyn.Monitor(model, last_step=9, alarms="nowhere")
+
+
+def test_a_loop_whose_first_number_is_not_finite_rings_and_may_recover():
+    monitor = pdyn.Monitor(last_step=100, background=False, budget=None)
+    advice = monitor.log(0, {"val_loss": math.nan})
+    assert advice.stop and advice.step == 0 and advice.words == "not finite: val_loss is NaN at step 0"
+    for step in range(1, 6):
+        advice = monitor.log(step, {"val_loss": 1 / step})
+    assert len(advice.alarms) == 1 and set(advice.forecast) == {"val_loss"}
