@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from predictdyn.curves import Curves
-from predictdyn.effects.comparison import compared
+from predictdyn.effects.comparison import QUANTILES, compared
 from predictdyn.effects.pairs import arms
 from predictdyn.effects.planned import FEWEST, Intervention, intervened
 from predictdyn.events import JointEvent
@@ -19,7 +19,7 @@ from predictdyn.watch.standing import Ends, last_steps, reached
 
 MOST = 12  # interventions, those that most finished runs show
 UNCHANGED = "unchanged"
-NUMBERS = [f"{label}_q{level}" for label in ("with", "effect") for level in ("0.05", "0.5", "0.95")]
+NUMBERS = [f"{label}_q{level:g}" for label in ("with", "effect") for level in QUANTILES]
 
 
 def known_interventions(history: Curves) -> list[str]:
@@ -71,10 +71,12 @@ def remedies(
         entries.append(_entry(compared(base, changed, history, planned), name, step, likely))
     if not entries:
         return []
-    now = {"change": UNCHANGED, "step": step, "targets": reached(base, own, targets).get(run, {}), "metrics": {}}
-    for metric, draws in zip(base.target["metric"], base.draws, strict=True):
-        now["metrics"][metric] = {"with": _digits(np.quantile(draws, (0.05, 0.5, 0.95))), "effect": [], "words": ""}
-    return [now, *entries]
+    now = {
+        metric: {"with": _digits(np.quantile(draws, QUANTILES)), "effect": [], "words": ""}
+        for metric, draws in zip(base.target["metric"], base.draws, strict=True)
+    }
+    likely = reached(base, own, targets).get(run, {})
+    return [{"change": UNCHANGED, "step": step, "targets": likely, "metrics": now}, *entries]
 
 
 def _entry(table: pd.DataFrame, name: str, step: float, likely: dict[str, float]) -> dict[str, Any]:
