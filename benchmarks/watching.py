@@ -113,12 +113,12 @@ def thousand(out: Path, looks: int) -> None:
         costs.append(time.process_time() - cpu)
         sizes.append(process.memory_info().rss / 2**20)
     state = (watch.out / "state.json").stat().st_size / 1024
-    tenth = looks // 10
-    print(
-        f"{looks} looks, {RUNS} growing runs: CPU {median(costs[tenth : 2 * tenth]):.3f} s a look in the second tenth, "
-        f"{median(costs[-tenth:]):.3f} s in the last; memory {median(sizes[tenth : 2 * tenth]):.0f} MiB, then "
-        f"{median(sizes[-tenth:]):.0f} MiB; state.json {state:.0f} KiB"
-    )
+    parts = np.array_split(np.arange(looks), 10)
+    print(f"{looks} looks, {RUNS} growing runs, state.json {state:.0f} KiB at the end")
+    print("| looks | CPU a look, mean | memory, largest |\n| --- | ---: | ---: |")
+    for part in parts:
+        cpu, size = np.array(costs)[part].mean(), np.array(sizes)[part].max()
+        print(f"| {part[0] + 1} to {part[-1] + 1} | {cpu:.2f} s | {size:.0f} MiB |")
 
 
 def quick_watcher(logs: Path, out: Path, looks: int) -> object:
@@ -126,9 +126,10 @@ def quick_watcher(logs: Path, out: Path, looks: int) -> object:
     import pandas as pd
 
     step = np.arange(0, 2 * looks, 20)
+    rng = np.random.default_rng(1)
     rows = [
-        pd.DataFrame({"run": f"old{i}", "step": step, "validation_loss": 0.3 + 0.02 * i + 2 * np.exp(-step / 300)})
-        for i in range(6)
+        pd.DataFrame({"run": f"old{i}", "step": step, "validation_loss": value + rng.normal(0, 0.01, len(step))})
+        for i, value in ((i, 0.3 + 0.02 * i + 2 * np.exp(-step / 300)) for i in range(6))
     ]
     past = Curves.from_frame(pd.concat(rows), runs={"last_step": int(step[-1])})
     for run in range(RUNS):
