@@ -282,10 +282,14 @@ def _of_path(
 
     Where none had, or nothing says where runs end, curves are continued by themselves.
     """
-    try:
-        curves = prepared(read(path, source, settings))
-    except ValueError:
-        curves = None
+    curves = None
+    # A table in which a run went back to a checkpoint contradicts itself; at a restart that is no wrong call.
+    for more in ({}, {"merge": "yes"}) if past is not None and "merge" not in settings else ({},):
+        try:
+            curves = prepared(read(path, source, {**settings, **more}))
+            break
+        except ValueError:
+            continue
     if curves is not None and not any(ASSUMED_END in line for line in curves.notes):
         done = [run for run in ended(curves) if past is None or run in past]
         if done:

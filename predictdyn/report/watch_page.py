@@ -126,7 +126,8 @@ def _table(view: WatchView) -> PageTable:
             forecast = f"{value(row['median'], width)} ({between(row['low'], row['high'])})"
             if row["ended"]:  # what came, with no interval
                 forecast = f"{row['median']:.4g}"
-        progress = "ended" if row["ended"] else percent(row["progress"])
+        gone = "gone" in view.runs[row["run"]]
+        progress = "ended" if row["ended"] else "log gone" if gone else percent(row["progress"])
         rows.append(
             [
                 Cell(str(row["run"])),

@@ -18,7 +18,7 @@ from predictdyn.loaders import source as source_of
 from predictdyn.loaders.engine.companions import beside
 from predictdyn.loaders.engine.gather import Head, head_of, tables_of, tidied
 from predictdyn.loaders.engine.lengths import planned_by
-from predictdyn.loaders.engine.merge import Tidy
+from predictdyn.loaders.engine.merge import Conflict, Tidy
 from predictdyn.loaders.engine.runlog import Item
 from predictdyn.loaders.engine.state import Marks, marks
 
@@ -71,9 +71,11 @@ class Follower:
     usual: float | None = None
     past: frozenset[str] | None = None  # runs that had ended when the path was read first: they are not in question
     closed: frozenset[str] = frozenset()  # runs whose end was seen
+    last: Mapping[str, float] = field(default_factory=dict)  # the last step of each run when it was read before
     _logs: dict[str, _ReadLog] = field(default_factory=dict)
     _open: frozenset[str] = frozenset()  # runs that have grown, of news that nobody has accepted
     _whole: Marks | None = None
+    _merged: bool = False  # of two values at a step the later counts
 
     @classmethod
     def of(cls, path: Path, source: str, options: Mapping[str, object], usual: float | None = None) -> Follower:
@@ -94,6 +96,8 @@ class Follower:
 
     def _by_run(self) -> News | None:
         chosen = self.source.checked(self.options)
+        if self._merged:
+            chosen = {**chosen, "merge": "yes"}
         now: dict[str, tuple[str, Marks]] = {}
         changed: set[str] = set()
 
@@ -108,9 +112,17 @@ class Follower:
             return []
 
         found: dict[str, list[Tidy]] = {}
-        with heard() as lines:
-            for run in tidied(self.path, self.source, chosen, known):
-                found.setdefault(run.item, []).append(run)
+        try:
+            with heard() as lines:
+                for run in tidied(self.path, self.source, chosen, known):
+                    found.setdefault(run.item, []).append(run)
+        except Conflict:
+            # At the first look a table that contradicts itself is a wrong call. Later a run went back to a checkpoint,
+            # and the other runs must not go unwatched for it.
+            if self._merged or self.past is None:
+                raise
+            self._merged = True
+            return self._by_run()
         if self._logs and not (changed or self._open) and found.keys() == self._logs.keys():
             return None
         logs = {
@@ -132,7 +144,7 @@ class Follower:
         table = self._planned(tables.runs, heads)
         last = pd.Series({h.run: max(h.length.last, reached[h.run]) for h in heads if h.size}, dtype=float)
         done = [run for run in last.index if last[run] >= ENDED * float(table.loc[run, "last_step"])]
-        asked, gone = self._in_question(list(last.index), done)
+        asked, gone = self._in_question(last.to_dict(), done)
         grown = (frozenset(run.run for item in changed for run in logs[item].runs) | self._open) & asked
         wrote = {
             run.run: max((float(entry[2]) / 1e9 for entry in log.marks), default=np.nan)  # type: ignore[arg-type]
@@ -152,12 +164,17 @@ class Follower:
         except ValueError as error:
             raise ValueError(f"{self.path}: {error}") from None
 
-    def _in_question(self, runs: Sequence[str], done: Sequence[str]) -> tuple[frozenset[str], frozenset[str]]:
-        """Runs that have not ended or end now, and those that end now."""
+    def _in_question(self, last: Mapping[str, float], done: Sequence[str]) -> tuple[frozenset[str], frozenset[str]]:
+        """Runs that have not ended or end now, and those that end now, by the ``last`` step of each.
+
+        A run that had ended and went back was begun again: it is in question as any other.
+        """
         if self.past is None:
             self.past = frozenset(done)
+        again = {run for run, step in last.items() if run not in done and step < self.last.get(run, -np.inf)}
+        self.past, self.closed, self.last = self.past - again, self.closed - again, last
         gone = frozenset(done) - self.past - self.closed
-        return (frozenset(runs) - self.past - self.closed) | gone, gone
+        return (frozenset(last) - self.past - self.closed) | gone, gone
 
     def accept(self, news: News) -> None:
         """The news were dealt with, and what came of them is kept: they are not told again."""
@@ -184,7 +201,8 @@ class Follower:
         if now == self._whole and not self._open:
             return None
         found, self._whole = self.everything(), now
-        asked, gone = self._in_question(list(found.runs.index), list(ended(found)))
+        last = found.points.groupby("run")["step"].max().reindex(found.runs.index).astype(float)
+        asked, gone = self._in_question(last.to_dict(), list(ended(found)))
         wrote = max((float(entry[2]) / 1e9 for entry in now), default=np.nan)  # type: ignore[arg-type]
         curves = found.select(runs=set(asked)) if asked else None
         self._open = asked

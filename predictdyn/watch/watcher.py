@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from predictdyn.watch.state import (
 
 TRIES = 3  # calls of a hook, one a look, before it is given up
 PAUSES = 5.0  # a run that is silent for so many times its longest pause has stopped
+GONE = 600.0  # seconds after which nobody waits for a log that is gone
 WEIGHED = 0.05  # of the run, after which interventions are weighed again
 SAID = (0.05, 0.25, 0.5, 0.75, 0.95)  # a probability that crosses one of these is a change worth a line
 
@@ -65,11 +66,14 @@ class Watcher:
     waiting: list[str] = field(default_factory=list, init=False)  # targets on metrics that nobody has logged yet
     unsaid: list[str] = field(default_factory=list, init=False)
     drawn: dict[Any, Any] = field(default_factory=dict, init=False)
+    wrote: bool = field(default=False, init=False)  # whether the folder could ever be written
+    unwritten: set[str] = field(default_factory=set, init=False)  # what of it cannot be written now
 
     def __post_init__(self) -> None:
         self.state = new_state(self.made) if self.out is None else read_state(self.out, self.made)
         self.follower.past = None if self.state.past is None else frozenset(self.state.past)
         self.follower.closed = frozenset(run for run, entry in self.state.runs.items() if entry["ended"])
+        self.follower.last = {run: entry["step"] for run, entry in self.state.runs.items()}
 
     def look(self) -> list[Rung]:
         """One look: alarms that rang in it. What was left over of a look that was broken off is told first.
@@ -104,11 +108,13 @@ class Watcher:
         """All that follows from news, in the state."""
         past = sorted(self.follower.past or ())
         self.state = self.state._replace(past=past)
+        runs, lines = self._missing(() if news.curves is None else news.curves.runs.index)
+        self.state = self.state._replace(runs=runs)
         if news.curves is None:
+            self._changed(lines)
             return
         curves = self.curves = news.curves
-        runs, lines = self._grown(curves, news)
-        self.state = self.state._replace(runs=runs)
+        lines += self._grown(curves, news, runs)
         lines += self._forecast(curves, news)
         look = self.detector.look(curves, self.state.detector)
         self.state = self.state._replace(detector=look.state)
@@ -123,9 +129,19 @@ class Watcher:
         self._changed(lines)
         self._changed(self._recovered(curves))
 
-    def _grown(self, curves: Curves, news: News) -> tuple[dict[str, dict[str, Any]], list[str]]:
-        """The runs of the state, with how far each has come."""
-        runs = {run: dict(entry) for run, entry in self.state.runs.items()}
+    def _missing(self, there: Collection[str]) -> tuple[dict[str, dict[str, Any]], list[str]]:
+        """The runs of the state, and lines on those whose log is gone or is back: renamed, removed, or not readable."""
+        runs, lines = {run: dict(entry) for run, entry in self.state.runs.items()}, []
+        for run, entry in runs.items():
+            if not entry["ended"] and run not in there and "gone" not in entry:
+                entry["gone"] = self.now()
+                lines.append(f"{run}: its log is gone, after step {entry['step']:g}")
+            elif run in there and entry.pop("gone", None) is not None:
+                lines.append(f"{run}: its log is back")
+        return runs, lines
+
+    def _grown(self, curves: Curves, news: News, runs: dict[str, dict[str, Any]]) -> list[str]:
+        """How far each run has come, in its entry; lines on those that are new, or went back."""
         steps, lines, now = last_steps(curves), [], self.now()
         for run in curves.runs.index:
             plan = float(curves.runs.loc[run, "last_step"])
@@ -137,8 +153,15 @@ class Watcher:
                 lines.append(f"{run}: seen at step {step:g} of {plan:g}")
             elif step != runs[run]["step"]:
                 entry = runs[run]
+                if step < entry["step"]:
+                    lines.append(f"{run}: went back from step {entry['step']:g} to step {step:g}")
+                    # Forecasts from steps that were lost are of another course.
+                    entry["track"] = [one for one in entry["track"] if one["step"] <= step]
+                    entry.pop("final", None)
+                    entry.pop("weighed", None)
+                    entry["ended"] = False
                 entry |= {"pause": max(entry["pause"], wrote - entry["at"]), "at": wrote, "step": step, "plan": plan}
-        return runs, lines
+        return lines
 
     def _forecast(self, curves: Curves, news: News) -> list[str]:
         """New forecasts of runs that have grown in a metric that is forecast, kept in the state, and lines on them."""
@@ -185,8 +208,9 @@ class Watcher:
             return
         found = []
         for run, entry in self.state.runs.items():
+            entry["at"] = min(entry["at"], self.now())  # a clock that was set back
             quiet = self.now() - entry["at"]
-            if not entry["ended"] and quiet > max(self.silent, PAUSES * entry["pause"]):
+            if not entry["ended"] and "gone" not in entry and quiet > max(self.silent, PAUSES * entry["pause"]):
                 words = f"nothing was logged for {_duration(quiet)} after step {entry['step']:g} of {entry['plan']:g}"
                 step = float(entry["step"])
                 found.append(Alarm(run, "clock stopped", "", step, step, math.inf, words))
@@ -310,7 +334,8 @@ class Watcher:
     def finished(self) -> bool:
         """Whether no run is left that may go on, and no hook is left to call."""
         due = any(rung.hook == "due" for rung in self.state.alarms) and self.hook is not None
-        return bool(self.state.past is not None and all(e["ended"] for e in self.state.runs.values()) and not due)
+        over = all(e["ended"] or self.now() - e.get("gone", math.inf) > GONE for e in self.state.runs.values())
+        return bool(self.state.past is not None and over and not due)
 
     def _draw(self) -> None:
         """The page; a figure is drawn again only where its run has moved."""
@@ -329,11 +354,36 @@ class Watcher:
             labels={} if curves is None else {name: one.label or name for name, one in curves.metrics.items()},
             bounds={bound.metric: bound.number for event in reversed(events) for bound in reversed(event.bounds)},
         )  # fmt: skip
-        durable(self.out / "index.html", render_watch(view, self.drawn).encode(errors="replace"))
+        page = render_watch(view, self.drawn).encode(errors="replace")
+        self._write("page", lambda out: durable(out / "index.html", page))
 
     def _keep(self) -> None:
-        if self.out is not None:
-            write_state(self.out, self.state)
+        self._write("state", lambda out: write_state(out, self.state))
+
+    def _write(self, name: str, what: Callable[[Path], None]) -> None:
+        """Write into the folder. Once that has worked, a disk that is full must not keep an alarm from being told.
+
+        Then alarms may be told again after a restart, and a line says so. Raises OSError before it has ever worked.
+        """
+        if self.out is None:
+            return
+        before = bool(self.unwritten)
+        try:
+            what(self.out)
+        except OSError as error:
+            if not self.wrote:
+                raise
+            self.unwritten.add(name)
+            if not before:
+                self.say(
+                    f"{self.out} cannot be written ({error.strerror or error}): the watch goes on, but after a restart "
+                    "alarms may be told again; free the disk"
+                )
+        else:
+            self.wrote = True
+            self.unwritten.discard(name)
+            if before and not self.unwritten:
+                self.say(f"{self.out} can be written again")
 
 
 def table_of(state: WatchState, targets: Sequence[str]) -> pd.DataFrame:

@@ -20,7 +20,8 @@ def test_nothing_is_imported_for_them():
     code = (
         "import sys, predictdyn.integrations.huggingface, predictdyn.integrations.keras, "
         "predictdyn.integrations.lightning, predictdyn.integrations.optuna, predictdyn.integrations.ray_tune; "
-        "print([m for m in ('transformers', 'keras', 'lightning', 'optuna', 'ray', 'torch', 'pandas') if m in sys.modules])"
+        "tools = ('transformers', 'keras', 'lightning', 'optuna', 'ray', 'torch', 'pandas'); "
+        "print([m for m in tools if m in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
 
