@@ -141,9 +141,10 @@ def quick_watcher(logs: Path, out: Path, looks: int) -> object:
     )  # fmt: skip
 
 
-def loop(out: Path, forecaster: str, seconds: float) -> None:
+def loop(out: Path, forecaster: str, seconds: float, idle: float) -> None:
     """The training and evaluation code of digits, run again and again as one long run, with a monitor that logs each
-    evaluation and knows the planned end.
+    evaluation and knows the planned end. After each evaluation the loop sleeps for ``idle`` seconds, as one that waits
+    for an accelerator.
 
     Reported are the CPU of the training thread inside `log`, the CPU of the monitor's thread, both as a share of the
     CPU of all else, and when the first look came.
@@ -162,6 +163,7 @@ def loop(out: Path, forecaster: str, seconds: float) -> None:
     begin = cpu = time.monotonic()
     while number < planned:
         for step, state in train.trained(recipe, bench.data, bench.rates, 0, train.untrained(recipe)):
+            time.sleep(idle if number >= -1 else 0.0)
             rows = make.measured(recipe, names, bench, step, state)
             values = {metric: value for run, metric, _, value, _ in rows if run == names[0] and metric in METRICS}
             if monitor is not None:
@@ -199,6 +201,7 @@ def main() -> None:
     parser.add_argument("--forecaster", default="auto", help="With `loop` also none: no model.")
     parser.add_argument("--looks", type=int, default=1000, help="Looks of `thousand`.")
     parser.add_argument("--seconds", type=float, default=150.0, help="How long `loop` trains.")
+    parser.add_argument("--idle", type=float, default=0.0, help="Seconds that `loop` sleeps after each evaluation.")
     parser.add_argument("--out", type=Path, required=True)
     asked = parser.parse_args()
     warnings.simplefilter("ignore", UserWarning)
@@ -207,7 +210,7 @@ def main() -> None:
     elif asked.what == "look":
         look(asked.out, asked.forecaster)
     else:
-        loop(asked.out, asked.forecaster, asked.seconds)
+        loop(asked.out, asked.forecaster, asked.seconds, asked.idle)
 
 
 if __name__ == "__main__":

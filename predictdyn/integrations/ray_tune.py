@@ -21,13 +21,13 @@ def ForecastScheduler(
     steps of a trial. The other settings are those of `BestTrials`. A fault of ours is one line in the log "predictdyn",
     and the trial goes on. Raises ImportError without ray, and ValueError for a wrong call.
     """
-    from ray.tune.schedulers import FIFOScheduler
+    from ray.tune.schedulers import FIFOScheduler  # type: ignore[import-not-found, unused-ignore]
 
     best = BestTrials(regret=regret, k=k, startup=startup, last_step=last_step, forecaster=forecaster, seed=seed)
     if mode not in (None, "max", "min"):
         raise ValueError(f"mode= is max or min, got {mode!r}")
 
-    class _ForecastScheduler(FIFOScheduler):
+    class _ForecastScheduler(FIFOScheduler):  # type: ignore[misc, unused-ignore]
         """What `ForecastScheduler` gives: it keeps what each trial has reported."""
 
         def __init__(self) -> None:

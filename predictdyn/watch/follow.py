@@ -142,9 +142,10 @@ class Follower:
         heads = [_with_events(head, reached[head.run]) for log in logs.values() for head in log.heads]
         tables = tables_of(self.path, heads, chosen)
         table = self._planned(tables.runs, heads)
-        last = pd.Series({h.run: max(h.length.last, reached[h.run]) for h in heads if h.size}, dtype=float)
-        done = [run for run in last.index if last[run] >= ENDED * float(table.loc[run, "last_step"])]
-        asked, gone = self._in_question(last.to_dict(), done)
+        last = {head.run: max(head.length.last, reached[head.run]) for head in heads if head.size}
+        plan = dict(zip(table.index, table["last_step"].astype(float), strict=True))
+        done = [run for run, step in last.items() if step >= ENDED * plan[run]]
+        asked, gone = self._in_question(last, done)
         grown = (frozenset(run.run for item in changed for run in logs[item].runs) | self._open) & asked
         wrote = {
             run.run: max((float(entry[2]) / 1e9 for entry in log.marks), default=np.nan)  # type: ignore[arg-type]
@@ -201,8 +202,8 @@ class Follower:
         if now == self._whole and not self._open:
             return None
         found, self._whole = self.everything(), now
-        last = found.points.groupby("run")["step"].max().reindex(found.runs.index).astype(float)
-        asked, gone = self._in_question(last.to_dict(), list(ended(found)))
+        last = {str(run): float(step) for run, step in found.points.groupby("run")["step"].max().items()}
+        asked, gone = self._in_question(last, list(ended(found)))
         wrote = max((float(entry[2]) / 1e9 for entry in now), default=np.nan)  # type: ignore[arg-type]
         curves = found.select(runs=set(asked)) if asked else None
         self._open = asked
