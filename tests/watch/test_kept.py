@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import predictdyn as pdyn
@@ -91,3 +92,26 @@ def test_a_watch_that_starts_again_learns_no_alarms(history, fresh, tmp_path, co
     again = pdyn.watch(logs, model, out=tmp_path / "out", **call)
     assert len(counted) == 1
     assert again.alarms.equals(first.alarms) and table["e_value"].equals(again.table["e_value"])
+
+
+def test_a_model_that_was_fitted_with_alarms_brings_them(history, fresh, tmp_path, call, counted):
+    data, logs, model = tmp_path / "data", tmp_path / "logs", tmp_path / "model"
+    for folder in (data, logs):
+        folder.mkdir()
+    history.points.to_csv(data / "points.csv", index=False)
+    history.runs.to_csv(data / "runs.csv")
+    kinds = [(name, one.kind, one.lower, one.upper, one.better) for name, one in history.metrics.items()]
+    pd.DataFrame(kinds, columns=["metric", "kind", "lower", "upper", "better"]).to_csv(
+        data / "metrics.csv", index=False
+    )
+    status, _, err = call("fit", data, "--forecaster", "mean_change", "--alarms", "--out", model, "--quiet")
+    assert status == 0 and len(counted) == 1, err
+    rows = fresh.select(runs=["f100-s2"]).points
+    rows[rows["step"] <= 600].pivot_table(index="step", columns="metric", values="value").to_csv(logs / "new.csv")
+    found = pdyn.watch(logs, model, out=tmp_path / "out", once=True, silent=0, last_step=1000, say=lambda line: None)
+    assert len(counted) == 1 and found.watcher.made["learnt"]
+    assert not (tmp_path / "out" / "alarms").exists(), "nothing is kept twice"
+    small = history.select(runs=list(history.runs.index[:3]))
+    with pytest.raises(ValueError, match="4 are the fewest"):
+        pdyn.fit(small, "mean_change").save(tmp_path / "small", alarms=True)
+    assert not (tmp_path / "small").exists()
