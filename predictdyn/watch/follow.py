@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +22,7 @@ from predictdyn.loaders.engine.lengths import planned_by
 from predictdyn.loaders.engine.merge import Conflict, Tidy
 from predictdyn.loaders.engine.runlog import Item
 from predictdyn.loaders.engine.state import Marks, marks
+from predictdyn.loaders.files.folders import walk
 
 # Files to which a writer adds line by line: the last line is whole once it ends.
 LINEWISE = {".csv", ".tsv", ".jsonl", ".ndjson", ".log", ".txt", ".out"}
@@ -75,6 +77,7 @@ class Follower:
     _logs: dict[str, _ReadLog] = field(default_factory=dict)
     _open: frozenset[str] = frozenset()  # runs that have grown, of news that nobody has accepted
     _whole: Marks | None = None
+    _still: list[tuple[str, int, int]] | None = None  # sizes and times of all files, where all were read
     _merged: bool = False  # of two values at a step the later counts
 
     @classmethod
@@ -95,9 +98,15 @@ class Follower:
         return self._by_run() if self.source.by_run else self._at_once()
 
     def _by_run(self) -> News | None:
+        # A source may have to read every log to tell which files are one run. Where no file has changed it need not.
+        still = _stats(self.path)
+        if still is not None and still == self._still and not self._open:
+            return None
+        self._still = None
         chosen = self.source.checked(self.options)
         if self._merged:
             chosen = {**chosen, "merge": "yes"}
+        waits: list[str] = []
         now: dict[str, tuple[str, Marks]] = {}
         changed: set[str] = set()
 
@@ -105,9 +114,14 @@ class Follower:
             before = self._logs.get(item.run)
             now[item.run] = (item.key, marks(item))  # before it is read: what is written meanwhile is new next time
             same = before is not None and before.key == item.key and bool(before.marks)
-            if before is not None and same and (before.marks == now[item.run][1] or _half_written(item)):
-                now[item.run] = (before.key, before.marks)
-                return before.runs
+            if before is not None and same:
+                kept = before.marks == now[item.run][1]
+                if not kept and _half_written(item):
+                    waits.append(item.run)
+                    kept = True
+                if kept:
+                    now[item.run] = (before.key, before.marks)
+                    return before.runs
             changed.add(item.run)
             return []
 
@@ -124,6 +138,7 @@ class Follower:
             self._merged = True
             return self._by_run()
         if self._logs and not (changed or self._open) and found.keys() == self._logs.keys():
+            self._still = None if waits else still
             return None
         logs = {
             item: self._logs[item]
@@ -132,7 +147,7 @@ class Follower:
             for item, runs in found.items()
         }
         told = self._told(logs, changed, chosen, tuple(lines))
-        self._logs, self._open = logs, told.grown
+        self._logs, self._open, self._still = logs, told.grown, None if waits else still
         return told
 
     def _told(
@@ -208,6 +223,18 @@ class Follower:
         curves = found.select(runs=set(asked)) if asked else None
         self._open = asked
         return News(curves, asked, gone, dict.fromkeys(asked, wrote), len(found.runs), found.notes)
+
+
+def _stats(path: Path) -> list[tuple[str, int, int]] | None:
+    """Name, size and time of every file of a folder; None for a path that is no folder."""
+    if not path.is_dir():
+        return None
+    found = []
+    for file in walk(path, hidden=True).files:
+        with suppress(OSError):  # it is gone again
+            about = file.stat()
+            found.append((str(file), about.st_size, about.st_mtime_ns))
+    return found
 
 
 def _with_events(head: Head, reached: float) -> Head:

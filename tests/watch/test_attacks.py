@@ -259,3 +259,29 @@ def test_a_log_without_a_source_that_reads_run_by_run_may_be_begun_anew(tmp_path
     assert len(watch.look()) == 1 and not watch.finished
     facts = Watcher(Follower.of(tmp_path, "tidy", {}), MADE, Plain(None), None, silent=0.0)
     assert facts.look() == []
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_where_no_file_has_changed_none_is_read_to_tell_which_are_one_run(tmp_path, nested):
+    from dataclasses import replace
+
+    folder = tmp_path / "deep" if nested else tmp_path
+    folder.mkdir(exist_ok=True)
+    for run in "ab":
+        log(folder, run, range(3), lambda step: 1.0)
+    follow = follower(tmp_path)
+    scans, scan = [], follow.source.scan
+    follow.source = replace(follow.source, scan=lambda *args, **how: scans.append(1) or scan(*args, **how))
+    follow.accept(follow.news())
+    assert follow.news() is None and len(scans) == 1
+    log(folder, "b", range(3, 4), lambda step: 1.0)
+    news = follow.news()
+    assert news.grown == {next(run for run in news.curves.runs.index if run.endswith("b"))} and len(scans) == 2
+    assert follow.news() is not None, "news that nobody accepted are told again"
+    follow.accept(news)
+    with (folder / "a.csv").open("a") as opened:
+        opened.write("3,1.")  # the half of a line
+    assert follow.news() is None
+    old = time.time() - 120
+    os.utime(folder / "a.csv", (old, old))  # nobody has gone on with it for two minutes: it is read as it is
+    assert len(follow.news().curves.series[news.curves.runs.index[0], "val_loss"].step) == 4
