@@ -243,3 +243,16 @@ def test_a_loop_whose_first_number_is_not_finite_rings_and_may_recover():
     for step in range(1, 6):
         advice = monitor.log(step, {"val_loss": 1 / step})
     assert len(advice.alarms) == 1 and set(advice.forecast) == {"val_loss"}
+
+
+def test_at_the_end_of_the_process_a_look_is_made_for_a_page_or_a_hook_alone(tmp_path, monkeypatch):
+    """Nobody is left to take the advice, and the process must not wait for it."""
+    for more, expected in (({}, 0), ({"out": tmp_path}, 1), ({"on_alarm": print}, 1)):
+        monitor = pdyn.Monitor(last_step=100, **more)
+        looks = []
+        monkeypatch.setattr(monitor, "_look", lambda looks=looks: looks.append(1))
+        monitor.log(1, {"val_loss": 1.0})
+        assert monitor._thread is not None and monitor._thread.daemon
+        monitor._exit()
+        assert len(looks) == expected
+        monitor.close()
