@@ -59,7 +59,7 @@ def grown(folder: Path, watched: Curves, before: float, now: float) -> None:
         with (folder / f"{run}.jsonl").open("a", encoding="utf-8") as file:
             for step, rows in some.groupby("step"):
                 cells = dict(zip(rows["metric"], rows["value"], strict=True))
-                file.write(json.dumps({"step": int(step), **cells}) + "\n", encoding="utf-8")
+                file.write(json.dumps({"step": int(step), **cells}) + "\n")
 
 
 def watcher_on(logs: Path, out: Path | None, model: Path | None) -> object:
@@ -76,9 +76,13 @@ def look(out: Path, forecaster: str) -> None:
     watched, _ = parts()
     model, logs = model_at(out, forecaster), out / f"logs-{forecaster}-{time.time_ns()}"
     grown(logs, watched, -1.0, 0.1)
-    begin = time.perf_counter()
-    watch = watcher_on(logs, out / f"watch-{time.time_ns()}", model)
-    loaded = time.perf_counter() - begin
+    page = out / f"watch-{time.time_ns()}"
+    begin = time.process_time()
+    watch = watcher_on(logs, page, model)
+    loaded = time.process_time() - begin
+    begin = time.process_time()
+    watcher_on(logs, page, model)
+    again = time.process_time() - begin
     rows = []
     for share in np.arange(0.1, 0.6, 0.05):
         grown(logs, watched, share - 0.05 if share > 0.1 else 0.1, share)
@@ -89,7 +93,10 @@ def look(out: Path, forecaster: str) -> None:
         watch.look()
         rows[-1] += (time.perf_counter() - begin,)
     first, rest = rows[0], np.array(rows[1:])
-    print(f"{forecaster}: model and detector ready in {loaded:.1f} s; the first look takes {first[0]:.2f} s")
+    print(
+        f"{forecaster}: model read and alarms learnt in {loaded:.1f} s of CPU, at a restart in {again:.2f} s; "
+        f"the first look takes {first[0]:.2f} s (CPU {first[1]:.2f} s)"
+    )
     print(
         f"  one look, {RUNS} runs grown: median {median(rest[:, 0]):.2f} s, largest {rest[:, 0].max():.2f} s "
         f"(CPU {median(rest[:, 1]):.2f} s); nothing new: {median(rest[:, 2]) * 1000:.0f} ms"
@@ -107,18 +114,18 @@ def thousand(out: Path, looks: int) -> None:
         for run in range(RUNS):
             with (logs / f"r{run}.jsonl").open("a", encoding="utf-8") as file:
                 value = 0.3 + 2 * np.exp(-number / 300) + rng.normal(0, 0.01)
-                file.write(json.dumps({"step": number, "validation_loss": value}) + "\n", encoding="utf-8")
+                file.write(json.dumps({"step": number, "validation_loss": value}) + "\n")
         cpu = time.process_time()
         watch.look()
         costs.append(time.process_time() - cpu)
         sizes.append(process.memory_info().rss / 2**20)
     state = (watch.out / "state.json").stat().st_size / 1024
-    tenth = looks // 10
-    print(
-        f"{looks} looks, {RUNS} growing runs: CPU {median(costs[tenth : 2 * tenth]):.3f} s a look in the second tenth, "
-        f"{median(costs[-tenth:]):.3f} s in the last; memory {median(sizes[tenth : 2 * tenth]):.0f} MiB, then "
-        f"{median(sizes[-tenth:]):.0f} MiB; state.json {state:.0f} KiB"
-    )
+    parts = np.array_split(np.arange(looks), 10)
+    print(f"{looks} looks, {RUNS} growing runs, state.json {state:.0f} KiB at the end")
+    print("| looks | CPU a look, mean | memory, largest |\n| --- | ---: | ---: |")
+    for part in parts:
+        cpu, size = np.array(costs)[part].mean(), np.array(sizes)[part].max()
+        print(f"| {part[0] + 1} to {part[-1] + 1} | {cpu:.2f} s | {size:.0f} MiB |")
 
 
 def quick_watcher(logs: Path, out: Path, looks: int) -> object:
@@ -126,9 +133,10 @@ def quick_watcher(logs: Path, out: Path, looks: int) -> object:
     import pandas as pd
 
     step = np.arange(0, 2 * looks, 20)
+    rng = np.random.default_rng(1)
     rows = [
-        pd.DataFrame({"run": f"old{i}", "step": step, "validation_loss": 0.3 + 0.02 * i + 2 * np.exp(-step / 300)})
-        for i in range(6)
+        pd.DataFrame({"run": f"old{i}", "step": step, "validation_loss": value + rng.normal(0, 0.01, len(step))})
+        for i, value in ((i, 0.3 + 0.02 * i + 2 * np.exp(-step / 300)) for i in range(6))
     ]
     past = Curves.from_frame(pd.concat(rows), runs={"last_step": int(step[-1])})
     for run in range(RUNS):
@@ -140,11 +148,13 @@ def quick_watcher(logs: Path, out: Path, looks: int) -> object:
     )  # fmt: skip
 
 
-def loop(out: Path, forecaster: str, seconds: float) -> None:
-    """The training and evaluation code of digits, run again and again, with a monitor that logs each evaluation.
+def loop(out: Path, forecaster: str, seconds: float, idle: float) -> None:
+    """The training and evaluation code of digits, run again and again as one long run, with a monitor that logs each
+    evaluation and knows the planned end. After each evaluation the loop sleeps for ``idle`` seconds, as one that waits
+    for an accelerator.
 
-    Reported are the CPU of the training thread inside `log`, the CPU of the monitor's thread, and both as a share of
-    the CPU of all else.
+    Reported are the CPU of the training thread inside `log`, the CPU of the monitor's thread, both as a share of the
+    CPU of all else, and when the first look came.
     """
     root = Path(__file__).parents[1] / "datasets"
     sys.path[:0] = [str(root), str(root / "digits")]
@@ -155,40 +165,50 @@ def loop(out: Path, forecaster: str, seconds: float) -> None:
     recipe = recipes.recipe(0)
     names = [make.Run(recipe, seed).name for seed in recipes.SEEDS]
     bench = make._bench(recipe, "none")
-    model = pdyn.load_model(model_at(out, forecaster))
-    inside, monitor, rounds = 0.0, None, 0
-    begin = cpu = 0.0
-    while monitor is None or time.monotonic() - begin < seconds:
+    monitor, inside, first, looked = None, 0.0, None, 0.0
+    number, planned = -2, 1  # the first training compiles, and the second says how many fill the time
+    begin = cpu = time.monotonic()
+    while number < planned:
         for step, state in train.trained(recipe, bench.data, bench.rates, 0, train.untrained(recipe)):
+            time.sleep(idle if number >= -1 else 0.0)
             rows = make.measured(recipe, names, bench, step, state)
             values = {metric: value for run, metric, _, value, _ in rows if run == names[0] and metric in METRICS}
             if monitor is not None:
                 before = time.thread_time()
-                monitor.log(step + rounds * recipe.last_step, values)
+                monitor.log(step + number * recipe.last_step, values)
                 inside += time.thread_time() - before
-        rounds += monitor is not None
-        if monitor is None:  # the first round compiles
-            monitor = pdyn.Monitor(model, last_step=100 * recipe.last_step, metrics=METRICS[:1])
+                if first is None and monitor.advice.step >= 0:
+                    first = time.monotonic() - begin
+        number += 1
+        if number == -1:
+            begin = time.monotonic()
+        if number == 0:
+            planned = max(1, round(seconds / (time.monotonic() - begin)))
+            model = model_at(out, forecaster) if forecaster != "none" else None
+            monitor = pdyn.Monitor(model, last_step=planned * recipe.last_step, metrics=METRICS[:1])
             begin, cpu = time.monotonic(), time.process_time()
-    whole = time.process_time() - cpu
+    whole, lasted = time.process_time() - cpu, time.monotonic() - begin
     behind, looked = monitor._spent, monitor.advice.step
     rest = whole - behind - inside
-    lasted = time.monotonic() - begin
+    came = "none came" if first is None else f"the first came after {first:.0f} s"
     print(
-        f"{forecaster}: {rounds} trainings in {lasted:.0f} s ({rest:.1f} s of CPU); in log {inside * 1000:.1f} ms "
-        f"({inside / rest:.4%}), in the background {behind:.2f} s; together {(inside + behind) / rest:.2%} of "
-        f"its CPU and {(inside + behind) / lasted:.2%} of the time; latest look at step {looked:g}"
+        f"{forecaster}: {planned} trainings in {lasted:.0f} s ({rest:.1f} s of CPU); in log {inside * 1000:.1f} ms "
+        f"({inside / rest:.4%}), in looks beside it {behind:.2f} s; together {(inside + behind) / rest:.2%} of "
+        f"its CPU and {(inside + behind) / lasted:.2%} of the time; {came}, the latest is of step {looked:g}"
     )
+    begin = time.monotonic()
     monitor.close()
+    print(f"  the last look, after the training, took {time.monotonic() - begin:.1f} s")
 
 
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["look", "thousand", "loop"])
-    parser.add_argument("--forecaster", default="auto")
+    parser.add_argument("--forecaster", default="auto", help="With `loop` also none: no model.")
     parser.add_argument("--looks", type=int, default=1000, help="Looks of `thousand`.")
     parser.add_argument("--seconds", type=float, default=150.0, help="How long `loop` trains.")
+    parser.add_argument("--idle", type=float, default=0.0, help="Seconds that `loop` sleeps after each evaluation.")
     parser.add_argument("--out", type=Path, required=True)
     asked = parser.parse_args()
     warnings.simplefilter("ignore", UserWarning)
@@ -197,7 +217,7 @@ def main() -> None:
     elif asked.what == "look":
         look(asked.out, asked.forecaster)
     else:
-        loop(asked.out, asked.forecaster, asked.seconds)
+        loop(asked.out, asked.forecaster, asked.seconds, asked.idle)
 
 
 if __name__ == "__main__":

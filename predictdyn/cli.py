@@ -108,6 +108,7 @@ def load(
 @cli.command()
 @click.argument("data", type=PATH)
 @click.option("--forecaster", "name", default="auto", show_default=True, help="Forecaster to fit.")
+@click.option("--alarms", is_flag=True, help="Learn the alarms of watch too, so that it begins at once.")
 @OUT
 @SOURCE
 @SET
@@ -115,8 +116,8 @@ def load(
 @WORKERS
 @QUIET
 def fit(
-    data: Path, name: str, out: Path, source: str | None, settings: tuple[str, ...], seed: int, workers: int | None,
-    quiet: bool,
+    data: Path, name: str, alarms: bool, out: Path, source: str | None, settings: tuple[str, ...], seed: int,
+    workers: int | None, quiet: bool,
 ) -> None:  # fmt: skip
     """Learn from the finished runs of DATA, and keep what was learnt."""
     from predictdyn.api.models import learnt
@@ -130,7 +131,7 @@ def fit(
         raise ValueError(f"{data}: {error}") from None
     done = len(model.history.runs)
     with spinner(f"fitting {name} on {done} finished runs", quiet=quiet):
-        model.save(out, workers=used)
+        model.save(out, alarms=alarms, workers=used)
     say(f"{name}, fitted on {done} finished runs -> {out}")
 
 

@@ -16,6 +16,8 @@ from predictdyn.forecast import Prediction, seed_for
 from predictdyn.problem import History, LatentCurve
 from predictdyn.scales import scale_for
 
+KEPT = 1024  # origins whose correlations are kept with a history
+
 
 def couple(forecast: Prediction, history: History, observed: Curves, *, seed: int) -> Prediction:
     """The same forecast with the draws of each run coupled: draw i of its rows is then one sample of them together.
@@ -58,8 +60,16 @@ def metric_scales(history: History, metrics: list[str], origin: float) -> np.nda
 
 
 def _correlations(history: History, origin: float) -> tuple[list[str], np.ndarray]:
-    """Names (d) in order and correlations (d, d) of what levels at an origin leave of the changes to the end."""
-    return history.once(("correlations", origin), lambda: _correlated(history, origin))
+    """Names (d) in order and correlations (d, d) of what levels at an origin leave of the changes to the end.
+
+    Those of the latest origins are kept: a run that is watched has another one at each look, for days.
+    """
+    kept: dict[float, tuple[list[str], np.ndarray]] = history.once("correlations", dict)
+    if origin not in kept:
+        while len(kept) >= KEPT:
+            kept.pop(next(iter(kept)), None)
+        kept[origin] = _correlated(history, origin)
+    return kept[origin]
 
 
 def _correlated(history: History, origin: float) -> tuple[list[str], np.ndarray]:

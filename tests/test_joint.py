@@ -98,3 +98,19 @@ def test_scales_are_the_spread_of_what_happens_after_the_origin(split):
     want = [np.subtract(*np.quantile([v[-1] - v[2] for v in last[name]], (0.75, 0.25))) for name in ("up", "alone")]
     np.testing.assert_allclose(metric_scales(split[0], ["up", "alone"], 0.25), want)
     assert metric_scales(History(history.select(runs=[])), ["up"], 0.25).tolist() == [1.0]
+
+
+def test_what_is_kept_of_origins_stays_small_and_changes_nothing(monkeypatch):
+    """A run that is watched for days has another progress at each look."""
+    import predictdyn.joint as room
+
+    monkeypatch.setattr(room, "KEPT", 5)
+    curves = related(12)
+    history, made = History(curves), forecast(["r000"])
+    for last in (*range(30, 90), 30):
+        seen = curves.select(runs=["r000"]).truncate(0.25)
+        points = seen.points.assign(step=seen.points["step"].where(seen.points["step"] < 25, float(last)))
+        seen = curves_from(points, seen.runs.astype({"last_step": float}), METRICS)
+        found = couple(made, history, seen, seed=0)
+        assert np.array_equal(found.draws, couple(made, History(curves), seen, seed=0).draws)
+    assert len(history.once("correlations", dict)) == 5

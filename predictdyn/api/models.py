@@ -58,16 +58,22 @@ class FittedModel:
             curves, self, runs=runs, metrics=metrics, upto=upto, cutoff=cutoff, at=at, seed=seed, progress=progress
         )
 
-    def save(self, folder: Path | str, *, workers: int = 1) -> Path:
+    def save(self, folder: Path | str, *, alarms: bool = False, workers: int = 1) -> Path:
         """Write it into a new folder, with all that it learns; `load_model` reads it back.
 
-        ``workers`` processes learn side by side; what is learnt does not depend on how many. Raises ValueError where
-        the folder is not new, or the model is one of your own: its code is not in the folder.
+        With ``alarms`` those of the history are learnt too, so that `watch` and `Monitor` need not learn them at each
+        start. ``workers`` processes learn side by side; what is learnt does not depend on how many. Raises ValueError
+        where the folder is not new, or the model is one of your own: its code is not in the folder; with ``alarms``
+        also where the history is too small for any.
         """
         if workers < 1:
             raise ValueError(f"workers= is at least 1, got {workers}")
         with new_folder(Path(folder)) as aside:
             save_fitted(self.fitted, aside, workers)
+            if alarms:
+                from predictdyn.watch.kept import ALARMS, RATE, learnt_once
+
+                learnt_once(self.history, aside / ALARMS, false_alarms=RATE, seed=self.fitted.seed)
         return Path(folder)
 
     def __repr__(self) -> str:

@@ -24,7 +24,9 @@ from predictdyn.secrets import hidden, path_shown
 from predictdyn.watch.alarm import Alarm, Detector
 from predictdyn.watch.follow import ASSUMED_END, Follower, unknown_ends, usual_end
 from predictdyn.watch.hooks import Hook, command_hook, together, webhook
-from predictdyn.watch.learning import LearntDetector, learn
+from predictdyn.watch.keeping import load
+from predictdyn.watch.kept import ALARMS, kept, key, learnt_once
+from predictdyn.watch.learning import LearntDetector
 from predictdyn.watch.plain import Plain
 from predictdyn.watch.state import Rung, new_state, read_state
 from predictdyn.watch.watcher import Watcher, table_of
@@ -160,7 +162,8 @@ def begun(
     }  # fmt: skip
     state = new_state(made) if out is None else read_state(out, made)
     fitted = given.fitted if given is not None else _of_path(path, name, settings, state.past, forecaster, seed)
-    detector, tested = _detector(fitted, targets, false_alarms, seed)
+    home = None if out is None else out / ALARMS
+    detector, tested = _detector(fitted, targets, false_alarms, seed, home, _of_model(model))
     made |= {"model": _words(fitted), "tested": tested, "learnt": isinstance(detector, LearntDetector)}
     return Watcher(follower, made, detector, fitted, targets, metrics, out, hook, say, silent, every, seed)
 
@@ -173,17 +176,24 @@ def watcher_for(
     metrics: str | Sequence[str] | None,
     out: Path | str | None,
     on_alarm: str | Callable[[dict[str, Any]], None] | None,
-    alarms: LearntDetector | None,
+    alarms: LearntDetector | Path | str | None,
     seed: int,
 ) -> Watcher:
-    """A watcher of a run that is logged in this process (`integrations.monitor`)."""
+    """A watcher of a run that is logged in this process (`integrations.monitor`).
+
+    Without ``alarms`` a saved model's own are taken, if it has any: to learn them takes seconds, which a training loop
+    has not.
+    """
     folder, asked = None if out is None else Path(out), globs(targets)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
     given = load_model(model) if isinstance(model, str | Path) else model
     fitted = given.fitted if given is not None else fitted_on(ALONE, no_curves(), seed=seed)
     facts = Plain(fitted, asked, seed)
-    # Learning a test takes seconds, which a training loop has not: it is handed over.
+    if isinstance(alarms, str | Path):
+        alarms = load(alarms)
+    elif alarms is None and (place := _of_model(model)) is not None:
+        alarms = kept(place, key(fitted.history, fitted.seed))
     detector: Detector = facts if alarms is None else replace(alarms, beside=facts)
     tested = [] if alarms is None else list(alarms.notes)
     rate = None if alarms is None else alarms.rate
@@ -272,15 +282,24 @@ def _of_path(
 
     Where none had, or nothing says where runs end, curves are continued by themselves.
     """
-    try:
-        curves = prepared(read(path, source, settings))
-    except ValueError:
-        curves = None
+    curves = None
+    # A table in which a run went back to a checkpoint contradicts itself; at a restart that is no wrong call.
+    for more in ({}, {"merge": "yes"}) if past is not None and "merge" not in settings else ({},):
+        try:
+            curves = prepared(read(path, source, {**settings, **more}))
+            break
+        except ValueError:
+            continue
     if curves is not None and not any(ASSUMED_END in line for line in curves.notes):
         done = [run for run in ended(curves) if past is None or run in past]
         if done:
             return learnt(curves.select(runs=done), as_model(forecaster), seed=seed).fitted
     return fitted_on(ALONE, no_curves(), seed=seed)
+
+
+def _of_model(model: FittedModel | Path | str | None) -> Path | None:
+    """Where a saved model has its alarms, if it has any."""
+    return Path(model) / ALARMS if isinstance(model, str | Path) else None
 
 
 def _words(fitted: Fitted) -> str:
@@ -292,13 +311,18 @@ def _words(fitted: Fitted) -> str:
     return f"{fitted.model.name}, learnt from {runs} finished runs ({hashlib.sha256(marks).hexdigest()[:8]})"
 
 
-def _detector(fitted: Fitted, targets: tuple[str, ...], false_alarms: float, seed: int) -> tuple[Detector, list[str]]:
-    """The detector, and what is known of its rate: nothing where the history is too small to learn a test from."""
+def _detector(
+    fitted: Fitted, targets: tuple[str, ...], false_alarms: float, seed: int, home: Path | None, given: Path | None
+) -> tuple[Detector, list[str]]:
+    """The detector, and what is known of its rate: nothing where the history is too small to learn a test from.
+
+    It is read from one of two folders, else learnt and kept in ``home``.
+    """
     facts = Plain(fitted, targets, seed)
     if not len(fitted.history.runs):
         return facts, []
     try:
-        found = learn(fitted.history, false_alarms=false_alarms, beside=facts, seed=seed)
+        found = learnt_once(fitted.history, home, false_alarms=false_alarms, given=given, beside=facts, seed=seed)
     except ValueError as error:
         return facts, [f"no test was learnt: {error}"]
     return found, list(found.notes)

@@ -8,6 +8,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
 # Nothing heavy is imported here: the loop goes on while the first look imports what it needs.
 
 LOGGER = logging.getLogger("predictdyn")
-FIRST = 0.5  # seconds that the first look is taken to cost, until it is known
+FIRST = 3.0  # seconds that the first look is taken to cost, with all that it loads, until it is known
+ASKED = 5.0  # seconds after which a look that waits asks again how long the training will last
+MARKS = 8  # steps that tell the pace of the training
+EARLY = 0.5  # share of the whole training's budget that the first look may take before time has earned it
 STOPPING = ("not finite", "will miss target", "divergence ahead")
 
 
@@ -45,12 +49,13 @@ class Monitor:
 
     ``model`` is what `fit` gave, or its folder; without one, curves are continued by themselves. ``last_step`` is the
     planned end. ``settings`` are what was known before the run, as columns of the history's runs. ``targets`` are
-    sentences as ``"val_acc > 0.75"``. ``alarms`` is what `predictdyn.watch.learn` gave of finished runs; without it,
-    facts and targets ring alone. Looks are made by a thread, and take at most the share ``budget`` of the time
-    since the start; a number that is not finite is looked at at once. ``background=False`` looks inside `log`, each
-    time (``budget=None``) or by the same budget. ``stop_on`` are the kinds of alarms that advise to stop. ``out`` and
-    ``on_alarm`` are those of `watch`. After the start, nothing is raised: a fault is one line in the log "predictdyn".
-    Raises ValueError for a wrong call.
+    sentences as ``"val_acc > 0.75"``. ``alarms`` is what `predictdyn.watch.learn` gave of finished runs, or a folder of
+    it; without it those that were saved with the model, else facts and targets ring alone. Looks are made by a thread,
+    and take at most the share ``budget`` of the time that the whole training is expected to last: so the first comes
+    early in a long training, and not before the end in one of a few minutes. A metric that stops being finite is looked
+    at at once. ``background=False`` looks inside `log`, each time (``budget=None``) or by the same budget. ``stop_on``
+    are the kinds of alarms that advise to stop. ``out`` and ``on_alarm`` are those of `watch`. After the start, nothing
+    is raised: a fault is one line in the log "predictdyn". Raises ValueError for a wrong call.
 
     >>> monitor = Monitor(last_step=100, background=False, budget=None)
     >>> for step in range(4):
@@ -69,7 +74,7 @@ class Monitor:
         settings: Mapping[str, object] | None = None,
         targets: str | Sequence[str] = (),
         metrics: str | Sequence[str] | None = None,
-        alarms: LearntDetector | None = None,
+        alarms: LearntDetector | Path | str | None = None,
         stop_on: Sequence[str] = STOPPING,
         budget: float | None = 0.01,
         background: bool = True,
@@ -83,6 +88,8 @@ class Monitor:
             raise ValueError(f"budget= is a share of the time in (0, 1], or None for no limit, got {budget}")
         if model is not None and isinstance(model, str | Path) and not Path(model).is_dir():
             raise ValueError(f"model= takes what fit gave, or its folder; there is no folder {model}")
+        if isinstance(alarms, str | Path) and not Path(alarms).is_dir():
+            raise ValueError(f"alarms= takes what learn gave, or its folder; there is no folder {alarms}")
         self._call = {
             "model": model, "targets": targets, "metrics": metrics, "alarms": alarms, "out": out,
             "on_alarm": on_alarm, "seed": seed,
@@ -92,6 +99,8 @@ class Monitor:
         self._watcher: Watcher | None = None
         self._advice = Advice()
         self._begun, self._spent, self._told = time.monotonic(), 0.0, ""
+        self._next, self._looked = FIRST, self._begun  # cost of the next look, as it is known; end of the latest
+        self._pace = Pace(float(last_step))
         self._news, self._urgent, self._closed = threading.Event(), threading.Event(), False
         self._thread: threading.Thread | None = None
         self._looking = threading.Lock()
@@ -109,6 +118,7 @@ class Monitor:
         try:
             if self._logged.add(step, metrics):
                 self._urgent.set()
+            self._pace.add(time.monotonic(), float(step))
             self._news.set()
             if not self._background:
                 if self._urgent.is_set() or self._wait() <= 0:
@@ -116,7 +126,7 @@ class Monitor:
             elif self._thread is None and not self._closed:
                 self._thread = threading.Thread(target=self._work, name="predictdyn monitor", daemon=True)
                 self._thread.start()
-                atexit.register(self.close)
+                atexit.register(self._exit)
         except Exception as error:
             self._fault(error)
         return self._advice
@@ -128,7 +138,7 @@ class Monitor:
                 self._closed = True
                 self._urgent.set()
                 self._news.set()
-                atexit.unregister(self.close)
+                atexit.unregister(self._exit)
                 if self._thread is not None:
                     self._thread.join(timeout)
                 else:
@@ -137,38 +147,59 @@ class Monitor:
             self._fault(error)
         return self._advice
 
+    def _exit(self) -> None:
+        """The process ends: the last look is for a page or a hook, since nobody is left to take advice."""
+        if self._call["out"] is not None or self._call["on_alarm"] is not None:
+            self.close()
+
     def _work(self) -> None:
         """The thread: waits for news and for time within the budget, then looks."""
         while True:
             self._news.wait()
             while (pause := self._wait()) > 0 and not self._urgent.is_set():
-                self._urgent.wait(min(pause, 60.0))
+                self._urgent.wait(min(pause, ASKED))
             last = self._closed
             self._look()
             if last:
                 return
 
     def _wait(self) -> float:
-        """Seconds until another look is within the budget."""
+        """Seconds until another look is within the budget.
+
+        The whole training has earned its share of the time that it is expected to last. What is left of that is spread
+        evenly over the rest of it. Where its end is not known, or has passed, looks wait until time has earned them.
+        """
         if self._budget is None:
             return 0.0
-        return max(self._spent, FIRST) / self._budget - (time.monotonic() - self._begun)
+        now = time.monotonic()
+        earned = (self._spent + self._next) / self._budget - (now - self._begun)
+        end = self._pace.end()
+        if earned <= 0 or end is None or end <= now:
+            return earned
+        left = self._budget * (end - self._begun) - self._spent
+        if not self._spent:
+            return 0.0 if self._next <= EARLY * left else earned
+        if self._next > left:
+            return earned
+        return min(earned, self._looked + self._next * (end - self._looked) / left - now)
 
     def _look(self) -> None:
         """One look; its cost is noted, and so is what it found."""
         with self._looking:
             self._news.clear()
             self._urgent.clear()
-            begin = time.thread_time()
+            begin = ready = time.thread_time()
             try:
                 if self._watcher is None:
                     self._watcher = watcher_of(self._logged, **self._call)
+                    ready = time.thread_time()
                 self._watcher.look()
                 self._advice = _advice(self._watcher, self._stop_on)
             except Exception as error:
                 self._fault(error)
             finally:
                 self._spent += time.thread_time() - begin
+                self._next, self._looked = time.thread_time() - ready, time.monotonic()
 
     def _fault(self, error: Exception) -> None:
         """A fault of ours, as one line; the same one is not said again."""
@@ -176,6 +207,42 @@ class Monitor:
         if line != self._told:
             self._told = line
             LOGGER.warning("the monitor left out a look (training is not affected): %s", line)
+
+
+class Pace:
+    """When a loop will come to its planned end, by the steps that it has logged."""
+
+    def __init__(self, last_step: float) -> None:
+        self.last_step = last_step
+        self._first: tuple[float, float] | None = None
+        self._marks: tuple[tuple[float, float], ...] = ()  # the latest, (seconds, step) each
+
+    def add(self, now: float, step: float) -> None:
+        """Note when a step was logged; one that is no further than the latest says nothing of the pace."""
+        if self._first is None:
+            self._first = now, step
+        if not self._marks or step > self._marks[-1][1]:
+            self._marks = (*self._marks[1 - MARKS :], (now, step))
+
+    def end(self) -> float | None:
+        """The time of the planned end; None before the third step.
+
+        The faster of two paces counts, that of all steps and the median of the latest, so that a slow start (code that
+        is compiled) does not promise more time than there is.
+
+        >>> pace = Pace(100)
+        >>> for now, step in ((0, 0), (60, 10), (61, 20), (62, 30)):
+        ...     pace.add(now, step)
+        >>> pace.end()
+        69.0
+        """
+        marks = self._marks
+        if self._first is None or len(marks) < 3:
+            return None
+        paces = sorted((b[0] - a[0]) / (b[1] - a[1]) for a, b in pairwise(marks))
+        whole = (marks[-1][0] - self._first[0]) / (marks[-1][1] - self._first[1])
+        pace = min(whole, paces[(len(paces) - 1) // 2])
+        return marks[-1][0] + pace * max(self.last_step - marks[-1][1], 0.0)
 
 
 class LoopLog:
@@ -187,11 +254,12 @@ class LoopLog:
         self.closed: frozenset[str] = frozenset()
         self.history: Curves | None = None  # whose metrics are known
         self._values: dict[str, dict[float, float]] = {}
+        self._broken: set[str] = set()  # metrics whose latest number was not finite
         self._lock = threading.Lock()
         self._seen, self._size = 0, 0
 
     def add(self, step: float, metrics: Mapping[str, Any]) -> bool:
-        """Take some numbers; a later one at the same step counts. Whether one of them is not finite."""
+        """Take some numbers; a later one at the same step counts. Whether a metric has stopped being finite."""
         at = float(step)
         if not 0 <= at < math.inf:  # one such step would stay, and spoil every look after it
             raise ValueError(f"a step is a number from 0 on, got {step!r}")
@@ -203,7 +271,11 @@ class LoopLog:
                     continue
                 self._values.setdefault(str(name), {})[at] = number
                 self._size += 1
-                bad |= not math.isfinite(number)
+                if math.isfinite(number):
+                    self._broken.discard(str(name))
+                elif str(name) not in self._broken:  # one that goes on so is news once, and not at each step
+                    self._broken.add(str(name))
+                    bad = True
         return bad
 
     def news(self) -> Any:
@@ -220,10 +292,10 @@ class LoopLog:
         self._pending = size
         if curves is None:
             return None
-        last = float(curves.points["step"].max())
+        last = max(step for cells in values.values() for step in cells)
         own = frozenset([self.run])
         gone = own - self.closed if last >= ENDED * self.last_step else frozenset()
-        return News(curves, own, gone, {}, 1, ())
+        return News(curves, own, gone, {}, 1, (), {self.run: last})
 
     def accept(self, news: Any) -> None:
         """As `Follower.accept`."""
@@ -245,7 +317,7 @@ def _curves_of(logged: LoopLog, values: Mapping[str, Mapping[float, float]]) -> 
     import numpy as np
     import pandas as pd
 
-    from predictdyn.curves import curves_from
+    from predictdyn.curves import Curves, curves_from, no_curves
     from predictdyn.loaders.engine.facts import fitted_or_guessed, log_metrics
 
     parts, events, metrics = [], [], {}
@@ -263,13 +335,15 @@ def _curves_of(logged: LoopLog, values: Mapping[str, Mapping[float, float]]) -> 
             parts.append(pd.DataFrame({"run": logged.run, "metric": name, "step": step[fine], "value": value[fine]}))
             low, high = float(value[fine].min()), float(value[fine].max())
             metrics[name] = known.get(name) or fitted_or_guessed(named[name], low, high)[0]
-    if not parts:
+    if not (parts or events):
         return None
-    points = pd.concat(parts, ignore_index=True)
-    last = max(logged.last_step, float(points["step"].max()))
+    last = max(logged.last_step, *(step for cells in values.values() for step in cells))
     row = {**logged.settings, "family": logged.family, "last_step": last}
     runs = pd.DataFrame([row], index=pd.Index([logged.run], name="run"))
-    return curves_from(points, runs, metrics, pd.DataFrame(events, columns=["run", "step", "what"]))
+    happened = pd.DataFrame(events, columns=["run", "step", "what"])
+    if not parts:  # no number has been finite yet
+        return Curves(no_curves().points, runs, {}, happened)
+    return curves_from(pd.concat(parts, ignore_index=True), runs, metrics, happened)
 
 
 def watcher_of(logged: LoopLog, **call: Any) -> Watcher:

@@ -22,6 +22,7 @@ from predictdyn.report.words import SPACE, UNKNOWN, between, count, percent, rea
 ROWS = 60
 FIGURES = 6  # runs that are drawn below the first
 LINES = 40
+WEIGHED = 5  # runs that rang, with the interventions that are known
 KEPT = 64  # drawings
 FINE = 100  # a figure is drawn again each time that its run has done another such part
 LEAST = 5  # seconds between two reloads of the page
@@ -125,7 +126,8 @@ def _table(view: WatchView) -> PageTable:
             forecast = f"{value(row['median'], width)} ({between(row['low'], row['high'])})"
             if row["ended"]:  # what came, with no interval
                 forecast = f"{row['median']:.4g}"
-        progress = "ended" if row["ended"] else percent(row["progress"])
+        gone = "gone" in view.runs[row["run"]]
+        progress = "ended" if row["ended"] else "log gone" if gone else percent(row["progress"])
         rows.append(
             [
                 Cell(str(row["run"])),
@@ -154,7 +156,7 @@ def _alarms(view: WatchView) -> Section | None:
         return None
     rows = [
         [
-            Cell(str(one["run"])), Cell(str(one["kind"]), str(one["metric"])), Cell(str(one["words"])),
+            Cell(str(one["run"])), Cell(str(one["kind"]), str(one["metric"])), Cell(_seen(view, one)),
             Cell(f"{one['since']:,.0f}"), Cell(f"{one['step']:,.0f}"), Cell(_evidence(one)),
             Cell(_time(one["at"])), Cell({"none": UNKNOWN}.get(one["hook"], one["hook"])),
         ]
@@ -162,7 +164,59 @@ def _alarms(view: WatchView) -> Section | None:
     ][:ROWS]  # fmt: skip
     caption = "Alarms, the latest first. Since: the step at which the trouble seems to have begun."
     head = ["run", "alarm", "what was seen", "since", "step", "evidence", "told", "hook"]
-    return Section("alarms", "Alarms", [table(PageTable(caption, head, rows, 3))], paper=True)
+    blocks = [table(PageTable(caption, head, rows, 3))]
+    latest = dict.fromkeys(str(one["run"]) for one in reversed(view.alarms))
+    weighed = [run for run in latest if view.runs.get(run, {}).get("weighed", {}).get("entries")][:WEIGHED]
+    if weighed:
+        blocks.append(
+            words(
+                "Below: the forecast of each run that rang, as it is and with each known intervention.",
+                "An effect is learnt from pairs of runs with the same seed and history, of which one was changed.",
+                "Where there is no such pair, different runs are compared: predicted, not causal.",
+            )
+        )
+    blocks += [table(_remedies(view, run)) for run in weighed]
+    return Section("alarms", "Alarms", blocks, paper=True)
+
+
+def _remedies(view: WatchView, run: str) -> PageTable:
+    """A run that rang, with each known intervention from now on: those first with which it most likely does well."""
+    entries = view.runs[run]["weighed"]["entries"]
+    first, *rest = entries
+    if view.targets:
+        rest = sorted(rest, key=lambda one: -one["targets"].get(view.targets[0], -1.0))
+    rows = []
+    for entry in (first, *rest):
+        for place, (metric, said) in enumerate(entry["metrics"].items()):
+            low, middle, high = said["with"]
+            effect = Cell(UNKNOWN)
+            if said["effect"]:
+                least, move, most = said["effect"]
+                effect = Cell(value(move, most - least), between(least, most), "main")
+            likely = [entry["targets"].get(text, math.nan) if not place else math.nan for text in view.targets]
+            rows.append(
+                [
+                    Cell(entry["change"] if not place else ""),
+                    Cell(readable(view.labels.get(metric, metric)), name=metric),
+                    Cell(said["words"] or "as it goes on by itself"),
+                    *(Cell(percent(share)) if math.isfinite(share) else Cell("") for share in likely),
+                    Cell(value(middle, high - low), between(low, high)),
+                    effect,
+                ]
+            )
+    caption = (
+        f"{run}, if the training is changed after step {first['step']:,.0f}: medians of the end, with "
+        f"90{SPACE}% intervals."
+    )
+    head = ["change", "outcome", "what supports it", *(f"P({text})" for text in view.targets), "forecast", "effect"]
+    return PageTable(caption, head, rows, names=3)
+
+
+def _seen(view: WatchView, one: Mapping[str, Any]) -> str:
+    """What an alarm saw, and whether it is over."""
+    again = view.runs.get(one["run"], {}).get("finite", {}).get(one["metric"])
+    over = f"; finite again from step {again:g}" if one["kind"] == "not finite" and again is not None else ""
+    return f"{one['words']}{over}"
 
 
 def _evidence(one: Mapping[str, Any]) -> str:

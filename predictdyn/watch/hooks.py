@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import tempfile
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -80,8 +81,8 @@ def webhook(address: str) -> Hook:
     if urlsplit(address).scheme not in ("http", "https"):
         raise ValueError(f"a webhook is an address such as https://example.org/hook, got {hidden(address)!r}")
 
-    def call(said: dict[str, Any]) -> None:
-        from urllib.error import URLError
+    def post(said: dict[str, Any]) -> None:
+        from urllib.error import HTTPError, URLError
         from urllib.request import Request, urlopen
 
         headers = {"Content-Type": "application/json", "Idempotency-Key": str(said["id"])}
@@ -91,7 +92,29 @@ def webhook(address: str) -> Hook:
                 pass
         except (URLError, OSError) as error:
             slow = isinstance(error, TimeoutError) or isinstance(getattr(error, "reason", None), TimeoutError)
+            if isinstance(error, HTTPError):
+                error.close()  # it holds the answer, and its socket
             raise HookError(f"the address did not take it ({hidden(str(error))[:200]})", slow=slow) from None
+
+    def call(said: dict[str, Any]) -> None:
+        # The timeout of urlopen is of each byte: an address that sends one now and then would hold up all looks.
+        found: list[BaseException | None] = []
+
+        def work() -> None:
+            try:
+                post(said)
+            except BaseException as error:
+                found.append(error)
+            else:
+                found.append(None)
+
+        thread = threading.Thread(target=work, name="predictdyn webhook", daemon=True)
+        thread.start()
+        thread.join(SECONDS)
+        if not found:
+            raise HookError(f"the address took more than {SECONDS:g} s", slow=True)
+        if found[0] is not None:
+            raise found[0]
 
     return call
 

@@ -14,11 +14,11 @@ from predictdyn.curves import Curves
 from predictdyn.events import JointEvent
 from predictdyn.forecasters._fitted import Fitted
 from predictdyn.watch.alarm import Alarm, Look
+from predictdyn.watch.follow import NOT_FINITE
 from predictdyn.watch.standing import chosen_metrics, ends, last_steps, reached, targets_of
 
 MARKS = 20  # equal shares of a run; at the end of each the targets are asked
 UNLIKELY = 0.05  # a target with a smaller probability, at two marks in succession, will be missed
-NOT_FINITE = (" is NaN", " is infinite", " is minus infinity")
 
 
 @dataclass

@@ -15,6 +15,7 @@ from predictdyn.curves import Curves
 from predictdyn.events import JointEvent, UnknownMetric, parse, probabilities
 from predictdyn.forecast import Prediction
 from predictdyn.forecasters._fitted import Fitted
+from predictdyn.watch.follow import NOT_FINITE
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 SHOWN = 4  # metrics that are forecast where the caller names none
@@ -30,6 +31,8 @@ class Ends(NamedTuple):
 def chosen_metrics(curves: Curves, globs: tuple[str, ...], targets: Sequence[JointEvent]) -> list[str]:
     """The metrics to forecast: those of targets and those named, else the first of each kind of outcome."""
     logged = {metric for _, metric in curves.series}
+    if not logged:  # no number has been finite yet
+        return []
     asked = [bound.metric for target in targets for bound in target.bounds if bound.metric in logged]
     if globs:
         asked += target_metrics(curves, globs)
@@ -108,7 +111,14 @@ def final(curves: Curves, run: str, entry: Mapping[str, Any], targets: Sequence[
     """What came of a run that has ended: the last value of each metric that was forecast, 1 or 0 for each target."""
     metrics = {*(entry["track"][-1]["metrics"] if entry["track"] else ())}
     metrics |= {bound.metric for target in targets for bound in target.bounds}
-    last = {name: float(curves.series[run, name].value[-1]) for name in metrics if (run, name) in curves.series}
+    broken = curves.events[curves.events["run"] == run]
+    last = {}
+    for name in metrics:
+        curve = curves.series.get((run, name))
+        later = broken["step"] > (np.inf if curve is None else curve.step[-1])
+        # Where a metric was NaN to the end, nothing came of it: its last number is not what it ended at.
+        if curve is not None and not (later & broken["what"].isin([f"{name}{word}" for word in NOT_FINITE])).any():
+            last[name] = float(curve.value[-1])
     values = {name: np.array(value) for name, value in last.items()}
     met = {
         target.text: float(target.held(values))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from predictdyn.forecasters._fitted import Fitted
 from predictdyn.watch.alarm import Alarm, Detector
 from predictdyn.watch.follow import Follower, News
 from predictdyn.watch.hooks import Hook, HookError, message
+from predictdyn.watch.remedies import known_interventions, remedies
 from predictdyn.watch.standing import chosen_metrics, ends, entries, final, last_steps, targets_of
 from predictdyn.watch.state import (
     CHANGES,
@@ -33,6 +34,8 @@ from predictdyn.watch.state import (
 
 TRIES = 3  # calls of a hook, one a look, before it is given up
 PAUSES = 5.0  # a run that is silent for so many times its longest pause has stopped
+GONE = 600.0  # seconds after which nobody waits for a log that is gone
+WEIGHED = 0.05  # of the run, after which interventions are weighed again
 SAID = (0.05, 0.25, 0.5, 0.75, 0.95)  # a probability that crosses one of these is a change worth a line
 
 
@@ -63,11 +66,14 @@ class Watcher:
     waiting: list[str] = field(default_factory=list, init=False)  # targets on metrics that nobody has logged yet
     unsaid: list[str] = field(default_factory=list, init=False)
     drawn: dict[Any, Any] = field(default_factory=dict, init=False)
+    wrote: bool = field(default=False, init=False)  # whether the folder could ever be written
+    unwritten: set[str] = field(default_factory=set, init=False)  # what of it cannot be written now
 
     def __post_init__(self) -> None:
         self.state = new_state(self.made) if self.out is None else read_state(self.out, self.made)
         self.follower.past = None if self.state.past is None else frozenset(self.state.past)
         self.follower.closed = frozenset(run for run, entry in self.state.runs.items() if entry["ended"])
+        self.follower.last = {run: entry["step"] for run, entry in self.state.runs.items()}
 
     def look(self) -> list[Rung]:
         """One look: alarms that rang in it. What was left over of a look that was broken off is told first.
@@ -102,11 +108,13 @@ class Watcher:
         """All that follows from news, in the state."""
         past = sorted(self.follower.past or ())
         self.state = self.state._replace(past=past)
+        runs, lines = self._missing(() if news.curves is None else news.curves.runs.index)
+        self.state = self.state._replace(runs=runs)
         if news.curves is None:
+            self._changed(lines)
             return
         curves = self.curves = news.curves
-        runs, lines = self._grown(curves, news)
-        self.state = self.state._replace(runs=runs)
+        lines += self._grown(curves, news, runs)
         lines += self._forecast(curves, news)
         look = self.detector.look(curves, self.state.detector)
         self.state = self.state._replace(detector=look.state)
@@ -119,13 +127,25 @@ class Watcher:
             runs[run] |= {"ended": True, "final": final(curves, run, runs[run], events)}
             lines.append(f"{run}: ended at step {runs[run]['step']:g}{_final(curves, run, runs[run])}")
         self._changed(lines)
+        self._changed(self._recovered(curves))
 
-    def _grown(self, curves: Curves, news: News) -> tuple[dict[str, dict[str, Any]], list[str]]:
-        """The runs of the state, with how far each has come."""
-        runs = {run: dict(entry) for run, entry in self.state.runs.items()}
+    def _missing(self, there: Collection[str]) -> tuple[dict[str, dict[str, Any]], list[str]]:
+        """The runs of the state, and lines on those whose log is gone or is back: renamed, removed, or not readable."""
+        runs, lines = {run: dict(entry) for run, entry in self.state.runs.items()}, []
+        for run, entry in runs.items():
+            if not entry["ended"] and run not in there and "gone" not in entry:
+                entry["gone"] = self.now()
+                lines.append(f"{run}: its log is gone, after step {entry['step']:g}")
+            elif run in there and entry.pop("gone", None) is not None:
+                lines.append(f"{run}: its log is back")
+        return runs, lines
+
+    def _grown(self, curves: Curves, news: News, runs: dict[str, dict[str, Any]]) -> list[str]:
+        """How far each run has come, in its entry; lines on those that are new, or went back."""
         steps, lines, now = last_steps(curves), [], self.now()
         for run in curves.runs.index:
-            step, plan = steps.get(run, 0.0), float(curves.runs.loc[run, "last_step"])
+            plan = float(curves.runs.loc[run, "last_step"])
+            step = max(steps.get(run, 0.0), news.reached.get(run, 0.0))
             wrote = news.written.get(run, math.nan)
             wrote = now if math.isnan(wrote) else min(wrote, now)
             if run not in runs:
@@ -133,8 +153,15 @@ class Watcher:
                 lines.append(f"{run}: seen at step {step:g} of {plan:g}")
             elif step != runs[run]["step"]:
                 entry = runs[run]
+                if step < entry["step"]:
+                    lines.append(f"{run}: went back from step {entry['step']:g} to step {step:g}")
+                    # Forecasts from steps that were lost are of another course.
+                    entry["track"] = [one for one in entry["track"] if one["step"] <= step]
+                    entry.pop("final", None)
+                    entry.pop("weighed", None)
+                    entry["ended"] = False
                 entry |= {"pause": max(entry["pause"], wrote - entry["at"]), "at": wrote, "step": step, "plan": plan}
-        return runs, lines
+        return lines
 
     def _forecast(self, curves: Curves, news: News) -> list[str]:
         """New forecasts of runs that have grown in a metric that is forecast, kept in the state, and lines on them."""
@@ -181,8 +208,9 @@ class Watcher:
             return
         found = []
         for run, entry in self.state.runs.items():
+            entry["at"] = min(entry["at"], self.now())  # a clock that was set back
             quiet = self.now() - entry["at"]
-            if not entry["ended"] and quiet > max(self.silent, PAUSES * entry["pause"]):
+            if not entry["ended"] and "gone" not in entry and quiet > max(self.silent, PAUSES * entry["pause"]):
                 words = f"nothing was logged for {_duration(quiet)} after step {entry['step']:g} of {entry['plan']:g}"
                 step = float(entry["step"])
                 found.append(Alarm(run, "clock stopped", "", step, step, math.inf, words))
@@ -194,6 +222,24 @@ class Watcher:
         due = "none" if self.hook is None else "due"
         new = [Rung(alarm_id(alarm), alarm, self.now(), hook=due) for alarm in alarms]
         self.state = self.state._replace(alarms=[*self.state.alarms, *(one for one in new if one.id not in rung)])
+
+    def _recovered(self, curves: Curves) -> list[str]:
+        """Lines on metrics that rang as not finite, and are finite again; noted, so each is said once."""
+        lines: list[str] = []
+        for alarm in (rung.alarm for rung in self.state.alarms if rung.alarm.kind == "not finite"):
+            curve = curves.series.get((alarm.run, alarm.metric))
+            entry = self.state.runs.get(alarm.run)
+            if (
+                entry is None
+                or curve is None
+                or alarm.metric in entry.get("finite", {})
+                or curve.step[-1] <= alarm.step
+            ):
+                continue
+            step = float(curve.step[curve.step > alarm.step][0])
+            entry["finite"] = {**entry.get("finite", {}), alarm.metric: step}
+            lines.append(f"{alarm.run}: {alarm.metric} is finite again from step {step:g}")
+        return lines
 
     def _changed(self, lines: Sequence[str]) -> None:
         """Lines on changes, for the page and to be said once they are kept."""
@@ -219,6 +265,7 @@ class Watcher:
                 self._changed([line])
                 self.unsaid.pop()
                 self._put(place, rung._replace(told=True))
+        self._weigh()
         due = [place for place, rung in enumerate(self.state.alarms) if rung.hook == "due"]
         if self.hook is None or not due:
             return
@@ -233,6 +280,27 @@ class Watcher:
                 self._put(place, after)
                 if slow:
                     break
+
+    def _weigh(self) -> None:
+        """What known interventions would do to runs that rang: in the state, and again once a run has moved on."""
+        curves = self.curves
+        if curves is None or self.fitted is None or not known_interventions(self.fitted.history):
+            return
+        rang = {rung.alarm.run for rung in self.state.alarms} & set(curves.runs.index)
+        due = []
+        for run in sorted(rang):
+            entry = self.state.runs[run]
+            before = entry.get("weighed", {"step": -math.inf})["step"]
+            if not entry["ended"] and entry["step"] - before >= WEIGHED * entry["plan"]:
+                due.append(run)
+        if not due:
+            return
+        targets = self._events(curves)
+        found = ends(self.fitted, curves, due, chosen_metrics(curves, self.metrics, targets), seed=self.seed)
+        for run in due:
+            entries = [] if found is None else remedies(found, curves, run, targets, seed=self.seed)
+            self.state.runs[run]["weighed"] = {"step": self.state.runs[run]["step"], "entries": entries}
+        self._keep()
 
     def _call(self, rung: Rung) -> tuple[Rung, bool]:
         """The alarm after a call of its hook, and whether that took all its time."""
@@ -266,7 +334,8 @@ class Watcher:
     def finished(self) -> bool:
         """Whether no run is left that may go on, and no hook is left to call."""
         due = any(rung.hook == "due" for rung in self.state.alarms) and self.hook is not None
-        return bool(self.state.past is not None and all(e["ended"] for e in self.state.runs.values()) and not due)
+        over = all(e["ended"] or self.now() - e.get("gone", math.inf) > GONE for e in self.state.runs.values())
+        return bool(self.state.past is not None and over and not due)
 
     def _draw(self) -> None:
         """The page; a figure is drawn again only where its run has moved."""
@@ -285,11 +354,36 @@ class Watcher:
             labels={} if curves is None else {name: one.label or name for name, one in curves.metrics.items()},
             bounds={bound.metric: bound.number for event in reversed(events) for bound in reversed(event.bounds)},
         )  # fmt: skip
-        durable(self.out / "index.html", render_watch(view, self.drawn).encode(errors="replace"))
+        page = render_watch(view, self.drawn).encode(errors="replace")
+        self._write("page", lambda out: durable(out / "index.html", page))
 
     def _keep(self) -> None:
-        if self.out is not None:
-            write_state(self.out, self.state)
+        self._write("state", lambda out: write_state(out, self.state))
+
+    def _write(self, name: str, what: Callable[[Path], None]) -> None:
+        """Write into the folder. Once that has worked, a disk that is full must not keep an alarm from being told.
+
+        Then alarms may be told again after a restart, and a line says so. Raises OSError before it has ever worked.
+        """
+        if self.out is None:
+            return
+        before = bool(self.unwritten)
+        try:
+            what(self.out)
+        except OSError as error:
+            if not self.wrote:
+                raise
+            self.unwritten.add(name)
+            if not before:
+                self.say(
+                    f"{self.out} cannot be written ({error.strerror or error}): the watch goes on, but after a restart "
+                    "alarms may be told again; free the disk"
+                )
+        else:
+            self.wrote = True
+            self.unwritten.discard(name)
+            if before and not self.unwritten:
+                self.say(f"{self.out} can be written again")
 
 
 def table_of(state: WatchState, targets: Sequence[str]) -> pd.DataFrame:

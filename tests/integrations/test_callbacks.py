@@ -19,8 +19,9 @@ def test_nothing_is_imported_for_them():
 
     code = (
         "import sys, predictdyn.integrations.huggingface, predictdyn.integrations.keras, "
-        "predictdyn.integrations.lightning, predictdyn.integrations.optuna; "
-        "print([m for m in ('transformers', 'keras', 'lightning', 'optuna', 'torch', 'pandas') if m in sys.modules])"
+        "predictdyn.integrations.lightning, predictdyn.integrations.optuna, predictdyn.integrations.ray_tune; "
+        "tools = ('transformers', 'keras', 'lightning', 'optuna', 'ray', 'torch', 'pandas'); "
+        "print([m for m in tools if m in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
 
@@ -153,3 +154,34 @@ def test_the_pruner_says_what_is_wrong():
         ForecastPruner(regret=2)
     with pytest.raises(ValueError, match="no forecaster 'x'"):
         ForecastPruner(forecaster="x")
+
+
+@pytest.mark.parametrize("mode", ["max", "min"])
+def test_ray_tune_stops_trials_that_will_not_be_among_the_best(mode, tmp_path):
+    """In the real Tuner: fewer reports, and the best value within the regret."""
+    tune = pytest.importorskip("ray.tune")
+    import ray
+
+    from predictdyn.integrations.ray_tune import ForecastScheduler
+
+    def train(config):
+        sign = 1.0 if mode == "max" else -1.0
+        for step in range(1, 21):
+            tune.report({"score": sign * (1 - (config["x"] - 0.5) ** 2) * (1 - 2.0 ** (-step / 4))})
+
+    ray.init(num_cpus=1, include_dashboard=False, ignore_reinit_error=True, log_to_driver=False)
+    try:
+        tuner = tune.Tuner(
+            train,
+            param_space={"x": tune.grid_search([0.3, 0.9, 0.1, 0.0, 0.7, 0.2, 0.5, 1.0, 0.05, 0.95, 0.6, 0.02])},
+            tune_config=tune.TuneConfig(
+                metric="score", mode=mode, scheduler=ForecastScheduler(startup=6), max_concurrent_trials=1
+            ),
+            run_config=tune.RunConfig(storage_path=str(tmp_path), name="search", verbose=0),
+        )
+        table = tuner.fit().get_dataframe()
+    finally:
+        ray.shutdown()
+    reports = table["training_iteration"].tolist()
+    assert reports.count(20) >= 7 and len(reports) == 12 and sum(reports) < 0.8 * 12 * 20
+    assert table["score"].abs().max() == pytest.approx(1 - 2.0**-5, rel=0.01), "the best of all, at x = 0.5"

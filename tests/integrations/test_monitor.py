@@ -152,3 +152,107 @@ def test_numbers_from_many_threads(caplog):
     for thread in threads:
         thread.join()
     assert monitor.close().step == 43 and not caplog.text
+
+
+def trained(monkeypatch, lasts: float, evaluations: int, *, slow_start: float = 0.0, first=3.0, later=0.5):
+    """A made-up training under a made-up clock: when it was looked at, and what the looks cost, in seconds."""
+    clock = [1000.0]
+    monkeypatch.setattr("predictdyn.integrations.monitor.time.monotonic", lambda: clock[0])
+    monitor = pdyn.Monitor(last_step=1000, background=False)
+    looks: list[tuple[float, float]] = []
+
+    def look():
+        cost = later if looks else first
+        looks.append((clock[0] - 1000, cost))
+        monitor._spent, monitor._next, monitor._looked = monitor._spent + cost, later, clock[0]
+
+    monkeypatch.setattr(monitor, "_look", look)
+    for number in range(evaluations + 1):
+        monitor.log(1000 * number / evaluations, {"val_loss": 1.0})
+        clock[0] += lasts / evaluations + (slow_start if number == 0 else 0.0)
+    return looks
+
+
+@pytest.mark.parametrize(("lasts", "evaluations"), [(3600, 100), (36000, 5000), (1200, 50), (900, 300)])
+def test_a_long_training_is_looked_at_early_and_costs_its_budget_at_most(monkeypatch, lasts, evaluations):
+    looks = trained(monkeypatch, lasts, evaluations)
+    times, costs = np.array(looks).T
+    assert times[0] <= 3 * lasts / evaluations, "once the pace is known"
+    assert 0.3 * 0.01 * lasts < costs.sum() <= 0.01 * lasts
+    assert np.diff(times).min() >= 0.5 / 0.02, "no burst: a look that came late is not made up for at once"
+
+
+@pytest.mark.parametrize("lasts", [60, 120, 290])
+def test_a_short_training_is_not_looked_at_before_its_end(monkeypatch, lasts):
+    assert trained(monkeypatch, lasts, 40) == []
+
+
+def test_a_slow_start_promises_no_time(monkeypatch):
+    """Two minutes of compiling, then two of training: the latter cannot pay for a look."""
+    assert trained(monkeypatch, 120, 60, slow_start=120) == []
+
+
+def test_a_training_that_outlives_its_plan_is_looked_at_by_the_time_that_has_passed(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("predictdyn.integrations.monitor.time.monotonic", lambda: clock[0])
+    monitor = pdyn.Monitor(last_step=10, background=False)
+    looks = []
+    monkeypatch.setattr(monitor, "_look", lambda: looks.append(clock[0]))
+    for step in range(400):
+        monitor.log(step, {"val_loss": 1.0})
+        clock[0] += 1.0
+    assert looks[0] == 300.0
+
+
+def test_a_metric_that_stays_nan_is_urgent_once(monkeypatch):
+    monitor = pdyn.Monitor(last_step=100, background=False)
+    looks = []
+    monkeypatch.setattr(monitor, "_look", lambda: looks.append(step) or monitor._urgent.clear())
+    for step, value in enumerate([1.0, math.nan, math.nan, math.nan, 1.0, 1.0, math.inf, math.inf]):
+        monitor.log(step, {"val_loss": value})
+    assert looks == [1, 6]
+
+
+def test_alarms_of_the_model_folder_are_those_of_the_monitor(tmp_path, caplog):
+    from tests.watch.conftest import made
+
+    model = pdyn.fit(made(12, 3), "mean_change")
+    model.save(tmp_path / "model", alarms=True)
+    broken = made(1, 0, broken=1, start=300).points
+    call = {"last_step": 1000, "background": False, "budget": None, "stop_on": ["off path"]}
+    for how in (
+        {"model": tmp_path / "model"},
+        {"model": model, "alarms": tmp_path / "model" / "alarms"},
+    ):
+        monitor = pdyn.Monitor(**how, **call)
+        monitor._budget = 1.0  # one look at the whole
+        for step, rows in broken.groupby("step"):
+            monitor.log(step, dict(zip(rows["metric"], rows["value"], strict=True)))
+        assert [alarm.kind for alarm in monitor.close().alarms] == ["off path"]
+    monitor = pdyn.Monitor(model, **call)
+    assert monitor.log(0, {"loss": 1.0}).alarms == ()
+    assert not caplog.text
+    with pytest.raises(ValueError, match="there is no folder nowhere"):
+        pdyn.Monitor(model, last_step=9, alarms="nowhere")
+
+
+def test_a_loop_whose_first_number_is_not_finite_rings_and_may_recover():
+    monitor = pdyn.Monitor(last_step=100, background=False, budget=None)
+    advice = monitor.log(0, {"val_loss": math.nan})
+    assert advice.stop and advice.step == 0 and advice.words == "not finite: val_loss is NaN at step 0"
+    for step in range(1, 6):
+        advice = monitor.log(step, {"val_loss": 1 / step})
+    assert len(advice.alarms) == 1 and set(advice.forecast) == {"val_loss"}
+
+
+def test_at_the_end_of_the_process_a_look_is_made_for_a_page_or_a_hook_alone(tmp_path, monkeypatch):
+    """Nobody is left to take the advice, and the process must not wait for it."""
+    for more, expected in (({}, 0), ({"out": tmp_path}, 1), ({"on_alarm": print}, 1)):
+        monitor = pdyn.Monitor(last_step=100, **more)
+        looks = []
+        monkeypatch.setattr(monitor, "_look", lambda looks=looks: looks.append(1))
+        monitor.log(1, {"val_loss": 1.0})
+        assert monitor._thread is not None and monitor._thread.daemon
+        monitor._exit()
+        assert len(looks) == expected
+        monitor.close()

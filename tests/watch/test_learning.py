@@ -1,12 +1,13 @@
 """Alarms that were learnt: what rings and what does not, however often one looks, and after saving and loading."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from predictdyn.curves import Curves, curves_from
+from predictdyn.curves import Curves, curves_from, no_curves
 from predictdyn.watch import Look, learn, load
 from predictdyn.watch.checkpoints import GAP, LEAST_GAP, checkpoints
 from predictdyn.watch.learning import LearntDetector, healthy_runs
@@ -149,3 +150,15 @@ def test_a_dense_log_is_looked_at_a_few_hundred_times_and_each_from_what_came_be
     assert (gap >= (LEAST_GAP + GAP * progress[found][:-1]) * (1 - 1e-5)).all()
     half = checkpoints(progress[:20_000])
     assert half.tolist() == found[: len(half)].tolist()
+
+
+def test_a_run_without_a_finite_number_is_passed_over(history, fresh):
+    detector = learn(history)
+    some = fresh.select(runs=["f100-s0", "f100-s2"])
+    blank = some.runs.rename(index={"f100-s0": "blank"}).loc[["blank"]]
+    both = replace(some, runs=pd.concat([some.runs, blank]))
+    alone = replace(no_curves(), runs=blank)
+    look = detector.look(both, {})
+    assert {alarm.run for alarm in look.alarms} == {alarm.run for alarm in detector.look(some, {}).alarms}
+    assert look.table.set_index("run").loc["blank", "step"] == 0
+    assert detector.look(alone, {}).alarms == ()

@@ -321,7 +321,8 @@ def test_alarms_do_not_depend_on_how_often_one_looks(board, tmp_path):
     assert len(at_once) >= 2 and rung("grown", [0, 10, 25, 30, 45]) == at_once
 
 
-def test_wrong_calls_are_one_line(board, call):
+def test_wrong_calls_are_one_line(board, call, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where the folder of the page would come
     status, _, err = call(
         "watch", board, "--once", "--target", "speed > 1", "--set", "last_step=100", "--forecaster", "mean_change"
     )
@@ -381,7 +382,7 @@ def test_end_to_end_over_kill(tmp_path):
                     if until in line and step < 100:
                         watch.kill()
                     elif until in line:
-                        wait_for(out / "index.html", "1 run has ended")
+                        wait_for(out / "index.html", "2 runs have ended")
                         watch.terminate()
                 late.cancel()
             assert any(until in line for line in printed), printed
@@ -395,7 +396,7 @@ def test_end_to_end_over_kill(tmp_path):
     assert {one["id"] for one in said} == {rung["id"]} and [one["attempt"] for one in said] in ([1], [1, 2], [2])
     page = (out / "index.html").read_text()
     assert "1 of 2 runs rang an alarm" in page and "val_loss is NaN at step 50" in page
-    assert "<script" not in page and 'http-equiv="refresh"' in page and "https://" not in page
+    assert "<script" not in page and "This was the last look." in page and "https://" not in page
     for status in (3, 0):  # an alarm that a command has ended with is not reported again
         done = subprocess.run([*command, "--once", "--exit-code"], capture_output=True, text=True)
         assert done.returncode == status, done.stderr

@@ -57,7 +57,8 @@ class Tidy(NamedTuple):
 
     ``names`` are all metrics that it logged, chosen or not; ``notes`` counts what was merged or dropped, by reason and
     metric; ``stopped`` and ``study`` are those of `RunLog`, ``pace`` is how many steps an epoch has, where that was
-    logged, and ``item`` is what the source called the log that the run is in.
+    logged, and ``item`` is what the source called the log that the run is in. ``reached`` is the last step with a
+    number, also one that is not finite.
     """
 
     run: str
@@ -71,6 +72,7 @@ class Tidy(NamedTuple):
     study: str = ""
     pace: float | None = None
     item: str = ""
+    reached: float = 0.0
 
 
 def matches(name: str, patterns: Iterable[str]) -> bool:
@@ -162,8 +164,10 @@ def tidy_run(log: RunLog, rules: Rules) -> Tidy:
     if rules.clock != "step":
         kept, events, planned = _on_clock(kept, events, planned, rules.clock, notes)
     columns = []
+    reached = 0.0
     for name in _chosen(kept, rules):
         at, number = kept[name]
+        reached = max(reached, float(at[-1]) if len(at) else 0.0)
         finite = np.isfinite(number)
         if not finite.all():
             events += [(float(at[row]), f"{name} is {_word(number[row])}") for row in np.flatnonzero(_starts(~finite))]
@@ -185,7 +189,10 @@ def tidy_run(log: RunLog, rules: Rules) -> Tidy:
             },
         }
     )
-    return Tidy(log.run, points, names, sorted(events), dict(log.config), planned, notes, log.stopped, log.study, pace)
+    return Tidy(
+        log.run, points, names, sorted(events), dict(log.config), planned, notes, log.stopped, log.study, pace,
+        reached=reached,
+    )  # fmt: skip
 
 
 def _pace(kept: Lines) -> float | None:

@@ -100,7 +100,8 @@ def known(folder: Path | None, before: Mapping[str, dict[str, Any]], item: Item,
     for run, entry in before.items():
         points = pq.read_table(file, columns=columns, filters=[("run", "==", run)]).to_pandas()
         events = [(float(step), str(what)) for step, what in entry["events"]]
-        rest = {name: entry[name] for name in Tidy._fields if name not in ("run", "points", "events")}
+        # A state of before has fewer fields; their defaults hold.
+        rest = {name: entry[name] for name in Tidy._fields if name in entry and name not in ("run", "points", "events")}
         runs.append(Tidy(run, points, events=events, **rest))
     return runs
 

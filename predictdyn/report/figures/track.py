@@ -65,11 +65,13 @@ def draw(track: RunTrack, name: str, *, wide: bool = False) -> Drawing:
 
 
 def _frame(ax: Axes, track: RunTrack, value: np.ndarray) -> None:
-    every = np.r_[value, track.low, track.high, *([track.bound] if math.isfinite(track.bound) else [])]
+    every = np.r_[value, track.low, track.high]
     if len(every):
         # A spike of a broken run must not flatten all else: the range is that of the forecasts and of most values.
         low, high = np.quantile(every, (0.01, 0.99)) if len(every) > 20 else (every.min(), every.max())
-        low, high = min(low, *track.low, high), max(high, *track.high, low)
+        # How far the target is off is what the figure is for, however few values lie there.
+        bound = [track.bound] if math.isfinite(track.bound) else []
+        low, high = min(low, *track.low, *bound, high), max(high, *track.high, *bound, low)
         pad = 0.08 * (high - low) or 0.05 * (abs(high) or 1.0)
         ax.set_ylim(low - pad, high + pad)
     ax.set_xlim(0, 1.04 * track.plan)
