@@ -35,6 +35,7 @@ BASELINES = ("hazard_by_age", "nearest_run")
 PATHS = "paths of "  # before the name of a forecaster
 ONSET_LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 ONSET_QUANTILES = [f"q{level:g}" for level in ONSET_LEVELS]
+MIXING = ["rhat", "effective", "divergent"]  # of the chains that drew the hazard
 
 
 class OnsetReplay(NamedTuple):
@@ -79,7 +80,7 @@ def replay_onsets(
 
 
 def onset_rows(found: OnsetDraws, observed: Curves, event: JointEvent) -> pd.DataFrame:
-    """Draws of onsets as rows: run, event, last_step, status, probability before the end, quantiles of the step.
+    """Draws of onsets as rows: run, event, last_step, status, probability before the end, quantiles, mixing of chains.
 
     A quantile is blank where the onset does not come before the end with more than that probability.
     """
@@ -90,6 +91,7 @@ def onset_rows(found: OnsetDraws, observed: Curves, event: JointEvent) -> pd.Dat
         "run": found.runs, "event": event.text, "last_step": end, "status": found.status,
         "probability": np.isfinite(found.draws).mean(axis=1),
         **dict(zip(ONSET_QUANTILES, np.where(np.isfinite(quantiles), quantiles * end[:, None], np.nan).T, strict=True)),
+        **dict(zip(MIXING, found.mixing.T, strict=True)),
     })  # fmt: skip
 
 
@@ -193,7 +195,7 @@ def _scored(
         "onset",
         "until",
     ]
-    return rows[[*first, "probability", *ONSET_QUANTILES, "brier", "crps"]]
+    return rows[[*first, "probability", *ONSET_QUANTILES, *MIXING, "brier", "crps"]]
 
 
 def _names(event: JointEvent) -> list[str]:
