@@ -178,6 +178,15 @@ def hazard_of(
     problem: Problem, metrics: Sequence[str], origin: float, past: pd.DataFrame, family: np.ndarray
 ) -> tuple[HazardModel, Callable[[pd.DataFrame], np.ndarray]]:
     """The hazard of finished runs at risk (index of ``past``), and how rows of features become its columns."""
+    at_risk, described = at_risk_of(problem, metrics, origin, past, family)
+    rng = np.random.default_rng(seed_for(problem.fit_seed, "hazard", *metrics, origin))
+    return fitted(at_risk, float(log_progress(np.array(origin))), rng), described
+
+
+def at_risk_of(
+    problem: Problem, metrics: Sequence[str], origin: float, past: pd.DataFrame, family: np.ndarray
+) -> tuple[RunsAtRisk, Callable[[pd.DataFrame], np.ndarray]]:
+    """What `hazard_of` learns from, and how rows of features become its columns."""
     table = feature_table(problem, problem.whole or problem.history, origin)
     columns, group = _columns(table, metrics)
     units = robust_units(table.loc[past.index, columns].to_numpy(dtype=float))
@@ -188,9 +197,7 @@ def hazard_of(
     groups = np.unique(group[units.kept], return_inverse=True)[1]
     onset = log_progress(past["onset"].to_numpy(dtype=float))
     last = log_progress(past["last"].to_numpy(dtype=float))
-    at_risk = RunsAtRisk(onset, last, family, described(table.loc[past.index]), groups)
-    rng = np.random.default_rng(seed_for(problem.fit_seed, "hazard", *metrics, origin))
-    return fitted(at_risk, float(log_progress(np.array(origin))), rng), described
+    return RunsAtRisk(onset, last, family, described(table.loc[past.index]), groups), described
 
 
 def _columns(table: pd.DataFrame, metrics: Sequence[str]) -> tuple[list[str], np.ndarray]:
