@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 import predictdyn as pdyn
+from predictdyn.backtest import onsets as onset_replay
 from predictdyn.backtest.onsets import onset_rows, replay_onsets
 from predictdyn.backtest.plan import Plan
 from predictdyn.curves import Metric, curves_from
@@ -196,6 +197,43 @@ def test_a_backtest_keeps_onsets_beside_its_files(curves, tmp_path):
     assert "Brier" in (tmp_path / "page" / "report.md").read_text()
     with pytest.raises(ValueError, match="comes in none"):
         pdyn.backtest(curves, "mean_change", cutoffs=[0.1], onset="acc > 2", progress=False)
+
+
+@pytest.fixture
+def few():
+    return runs_of(families=8, last=50), Plan(cutoffs=(0.1,), metrics=("acc",))
+
+
+def test_onsets_do_not_depend_on_workers(few):
+    one, two = (replay_onsets(*few, EVENT, workers=workers) for workers in (1, 2))
+    pd.testing.assert_frame_equal(one.rows, two.rows)
+    pd.testing.assert_frame_equal(one.scores, two.scores)
+
+
+def test_onsets_that_are_broken_off_go_on_to_the_same_table(few, tmp_path, monkeypatch):
+    whole, told = replay_onsets(*few, EVENT), []
+
+    def broken_off(done, all_):
+        told.append((done, all_))
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        replay_onsets(*few, EVENT, resume=tmp_path, progress=broken_off)
+    files = sorted(tmp_path.glob("*.piece"))
+    assert told == [(1, 8), (2, 8), (3, 8)] and 3 <= len(files) < 8
+    files[0].write_bytes(files[0].read_bytes()[:100])
+    made, real = [], onset_replay._group
+    monkeypatch.setattr(onset_replay, "_group", lambda *words: made.append(words[2].name) or real(*words))
+    again = replay_onsets(*few, EVENT, resume=tmp_path)
+    assert len(made) == 8 - len(files) + 1
+    pd.testing.assert_frame_equal(whole.rows, again.rows)
+    whole.rows.to_parquet(tmp_path / "a")
+    again.rows.to_parquet(tmp_path / "b")
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    # Another event is other work.
+    replay_onsets(*few, parse("acc > 0.4", ["acc"]), resume=tmp_path)
+    assert len(made) == 2 * 8 - len(files) + 1
 
 
 def test_without_finished_runs_the_paths_of_the_forecaster_say_it():
