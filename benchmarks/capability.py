@@ -1,6 +1,6 @@
 """Accuracies by way of a loss, on public runs: errors, coverage and CRPS, beside the published two point fits in a row.
 
-python benchmarks/capability.py [cooled] [early] [auto] [mlfoundations] [pythia] [calibration] [chain] [control]
+python benchmarks/capability.py [cooled] [early] [mlfoundations] [pythia] [calibration] [chain] [control]
     [--out DIR]
 
 Reads the folders of $PREDICTDYN_DATA. "logistic two-step": L = E + A / N^a + B / D^b by least squares of logarithms,
@@ -15,7 +15,6 @@ import argparse
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +36,6 @@ from predictdyn.fitting.ability_pool import (
 )
 from predictdyn.forecast import Model
 from predictdyn.forecasters import fit
-from predictdyn.forecasters.ensemble import AUTO
 from predictdyn.laws import law_of
 from predictdyn.laws.design import Scene, design_for
 from predictdyn.laws.inputs import Encoded
@@ -173,10 +171,6 @@ def cooled() -> Iterator[pd.DataFrame]:
 
 
 MEMBER = "capability_from_loss"
-WITH_MEMBER = replace(
-    AUTO, name=f"auto with {MEMBER}", members=(*AUTO.members, MEMBER), prior_weights=(*AUTO.prior_weights, 10.0),
-    larger_weights=(*AUTO.larger_weights, 10.0),
-)  # fmt: skip
 FORECASTERS = ("last_value", "pooled_change", "pooled_curves", MEMBER)
 
 
@@ -211,17 +205,6 @@ def early() -> Iterator[pd.DataFrame]:
                 f"{metric} from a fifth", "logistic two-step, from the plan", there["value"].to_numpy(),
                 around(middle, error), [model],
             )  # fmt: skip
-
-
-def auto() -> Iterator[pd.DataFrame]:
-    """The same for every third model, by `auto` and by `auto` with the forecaster as a member."""
-    from pooling import curves_of
-
-    curves = curves_of("gemstones")
-    for rows in replayed(
-        curves, EARLY, [[run] for run in curves.runs.index[::3]], "from a fifth", ["auto", WITH_MEMBER]
-    ):
-        yield rows.assign(task="four accuracies from a fifth, every third model")
 
 
 def replayed(
@@ -482,7 +465,7 @@ def control() -> Iterator[pd.DataFrame]:
 
 def main() -> None:
     """Run the parts that were named, or all."""
-    parts = {one.__name__: one for one in (cooled, early, auto, mlfoundations, pythia, calibration, chain, control)}
+    parts = {one.__name__: one for one in (cooled, early, mlfoundations, pythia, calibration, chain, control)}
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(parts)}; all if none is named")
     options.add_argument("--out", type=Path, default=None)
