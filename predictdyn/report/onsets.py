@@ -79,7 +79,7 @@ def replayed(results: Results) -> Section | None:
     )
     head = ["seen", "forecast", "Brier", "skill", "CRPS of the onset", "skill", "base rate", "runs"]
     content = PageTable(caption, head, cells, 2, download(board, "onset_scores.csv"))
-    return Section("onset", f"When {event}", [words(intro), figures(shown), table(content)])
+    return Section("onset", f"When {event}", [words(intro, _chains(rows)), figures(shown), table(content)])
 
 
 def _chains(rows: pd.DataFrame) -> str:
@@ -89,8 +89,9 @@ def _chains(rows: pd.DataFrame) -> str:
         return ""
     rhat, lost = drawn_by_chains["rhat"].max(), drawn_by_chains["divergent"].max()
     return (
-        f"Chains that drew the hazard: R-hat is at most {rhat:.2f}, {drawn_by_chains['effective'].min():,.0f} draws "
-        f"are independent or more, and {lost:.1%} of paths diverged. Up to {MET} and {LOST:.0%} they count as met."
+        f"Of the chains that drew the hazard R-hat is at most {rhat:.2f}, at least "
+        f"{drawn_by_chains['effective'].min():,.0f} draws count, and at most {lost:.1%} of paths diverged. Chains with "
+        f"more than {MET} or {LOST:.0%} have not met."
     )
 
 

@@ -194,7 +194,8 @@ def test_a_backtest_keeps_onsets_beside_its_files(curves, tmp_path):
     assert set(found.onsets.scores["forecaster"]) == {"hazard", "hazard_by_age", "nearest_run"}
     kept = pd.read_parquet(tmp_path / "page" / "onsets.parquet")
     assert len(kept) == len(found.onsets.rows)
-    assert "Brier" in (tmp_path / "page" / "report.md").read_text()
+    said = (tmp_path / "page" / "report.md").read_text()
+    assert "Brier" in said and f"R-hat is at most {kept['rhat'].max():.2f}" in said
     with pytest.raises(ValueError, match="comes in none"):
         pdyn.backtest(curves, "mean_change", cutoffs=[0.1], onset="acc > 2", progress=False)
 
