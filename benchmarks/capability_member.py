@@ -54,7 +54,7 @@ def asked(data: str) -> Iterator[tuple[str, Curves, list[str], list[str]]]:
             yield f"{one:.3g}", curves.select(runs=[*size.index[size < SMALL], *out]), out, list(PYTHIA)
     elif data == "tinylm":
         curves = tidy.load(bundled("tinylm"))
-        curves = curves.select(runs=matching_runs(curves, ("*-s0", "*-s1")))
+        curves = curves.select(runs=matching_runs(curves, ("*-s1", "*-s2")))
         family = curves.runs["family"]
         for name in sorted(set(family)):
             yield name, curves, [str(run) for run in family.index[family == name]], TINY
