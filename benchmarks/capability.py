@@ -1,6 +1,7 @@
 """Accuracies by way of a loss, on public runs: errors, coverage and CRPS, beside the published two point fits in a row.
 
-python benchmarks/capability.py [cooled] [early] [auto] [mlfoundations] [pythia] [calibration] [control] [--out DIR]
+python benchmarks/capability.py [cooled] [early] [mlfoundations] [pythia] [calibration] [chain] [control]
+    [--out DIR]
 
 Reads the folders of $PREDICTDYN_DATA. "logistic two-step": L = E + A / N^a + B / D^b by least squares of logarithms,
 then accuracy = b + c / (1 + exp(k (L - L0))) by least squares, the first one's point put into the second (arXiv
@@ -14,7 +15,6 @@ import argparse
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,9 +36,12 @@ from predictdyn.fitting.ability_pool import (
 )
 from predictdyn.forecast import Model
 from predictdyn.forecasters import fit
-from predictdyn.forecasters.ensemble import AUTO
 from predictdyn.laws import law_of
+from predictdyn.laws.design import Scene, design_for
+from predictdyn.laws.inputs import Encoded
 from predictdyn.laws.ladder import OutcomeFacts, ladder_of, questions
+from predictdyn.laws.posterior import FREEDOM
+from predictdyn.laws.structures import structures_for
 from predictdyn.scores import crps
 
 DATA = Path(os.environ.get("PREDICTDYN_DATA", "."))
@@ -46,6 +49,8 @@ DRAWS = 1000
 STARTS = 8
 FIFTH = 0.2
 TABLES, CONTROLS = 60, 12
+# Of simulated chains: tables, structures of their losses, sd of logs, noise, size times data of the runs beyond.
+CHAINS, STRUCTURES, SPREAD, NOISE, TIMES = 60, 4, 1.5, 0.01, 10.0
 
 
 def scored(task: str, method: str, truth: np.ndarray, draws: np.ndarray, names: Iterable[str]) -> pd.DataFrame:
@@ -166,10 +171,6 @@ def cooled() -> Iterator[pd.DataFrame]:
 
 
 MEMBER = "capability_from_loss"
-WITH_MEMBER = replace(
-    AUTO, name=f"auto with {MEMBER}", members=(*AUTO.members, MEMBER), prior_weights=(*AUTO.prior_weights, 10.0),
-    larger_weights=(*AUTO.larger_weights, 10.0),
-)  # fmt: skip
 FORECASTERS = ("last_value", "pooled_change", "pooled_curves", MEMBER)
 
 
@@ -204,17 +205,6 @@ def early() -> Iterator[pd.DataFrame]:
                 f"{metric} from a fifth", "logistic two-step, from the plan", there["value"].to_numpy(),
                 around(middle, error), [model],
             )  # fmt: skip
-
-
-def auto() -> Iterator[pd.DataFrame]:
-    """The same for every third model, by `auto` and by `auto` with the forecaster as a member."""
-    from pooling import curves_of
-
-    curves = curves_of("gemstones")
-    for rows in replayed(
-        curves, EARLY, [[run] for run in curves.runs.index[::3]], "from a fifth", ["auto", WITH_MEMBER]
-    ):
-        yield rows.assign(task="four accuracies from a fifth, every third model")
 
 
 def replayed(
@@ -359,36 +349,40 @@ def pythia() -> Iterator[pd.DataFrame]:
             yield rows_.assign(task="Pythia, six tasks, two largest sizes from a fifth")
 
 
+def prior_outcomes(ability: np.ndarray, n: int, b: int, random: np.random.Generator) -> tuple[np.ndarray, Response]:
+    """Accuracies (b, m) of runs of some ability (m,), by maps from their prior, in sds of that of the first n runs."""
+    sd_m = MIDDLE_PRIOR[2] * np.sqrt(MIDDLE_PRIOR[3] / random.chisquare(MIDDLE_PRIOR[3]))
+    sd_k = STEEP_PRIOR[2] * np.sqrt(STEEP_PRIOR[3] / random.chisquare(STEEP_PRIOR[3]))
+    middle = MIDDLE_PRIOR[0] + sd_m * (2.0 * random.standard_normal() + random.standard_normal(b))
+    steep = STEEP_PRIOR[0] + sd_k * (2.0 * random.standard_normal() + random.standard_normal(b))
+    middle, steep = np.clip(middle, MIDDLES[0], MIDDLES[-1]), np.clip(steep, STEEPS[0], STEEPS[-1])
+    response = Response("accuracy", 0.25, 1.0, 1000.0, True)
+    every = (ability - ability[:n].mean()) / ability[:n].std()
+    apart = np.sqrt(3.0) * np.abs(every[:, None] - every)
+    process = np.linalg.cholesky((1 + apart) * np.exp(-apart) + 1e-9 * np.eye(len(every)))
+    found = []
+    for i in range(b):
+        level = random.choice(response.levels, p=response.level_prior)
+        shift = random.choice((0.03, 0.15, 0.4), p=(0.4, 0.4, 0.2))
+        moved = every + shift * process @ random.standard_normal(len(every))
+        p = response.value(np.exp(steep[i]) * (moved - middle[i]), level)
+        if random.random() < FLAT:
+            p = response.value(np.full(len(every), -random.choice(HEIGHTS)), 1.0)
+        noise = np.exp(0.5 * random.standard_normal()) * np.sqrt(p * (1 - p) / 1000)
+        found.append(np.clip(p + noise * random.standard_normal(len(p)), 0, 1))
+    return np.stack(found), response
+
+
 def calibration() -> Iterator[pd.DataFrame]:
     """Simulated tables from the prior of maps: where the truth ranks among draws, inside the rows and beyond them."""
     random = np.random.default_rng(0)
     for table_ in range(TABLES):
         b, n, m = 4, 40, 5
-        sd_m = MIDDLE_PRIOR[2] * np.sqrt(MIDDLE_PRIOR[3] / random.chisquare(MIDDLE_PRIOR[3]))
-        sd_k = STEEP_PRIOR[2] * np.sqrt(STEEP_PRIOR[3] / random.chisquare(STEEP_PRIOR[3]))
-        middle = MIDDLE_PRIOR[0] + sd_m * (2.0 * random.standard_normal() + random.standard_normal(b))
-        steep = STEEP_PRIOR[0] + sd_k * (2.0 * random.standard_normal() + random.standard_normal(b))
-        middle, steep = np.clip(middle, MIDDLES[0], MIDDLES[-1]), np.clip(steep, STEEPS[0], STEEPS[-1])
         ability = random.standard_normal(n)
         ability = (ability - ability.mean()) / ability.std()
         there = np.concatenate([random.uniform(-1, 1, m), random.uniform(2, 4, m)])
-        maps, truths = [], []
-        for i in range(b):
-            response = Response("accuracy", 0.25, 1.0, 1000.0, True)
-            level = random.choice(response.levels, p=response.level_prior)
-            shift = random.choice((0.03, 0.15, 0.4), p=(0.4, 0.4, 0.2))
-            every = np.r_[ability, there]
-            apart = np.sqrt(3.0) * np.abs(every[:, None] - every)
-            process = np.linalg.cholesky((1 + apart) * np.exp(-apart) + 1e-9 * np.eye(len(every)))
-            moved = every + shift * process @ random.standard_normal(len(every))
-            p = response.value(np.exp(steep[i]) * (moved - middle[i]), level)
-            if random.random() < FLAT:
-                p = response.value(np.full(len(every), -random.choice(HEIGHTS)), 1.0)
-            noise = np.exp(0.5 * random.standard_normal()) * np.sqrt(p * (1 - p) / 1000)
-            y = np.clip(p + noise * random.standard_normal(len(p)), 0, 1)
-            rows = MapRows(ability[None], np.zeros((n, 0)), np.full(n, -1), y[:n])
-            maps.append(nodes_of(rows, response))
-            truths.append(y[n:])
+        y, response = prior_outcomes(np.r_[ability, there], n, b, random)
+        maps = [nodes_of(MapRows(ability[None], np.zeros((n, 0)), np.full(n, -1), own[:n]), response) for own in y]
         shared = shared_draws(maps, DRAWS, seed=table_)
         zero = np.zeros((2 * m, DRAWS))
         asked = AskedAbility(np.repeat(there[None, :, None], DRAWS, axis=2), np.zeros((2 * m, 0, DRAWS)),
@@ -396,8 +390,47 @@ def calibration() -> Iterator[pd.DataFrame]:
         for i, one in enumerate(maps):
             drawn = outcome_draws(one, map_draws(one, shared, seed=i), asked, seed=i)
             for part, name in ((slice(0, m), "inside the rows"), (slice(m, None), "two to four sds beyond")):
-                found = scored(f"simulated from the prior, {name}", "map", truths[i][part], drawn[part], [str(i)] * m)
-                yield found.assign(rank=(drawn[part] < truths[i][part][:, None]).mean(axis=1))
+                yield ranked(f"simulated from the prior, {name}", "map", y[i, n:][part], drawn[part], [str(i)] * m)
+
+
+def chain() -> Iterator[pd.DataFrame]:
+    """Both steps on simulated tables: a law of size and data from its prior, then maps from theirs, with a floor."""
+    random = np.random.default_rng(0)
+    n, m, b = 40, 4, 3
+    for table_ in range(CHAINS):
+        logs = SPREAD * random.uniform(-1.7, 1.7, (n + 2 * m, 2))
+        logs[n + m :] = 1.7 * SPREAD + random.uniform(0, np.log(TIMES) / 2, (m, 2))
+        encoded = Encoded(logs, np.zeros((len(logs), 0)), np.zeros(len(logs), dtype=int))
+        structures = structures_for(encoded, np.zeros(2))[:STRUCTURES]
+        scene = Scene(0.5, 1.0, np.full(2, SPREAD), np.zeros(2), np.full(2, 1.7 * SPREAD), 1, "numbers")
+        design = design_for(structures[random.integers(len(structures))], scene)
+        numbers = design.mean + np.linalg.solve(design.whitener, random.standard_normal(len(design.mean)))
+        clean = design.values(design.matrix(encoded), numbers[None])[0]
+        spread = max(float(clean[:n].std()), 0.05)
+        loss = clean + NOISE * spread * random.standard_t(FREEDOM, len(clean))
+        # Ability falls with the loss itself in one table of two, else with its logarithm.
+        y, response = prior_outcomes(-(np.exp(loss) if random.random() < 0.5 else loss), n, b, random)
+        names = [f"exam {i + 1}" for i in range(b)]
+        runs = pd.DataFrame({"params": 1e7 * np.exp(logs[:, 0]), "tokens": 1e9 * np.exp(logs[:, 1]),
+                             "loss": np.exp(loss), **dict(zip(names, y, strict=True))})  # fmt: skip
+        left, there, inputs = runs[:n], runs[n:].reset_index(drop=True), ["params", "tokens"]
+        outcomes = [OutcomeFacts(name, chance=response.low, items=response.items) for name in names]
+        ladder = ladder_of(left, outcomes, ["loss"], inputs, towards=there[inputs], seed=table_)
+        measures, drawn = (of(there[inputs], n=DRAWS, seed=table_) for of in (ladder.measures, ladder.draws))
+        label = [str(table_)] * m
+        for part, where in ((slice(0, m), "inside the rows"), (slice(m, None), f"up to {TIMES:.0f} times beyond")):
+            yield ranked(f"logarithm of the loss, {where}", "ladder", loss[n:][part], measures[0][part], label)
+            for own, draws in zip(y, drawn, strict=True):
+                found = ranked(f"accuracy, {where}", "ladder", own[n:][part], draws[part], label)
+                yield found
+                # By what the ablest runs, held out, have made of the intervals.
+                made = "made narrower" if ladder.widening < 1 else "made wider"
+                yield found.assign(task=f"accuracy, {where}, {made}")
+
+
+def ranked(task: str, method: str, truth: np.ndarray, draws: np.ndarray, names: Iterable[str]) -> pd.DataFrame:
+    """As `scored`, with the rank of each truth among its draws."""
+    return scored(task, method, truth, draws, names).assign(rank=(draws < truth[:, None]).mean(axis=1))
 
 
 def ranks(rows: pd.DataFrame) -> str:
@@ -436,7 +469,7 @@ def control() -> Iterator[pd.DataFrame]:
 
 def main() -> None:
     """Run the parts that were named, or all."""
-    parts = {one.__name__: one for one in (cooled, early, auto, mlfoundations, pythia, calibration, control)}
+    parts = {one.__name__: one for one in (cooled, early, mlfoundations, pythia, calibration, chain, control)}
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(parts)}; all if none is named")
     options.add_argument("--out", type=Path, default=None)

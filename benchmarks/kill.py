@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[1]
 DATA = ROOT / "datasets" / "tinylm" / "data"
 WORDS = (
     *("backtest", str(DATA), "--out", "out", "--forecasters", "last_value,mean_change", "--metrics", "validation_loss"),
-    *("--runs", "*-s1", "--cutoffs", "0.25", "--workers", "2", "--quiet"),
+    *("--runs", "*-s1", "--cutoffs", "0.25", "--onset", "validation_loss < 2", "--workers", "2", "--quiet"),
 )
 PAGES = ("index.html", "report.md")
 MORE = 1.5  # seconds, at most, from a piece to the kill

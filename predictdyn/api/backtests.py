@@ -263,7 +263,9 @@ def replayed(
     found = replay(
         curves, plan, models, BASELINES, primary_forecaster=primary, workers=workers, resume=resume, progress=progress
     )
-    onsets = None if onset is None else replay_onsets(curves, plan, onset)
+    onsets = None
+    if onset is not None:
+        onsets = replay_onsets(curves, plan, onset, workers=workers, resume=resume, progress=progress)
     return Backtest(curves, plan, found, primary, onsets=onsets)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from predictdyn.api.laws import DRAWS, FAR_OUT, ROWS, FittedLaw, facts_of
+from predictdyn.api.measures import as_losses, logarithms
 from predictdyn.api.reading import tell
 from predictdyn.api.show import html_table
 from predictdyn.curves import Curves
@@ -47,6 +48,7 @@ class FittedLadder:
     seed: int
     call: str
     lines: tuple[str, ...]
+    logs: Mapping[str, str] = field(default_factory=dict)  # measures that are logarithms, and of what
 
     @property
     def target(self) -> str:
@@ -208,7 +210,7 @@ class FittedLadder:
         """
         raise ValueError(
             f"the best plan for {self.target} is that for {self.first.target}, on which it rests; ask for a law of "
-            f"{self.first.target} without via="
+            f"{self.logs.get(self.first.target, self.first.target)} without via="
         )
 
     def plot(self, *, ax: Axes | None = None) -> Axes:
@@ -249,6 +251,12 @@ class FittedLadder:
 
     def _plans(self, table: pd.DataFrame | None, plan: Mapping[str, Any]) -> pd.DataFrame:
         """Plans as numbers; those that give all measures need no inputs."""
+        new = {name: log for log, name in self.logs.items()}
+        if table is not None:
+            table = logarithms(table.rename(columns=str), new)
+        for name in set(new) & set(plan):
+            own = logarithms(pd.DataFrame({name: np.atleast_1d(plan[name])}), new)
+            plan = {**{one: value for one, value in plan.items() if one != name}, new[name]: own[new[name]].tolist()}
         given = table.columns if table is not None else plan
         if set(self.via) <= set(map(str, given)) and not set(self.inputs) <= set(map(str, given)):
             measures = pd.DataFrame(
@@ -286,6 +294,8 @@ def fit_ladder(
     both = sorted({*targets} & {*via})
     if both:
         raise ValueError(f"{both[0]!r} is a target, so it is not on the way; name another with via=")
+    named = via
+    data, via, logs, said_of_logs = as_losses(data, via)
     known = finished_runs(data, targets[0], inputs, cost)
     chosen = [name for name in known.inputs if name not in (*via, *targets)]
     parts = {name: finished_runs(data, name, chosen, cost) for name in (*via, *targets)}
@@ -299,7 +309,7 @@ def fit_ladder(
         table[name] = column[~column.index.duplicated()].reindex(names)
     for name, one in parts.items():
         table[name] = pd.Series(one.table[name].to_numpy(dtype=float), index=one.runs).reindex(names)
-    outcomes, lines = [], []
+    outcomes, lines = [], said_of_logs
     for name in targets:
         facts, said = _facts(parts[name], table[list(via)], given)
         lines += said
@@ -315,13 +325,14 @@ def fit_ladder(
         outcomes = [replace(one, items=one.items or errors.get(one.name)) for one in outcomes]
         if len(rows) <= len(table):
             rows = None
-    below = first(data, via[0], chosen, cost=cost, towards=towards, seed=seed)
+    known_of_logs = {"lower": 0.0, "better": "lower"} if via[0] in logs else {}
+    below = first(data, via[0], chosen, cost=cost, towards=towards, seed=seed, **known_of_logs)
     plans = None if towards is None else below.finished.reading.plan(towards.rename(columns=str))
     ladder = ladder_of(table, outcomes, via, chosen, rows=rows, towards=plans, first=below.law, seed=seed)
     settings, _ = _facts(parts[targets[0]], table[list(via)], given)
     words = [repr(targets[0] if len(targets) == 1 else list(targets))]
     words += [repr(list(inputs))] if inputs is not None else []
-    words += [f"via={via[0]!r}" if len(via) == 1 else f"via={list(via)!r}"]
+    words += [f"via={named[0]!r}" if len(named) == 1 else f"via={list(named)!r}"]
     words += [f"{name}={value!r}" for name, value in given.items() if value is not None]
     words += [f"questions={asked!r}"] if asked is not None else []
     words += [f"cost={cost!r}" if isinstance(cost, str) else "cost=cost"] if cost is not None else []
@@ -330,7 +341,7 @@ def fit_ladder(
     call = f"predictdyn.fit_law(data, {', '.join(words)})"
     finished = replace(parts[targets[0]], reading=below.finished.reading)
     tell([line for line in lines if not line.startswith(("inputs are ", "cost is "))], stacklevel=3)
-    return FittedLadder(ladder, below, finished, rows, settings, seed, call, tuple(lines))
+    return FittedLadder(ladder, below, finished, rows, settings, seed, call, tuple(lines), logs)
 
 
 def _names_of(names: str | Sequence[str]) -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from predictdyn.api.show import html_table
-from predictdyn.backtest.onsets import ONSET_QUANTILES, onset_rows, paths_problem
+from predictdyn.backtest.onsets import MIXING, ONSET_QUANTILES, onset_rows, paths_problem
 from predictdyn.events import JointEvent
 from predictdyn.forecast import seed_for
 from predictdyn.forecasters.onsets import TOO_FEW, OnsetDraws, by_hazard, of_paths, origins
@@ -30,7 +30,8 @@ class Onset:
     """Draws of the step at which an event first holds, of each run in question; inf where it does not before the end.
 
     ``draws`` (n, s) are in steps, and ``runs`` and ``status`` (n,) say of which run and how. A finished run without the
-    event counts as censored. The status is "ok", "has happened", or why there was too little to learn a hazard from.
+    event counts as censored. The status is "ok", "has happened", why there was too little to learn a hazard from, or
+    that its chains have not met.
     """
 
     event: JointEvent
@@ -50,10 +51,12 @@ class Onset:
     def summary(self) -> pd.DataFrame:
         """One row a run: probability of the onset before the planned end, and quantiles of its step.
 
-        A quantile is blank where the onset does not come before the end with more than that probability.
+        A quantile is blank where the onset does not come before the end with more than that probability. ``rhat``,
+        ``effective`` and ``divergent`` are the worst split R-hat, the fewest effective draws, and the share of
+        divergent paths of the chains that drew the hazard; blank where there were none.
         """
         rows = onset_rows(self.found, self.observed, self.event)
-        return rows[["run", "event", "probability", *ONSET_QUANTILES, "last_step", "status"]]
+        return rows[["run", "event", "probability", *ONSET_QUANTILES, "last_step", "status", *MIXING]]
 
     def before(self, steps: int = STEPS) -> pd.DataFrame:
         """run, event, step, probability that it has come by then: of so many even steps to the planned end."""
@@ -104,5 +107,5 @@ def onset_of(question: Question, event: JointEvent, *, seed: int) -> Onset:
         draws, status = found.draws.copy(), found.status.copy()
         draws[rows] = way.draws
         status[rows] = f"by paths of {fitted.model.name}: too few finished runs stood where it stands"
-        found = OnsetDraws(found.runs, draws, status)
+        found = found._replace(draws=draws, status=status)
     return Onset(event, split.observed, found)

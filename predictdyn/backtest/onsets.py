@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,12 +11,15 @@ import pandas as pd
 
 from predictdyn.backtest.compare import macro_mean, skill
 from predictdyn.backtest.examples import PATH_POINTS
-from predictdyn.backtest.folds import Fold, folds, groups
+from predictdyn.backtest.folder import digest
+from predictdyn.backtest.folds import Fold, Group, folds, groups
+from predictdyn.backtest.pieces import Done
 from predictdyn.backtest.plan import Plan
+from predictdyn.backtest.spread import address, code, spread
 from predictdyn.curves import ENDED, Curves
 from predictdyn.events import JointEvent
 from predictdyn.forecast import Model, seed_for
-from predictdyn.forecasters._fitted import answer_to, one_thread
+from predictdyn.forecasters._fitted import answer_to
 from predictdyn.forecasters.onsets import (
     HAPPENED,
     OnsetDraws,
@@ -35,6 +39,12 @@ BASELINES = ("hazard_by_age", "nearest_run")
 PATHS = "paths of "  # before the name of a forecaster
 ONSET_LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 ONSET_QUANTILES = [f"q{level:g}" for level in ONSET_LEVELS]
+MIXING = ["rhat", "effective", "divergent"]  # of the chains that drew the hazard
+
+COLUMNS = [
+    "forecaster", "fold", "cutoff", "run", "family", "event", "last_step", "status", "happened", "onset", "until",
+    "probability", *ONSET_QUANTILES, *MIXING, "brier", "crps",
+]  # fmt: skip
 
 
 class OnsetReplay(NamedTuple):
@@ -51,10 +61,13 @@ def replay_onsets(
     event: JointEvent,
     models: Sequence[Model] = (),
     *,
+    workers: int = 1,
+    resume: Path | None = None,
     progress: Callable[[int, int], None] = lambda done, all_: None,
 ) -> OnsetReplay:
     """Forecast the onset of an event in every fold, by each road and by the paths of ``models``, and score it.
 
+    Each group of runs that are held out together is a piece of work, spread and kept as those of `backtest.run`.
     Raises ValueError where no run of the plan can tell, or the event never or always holds.
     """
     came = onsets(curves, event)
@@ -63,14 +76,12 @@ def replay_onsets(
     if not np.isfinite(came["onset"]).any():
         raise ValueError(f"onset {event.text!r} comes in none of {len(came)} run(s), so a backtest would say nothing")
     held_out = groups(curves, plan)
-    tables = []
-    for done, group in enumerate(held_out):
-        history = History(group.history)
-        with one_thread():
-            for fold in folds(curves, group, plan):
-                tables += _fold(curves, history, fold, event, came, models, seed_for(plan.seed, group.name))
-        progress(done + 1, len(held_out))
-    rows = pd.concat(tables, ignore_index=True)
+    words = [digest(curves) + code(), repr(plan), event.text, repr(tuple(models)), "onset"]
+    done = spread(
+        _group, [(curves, plan, group, event, came, models) for group in held_out],
+        [address(*words, group.name) for group in held_out], workers=workers, resume=resume, progress=progress,
+    )  # fmt: skip
+    rows = pd.concat([one.rows for one in done if len(one.rows)] or [done[0].rows], ignore_index=True)
     if rows["crps"].isna().all():
         raise ValueError(
             f"onset {event.text!r} has come by the first cutoff in every run, so nothing is left to forecast"
@@ -79,7 +90,7 @@ def replay_onsets(
 
 
 def onset_rows(found: OnsetDraws, observed: Curves, event: JointEvent) -> pd.DataFrame:
-    """Draws of onsets as rows: run, event, last_step, status, probability before the end, quantiles of the step.
+    """Draws of onsets as rows: run, event, last_step, status, probability before the end, quantiles, mixing of chains.
 
     A quantile is blank where the onset does not come before the end with more than that probability.
     """
@@ -90,6 +101,7 @@ def onset_rows(found: OnsetDraws, observed: Curves, event: JointEvent) -> pd.Dat
         "run": found.runs, "event": event.text, "last_step": end, "status": found.status,
         "probability": np.isfinite(found.draws).mean(axis=1),
         **dict(zip(ONSET_QUANTILES, np.where(np.isfinite(quantiles), quantiles * end[:, None], np.nan).T, strict=True)),
+        **dict(zip(MIXING, found.mixing.T, strict=True)),
     })  # fmt: skip
 
 
@@ -141,6 +153,17 @@ def paths_problem(problem: Problem, event: JointEvent, runs: Sequence[str], seen
     return Problem(problem.history, problem.observed, target, problem.seed, problem.fit_seed)
 
 
+def _group(
+    curves: Curves, plan: Plan, group: Group, event: JointEvent, came: pd.DataFrame, models: Sequence[Model]
+) -> Done:
+    """The rows of all runs that are held out together."""
+    history, seed, tables = History(group.history), seed_for(plan.seed, group.name), []
+    for fold in folds(curves, group, plan):
+        tables += _fold(curves, history, fold, event, came, models, seed)
+    rows = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
+    return Done(rows, rows.head(0), {})
+
+
 def _fold(
     curves: Curves, history: History, fold: Fold, event: JointEvent, came: pd.DataFrame, models: Sequence[Model],
     seed: int,
@@ -180,20 +203,7 @@ def _scored(
         onset=np.where(np.isfinite(onset), onset * steps, np.nan), until=np.where(open_end, last, 1.0) * steps,
         happened=happened, brier=brier(happened, rows["probability"].to_numpy()), crps=np.where(past, np.nan, crps),
     )  # fmt: skip
-    first = [
-        "forecaster",
-        "fold",
-        "cutoff",
-        "run",
-        "family",
-        "event",
-        "last_step",
-        "status",
-        "happened",
-        "onset",
-        "until",
-    ]
-    return rows[[*first, "probability", *ONSET_QUANTILES, "brier", "crps"]]
+    return rows[COLUMNS]
 
 
 def _names(event: JointEvent) -> list[str]:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
-import warnings
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,17 +14,16 @@ from predictdyn import scores
 from predictdyn.backtest.folder import digest
 from predictdyn.backtest.folds import Fold, Group, folds, groups
 from predictdyn.backtest.modes import MODES, last_steps, modes_of, upper_share
-from predictdyn.backtest.pieces import Done, keep, kept, packed, unpacked
+from predictdyn.backtest.pieces import Done
 from predictdyn.backtest.plan import Plan
-from predictdyn.backtest.writing import PIECE
+from predictdyn.backtest.spread import address, code, spread
 from predictdyn.curves import Curves
 from predictdyn.forecast import LEVELS, Model, Prediction, seed_for
 from predictdyn.forecasters import forecaster
-from predictdyn.forecasters._fitted import answer_to, one_thread
+from predictdyn.forecasters._fitted import answer_to
 from predictdyn.problem import History, Problem
 from predictdyn.scales import HUGE
 from predictdyn.secrets import shown
-from predictdyn.workers import end_with, parent
 
 BLOCK = 64  # rows whose draws are sorted and scored together: they fit a cache
 QUANTILES = [f"q{level:g}" for level in LEVELS]
@@ -65,8 +61,6 @@ def run(
     of the last value and a status, but an OSError is a fault of the machine, and is raised. The rows do not depend on
     the number of workers, on which other forecasters run, nor on what was kept.
     """
-    from joblib import Parallel, delayed
-
     held_out = groups(curves, plan)
     pieces = []
     for group in held_out:
@@ -78,19 +72,11 @@ def run(
             pieces.append(Work(group, some, asked, str(primary_forecaster) if mine else ""))
     if not pieces:
         raise ValueError("nothing to backtest: no forecaster was named")
-    data = digest(curves) + _code()
-    jobs = (delayed(_piece)(curves, plan, piece, data, resume) for piece in pieces)
-    done: list[Done] = []
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given", category=UserWarning)
-        # What joblib says where the loop is left early, by Ctrl-C, and the loop says itself.
-        warnings.filterwarnings("ignore", message=".* tasks which were still being processed", category=UserWarning)
-        # Closed at once whatever happens: workers must not write pieces while their folder is being removed.
-        watched = {"initializer": end_with, "initargs": (parent(),)} if workers > 1 else {}
-        with closing(Parallel(n_jobs=workers, return_as="generator", **watched)(jobs)) as results:
-            for result in results:
-                done.append(result)
-                progress(len(done), len(pieces))
+    data = digest(curves) + code()
+    done = spread(
+        _worked, [(curves, plan, piece) for piece in pieces], [_name(plan, piece, data) for piece in pieces],
+        workers=workers, resume=resume, progress=progress,
+    )  # fmt: skip
     seconds: dict[str, float] = {}
     for one in done:
         for name, spent in one.seconds.items():
@@ -148,21 +134,6 @@ def numbers_of(truth: np.ndarray, ordered: np.ndarray) -> np.ndarray:
         got = scores.ranked((truth / unit)[known], scaled if known.all() else scaled[known])
         found[known, -3:] = np.stack([got.crps * unit[known], got.log_score + np.log(unit[known]), got.pit], axis=1)
     return found
-
-
-def _piece(curves: Curves, plan: Plan, work: Work, data: str, resume: Path | None) -> Done:
-    file = None if resume is None else resume / f"{_name(plan, work, data)}{PIECE}"
-    before = None if file is None else kept(file)
-    if before is not None:
-        return before
-    with one_thread():
-        new = packed(_worked(curves, plan, work))
-    if file is not None:
-        keep(new, file)
-    # Packed and unpacked whether it is kept or not, so that types do not tell what was kept from what was not.
-    back = unpacked(new)
-    assert back is not None
-    return back
 
 
 def _worked(curves: Curves, plan: Plan, work: Work) -> Done:
@@ -225,12 +196,4 @@ def _name(plan: Plan, work: Work, data: str) -> str:
     """The content address of a piece: data and code, plan, group, the settings of its forecasters."""
     asked = "" if work.paths is None else work.paths.to_csv(index=False)
     words = [data, repr(plan), work.group.name, repr(work.forecasters), asked, work.shown]
-    return hashlib.sha256("\x1f".join(words).encode()).hexdigest()[:32]
-
-
-def _code() -> str:
-    """A hash of this package's own sources, so that work done by other code is never taken for this code's."""
-    total = hashlib.sha256()
-    for file in sorted(Path(__file__).parents[1].rglob("*.py")):
-        total.update(file.read_bytes())
-    return total.hexdigest()
+    return address(*words)

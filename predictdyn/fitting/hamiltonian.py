@@ -16,15 +16,17 @@ from jaxtyping import Float
 
 Likelihood = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
-STEPS = 6  # of a path
-ACCEPTED = 0.8  # share of paths that the length of a step is learnt for
+STEPS = 12  # of a path
+ACCEPTED = 0.9  # share of paths that the length of a step is learnt for
+DIVERGED = 1000.0  # loss of log density along a path, from which on steps were too long to follow it
 
 
 class Chains(NamedTuple):
-    """Where chains are (d, c), and the length of a step."""
+    """Where chains are (d, c), the length of a step, and the share of the last paths that diverged."""
 
     at: Float[np.ndarray, "d c"]
     length: float
+    divergent: float = 0.0
 
 
 def moved(
@@ -45,11 +47,11 @@ def moved(
         gain, slope = likelihood(at)
         return gain - (at**2).sum(axis=0) / 2, root.T @ (slope - at)
 
-    at, length = chains
+    at, length, lost = chains.at, chains.length, 0
     now, slope = value(at)
     for path in range(paths):
         # Steps of uneven length: no path comes back to where it began, and no chain is stuck where steps must be short.
-        step = length * rng.uniform(0.1, 1.3, at.shape[1])
+        step = length * rng.uniform(0.2, 1.2, at.shape[1])
         push = rng.standard_normal(at.shape)
         energy = now - (push**2).sum(axis=0) / 2
         there, gain, pull = at, now, slope
@@ -61,9 +63,11 @@ def moved(
                 gain, pull = value(there)
                 push = push + step / 2 * pull
             won = gain - (push**2).sum(axis=0) / 2 - energy
-        chance = np.exp(np.minimum(np.nan_to_num(won, nan=-np.inf), 0.0))
+        won = np.nan_to_num(won, nan=-np.inf)
+        lost += int((won < -DIVERGED).sum())
+        chance = np.exp(np.minimum(won, 0.0))
         taken = rng.random(at.shape[1]) < chance
         at, now, slope = np.where(taken, there, at), np.where(taken, gain, now), np.where(taken, pull, slope)
         if learn:
             length *= float(np.exp((chance.mean() - ACCEPTED) / (1 + path) ** 0.5))
-    return Chains(at, length)
+    return Chains(at, length, lost / (paths * at.shape[1]))

@@ -21,12 +21,15 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
 
+from predictdyn.fitting.chains import UNSAMPLED, Mixing, mixing
 from predictdyn.fitting.hamiltonian import Chains, moved
 
 BINS = 12
 LEVEL_SD, SLOPE_SD = 1.5, 1.0
 DEVIATION, EFFECTS, FAMILIES = 0.1, 1.0, 0.5  # mean variances a priori; that of effects is of all columns of a group
-CHAINS, WARM, BETWEEN, KEPT = 32, 40, 3, 12  # chains, paths to warm up and from draw to draw, draws of each chain
+CHAINS, WARM, KEPT = 32, 40, 24  # chains, paths to warm up each of three times, draws of each chain
+BETWEEN = (12, 24, 48)  # paths from draw to draw: more where chains have not met, which then go on from where they are
+CURVED = 16  # chains whose mean curvature makes the posterior about round
 STEPS = 30
 HIGHEST = 4.0  # of the log hazard: what has a hazard of 50 a bin is sure
 
@@ -45,12 +48,16 @@ class RunsAtRisk(NamedTuple):
 
 
 class HazardModel(NamedTuple):
-    """Draws of weights (k, s): level, slope, K deviations, p effects, families' effects; of families' spread (s,)."""
+    """Draws of weights (k, s): level, slope, K deviations, p effects, families' effects; of families' spread (s,).
+
+    ``mixing`` is the worst of all weights and of the standard deviations of their groups.
+    """
 
     edges: Float[np.ndarray, " e"]
     families: Shaped[np.ndarray, " f"]
     weights: Float[np.ndarray, "k s"]
     spread: Float[np.ndarray, " s"]
+    mixing: Mixing = UNSAMPLED
 
 
 class _Data(NamedTuple):
@@ -70,8 +77,8 @@ def fitted(runs: RunsAtRisk, origin: float, rng: np.random.Generator, bins: int 
     families, family = np.unique(runs.family.astype(str), return_inverse=True)
     data = _data(runs, family, len(families), edges)
     spreads = int(data.group.max()) + 1
-    weights, spread = _drawn(data, spreads, rng)
-    return HazardModel(edges, families, weights, data.scale[-1] * spread[-1])
+    weights, spread, found = _drawn(data, spreads, rng)
+    return HazardModel(edges, families, weights, data.scale[-1] * spread[-1], found)
 
 
 def _data(runs: RunsAtRisk, family: np.ndarray, n_families: int, edges: np.ndarray) -> _Data:
@@ -156,10 +163,11 @@ def log_hazard(
     return np.minimum(time.T[None] + shift[:, :, None], HIGHEST)
 
 
-def _drawn(data: _Data, spreads: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _drawn(data: _Data, spreads: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, Mixing]:
     """Draws of weights (k, s) and of standard deviations of their groups, as shares of their scales (v, s).
 
     Weights are scale times share times a standard normal number, so that a share of nought is a place like any other.
+    The sign of a share says nothing, so chains are compared by its size.
     """
     k, members = len(data.scale), np.equal.outer(np.arange(spreads), data.group).astype(float)
 
@@ -169,22 +177,39 @@ def _drawn(data: _Data, spreads: int, rng: np.random.Generator) -> tuple[np.ndar
         slope = data.scale[:, None] * slope
         return gain, np.concatenate([slope[:2], share * slope[2:], members @ (at[2:k] * slope[2:])])
 
-    centre, share = np.zeros(k), np.full(spreads, 0.5)
-    chains = Chains(np.zeros((k + spreads, CHAINS)), 0.4)
-    for _ in range(2):  # the second time by what the first has found of the shares
-        centre, curvature = _mode(data, share, centre)
-        root = solve_triangular(np.linalg.cholesky(curvature).T, np.eye(k + spreads))
-        if not chains.at.any():
-            near = root @ rng.standard_normal((k + spreads, CHAINS)) / 2
-            chains = chains._replace(at=np.concatenate([centre, share])[:, None] + near)
-        chains = moved(likelihood, chains, root, WARM, rng, learn=True)
-        share = np.sqrt((chains.at[k:] ** 2).mean(axis=1)).clip(0.1)
-    kept = []
-    for _ in range(KEPT):
-        chains = moved(likelihood, chains, root, BETWEEN, rng)
-        kept.append(chains.at)
-    every = np.hstack(kept)
-    return _weights(data, every), np.abs(every[k:])
+    def rounded(chains: Chains) -> tuple[Chains, np.ndarray]:
+        # Rates are exponentials: where they are high the posterior bends far more than at its mode.
+        some = [_curvature(data, numbers[:k], numbers[k:]) for numbers in chains.at.T[:CURVED]]
+        root = _rounded(np.mean(some, axis=0))
+        return moved(likelihood, chains, root, WARM, rng, learn=True), root
+
+    share = np.full(spreads, 0.5)
+    centre = _mode(data, share)
+    root = _rounded(_curvature(data, centre, share))
+    near = root @ rng.standard_normal((k + spreads, CHAINS)) / 2
+    chains = moved(
+        likelihood, Chains(np.concatenate([centre, share])[:, None] + near, 0.4), root, WARM, rng, learn=True
+    )
+    chains, _ = rounded(chains)
+    for between in BETWEEN:
+        chains, root = rounded(chains)
+        kept, divergent = [], 0.0
+        for _ in range(KEPT):
+            chains = moved(likelihood, chains, root, between, rng)
+            kept.append(chains.at)
+            divergent += chains.divergent / KEPT
+        every = np.hstack(kept)
+        weights, shares = _weights(data, every), np.abs(every[k:])
+        by_chain = np.concatenate([weights, shares]).reshape(-1, KEPT, CHAINS).transpose(2, 1, 0)
+        found = mixing(by_chain, divergent)
+        if found.converged:
+            break
+    return weights, shares, found
+
+
+def _rounded(curvature: np.ndarray) -> np.ndarray:
+    """The map (d, d) that makes a posterior of this curvature round."""
+    return np.asarray(solve_triangular(np.linalg.cholesky(curvature).T, np.eye(len(curvature))))
 
 
 def _weights(data: _Data, at: np.ndarray) -> np.ndarray:
@@ -215,29 +240,45 @@ def _gain(data: _Data, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return gain, np.concatenate([by_bin.sum(axis=0)[None], data.time[None] @ by_bin, by_bin, data.x.T @ by_run])
 
 
-def _mode(data: _Data, share: np.ndarray, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Most probable standard normal numbers (k,) at shares (v,), and minus the expected second derivative by both."""
-    bins, k = len(data.time), len(data.scale)
+def _design(data: _Data, share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of rows of runs and bins: what each standard normal number adds to the log hazard (m, k), and whether it came."""
     at, row = np.nonzero(data.open + data.came)
-    design = np.hstack([np.ones((len(at), 1)), data.time[at, None], np.eye(bins)[at], data.x[row]])
+    design = np.hstack([np.ones((len(at), 1)), data.time[at, None], np.eye(len(data.time))[at], data.x[row]])
     design *= data.scale
-    plain = design[:, 2:].copy()
     design[:, 2:] *= share[data.group]
+    return design, data.came[at, row]
+
+
+def _rates(data: _Data, design: np.ndarray, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The hazard of rows (m,), and the chance that it comes."""
+    rate = np.exp(np.minimum(design @ numbers + even_level(len(data.time)), HIGHEST))
+    return rate, np.maximum(-np.expm1(-rate), 1e-300)
+
+
+def _curvature(data: _Data, numbers: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """Minus the expected second derivative by numbers (k,) and shares (v,)."""
+    design, _ = _design(data, np.ones(len(share)))
+    by_share = (design[:, 2:] * numbers[2:]) @ np.equal.outer(data.group, np.arange(len(share))).astype(float)
+    design[:, 2:] *= share[data.group]
+    rate, chance = _rates(data, design, numbers)
+    both = np.hstack([design, by_share])
+    return np.asarray((both.T * (rate**2 * np.exp(-rate) / chance)) @ both + np.eye(both.shape[1]))
+
+
+def _mode(data: _Data, share: np.ndarray) -> np.ndarray:
+    """Most probable standard normal numbers (k,) at shares (v,)."""
+    design, came = _design(data, share)
 
     def value(numbers: np.ndarray) -> float:
         whole = np.concatenate([numbers, share])[:, None]
         return float(_gain(data, _weights(data, whole))[0][0] - (numbers**2).sum() / 2)
 
-    def rates(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        rate = np.exp(np.minimum(design @ numbers + even_level(bins), HIGHEST))
-        return rate, np.maximum(-np.expm1(-rate), 1e-300)
-
-    event = data.came[at, row]
-    numbers, now = start, value(start)
+    numbers = np.zeros(len(data.scale))
+    now = value(numbers)
     for _ in range(STEPS):
-        rate, chance = rates(numbers)
-        slope = design.T @ (rate * (event / chance - 1)) - numbers
-        curvature = (design.T * (rate**2 * np.exp(-rate) / chance)) @ design + np.eye(k)
+        rate, chance = _rates(data, design, numbers)
+        slope = design.T @ (rate * (came / chance - 1)) - numbers
+        curvature = (design.T * (rate**2 * np.exp(-rate) / chance)) @ design + np.eye(len(numbers))
         step = cho_solve(cho_factor(curvature), slope)
         length = 1.0
         while (then := value(numbers + length * step)) < now and length > 1e-6:
@@ -246,7 +287,4 @@ def _mode(data: _Data, share: np.ndarray, start: np.ndarray) -> tuple[np.ndarray
         gain, now = then - now, then
         if gain < 1e-2:
             break
-    rate, chance = rates(numbers)
-    by_share = (plain * numbers[2:]) @ np.equal.outer(data.group, np.arange(len(share))).astype(float)
-    design = np.hstack([design, by_share])
-    return numbers, (design.T * (rate**2 * np.exp(-rate) / chance)) @ design + np.eye(k + len(share))
+    return numbers

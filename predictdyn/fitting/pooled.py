@@ -29,6 +29,7 @@ from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
 from numpyro.infer.hmc import hmc
 from numpyro.infer.util import ParamInfo
 
+from predictdyn.fitting.chains import converged
 from predictdyn.fitting.on_cpu import double
 
 Array = Any  # numpy or jax.numpy, by ``xp``
@@ -87,8 +88,8 @@ class ScaleSamples(NamedTuple):
 
     @property
     def converged(self) -> bool:
-        """Split R-hat of every scale at most 1.05 and at most 1 % divergent transitions."""
-        return bool(np.max(self.rhat) <= 1.05 and self.divergent <= 0.01)
+        """As `chains.converged` of every scale."""
+        return converged(self.rhat, self.divergent)
 
 
 def basis(clock: Float[np.ndarray, "*n"], k: int) -> Float[np.ndarray, "*n {k}"]:

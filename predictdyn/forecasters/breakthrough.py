@@ -26,6 +26,7 @@ FEWEST_RUNS = 12  # that have ended: fewer do not show two modes
 FEWEST_IN_A_MODE = 3  # families
 NO_MODES = "no two modes: finished runs do not part into those that broke through and others"
 FEW = f"fewer than {FEWEST_AT_RISK} finished runs of {FEWEST_FAMILIES} families that stood where this one stands"
+NOT_CONVERGED = "not converged"
 LATE = 0.1  # of log progress: the sd by which onsets of runs that stand for each other differ
 
 
@@ -108,6 +109,10 @@ class BreakthroughMixture:
                     answer.status[query.rows] = FEW
                 continue
             onset = self._onsets(problem, panel, origin, queries, runs, some) if queries is rest else {}
+            if onset is None:
+                for query in queries:
+                    answer.status[query.rows] = NOT_CONVERGED
+                continue
             for query in queries:
                 rng = np.random.default_rng(seed_for(problem.seed, query.run, panel.metric))
                 picks, jitter = rng.random((2, DRAWS)), rng.standard_normal(DRAWS)
@@ -129,8 +134,11 @@ class BreakthroughMixture:
         queries: Sequence[Query],
         known: DonorRuns,
         some: np.ndarray,
-    ) -> Mapping[str, np.ndarray]:
-        """Draws (s,) of the progress of each run's onset, inf where it does not come, from some finished runs (n,)."""
+    ) -> Mapping[str, np.ndarray] | None:
+        """Draws (s,) of the progress of each run's onset, inf where it does not come, from some finished runs (n,).
+
+        None where the chains that draw the hazard have not met.
+        """
         if not queries:
             return {}
         runs = [query.run for query in queries]
@@ -142,6 +150,8 @@ class BreakthroughMixture:
         model, described = problem.history.once(
             key, lambda: hazard_of(problem, [panel.metric], origin, past, known.family[some])
         )
+        if not model.mixing.converged:
+            return None
         own = np.array([panel.observed[run].family for run in runs], dtype=object)
         rng = np.random.default_rng(seed_for(problem.seed, "breakthrough", panel.metric, origin))
         uniforms = np.stack([

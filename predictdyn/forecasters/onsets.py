@@ -15,6 +15,7 @@ import pandas as pd
 
 from predictdyn.curves import Curves
 from predictdyn.events import JointEvent
+from predictdyn.fitting.chains import UNSAMPLED, Mixing
 from predictdyn.fitting.onset_hazard import HazardModel, RunsAtRisk, fitted, sampled
 from predictdyn.forecast import DRAWS, Prediction, seed_for
 from predictdyn.forecasters._places import alike
@@ -27,15 +28,28 @@ OWN = ("level", "change", "slope", "recent_slope", "break_gain")  # features of 
 OTHERS = ("level", "slope")  # of all others
 HAPPENED = "has happened"
 NEVER = "came in no finished run after this progress: rare, not ruled out"
+NOT_MET = "chains of the hazard have not met"
 TOO_FEW = f"fewer than {FEWEST_AT_RISK} finished runs of {FEWEST_FAMILIES} families without it so far: hazard by age"
 
 
 class OnsetDraws(NamedTuple):
-    """Draws (n, s) of the progress of an onset, inf where it does not come before the end, and a status (n,)."""
+    """Draws (n, s) of the progress of an onset, inf where it does not come before the end, and a status (n,).
+
+    ``mixing`` (n, 3) are R-hat, effective draws and divergent share of the chains behind each; NaN where none are.
+    """
 
     runs: list[str]
     draws: np.ndarray
     status: np.ndarray
+    mixing: np.ndarray
+
+
+class _Drawn(NamedTuple):
+    """Draws (n, s) of runs that stand where each other stand."""
+
+    draws: np.ndarray
+    status: str = "ok"
+    mixing: Mixing = UNSAMPLED
 
 
 def onsets(curves: Curves, event: JointEvent) -> pd.DataFrame:
@@ -75,14 +89,15 @@ def by_hazard(problem: Problem, event: JointEvent) -> OnsetDraws:
 
     Too few such runs, or families of them, fall back to the hazard by age, with a status. Where it came in none of
     them, nothing says what it depends on, and the hazard's even prior would speak: then it is as rare as they say.
+    Where the chains that draw the hazard have not met, the draws stay, with a status.
     """
 
-    def drawn(runs: list[str], origin: float, past: pd.DataFrame) -> tuple[np.ndarray, str]:
+    def drawn(runs: list[str], origin: float, past: pd.DataFrame) -> _Drawn:
         family = problem.history.curves.runs["family"].loc[past.index].to_numpy(dtype=object)
         if len(past) < FEWEST_AT_RISK or len(set(family)) < FEWEST_FAMILIES:
-            return _by_age(problem, runs, past), TOO_FEW
+            return _Drawn(_by_age(problem, runs, past), TOO_FEW)
         if not np.isfinite(past["onset"]).any():
-            return np.stack([_rare(past, origin, _uniforms(problem, run)) for run in runs]), NEVER
+            return _Drawn(np.stack([_rare(past, origin, _uniforms(problem, run)) for run in runs]), NEVER)
         names = tuple(dict.fromkeys(bound.metric for bound in event.bounds))
         key = ("onset", event.text, problem.scales_key, origin, problem.fit_seed)
         model, described = problem.history.once(key, lambda: hazard_of(problem, names, origin, past, family))
@@ -90,14 +105,15 @@ def by_hazard(problem: Problem, event: JointEvent) -> OnsetDraws:
         rng = np.random.default_rng(seed_for(problem.seed, "onset", event.text, origin))
         uniforms = np.stack([_uniforms(problem, run) for run in runs])
         x = described(observed_features(problem, origin).loc[runs])
-        return progress_at(sampled(model, x, own, uniforms, rng)), "ok"
+        status = "ok" if model.mixing.converged else NOT_MET
+        return _Drawn(progress_at(sampled(model, x, own, uniforms, rng)), status, model.mixing)
 
     return _grouped(problem, event, drawn)
 
 
 def by_age(problem: Problem, event: JointEvent) -> OnsetDraws:
     """The hazard of finished runs by progress alone (Kaplan and Meier 1958), given that it has not happened yet."""
-    return _grouped(problem, event, lambda runs, origin, past: (_by_age(problem, runs, past), "ok"))
+    return _grouped(problem, event, lambda runs, origin, past: _Drawn(_by_age(problem, runs, past)))
 
 
 def by_nearest(problem: Problem, event: JointEvent) -> OnsetDraws:
@@ -107,7 +123,7 @@ def by_nearest(problem: Problem, event: JointEvent) -> OnsetDraws:
     """
     names = list(dict.fromkeys(bound.metric for bound in event.bounds))
 
-    def drawn(runs: list[str], origin: float, past: pd.DataFrame) -> tuple[np.ndarray, str]:
+    def drawn(runs: list[str], origin: float, past: pd.DataFrame) -> _Drawn:
         grid = progress_at(np.linspace(0.0, float(log_progress(np.array(origin))), 25))
         panels = [problem.panel(name) for name in names]
         theirs = np.stack([[panel.context[run].at(grid) for run in past.index] for panel in panels], axis=-1)
@@ -119,7 +135,7 @@ def by_nearest(problem: Problem, event: JointEvent) -> OnsetDraws:
             u = _uniforms(problem, run)
             vote = np.random.default_rng(seed_for(problem.seed, run, "vote")).random(DRAWS) < 1 / (NEAREST + 1)
             rows.append(np.where(vote, _at(*survival(past), u), _at(*survival(near), u)))
-        return np.stack(rows), "ok"
+        return _Drawn(np.stack(rows))
 
     return _grouped(problem, event, drawn)
 
@@ -142,7 +158,7 @@ def of_paths(path: Prediction, event: JointEvent, observed: Curves, runs: Sequen
                 draws[i][event.held({name: path.draws[rows[name]] for name in names})] = step / ends[run]
                 fell = [str(path.status[row]) for row in rows.values() if path.status[row] != "ok"]
                 status[i] = fell[0] if fell else status[i]
-    return OnsetDraws(list(runs), draws, status)
+    return OnsetDraws(list(runs), draws, status, np.full((len(runs), 3), np.nan))
 
 
 def survival(past: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -162,6 +178,15 @@ def hazard_of(
     problem: Problem, metrics: Sequence[str], origin: float, past: pd.DataFrame, family: np.ndarray
 ) -> tuple[HazardModel, Callable[[pd.DataFrame], np.ndarray]]:
     """The hazard of finished runs at risk (index of ``past``), and how rows of features become its columns."""
+    at_risk, described = at_risk_of(problem, metrics, origin, past, family)
+    rng = np.random.default_rng(seed_for(problem.fit_seed, "hazard", *metrics, origin))
+    return fitted(at_risk, float(log_progress(np.array(origin))), rng), described
+
+
+def at_risk_of(
+    problem: Problem, metrics: Sequence[str], origin: float, past: pd.DataFrame, family: np.ndarray
+) -> tuple[RunsAtRisk, Callable[[pd.DataFrame], np.ndarray]]:
+    """What `hazard_of` learns from, and how rows of features become its columns."""
     table = feature_table(problem, problem.whole or problem.history, origin)
     columns, group = _columns(table, metrics)
     units = robust_units(table.loc[past.index, columns].to_numpy(dtype=float))
@@ -172,9 +197,7 @@ def hazard_of(
     groups = np.unique(group[units.kept], return_inverse=True)[1]
     onset = log_progress(past["onset"].to_numpy(dtype=float))
     last = log_progress(past["last"].to_numpy(dtype=float))
-    at_risk = RunsAtRisk(onset, last, family, described(table.loc[past.index]), groups)
-    rng = np.random.default_rng(seed_for(problem.fit_seed, "hazard", *metrics, origin))
-    return fitted(at_risk, float(log_progress(np.array(origin))), rng), described
+    return RunsAtRisk(onset, last, family, described(table.loc[past.index]), groups), described
 
 
 def _columns(table: pd.DataFrame, metrics: Sequence[str]) -> tuple[list[str], np.ndarray]:
@@ -192,7 +215,7 @@ def _columns(table: pd.DataFrame, metrics: Sequence[str]) -> tuple[list[str], np
 
 
 def _grouped(
-    problem: Problem, event: JointEvent, drawn: Callable[[list[str], float, pd.DataFrame], tuple[np.ndarray, str]]
+    problem: Problem, event: JointEvent, drawn: Callable[[list[str], float, pd.DataFrame], _Drawn]
 ) -> OnsetDraws:
     """Ask for runs of which about as much is seen together; where it has happened already, that is the answer."""
     runs = list(problem.observed.runs.index)
@@ -200,6 +223,7 @@ def _grouped(
     done = {run: one for run, one in happened["onset"].items() if np.isfinite(one)}
     known = problem.history.once(("onsets", event.text), lambda: onsets(problem.history.curves, event))
     draws, status = np.empty((len(runs), DRAWS)), np.full(len(runs), "ok", dtype=object)
+    mixing = np.full((len(runs), 3), np.nan)
     place = {run: i for i, run in enumerate(runs)}
     groups = alike([Query(run, np.zeros(0), np.zeros(0)) for run in runs if run not in done], seen)
     for run, one in done.items():
@@ -210,11 +234,12 @@ def _grouped(
     for origin, queries in groups.items():
         past = known[(known["onset"] > origin) & (known["last"] > origin)]
         some = [query.run for query in queries]
-        found, why = drawn(some, max(origin, 1e-4), past)
-        for run, row in zip(some, found, strict=True):
+        found = drawn(some, max(origin, 1e-4), past)
+        for run, row in zip(some, found.draws, strict=True):
             # What has not been seen lies ahead, whatever the rounding of origins.
-            draws[place[run]], status[place[run]] = np.maximum(row, seen[run] * (1 + 1e-9)), why
-    return OnsetDraws(runs, draws, status)
+            draws[place[run]] = np.maximum(row, seen[run] * (1 + 1e-9))
+            status[place[run]], mixing[place[run]] = found.status, found.mixing
+    return OnsetDraws(runs, draws, status, mixing)
 
 
 def _by_age(problem: Problem, runs: Sequence[str], past: pd.DataFrame) -> np.ndarray:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from predictdyn.fitting.chains import converged
 from predictdyn.laws.design import Design
 from predictdyn.laws.posterior import FREEDOM, NOISE_PULL, Mode
 
@@ -42,10 +43,10 @@ class Sample(NamedTuple):
 
     @property
     def trusted(self) -> bool:
-        """Whether the diagnostics are good: k at most .7; R-hat at most 1.05 and at most 1 % divergent transitions."""
+        """Whether the diagnostics are good: k at most .7, or as `chains.converged`."""
         if self.method == "importance":
             return bool(self.pareto_k <= TRUSTED)
-        return bool(self.rhat <= 1.05 and self.divergent <= 0.01)
+        return converged(self.rhat, self.divergent)
 
 
 class Sampler(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from predictdyn.backtest.onsets import BASELINES
+from predictdyn.fitting.chains import LOST, MET
 from predictdyn.report.blocks import Cell, PageTable, Section, Shown, figures, table, words
 from predictdyn.report.downloads import download
 from predictdyn.report.figures import onsets as drawn
@@ -40,7 +41,7 @@ def expected(results: Results) -> Section | None:
         caption = f"The probability that it has come by each step, of {min(runs, drawn.RUNS)} of {count(runs, 'run')}."
         shown.append(Shown(drawn.curves(own, f"onset-{i + 1}"), event, caption))
     content = PageTable(f"The onset of each event.{rest}", head, cells, 2, download(rows, "onset.csv"))
-    return Section("onset", "When it comes", [words(said), figures(shown), table(content)], paper=True)
+    return Section("onset", "When it comes", [words(said, _chains(rows)), figures(shown), table(content)], paper=True)
 
 
 def replayed(results: Results) -> Section | None:
@@ -78,7 +79,20 @@ def replayed(results: Results) -> Section | None:
     )
     head = ["seen", "forecast", "Brier", "skill", "CRPS of the onset", "skill", "base rate", "runs"]
     content = PageTable(caption, head, cells, 2, download(board, "onset_scores.csv"))
-    return Section("onset", f"When {event}", [words(intro), figures(shown), table(content)])
+    return Section("onset", f"When {event}", [words(intro, _chains(rows)), figures(shown), table(content)])
+
+
+def _chains(rows: pd.DataFrame) -> str:
+    """How well the chains that drew the hazard mixed, at worst; nothing where none drew it."""
+    drawn_by_chains = rows[rows["rhat"].notna()] if "rhat" in rows else rows.head(0)
+    if drawn_by_chains.empty:
+        return ""
+    rhat, lost = drawn_by_chains["rhat"].max(), drawn_by_chains["divergent"].max()
+    return (
+        f"Of the chains that drew the hazard R-hat is at most {rhat:.2f}, at least "
+        f"{drawn_by_chains['effective'].min():,.0f} draws count, and at most {lost:.1%} of paths diverged. Chains with "
+        f"more than {MET} or {LOST:.0%} have not met."
+    )
 
 
 def _gain(row: pd.Series, score: str) -> Cell:

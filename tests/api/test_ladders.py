@@ -94,6 +94,31 @@ def test_a_loss_from_a_loss(runs):
     assert found.predict(loss=2.9)["median"][0] == pytest.approx(0.8 * 2.9**0.9 + 0.3, rel=0.02)
 
 
+def test_a_perplexity_is_fitted_as_the_loss_that_it_is_of(runs, ladder):
+    named = runs.rename(columns={"loss": "val_ppl"}).assign(val_ppl=np.exp(runs["loss"]))
+    found = pdyn.fit_law(named, ["hard", "easy"], via="val_ppl", chance=0.25, questions=1000)
+    assert found.via == ["log(val_ppl)"]
+    (line,) = [line for line in found.notes if "val_ppl" in line]
+    assert line.startswith("val_ppl is the exponential of a loss, by name, so the logarithm is fitted in its place")
+    assert "via='val_ppl'" in found.call and found.formula.startswith("log(val_ppl) = ")
+    # The same rows as those of the loss, so the same forecast, of plans and of what was reached.
+    plan = {"params": ["1B", "2B"], "tokens": ["20B", "60B"]}
+    columns = ["median", "5 %", "95 %"]
+    assert_allclose(found.predict(**plan)[columns], ladder.predict(**plan)[columns], atol=1e-6)
+    by_loss = ladder.predict(loss=[3.0, 2.6])[columns]
+    assert_allclose(found.predict(val_ppl=np.exp([3.0, 2.6]).tolist())[columns], by_loss, atol=1e-6)
+    assert_allclose(found.predict(pd.DataFrame({"val_ppl": np.exp([3.0, 2.6])}))[columns], by_loss, atol=1e-6)
+    with pytest.raises(ValueError, match=r"val_ppl is a perplexity, so it is above 1, got 0\.5"):
+        found.predict(val_ppl=0.5)
+
+
+def test_what_is_no_perplexity_is_fitted_as_it_is(runs):
+    below = runs.assign(ppl=runs["loss"] / 4)
+    assert pdyn.fit_law(below.drop(columns="loss"), "hard", via="ppl").via == ["ppl"]
+    other = pdyn.fit_law(runs.rename(columns={"loss": "log_ppl"}), "hard", via="log_ppl")
+    assert other.via == ["log_ppl"] and not any("exponential" in line for line in other.notes)
+
+
 def curves_of(runs: pd.DataFrame) -> Curves:
     step = np.array([10, 20, 40, 60, 80, 100])
     frames = []
@@ -123,6 +148,23 @@ def test_curves_teach_by_all_their_checkpoints(runs):
     assert outcome.chance == 0.25
     median = found.predict(loss=[3.4, 2.9])["median"]
     assert_allclose(median, accuracy_of(np.array([3.4, 2.9]), 3.0), atol=0.03)
+
+
+def test_perplexities_of_curves_are_fitted_as_losses(runs):
+    plain = curves_of(runs)
+    points = plain.points.copy()
+    own = points["metric"] == "loss"
+    points.loc[own, "value"] = np.exp(points.loc[own, "value"])
+    metrics = {"perplexity": Metric("perplexity", "loss", 1.0, None, "lower"), "hard": plain.metrics["hard"]}
+    renamed = points.assign(metric=points["metric"].replace("loss", "perplexity"))
+    curves = curves_from(renamed, plain.runs, metrics)
+    found = pdyn.fit_law(curves, "hard", ["params", "tokens"], via="perplexity")
+    rows = pdyn.fit_law(plain, "hard", ["params", "tokens"], via="loss").rows
+    assert_allclose(found.rows["log(perplexity)"], rows["loss"])
+    assert_allclose(
+        found.predict(perplexity=np.exp([3.4, 2.9]).tolist())["median"],
+        accuracy_of(np.array([3.4, 2.9]), 3.0), atol=0.03,
+    )  # fmt: skip
 
 
 def test_a_page_says_both_steps(ladder, tmp_path):

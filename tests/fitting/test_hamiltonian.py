@@ -31,6 +31,7 @@ def test_the_length_of_a_step_is_learnt_from_paths_that_are_taken():
     chains = moved(likelihood, begin, np.eye(2), 60, np.random.default_rng(1), learn=True)
     assert 0.002 < chains.length < 0.02  # the posterior is .01 wide
     kept = moved(likelihood, chains, np.eye(2), 40, np.random.default_rng(2))
+    assert kept.divergent == 0.0
     assert kept.length == chains.length and kept.at.std() == pytest.approx(0.01, rel=0.25)
 
 
@@ -39,4 +40,4 @@ def test_a_path_that_leaves_the_numbers_is_turned_down():
         return -np.exp(at**2).sum(axis=0), -2 * at * np.exp(at**2)
 
     chains = moved(likelihood, Chains(np.full((1, 20), 0.5), 500.0), np.eye(1), 5, np.random.default_rng(3))
-    assert (chains.at == 0.5).all()
+    assert (chains.at == 0.5).all() and chains.divergent == 1.0

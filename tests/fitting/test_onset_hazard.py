@@ -5,6 +5,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.stats import norm
 
+from predictdyn.fitting import onset_hazard
 from predictdyn.fitting.onset_hazard import (
     BINS,
     DEVIATION,
@@ -134,3 +135,34 @@ def test_no_run_depends_on_who_else_is_asked_for():
     x, family = np.array([[0.5], [-0.5]]), np.array(["new", "f1"])
     both = log_hazard(model, x, family, 50, np.random.default_rng(4))
     assert_allclose(both[:1], log_hazard(model, x[:1], family[:1], 50, np.random.default_rng(4)))
+
+
+def cause_and_onset():
+    rng = np.random.default_rng(8)
+    x = rng.normal(size=(90, 3))
+    time = 0.5 + 0.5 * rng.exponential(np.exp(-2.0 * x[:, 0]))
+    return runs_of(np.where(time < 1, time, np.inf), x=x, per_family=3)
+
+
+def test_chains_of_a_hazard_meet():
+    found = learnt(cause_and_onset(), 0.5).mixing
+    assert found.converged and 1.0 <= found.rhat <= 1.05
+    assert found.size > 150 and found.divergent <= 0.01
+
+
+def test_chains_that_were_cut_short_are_told(monkeypatch):
+    for name, value in {"WARM": 2, "BETWEEN": (1,), "KEPT": 4}.items():
+        monkeypatch.setattr(onset_hazard, name, value)
+    found = learnt(cause_and_onset(), 0.5).mixing
+    assert found.rhat > 1.05 and not found.converged
+
+
+def test_chains_that_have_not_met_go_on(monkeypatch):
+    worst = []
+
+    def looked_at(draws, divergent):
+        worst.append(onset_hazard.Mixing(1.2, 30.0, 0.0) if len(worst) < 2 else onset_hazard.Mixing(1.0, 500.0, 0.0))
+        return worst[-1]
+
+    monkeypatch.setattr(onset_hazard, "mixing", looked_at)
+    assert learnt(cause_and_onset(), 0.5).mixing.converged and len(worst) == 3

@@ -5,14 +5,16 @@ import pandas as pd
 import pytest
 
 import predictdyn as pdyn
+from predictdyn.backtest import onsets as onset_replay
 from predictdyn.backtest.onsets import onset_rows, replay_onsets
 from predictdyn.backtest.plan import Plan
 from predictdyn.curves import Metric, curves_from
 from predictdyn.events import parse
+from predictdyn.fitting import onset_hazard
 from predictdyn.forecast import Prediction
 from predictdyn.forecasters import fit
-from predictdyn.forecasters.breakthrough import NO_MODES
-from predictdyn.forecasters.onsets import HAPPENED, NEVER, by_age, by_hazard, of_paths, onsets, survival
+from predictdyn.forecasters.breakthrough import NO_MODES, NOT_CONVERGED
+from predictdyn.forecasters.onsets import HAPPENED, NEVER, NOT_MET, by_age, by_hazard, of_paths, onsets, survival
 from predictdyn.problem import History, Problem
 
 STEP = np.array([1, 2, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100])
@@ -72,6 +74,9 @@ def test_the_hazard_tells_runs_apart_where_age_does_not(curves):
     assert board.loc["hazard", "brier_skill_lo"] > 0.2 and board.loc["hazard", "crps_skill_lo"] > 0.2
     assert board.loc["hazard", "reliability"] < 0.06
     rows = found.rows[found.rows["status"] == "ok"]
+    of_chains = rows["forecaster"] == "hazard"
+    assert rows.loc[of_chains, "rhat"].between(1.0, 1.05).all() and (rows.loc[of_chains, "effective"] > 150).all()
+    assert (rows.loc[of_chains, "divergent"] <= 0.01).all() and rows.loc[~of_chains, "rhat"].isna().all()
     assert rows["crps"].notna().all() and rows["probability"].between(0, 1).all()
 
 
@@ -106,6 +111,22 @@ def test_what_has_happened_is_known_and_what_lies_ahead_is_after_what_is_seen(cu
                 assert status == HAPPENED and (draws == came[run]).all()
             else:
                 assert draws.min() > 0.5
+
+
+def test_chains_that_have_not_met_are_told_in_every_result(curves, monkeypatch, tmp_path):
+    for name, value in {"WARM": 2, "BETWEEN": (1,), "KEPT": 4}.items():
+        monkeypatch.setattr(onset_hazard, name, value)
+    family = curves.runs["family"]
+    live = curves.points["run"].isin(family.index[family == "f00"]) & (curves.points["step"] > 10)
+    begun = curves_from(curves.points[~live][["run", "metric", "step", "value"]], curves.runs, curves.metrics)
+    found = pdyn.forecast(begun, forecaster="breakthrough", progress=False)
+    assert (found.summary()["status"] == NOT_CONVERGED).all()
+    onset = found.onset("acc > 0.5").summary()
+    assert (onset["status"] == NOT_MET).all() and (onset["rhat"] > 1.05).all()
+    # The draws stay: a chance that is a little off is better than none.
+    assert onset["probability"].between(0.01, 0.99).all()
+    page = found.save(tmp_path / "page", onsets=["acc > 0.5"])
+    assert f"R-hat is at most {onset['rhat'].max():.2f}" in page.with_name("report.md").read_text()
 
 
 def test_quantiles_of_an_onset_are_blank_where_it_does_not_come(curves):
@@ -173,9 +194,47 @@ def test_a_backtest_keeps_onsets_beside_its_files(curves, tmp_path):
     assert set(found.onsets.scores["forecaster"]) == {"hazard", "hazard_by_age", "nearest_run"}
     kept = pd.read_parquet(tmp_path / "page" / "onsets.parquet")
     assert len(kept) == len(found.onsets.rows)
-    assert "Brier" in (tmp_path / "page" / "report.md").read_text()
+    said = (tmp_path / "page" / "report.md").read_text()
+    assert "Brier" in said and f"R-hat is at most {kept['rhat'].max():.2f}" in said
     with pytest.raises(ValueError, match="comes in none"):
         pdyn.backtest(curves, "mean_change", cutoffs=[0.1], onset="acc > 2", progress=False)
+
+
+@pytest.fixture
+def few():
+    return runs_of(families=8, last=50), Plan(cutoffs=(0.1,), metrics=("acc",))
+
+
+def test_onsets_do_not_depend_on_workers(few):
+    one, two = (replay_onsets(*few, EVENT, workers=workers) for workers in (1, 2))
+    pd.testing.assert_frame_equal(one.rows, two.rows)
+    pd.testing.assert_frame_equal(one.scores, two.scores)
+
+
+def test_onsets_that_are_broken_off_go_on_to_the_same_table(few, tmp_path, monkeypatch):
+    whole, told = replay_onsets(*few, EVENT), []
+
+    def broken_off(done, all_):
+        told.append((done, all_))
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        replay_onsets(*few, EVENT, resume=tmp_path, progress=broken_off)
+    files = sorted(tmp_path.glob("*.piece"))
+    assert told == [(1, 8), (2, 8), (3, 8)] and 3 <= len(files) < 8
+    files[0].write_bytes(files[0].read_bytes()[:100])
+    made, real = [], onset_replay._group
+    monkeypatch.setattr(onset_replay, "_group", lambda *words: made.append(words[2].name) or real(*words))
+    again = replay_onsets(*few, EVENT, resume=tmp_path)
+    assert len(made) == 8 - len(files) + 1
+    pd.testing.assert_frame_equal(whole.rows, again.rows)
+    whole.rows.to_parquet(tmp_path / "a")
+    again.rows.to_parquet(tmp_path / "b")
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    # Another event is other work.
+    replay_onsets(*few, parse("acc > 0.4", ["acc"]), resume=tmp_path)
+    assert len(made) == 2 * 8 - len(files) + 1
 
 
 def test_without_finished_runs_the_paths_of_the_forecaster_say_it():
