@@ -44,7 +44,7 @@ OWN = 6.0  # checkpoints of a run that weigh as much as what is known of all run
 LEVELS = (np.arange(399) + 0.5) / 399
 
 
-class Mixture(NamedTuple):
+class Density(NamedTuple):
     """Normal distributions about zero of healthy scores: log shares (c,), covariances (c, k, k)."""
 
     share: np.ndarray
@@ -75,7 +75,7 @@ class Mixture(NamedTuple):
 class Surprise(NamedTuple):
     """How surprises of healthy runs are distributed.
 
-    ``share`` and ``covariance`` are a `Mixture`. ``centre`` and ``quantiles`` (399,) of the surprise of all
+    ``share`` and ``covariance`` are a `Density`. ``centre`` and ``quantiles`` (399,) of the surprise of all
     metrics together, for checkpoints at which at most half of the streams were logged (row 0), and others (row 1), and
     of that of the metric that went furthest (row 2).
     """
@@ -87,7 +87,7 @@ class Surprise(NamedTuple):
 
     def scores(self, streams: np.ndarray) -> np.ndarray:
         """Normal scores q (2, t) of the checkpoints of one run, from its streams (t, k); NaN is not logged."""
-        together, furthest, many = raw_surprises(streams, Mixture(self.share, self.covariance))
+        together, furthest, many = raw_surprises(streams, Density(self.share, self.covariance))
         own = _less_its_past(together - self.centre[many])
         found = np.zeros((2, len(own)))
         for group in (0, 1):
@@ -97,7 +97,7 @@ class Surprise(NamedTuple):
         return found
 
 
-def raw_surprises(streams: np.ndarray, mixture: Mixture) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def raw_surprises(streams: np.ndarray, mixture: Density) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Logarithms (t,) of both surprises at each checkpoint, and whether more than half of the streams were logged."""
     many = ((~np.isnan(streams)).mean(axis=1) > 0.5).astype(np.intp)
     largest = np.nan_to_num(np.clip(streams, -MOST, MOST) ** 2).max(axis=1)
@@ -123,7 +123,7 @@ def learnt(streams: list[np.ndarray], family: list[str], *, seed: int = 0) -> Su
     )
 
 
-def _mixture(rows: np.ndarray, seed: int) -> Mixture:
+def _mixture(rows: np.ndarray, seed: int) -> Density:
     """The density of rows (n, k) of scores; NaN is not logged."""
     from sklearn.mixture import GaussianMixture
 
@@ -139,7 +139,7 @@ def _mixture(rows: np.ndarray, seed: int) -> Mixture:
     # Few checkpoints say little of how many metrics move together.
     kept = 1 - np.maximum(SHRUNK, k / (k + n * found.weights_))[:, None, None]
     shrunk = np.where(np.eye(k, dtype=bool), covariance, kept * covariance)
-    return Mixture(np.log(found.weights_), shrunk)
+    return Density(np.log(found.weights_), shrunk)
 
 
 def log_evidence(scores: np.ndarray, progress: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -30,7 +30,6 @@ def write_detector(detector: LearntDetector, folder: Path) -> None:
         "rate": detector.rate,
         "axes": {name: axis.to_json() for name, axis in detector.axes.items()},
         "families": list(detector.families),
-        "interventions": list(detector.interventions),
         "regimes": {},
     }
     arrays: dict[str, np.ndarray] = {}
@@ -70,10 +69,7 @@ def load(folder: Path | str, *, beside: Detector | None = None) -> LearntDetecto
         axes = {name: Axis.from_json(said) for name, said in settings["axes"].items()}
         curves = arrays["families"].astype(float) if settings["families"] else []
         families = dict(zip(settings["families"], curves, strict=True))
-        return LearntDetector(
-            settings["rate"], axes, regimes["own"], regimes.get("shared"), families,
-            tuple(settings["interventions"]), beside,
-        )  # fmt: skip
+        return LearntDetector(settings["rate"], axes, regimes["own"], regimes.get("shared"), families, beside)
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{folder}: no detector can be read there ({error}); learn it again") from None
 

@@ -12,7 +12,6 @@ import pandas as pd
 
 from predictdyn.curves import Curves, ended
 from predictdyn.effects.pairs import arms
-from predictdyn.naming import some
 from predictdyn.watch.alarm import Alarm, Detector, Look
 from predictdyn.watch.checkpoints import Axis, axis_for, looked_at
 from predictdyn.watch.hazard import first_failures
@@ -38,7 +37,6 @@ class LearntDetector:
     own: Regime
     shared: Regime | None
     families: dict[str, np.ndarray]
-    interventions: tuple[str, ...] = ()
     beside: Detector | None = None
 
     @property
@@ -130,13 +128,13 @@ class LearntDetector:
         if joint[:, at].argmax() == 1:
             risk = 1 / (1 + np.exp(-high.hazard[at]))
             words = f"finished runs that looked so failed within a tenth of the run in {risk:.0%} of cases; {rare}"
-            return self._said(Alarm(sight.run, "divergence ahead", "", step, step, _digits(e_value(shown)), words)), now
+            return Alarm(sight.run, "divergence ahead", "", step, step, _digits(e_value(shown)), words), now
         late = np.flatnonzero(np.isin(sight.step, high.step))
         begin = late[int(high.begin[at])]
         metric, far = self._strangest(sight, begin, late[at])
         since = float(sight.step[begin - 1]) if begin else float(sight.step[begin])
         words = f"since step {since:g}: {far}; {rare}"
-        return self._said(Alarm(sight.run, regime.kind, metric, since, step, _digits(e_value(shown)), words)), now
+        return Alarm(sight.run, regime.kind, metric, since, step, _digits(e_value(shown)), words), now
 
     def _strangest(self, sight: Sight, begin: int, end: int) -> tuple[str, str]:
         """The metric that went furthest from what was announced, and words on the first three."""
@@ -147,12 +145,6 @@ class LearntDetector:
         names = list(self.axes)
         told = [f"{names[k]} {'higher' if far[k] > 0 else 'lower'} than announced ({far[k]:+.1f} sd)" for k in order]
         return names[order[0]], ", ".join(told)
-
-    def _said(self, alarm: Alarm) -> Alarm:
-        if not self.interventions:
-            return alarm
-        known = f"interventions with known effects: {some(list(self.interventions))} (predicted, not causal)"
-        return alarm._replace(words=f"{alarm.words}; {known}")
 
 
 def _digits(value: np.ndarray) -> float:
@@ -215,8 +207,7 @@ def learn(
     if len(means) >= FEWEST_FAMILIES:
         beside_family = prepared(history.select(runs=[*others]), axes, means, others)
         shared = learn_regime("off family curve", beside_family, history, list(others), {}, seed=seed)
-    known = tuple(sorted(set(arms(history.runs)["intervention"])))
-    return LearntDetector(false_alarms, axes, own, shared, means if shared else {}, known, beside)
+    return LearntDetector(false_alarms, axes, own, shared, means if shared else {}, beside)
 
 
 def _told_apart(history: Curves, good: Collection[str]) -> Curves:

@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.stats import norm
 
-from predictdyn.watch.evidence import BEGIN, BETS, LENGTHS, Mixture, learnt, log_evidence, raw_surprises
+from predictdyn.watch.evidence import BEGIN, BETS, LENGTHS, Density, learnt, log_evidence, raw_surprises
 from predictdyn.watch.threshold import e_value, threshold
 
 
@@ -57,7 +57,7 @@ def test_evidence_of_two_surprises_is_their_mean():
 def test_the_surprise_of_one_normal_distribution_is_a_mahalanobis_distance_over_what_was_logged():
     correlation = np.array([[1.0, 0.8], [0.8, 1.0]])
     streams = np.array([[1.0, 1.0], [1.0, -1.0], [2.0, np.nan]])
-    mixture = Mixture(np.zeros(1), correlation[None])
+    mixture = Density(np.zeros(1), correlation[None])
     by_hand = [0.5 * row @ np.linalg.inv(correlation) @ row for row in streams[:2]]
     assert_allclose(mixture.surprise(streams), [*by_hand, 4.0])
     together, furthest, many = raw_surprises(streams, mixture)
@@ -73,7 +73,7 @@ def test_a_usual_direction_of_large_steps_is_less_of_a_surprise_than_any_other()
     rows = size[:, None] * rng.standard_normal((4000, 1)) * np.array([1.0, 1.0]) + 0.5 * rng.standard_normal((4000, 2))
     learned = learnt([rows[i::40] for i in range(40)], [str(i) for i in range(40)])
     along, across = (
-        Mixture(learned.share, learned.covariance).surprise(np.array([one]))[0] for one in ([4.0, 4.0], [4.0, -4.0])
+        Density(learned.share, learned.covariance).surprise(np.array([one]))[0] for one in ([4.0, 4.0], [4.0, -4.0])
     )
     assert 2 * along < across
 
