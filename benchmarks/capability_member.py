@@ -1,6 +1,7 @@
 """`auto` beside itself with `capability_from_loss` as one more member, on accuracies of runs that log a loss.
 
 python benchmarks/capability_member.py --out FOLDER [--data gemstones,pythia,tinylm] [--cutoffs 0.2]
+    [--groups N]
 
 gemstones  four accuracies of each model, from all others.
 pythia     six accuracies of the four models of 1.4B and 2.8B, from the smaller ones.
@@ -16,6 +17,7 @@ import argparse
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +104,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--data", default="gemstones,pythia,tinylm")
     parser.add_argument("--cutoffs", default="0.2")
+    parser.add_argument("--groups", type=int, default=None, help="the first so many groups of each data set alone")
     called = parser.parse_args()
     called.out.mkdir(parents=True, exist_ok=True)
     print("| data | seen | forecasts in families | CRPS without | with | saved | coverage without | with |")
@@ -109,7 +112,7 @@ def main() -> None:
     for data in called.data.split(","):
         for cutoff in map(float, called.cutoffs.split(",")):
             tables = []
-            for name, curves, out, names in asked(data):
+            for name, curves, out, names in islice(asked(data), called.groups):
                 file = called.out / f"{data}-{cutoff:g}-{name}.csv"
                 if not file.exists():
                     rows_of(curves, out, names, cutoff).to_csv(file, index=False)
