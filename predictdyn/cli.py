@@ -379,7 +379,7 @@ def _backtest(
         found = replayed(curves, plan, models, workers=workers, resume=resume, progress=progress, onset=event)
         about = found.about(title=cli_words.title(data), command=cli_words.command(), data=data)
         found.write(folder, _as_typed(about))
-        rung = _alarms(curves, plan, folder) if alarms else []
+        rung = [*_alarms(curves, plan, folder), f"{out / 'alarms.html'} has the tables"] if alarms else []
     for line in found.unanswered:
         say(line, err=True)
     for line in rung:

@@ -110,6 +110,11 @@ def probabilities(forecast: Prediction, events: Sequence[JointEvent]) -> pd.Data
     return pd.DataFrame(found, columns=["run", "event", "probability", "status"])
 
 
+def within(number: float, metric: Metric) -> bool:
+    """Whether a value of the metric can be a number."""
+    return (metric.lower is None or number >= metric.lower) and (metric.upper is None or number <= metric.upper)
+
+
 def outside(event: JointEvent, metrics: Mapping[str, Metric]) -> list[str]:
     """Lines on bounds whose number no value of their metric can reach, which are surely true or surely false.
 
@@ -123,7 +128,7 @@ def outside(event: JointEvent, metrics: Mapping[str, Metric]) -> list[str]:
         lower, upper = (None, None) if name not in metrics else (metrics[name].lower, metrics[name].upper)
         low, high = -math.inf if lower is None else lower, math.inf if upper is None else upper
         where = f"event {event.text!r}: {number:g} lies"
-        if not low <= number <= high:
+        if name in metrics and not within(number, metrics[name]):
             span = (
                 f"{low:g} to {high:g}" if upper is not None and lower is not None
                 else f"the values from {low:g}" if lower is not None else f"the values up to {high:g}"

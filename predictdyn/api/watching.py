@@ -228,7 +228,10 @@ def rounds(watcher: Watcher, *, say: Callable[[str], None]) -> Iterator[list[Run
                 told = line
         else:
             if first and watcher.news is not None and not watcher.state.runs:
-                say(f"{watcher.made['path']}: {unknown_ends(watcher.news)}")
+                line = f"{watcher.made['path']}: {unknown_ends(watcher.news)}"
+                if watcher.news.total and ASSUMED_END in line:
+                    raise ValueError(line)  # a run that trains must not go unwatched with a good exit status
+                say(line)
             first, told = False, ""
             yield rung
             if every is None or watcher.finished:

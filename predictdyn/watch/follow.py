@@ -291,5 +291,5 @@ def unknown_ends(news: News) -> str:
     """A line for a path of which no run is in question: all have ended, or nothing says where they end."""
     assumed = [line for line in news.notes if ASSUMED_END in line]
     if assumed:
-        return assumed[0]
+        return f"no run is watched, as all {news.total} run(s) count as ended: {assumed[0]}"
     return f"all {news.total} run(s) have reached their planned end, so there is nothing to watch"

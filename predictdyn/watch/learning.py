@@ -21,6 +21,7 @@ from predictdyn.watch.threshold import e_value
 
 FEWEST_RUNS = 4  # healthy ones
 FEWEST_FAMILIES = 3  # with a family curve
+LEAST_TOLD = 0.5  # sd: a metric that went less far is not named
 USUAL = 0.25  # of the families log a metric that is looked at
 
 
@@ -143,6 +144,7 @@ class LearntDetector:
         far = part[row, np.arange(part.shape[1])]
         order = np.argsort(-np.abs(far))[:3]
         names = list(self.axes)
+        order = order[np.abs(far[order]) >= min(LEAST_TOLD, np.abs(far[order[0]]))]
         told = [f"{names[k]} {'higher' if far[k] > 0 else 'lower'} than announced ({far[k]:+.1f} sd)" for k in order]
         return names[order[0]], ", ".join(told)
 

@@ -73,7 +73,7 @@ class Plain:
     def _missed(self, curves: Curves, runs: dict[str, dict[str, Any]]) -> list[Alarm]:
         if not self.targets or self.fitted is None:
             return []
-        known = {*curves.metrics, *self.fitted.history.metrics}
+        known = {**curves.metrics, **self.fitted.history.metrics}
         # Without finished runs nobody knows what will be logged: a target waits until its metric is.
         targets = targets_of(self.targets, known, waiting=not len(self.fitted.history.runs))
         if not targets:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,10 @@ HEAD = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Alar
 body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
 table{border-collapse:collapse;margin:1rem 0}td,th{padding:.25rem .75rem;border-bottom:1px solid #ddd;text-align:right}
 td:first-child,th:first-child{text-align:left}</style></head><body>"""
+NO_TROUBLE = (
+    "No finished run had a trouble, so nobody can tell what these alarms catch. A run that failed counts as healthy "
+    "until events.csv of a tidy folder says since when it went wrong (columns run, step, what)."
+)
 SHARES = ("measured", "low", "high", "caught", "lead", "before")
 
 
@@ -26,6 +31,8 @@ def page(found: AlarmReplay, folder: Path) -> Path:
         "Catches": (found.catches, "Lead is the share of the run before the trouble; a delay is negative."),
         "Cost": (found.cost, "The rate to ask for, where a missed trouble costs so many false alarms."),
     }
+    if not len(found.catches):
+        del told["Catches"], told["Cost"]
     for title, (table, words) in told.items():
         lines += [f"<h2>{title}</h2>", f"<p>{words}</p>", _table(table)]
     file = folder / "alarms.html"
@@ -37,12 +44,19 @@ def verdicts(found: AlarmReplay) -> list[str]:
     """What a reader should know first, a sentence each."""
     lines = []
     for row in found.rates.to_dict("records"):
-        held = "no more than was asked" if row["low"] <= row["asked"] else "more than was asked"
+        held = (
+            "no more than was asked" if row["measured"] <= row["asked"]
+            else "more than was asked, but not surely so" if row["low"] <= row["asked"] else "more than was asked"
+        )  # fmt: skip
         lines.append(
             f"Asked for {row['asked']:.0%}: {row['rang']} of {row['runs']} healthy runs rang ({row['measured']:.1%}, "
             f"{row['low']:.1%} to {row['high']:.1%}), which is {held}."
         )
-    return [*lines, *(f"{line[0].upper()}{line[1:]}." for line in found.notes)]
+    if not len(found.catches):
+        lines.append(NO_TROUBLE)
+    # Each fold has a number of families of its own, and one of them says enough.
+    notes = {re.sub(r"\d+ families", "", line): line for line in reversed(found.notes)}
+    return [*lines, *(f"{line[0].upper()}{line[1:]}." for line in reversed(notes.values()))]
 
 
 def _table(table: pd.DataFrame) -> str:

@@ -11,8 +11,8 @@ import pandas as pd
 from predictdyn.backtest.decay import widened_for_decay
 from predictdyn.backtest.live import LiveSplit, without
 from predictdyn.backtest.plan import needed_metrics, target_metrics
-from predictdyn.curves import Curves
-from predictdyn.events import JointEvent, UnknownMetric, parse, probabilities
+from predictdyn.curves import Curves, Metric
+from predictdyn.events import JointEvent, UnknownMetric, outside, parse, probabilities, within
 from predictdyn.forecast import Prediction
 from predictdyn.forecasters._fitted import Fitted
 from predictdyn.watch.follow import NOT_FINITE
@@ -74,18 +74,23 @@ def metrics_as_globs(metrics: Sequence[str]) -> list[str]:
     return ["".join(f"[{letter}]" if letter in "*?[" else letter for letter in name) for name in metrics]
 
 
-def targets_of(texts: Sequence[str], known: Collection[str], *, waiting: bool = False) -> list[JointEvent]:
+def targets_of(texts: Sequence[str], known: Mapping[str, Metric], *, waiting: bool = False) -> list[JointEvent]:
     """Targets as events; where one is ``waiting`` for metrics, those that name an unknown one are left out.
 
-    Raises ValueError for a sentence that cannot be read, else also for one that names no metric that is known.
+    Raises ValueError for a sentence that cannot be read, for one with a number that its metric cannot have, since it
+    would ring for every run or for none, and, where none is waiting, for one that names no metric that is known.
     """
     found = []
     for text in texts:
         try:
-            found.append(parse(text, known))
+            event = parse(text, known)
         except UnknownMetric:
             if not waiting:
                 raise
+            continue
+        if any(not within(bound.number, known[bound.metric]) for bound in event.bounds):
+            raise ValueError(outside(event, known)[0])
+        found.append(event)
     return found
 
 

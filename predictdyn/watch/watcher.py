@@ -189,7 +189,7 @@ class Watcher:
         Where there is no history, and another look will follow, such a target waits: it may be logged later.
         """
         history = {} if self.fitted is None else self.fitted.history.metrics
-        return targets_of(self.targets, {*curves.metrics, *history}, waiting=not history and self.every is not None)
+        return targets_of(self.targets, {**curves.metrics, **history}, waiting=not history and self.every is not None)
 
     def _waits(self, events: Sequence[JointEvent]) -> list[str]:
         """A line on targets that wait, each time that there are others than before."""

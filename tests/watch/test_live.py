@@ -15,9 +15,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from tensorboardX import SummaryWriter
 
 import predictdyn as pdyn
+from predictdyn.cli import cli
 from predictdyn.curves import Curves, no_curves
 from predictdyn.forecasters import fit
 from predictdyn.watch.alarm import Alarm, Look
@@ -337,6 +339,7 @@ def test_wrong_calls_are_one_line(board, call, tmp_path, monkeypatch):
 
 WRITER = """
 import sys
+from click.testing import CliRunner
 from tensorboardX import SummaryWriter
 runs = {name: SummaryWriter(sys.argv[1] + "/" + name) for name in ("fine", "breaks")}
 begin = 0
@@ -527,3 +530,25 @@ def test_names_of_runs_are_text_on_the_page(tmp_path):
     watcher(logs, out).look()
     page = (out / "index.html").read_text()
     assert "<img" not in page and "&lt;img src=x" in page
+
+
+def test_a_target_that_no_value_can_reach_is_a_wrong_call(tmp_path):
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    rows = "".join(f"{100 * i},{2 / (1 + i):.3f},{0.2 + 0.04 * i:.3f}\n" for i in range(12))
+    (logs / "a.csv").write_text(f"step,train_loss,val_acc\n{rows}", encoding="utf-8")
+    words = ["watch", str(logs), "--once", "--target", "val_acc > 75", "--set", "last_step=5000"]
+    done = CliRunner().invoke(cli, [*words, "--out", str(tmp_path / "out")])
+    assert isinstance(done.exception, ValueError)
+    assert "75 lies outside 0 to 1, the range of val_acc; did you mean 0.75?" in str(done.exception)
+
+
+@pytest.mark.parametrize("how", [["--once"], ["--every", "1s"]])
+def test_runs_that_only_seem_to_have_ended_are_not_left_unwatched_in_silence(tmp_path, how):
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    (logs / "a.csv").write_text("step,train_loss\n0,2.0\n100,1.0\n200,0.9\n", encoding="utf-8")
+    done = CliRunner().invoke(cli, ["watch", str(logs), *how, "--out", str(tmp_path / "out")])
+    assert isinstance(done.exception, ValueError)
+    assert "no run is watched, as all 1 run(s) count as ended" in str(done.exception)
+    assert "last_step" in str(done.exception)
