@@ -125,5 +125,5 @@ def scored(forecast: Mapping[str, Any], truth: float) -> dict[str, Any]:
 
 
 def _numbers(truth: float, draws: dict[str, Any]) -> dict[str, float]:
-    found = numbers_of(np.array([truth]), decoded(draws)[None])[0]
+    found = numbers_of(np.array([truth]), np.sort(decoded(draws))[None])[0]
     return dict(zip(NUMBERS, map(float, found), strict=True))
