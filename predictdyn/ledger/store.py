@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from predictdyn.ledger.chain import ChainEntry, following
 
 APPLICATION = 0x70644C31  # what `file` and SQLite call this kind of file: pdL1
 WAIT = 60.0  # seconds for another writer
+RETRY = 0.01  # seconds between two tries where SQLite itself does not wait
 PAGE = 4096
 SCHEMA = (
     "CREATE TABLE entries (number INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, hash TEXT NOT NULL, "
@@ -116,7 +118,7 @@ def connected(path: Path, *, write: bool = False) -> sqlite3.Connection:
     if write:
         base = sqlite3.connect(path, timeout=WAIT, isolation_level=None)
         base.execute(f"PRAGMA page_size = {PAGE}")
-        base.execute("PRAGMA journal_mode = WAL")
+        _write_ahead(base)
         base.execute("PRAGMA synchronous = FULL")
         return base
     # SQLite makes two files beside one that is read, and only who may write takes them away again. In a folder that
@@ -126,6 +128,20 @@ def connected(path: Path, *, write: bool = False) -> sqlite3.Connection:
     base = sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, timeout=WAIT, isolation_level=None)
     base.execute("PRAGMA query_only = 1")
     return base
+
+
+def _write_ahead(base: sqlite3.Connection) -> None:
+    """Set WAL mode. SQLite waits for no other writer in this, since two that make a file would wait for each other."""
+    end = time.monotonic() + WAIT
+    while True:
+        try:
+            base.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                base.close()
+                raise
+        time.sleep(RETRY)
 
 
 def empty(base: sqlite3.Connection) -> bool:

@@ -6,8 +6,10 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -43,6 +45,20 @@ def test_two_writers_at_once(tmp_path):
     wanted = {f"{name}-{i}-{j}" for name in ("a", "b") for i in range(20) for j in "abc"} | {"begin"}
     assert len(keys) == len(wanted) and set(keys) == wanted
     assert verify(Store(path)).whole
+
+
+def test_writers_that_make_the_file_at_once(tmp_path):
+    """SQLite does not wait by itself where several set the mode of a new file."""
+    with ThreadPoolExecutor(4) as pool:
+        for round_ in range(60):
+            store, start = Store(tmp_path / f"{round_}.ledger"), Barrier(4)
+
+            def write(name, store=store, start=start):
+                start.wait()
+                return store.append(lambda inside: [{"key": name}], FIRST)
+
+            assert sum(len(new) for new in pool.map(write, "abcd")) == 5
+            assert verify(store).whole
 
 
 def test_a_killed_writer_leaves_all_or_nothing(tmp_path):
