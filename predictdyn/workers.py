@@ -1,4 +1,4 @@
-"""Worker processes end with the process that started them, even where that one was killed without a word."""
+"""Worker processes: jobs side by side in some that end with the process that started them, even where it was killed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import os
 import socket
 import threading
 import time
-from typing import NamedTuple
+import warnings
+from collections.abc import Generator, Iterable
+from contextlib import closing
+from typing import Any, NamedTuple
 
 WAIT = 0.3  # seconds between two looks at whether the parent lives
 WATCH = "ends with its parent"
@@ -38,6 +41,23 @@ def end_with(started_by: Parent) -> None:
         return
     if all(thread.name != WATCH for thread in threading.enumerate()):
         threading.Thread(target=_watch, args=(started_by.process,), name=WATCH, daemon=True).start()
+
+
+def side_by_side(jobs: Iterable[Any], workers: int) -> Generator[Any, None, None]:
+    """What jobs (`joblib.delayed`) give, in their order, as it comes; ``workers`` processes do them, or a cluster.
+
+    Which of them is said by joblib (``joblib.parallel_config``).
+    """
+    from joblib import Parallel
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given", category=UserWarning)
+        # What joblib says where the loop is left early, by Ctrl-C, and the loop says itself.
+        warnings.filterwarnings("ignore", message=".* tasks which were still being processed", category=UserWarning)
+        # Closed at once whatever happens: workers must not write pieces while their folder is being removed.
+        watched = {"initializer": end_with, "initargs": (parent(),)} if workers > 1 else {}
+        with closing(Parallel(n_jobs=workers, return_as="generator", **watched)(jobs)) as results:
+            yield from results
 
 
 def _watch(process: int) -> None:

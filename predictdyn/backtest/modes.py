@@ -19,21 +19,21 @@ THIN = 8  # every eighth draw is looked at first, with looser limits than those 
 LOOSE_PART, LOOSE_VALLEY = 0.07, 0.85
 
 
-class LastSteps(NamedTuple):
+class LastRows(NamedTuple):
     """Which rows of a target (n) are of one run and metric, and which of them is its last step, (n,) each."""
 
     key: np.ndarray
     last: np.ndarray
 
 
-def last_steps(target: pd.DataFrame) -> LastSteps:
+def last_rows(target: pd.DataFrame) -> LastRows:
     """The ends of a target (run, metric, step): whether there are two modes is found there."""
     run, (metric, names) = pd.factorize(target["run"])[0], pd.factorize(target["metric"])
     key = run * len(names) + metric
     order = np.lexsort((target["step"].to_numpy(dtype=float), key))
     last = np.zeros(len(target), dtype=bool)
     last[order] = np.append(np.diff(key[order]) != 0, True)[: len(order)]
-    return LastSteps(key, last)
+    return LastRows(key, last)
 
 
 def upper_share(ordered: np.ndarray, metrics: Sequence[Metric]) -> np.ndarray:
@@ -54,7 +54,7 @@ def upper_share(ordered: np.ndarray, metrics: Sequence[Metric]) -> np.ndarray:
     return upper
 
 
-def modes_of(ends: LastSteps, upper: np.ndarray, draws: np.ndarray) -> np.ndarray:
+def modes_of(ends: LastRows, upper: np.ndarray, draws: np.ndarray) -> np.ndarray:
     """The columns `MODES` (n, 7) of a target with draws (n, s); NaN where there is one mode.
 
     ``upper`` (n,) is the `upper_share` of the rows that are last, the other columns are quantiles within each mode.

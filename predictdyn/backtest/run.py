@@ -13,7 +13,7 @@ import pandas as pd
 from predictdyn import scores
 from predictdyn.backtest.folder import digest
 from predictdyn.backtest.folds import Fold, Group, folds, groups
-from predictdyn.backtest.modes import MODES, last_steps, modes_of, upper_share
+from predictdyn.backtest.modes import MODES, last_rows, modes_of, upper_share
 from predictdyn.backtest.pieces import Done
 from predictdyn.backtest.plan import Plan
 from predictdyn.backtest.spread import address, code, spread
@@ -95,7 +95,7 @@ def rows_of(
     target = forecast.target
     place, names = pd.factorize(target["metric"])
     metrics = [curves.metrics[name] for name in names]
-    ends, upper = last_steps(target), np.full(len(truth), np.nan)
+    ends, upper = last_rows(target), np.full(len(truth), np.nan)
     found = np.zeros((len(truth), len(NUMBERS)))
     for first in range(0, len(truth), BLOCK):
         block = slice(first, first + BLOCK)

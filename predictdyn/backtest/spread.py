@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 from predictdyn.backtest.pieces import Done, keep, kept, packed, unpacked
 from predictdyn.backtest.writing import PIECE
 from predictdyn.forecasters._fitted import one_thread
-from predictdyn.workers import end_with, parent
+from predictdyn.workers import side_by_side
 
 
 def spread(
@@ -28,21 +27,15 @@ def spread(
 
     joblib spreads pieces over ``workers`` processes, or over a cluster inside ``joblib.parallel_config``.
     """
-    from joblib import Parallel, delayed
+    from joblib import delayed
 
     files = [None if resume is None else resume / f"{address}{PIECE}" for address in addresses]
     jobs = (delayed(_piece)(work, piece, file) for piece, file in zip(pieces, files, strict=True))
     done: list[Done] = []
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given", category=UserWarning)
-        # What joblib says where the loop is left early, by Ctrl-C, and the loop says itself.
-        warnings.filterwarnings("ignore", message=".* tasks which were still being processed", category=UserWarning)
-        # Closed at once whatever happens: workers must not write pieces while their folder is being removed.
-        watched = {"initializer": end_with, "initargs": (parent(),)} if workers > 1 else {}
-        with closing(Parallel(n_jobs=workers, return_as="generator", **watched)(jobs)) as results:
-            for result in results:
-                done.append(result)
-                progress(len(done), len(pieces))
+    with closing(side_by_side(jobs, workers)) as results:
+        for result in results:
+            done.append(result)
+            progress(len(done), len(pieces))
     return done
 
 

@@ -16,7 +16,7 @@ from predictdyn.forecasters._places import FINENESS, rounded
 from predictdyn.forecasters._replays import WHOLE_KIND, Replayed, Replays
 from predictdyn.forecasters._sizes import beyond
 from predictdyn.problem import History, Problem
-from predictdyn.workers import end_with, parent
+from predictdyn.workers import side_by_side
 
 # These have nothing to say before a run has ended.
 FROM_FINISHED = (
@@ -126,11 +126,10 @@ class Ensemble:
             for origin in self.prepared:
                 self._prepare(history, origin, fit_seed)
             return
-        from joblib import Parallel, delayed
+        from joblib import delayed
 
-        with Parallel(n_jobs=workers, initializer=end_with, initargs=(parent(),)) as parallel:
-            found = parallel(delayed(self._prepared)(history.curves, origin, fit_seed) for origin in self.prepared)
-        for learnt in found:
+        jobs = (delayed(self._prepared)(history.curves, origin, fit_seed) for origin in self.prepared)
+        for learnt in side_by_side(jobs, workers):
             history.learnt.update(learnt)
 
     def _prepare(self, history: History, origin: float, seed: int) -> None:

@@ -97,33 +97,28 @@ class Surprise(NamedTuple):
         return found
 
 
-def raw_surprises(streams: np.ndarray, mixture: Density) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def raw_surprises(streams: np.ndarray, density: Density) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Logarithms (t,) of both surprises at each checkpoint, and whether more than half of the streams were logged."""
     many = ((~np.isnan(streams)).mean(axis=1) > 0.5).astype(np.intp)
     largest = np.nan_to_num(np.clip(streams, -MOST, MOST) ** 2).max(axis=1)
-    return np.log(mixture.surprise(streams) + LEAST), np.log(largest + LEAST), many
+    return np.log(density.surprise(streams) + LEAST), np.log(largest + LEAST), many
 
 
 def learnt(streams: list[np.ndarray], family: list[str], *, seed: int = 0) -> Surprise:
     """Learn from the streams (t, k) of healthy runs, whose models have not seen these runs, and their families."""
-    mixture = _mixture(np.concatenate(streams), seed)
-    pieces = [raw_surprises(part, mixture) for part in streams]
+    density = _density(np.concatenate(streams), seed)
+    pieces = [raw_surprises(part, density) for part in streams]
     weight = family_weights(np.repeat(np.asarray(family, dtype=object), [len(part) for part in streams]).astype(str))
     raw, furthest, many = (np.concatenate(part) for part in zip(*pieces, strict=True))
     groups = [many == group if (many == group).any() else np.ones(len(many), dtype=bool) for group in (0, 1)]
     centre = np.array([*(np.median(raw[mine]) for mine in groups), np.median(furthest)])
     own = np.concatenate([_less_its_past(one - centre[which]) for one, _, which in pieces])
-    quantiles = [_weighted(own[mine], weight[mine]) for mine in groups]
-    return Surprise(
-        *mixture,
-        centre,
-        np.stack(
-            [*quantiles, _weighted(np.concatenate([_less_its_past(one - centre[2]) for _, one, _ in pieces]), weight)]
-        ),
-    )
+    far = np.concatenate([_less_its_past(one - centre[2]) for _, one, _ in pieces])
+    quantiles = [*(_weighted(own[mine], weight[mine]) for mine in groups), _weighted(far, weight)]
+    return Surprise(*density, centre, np.stack(quantiles))
 
 
-def _mixture(rows: np.ndarray, seed: int) -> Density:
+def _density(rows: np.ndarray, seed: int) -> Density:
     """The density of rows (n, k) of scores; NaN is not logged."""
     from sklearn.mixture import GaussianMixture
 

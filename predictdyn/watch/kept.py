@@ -10,6 +10,7 @@ from pathlib import Path
 
 from predictdyn import __version__
 from predictdyn.backtest.folder import digest
+from predictdyn.backtest.spread import address, code
 from predictdyn.curves import Curves
 from predictdyn.watch.alarm import Detector
 from predictdyn.watch.keeping import ARRAYS, SETTINGS, load
@@ -19,7 +20,6 @@ from predictdyn.watch.state import durable
 ALARMS = "alarms"  # the folder, beside the state of a watch or in that of a model
 KEY = "kept.json"
 RATE = 0.05  # of false alarms, where nobody asks for another
-ROOMS = ("watch", "fitting")  # whose code decides what is learnt
 
 
 def learnt_once(
@@ -47,12 +47,7 @@ def learnt_once(
 
 def key(history: Curves, seed: int) -> str:
     """A hash of all that decides what is learnt: the history, the seed, and the code."""
-    total = hashlib.sha256(f"{__version__} {seed} {digest(history)}".encode())
-    package = Path(__file__).parents[1]
-    for room in ROOMS:
-        for file in sorted((package / room).glob("*.py")):
-            total.update(file.read_bytes())
-    return total.hexdigest()
+    return address(__version__, str(seed), digest(history), code())
 
 
 def kept(folder: Path, made: str) -> LearntDetector | None:

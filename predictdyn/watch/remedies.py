@@ -15,7 +15,7 @@ from predictdyn.effects.pairs import arms
 from predictdyn.effects.planned import FEWEST, Intervention, intervened
 from predictdyn.events import JointEvent
 from predictdyn.joint import couple
-from predictdyn.watch.standing import Ends, last_steps, reached
+from predictdyn.watch.standing import Ends, digits, last_steps, reached
 
 MOST = 12  # interventions, those that most finished runs show
 UNCHANGED = "unchanged"
@@ -72,7 +72,7 @@ def remedies(
     if not entries:
         return []
     now = {
-        metric: {"with": _digits(np.quantile(draws, QUANTILES)), "effect": [], "words": ""}
+        metric: {"with": digits(np.quantile(draws, QUANTILES)), "effect": [], "words": ""}
         for metric, draws in zip(base.target["metric"], base.draws, strict=True)
     }
     likely = reached(base, own, targets).get(run, {})
@@ -85,10 +85,6 @@ def _entry(table: pd.DataFrame, name: str, step: float, likely: dict[str, float]
         numbers = np.array([row[column] for column in NUMBERS], dtype=float)
         if np.isfinite(numbers).all():
             metrics[row["metric"]] = {
-                "with": _digits(numbers[:3]), "effect": _digits(numbers[3:]), "words": row["words"],
+                "with": digits(numbers[:3]), "effect": digits(numbers[3:]), "words": row["words"],
             }  # fmt: skip
     return {"change": name, "step": step, "targets": likely, "metrics": metrics}
-
-
-def _digits(numbers: np.ndarray) -> list[float]:
-    return [float(f"{number:.6g}") for number in numbers]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -94,6 +94,11 @@ def targets_of(texts: Sequence[str], known: Mapping[str, Metric], *, waiting: bo
     return found
 
 
+def digits(numbers: Iterable[float]) -> list[float]:
+    """Six digits of each number, which is what is kept of forecasts."""
+    return [float(f"{number:.6g}") for number in numbers]
+
+
 def entries(found: Ends, curves: Curves, targets: Sequence[JointEvent], at: float) -> dict[str, dict[str, Any]]:
     """What is kept of a forecast of each run: its step, progress, quantiles of each metric, probability of each target.
 
@@ -108,7 +113,7 @@ def entries(found: Ends, curves: Curves, targets: Sequence[JointEvent], at: floa
             step = now.get(run, 0.0)
             share = step / float(curves.runs.loc[run, "last_step"])
             kept[run] = {"step": step, "progress": share, "at": at, "metrics": {}, "targets": likely.get(run, {})}
-        kept[run]["metrics"][metric] = [float(f"{number:.6g}") for number in quantiles[row]]
+        kept[run]["metrics"][metric] = digits(quantiles[row])
     return kept
 
 

@@ -284,7 +284,7 @@ class Watcher:
     def _weigh(self) -> None:
         """What known interventions would do to runs that rang: in the state, and again once a run has moved on."""
         curves = self.curves
-        if curves is None or self.fitted is None or not known_interventions(self.fitted.history):
+        if curves is None or self.fitted is None:
             return
         rang = {rung.alarm.run for rung in self.state.alarms} & set(curves.runs.index)
         due = []
@@ -293,7 +293,7 @@ class Watcher:
             before = entry.get("weighed", {"step": -math.inf})["step"]
             if not entry["ended"] and entry["step"] - before >= WEIGHED * entry["plan"]:
                 due.append(run)
-        if not due:
+        if not due or not known_interventions(self.fitted.history):
             return
         targets = self._events(curves)
         found = ends(self.fitted, curves, due, chosen_metrics(curves, self.metrics, targets), seed=self.seed)

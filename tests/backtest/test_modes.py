@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from predictdyn.backtest.modes import MODES, last_steps, modes_of, upper_share
+from predictdyn.backtest.modes import MODES, last_rows, modes_of, upper_share
 from predictdyn.curves import Metric
 from predictdyn.fitting.two_modes import two_modes
 
@@ -41,7 +41,7 @@ def test_steps_on_the_way_are_parted_at_the_share_of_the_last_step():
     rng = np.random.default_rng(0)
     two = np.r_[rng.normal(0.2, 0.01, 700), rng.normal(0.8, 0.01, 300)]
     draws = np.stack([two, np.linspace(0, 1, 1000), rng.normal(0.5, 0.02, 1000), np.linspace(0, 1, 1000)])
-    ends = last_steps(target)
+    ends = last_rows(target)
     assert ends.last.tolist() == [True, False, True, False]
     upper = np.full(4, np.nan)
     upper[ends.last] = upper_share(np.sort(draws[ends.last], axis=1), [ACCURACY] * 2)
@@ -53,5 +53,5 @@ def test_steps_on_the_way_are_parted_at_the_share_of_the_last_step():
 
 def test_no_target_has_no_modes():
     target = pd.DataFrame({"run": [], "metric": [], "step": []})
-    ends = last_steps(target)
+    ends = last_rows(target)
     assert modes_of(ends, np.full(0, np.nan), np.zeros((0, 1000))).shape == (0, 7)
