@@ -224,8 +224,8 @@ class Forecast:
         """How far forecasts like these were right: by the replays of finished runs that `auto` learnt its weights from.
 
         One row for each metric and progress: skill over the best simple baseline with its 90 % interval, coverage of
-        the 90 % intervals, and on how many runs and families it rests; ``verdict`` says where these are too few. The
-        weights were learnt from the same replays, so it is a little flattering; `backtest` is not.
+        the 90 % intervals, and on how many runs and families it rests; ``verdict`` says where these are too few. Each
+        family is scored with weights that other families taught. `backtest` holds out more, and says it for each run.
         """
         _, split, fitted, _ = self.question
         return trust(fitted, split, seed=self.seed)

@@ -36,8 +36,8 @@ def trust(fitted: Fitted, split: LiveSplit, *, seed: int) -> pd.DataFrame:
     ``progress`` is the share of the run at which finished runs were cut, the nearest to what is seen. ``skill`` is the
     share of the best simple baseline's CRPS that the mixture saves, with a 90 % interval over families, then runs;
     ``coverage_90`` the share of truths that its 90 % intervals held. A metric that was not replayed itself ``rests_on``
-    the others of its kind. The weights were learnt from these replays, so all of it is a little flattering. The
-    columns are blank where nothing was replayed, and ``note`` says so.
+    the others of its kind. Each family was scored with weights that other families
+    taught. The columns are blank where nothing was replayed, and ``note`` says so.
     """
     replayed = _replayed(fitted)
     farther = beyond(split.history.runs, split.observed.runs)

@@ -63,6 +63,17 @@ def scaled(rows: Sequence[Resolved]) -> Float[np.ndarray, "n k s"]:
         return np.clip(ordered / np.maximum(unit, 1e-200)[:, None, None], -50.0, 50.0)
 
 
+def effective_share(sizes: Float[np.ndarray, " n"]) -> float:
+    r"""The share of sizes (n,), none below zero, that make up their sum: :math:`(\sum s)^2 / (n \sum s^2)` (Kish 1965).
+
+    >>> effective_share(np.array([1.0, 1.0, 0.0, 0.0]))
+    0.5
+    """
+    scaled_sizes = sizes / max(float(sizes.max(initial=0.0)), 1e-300)
+    square = float(scaled_sizes @ scaled_sizes)
+    return float(scaled_sizes.sum() ** 2 / (len(sizes) * square)) if square > 0 else 1.0
+
+
 def _thinned(draws: np.ndarray) -> np.ndarray:
     s = draws.shape[1]
     return draws[:, ((np.arange(THINNED) + 0.5) * s / THINNED).astype(int)] if s > THINNED else draws
@@ -135,8 +146,10 @@ def _distances(draws: np.ndarray) -> np.ndarray:
 
 
 def _is_sure(gain: np.ndarray, family: Sequence[str]) -> bool:
-    """Whether gains (n,) have a mean over families that is surely above none."""
+    """Whether gains (n,) have a mean over families that is surely above none; of one family nothing is sure."""
     names, code, count = np.unique(family, return_inverse=True, return_counts=True)
+    if len(names) == 1:
+        return False
     of_family = np.bincount(code, weights=gain) / count
     return bool(of_family.mean() > SURELY * of_family.std(ddof=1) / np.sqrt(len(names)))
 

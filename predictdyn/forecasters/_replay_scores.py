@@ -1,6 +1,6 @@
 """What replays inside a history say of the mixture itself: its CRPS and that of baselines, and what its intervals held.
 
-The weights were learnt from the same replays, so the mixture is flattered a little; the prior weights hold it back.
+A family is scored with weights that other families taught, so that the mixture is not flattered.
 """
 
 from __future__ import annotations
@@ -31,13 +31,16 @@ class ReplayScores(NamedTuple):
 
 
 def scores_of(
-    rows: Sequence[Resolved], members: Sequence[str], learnt: Mapping[str, np.ndarray]
+    rows: Sequence[Resolved], members: Sequence[str], learnt: Mapping[str, np.ndarray], families: Sequence[str]
 ) -> dict[str, np.ndarray]:
-    """Arrays (n, 3 + 5), one for each metric, of resolved rows of members with the weights that were learnt of them."""
+    """Arrays (n, 3 + 5), one for each metric, of resolved rows of k members, by their weights and factor (k + 1,).
+
+    ``families`` are all that are replayed: a family's number is its place there.
+    """
     by_metric: dict[tuple[str, str], list[Resolved]] = {}
     for row in rows:
         by_metric.setdefault((row.kind, row.metric), []).append(row)
-    codes = {name: float(i) for i, name in enumerate(sorted({row.family for row in rows}))}
+    codes = {name: float(i) for i, name in enumerate(families)}
     place = {name: i for i, name in enumerate(members)}
     found = {}
     for (kind, metric), of_metric in by_metric.items():

@@ -10,8 +10,8 @@ from itertools import chain
 import numpy as np
 import pandas as pd
 
-from predictdyn.curves import OUTCOMES, Curves
-from predictdyn.fitting.stacking import Resolved, resolved, spread, stack, wanted
+from predictdyn.curves import OUTCOMES, Curve, Curves
+from predictdyn.fitting.stacking import Resolved, effective_share, resolved, spread, stack, wanted
 from predictdyn.forecast import Model, seed_for
 from predictdyn.forecasters._fitted import in_units, with_fallback
 from predictdyn.forecasters._replay_scores import scores_of
@@ -25,6 +25,11 @@ FEW_FAMILIES = 6
 ENOUGH_FAMILIES = 40  # to be replayed
 LEAST_WEIGHT = 0.04
 CALMER = 3.0  # the spread of one metric leans so many times more on its kind than its weights do
+
+
+ENOUGH_ROWS = 20.0  # of equal weight
+MOST_ROWS = 480  # of a kind
+CROSSED = 3  # parts of the families, each of which is scored with the weights that the others teach
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ class Replays:
         rows: dict[float, list[Resolved]] = {}
         for origin in origins:
             seen = whole.truncate(origin)
-            target, truth = self._asked(whole, origin, self.rows_per_kind, seed)
+            target, truth = self._asked(whole, origin, 1, seed)
             if len(target):
                 problem = Problem(History(seen), seen, target, seed)
                 rows[origin] = self._resolved(problem, truth, whole)
@@ -84,23 +89,38 @@ class Replays:
             runs = history.curves.runs
             test = runs.index[runs["family"].isin(families)]
             context, hidden = history.once(("parted", *test), partial(_parted, history, test))
-            target, truth = self._asked(hidden, origin, self.rows_per_kind // max(len(folds), 1), seed)
+            target, truth = self._asked(hidden, origin, len(folds), seed)
             if len(target) and len(context.curves.runs):
                 problem = Problem(context, hidden.truncate(origin), target, seed, seed)
                 rows += self._resolved(problem, truth, hidden)
+        n = history.curves.runs["family"].nunique()
+        return self._weighed(rows, n) | self._scored(rows, n)
+
+    def _weighed(self, rows: list[Resolved], families: int) -> Replayed:
+        """The weights and factors that follow from some rows, of a history of so many families."""
         found: Replayed = {}
         for kind in sorted({row.kind for row in rows}):
             mine = [row for row in rows if row.kind == kind]
-            n = history.curves.runs["family"].nunique()
-            found |= self._of_kind(kind, mine, self._stacked(mine, n), 1.0, n)
-        return found | self._scored(rows, found)
+            found |= self._of_kind(kind, mine, self._stacked(mine, families), 1.0, families)
+        return found
 
-    def _scored(self, rows: list[Resolved], learnt: Replayed) -> Replayed:
-        """What the same replays say of the mixture, kept beside its weights."""
-        asked = self.prior_weights > 0
-        members = [name for (name, _), used in zip(self.members, asked, strict=True) if used]
-        of_asked = {key: row[np.append(asked, True)] for key, row in learnt.items()}
-        return scores_of(rows, members, of_asked)
+    def _scored(self, rows: list[Resolved], families: int) -> Replayed:
+        """What the replays say of the mixture: each family is scored with weights that others taught."""
+        used = self.prior_weights > 0
+        members = [name for (name, _), one in zip(self.members, used, strict=True) if one]
+        plain = self._whole(self.prior_weights[used] / self.prior_weights[used].sum(), 1.0)
+        names = sorted({row.family for row in rows})
+        tables: dict[str, list[np.ndarray]] = {}
+        for part in range(CROSSED):
+            mine = [row for row in rows if row.family in names[part::CROSSED]]
+            others = self._weighed([row for row in rows if row.family not in names[part::CROSSED]], families)
+            weights = {
+                f"{row.kind}/{row.metric}": _of_metric(others, row.kind, row.metric, plain)[np.append(used, True)]
+                for row in mine
+            }
+            for key, table in scores_of(mine, members, weights, names).items():
+                tables.setdefault(key, []).append(table)
+        return {key: np.concatenate(some) for key, some in sorted(tables.items())}
 
     def _of_kind(
         self, kind: str, rows: list[Resolved], weight: np.ndarray, towards: float, families: int | None = None
@@ -140,21 +160,38 @@ class Replays:
             for row, name in enumerate(problem.target["metric"])
         ]
 
-    def _asked(self, hidden: Curves, origin: float, most: int, seed: int) -> tuple[pd.DataFrame, np.ndarray]:
-        """The last points of some curves after an origin, by lot, at most so many of each kind, and their values."""
+    def _asked(self, hidden: Curves, origin: float, folds: int, seed: int) -> tuple[pd.DataFrame, np.ndarray]:
+        """The last points of some curves after an origin, by lot, and their values: one fold's share of each kind.
+
+        Where few curves make up most of what is still to come, as where few runs fail, more are asked.
+        """
         chosen = _sample(hidden, self.metrics_per_kind, seed)
         limit = hidden.limit(origin).to_dict()
         rows = [
-            (run, name, curve.step[-1], curve.value[-1], hidden.metrics[name].kind)
+            (run, name, curve.step[-1], curve.value[-1], hidden.metrics[name].kind, _still_to_come(curve, limit[run]))
             for (run, name), curve in hidden.series.items()
             if name in chosen and curve.step[-1] > limit[run]
         ]
-        ranked: dict[str, list[tuple[bytes, int]]] = {}
-        for i, (run, name, _, _, kind) in enumerate(rows):
-            ranked.setdefault(kind, []).append((_lot(seed, f"{run}/{name}"), i))
-        some = [rows[i] for kind in sorted(ranked) for _, i in sorted(ranked[kind])[:most]]
-        target = pd.DataFrame([row[:3] for row in some], columns=["run", "metric", "step"])
-        return target, np.array([row[3] for row in some], dtype=float)
+        ends = pd.DataFrame(rows, columns=["run", "metric", "step", "value", "kind", "change"])
+        ends["change"] /= ends.groupby("metric")["change"].transform("mean").where(lambda unit: unit > 0, 1.0)
+        ends["lot"] = [_lot(seed, f"{run}/{metric}") for run, metric in zip(ends["run"], ends["metric"], strict=True)]
+        some = []
+        for _, of_kind in ends.sort_values("lot").groupby("kind", sort=True):
+            enough = ENOUGH_ROWS / effective_share(of_kind["change"].to_numpy())
+            some.append(of_kind.head(int(np.clip(enough, self.rows_per_kind, MOST_ROWS)) // folds))
+        found = pd.concat(some, ignore_index=True) if some else ends
+        return found[["run", "metric", "step"]], found["value"].to_numpy(dtype=float)
+
+
+def _still_to_come(curve: Curve, limit: float) -> float:
+    """How far the end of a curve lies from its last value up to a step."""
+    seen = int(np.searchsorted(curve.step, limit, side="right"))
+    return float(abs(curve.value[-1] - curve.value[max(seen - 1, 0)]))
+
+
+def _of_metric(learnt: Replayed, kind: str, metric: str, plain: np.ndarray) -> np.ndarray:
+    """The weights and factor of a metric; those of its kind, or plain ones, where none were learnt of it."""
+    return learnt.get(f"{kind}/{metric}", learnt.get(f"{kind}/{WHOLE_KIND}", plain))
 
 
 def _worth_asking(weight: np.ndarray) -> np.ndarray:

@@ -45,7 +45,7 @@ class Ensemble:
     towards one by ``spread_prior``, that of a metric towards its kind's, that of an origin without history towards that
     of all origins. A target takes the weights of the origin that is nearest to what was seen of its run; without
     history, to the ratio of origin to target. At most ``metrics_per_kind`` metrics and ``rows_per_kind`` rows of a kind
-    are replayed at an origin.
+    are replayed at an origin; more rows where few of them make up most of what is still to come.
     """
 
     name: str

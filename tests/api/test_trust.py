@@ -50,7 +50,7 @@ def test_scores_of_replays_are_those_of_the_mixture_and_of_each_baseline():
     rows = [resolved(one, float(truth), metric, family, np.ones(3, dtype=bool))
             for one, truth, family in zip(draws, (0.0, 1.0, 9.0, -0.5), "abca", strict=True)]  # fmt: skip
     learnt = {"bias/gap": np.array([0.0, 1.0, 0.0, 1.0])}
-    kept = scores_of(rows, ("structural", "last_value", "nearest_run"), learnt)
+    kept = scores_of(rows, ("structural", "last_value", "nearest_run"), learnt, ("a", "b", "c"))
     (one,) = read_scores({**learnt, **kept}).values()
     truth = np.array([0.0, 1.0, 9.0, -0.5])
     last = crps(truth, np.sort(draws[:, 1], axis=1))
@@ -88,5 +88,5 @@ def test_an_outcome_on_a_bound_lies_inside_an_interval_that_ends_there():
     draws = np.r_[np.linspace(0.2, 0.9, 700), np.ones(300)][None]
     row = resolved(draws, 1.0, metric, "f", np.ones(1, dtype=bool))
     learnt = {"memorization/share": np.array([1.0, 1.2])}
-    (table,) = scores_of([row], ["last_value"], learnt).values()
+    (table,) = scores_of([row], ["last_value"], learnt, ["f"]).values()
     assert table[0, 1] == 1.0

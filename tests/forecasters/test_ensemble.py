@@ -12,11 +12,11 @@ from predictdyn.backtest.run import run as run_backtest
 from predictdyn.curves import Curves, Metric, curves_from
 from predictdyn.fitting.forest import Forest
 from predictdyn.fitting.median_regression import MedianRegression
-from predictdyn.fitting.stacking import FACTORS
+from predictdyn.fitting.stacking import FACTORS, resolved
 from predictdyn.forecasters import fit, load, save
 from predictdyn.forecasters._fitted import Fitted
 from predictdyn.forecasters._history import read_learnt, write_learnt
-from predictdyn.forecasters._replay_scores import COMPARED
+from predictdyn.forecasters._replay_scores import COMPARED, read_scores
 from predictdyn.forecasters._replays import WHOLE_KIND, Replays
 from predictdyn.forecasters._sizes import beyond, rolling
 from predictdyn.forecasters.ensemble import AUTO, FROM_FINISHED, Ensemble
@@ -211,6 +211,39 @@ def test_replays_leave_out_by_the_column_of_the_backtest(column, shared, monkeyp
     assert len(replayed) > 8
     # Families are single runs here, so by default recipes lie on both sides.
     assert any(here & there for here, there in replayed) == shared
+
+
+@pytest.mark.parametrize(("failing", "rows"), [(0, 60), (1, 100)])
+def test_where_few_runs_make_up_the_error_more_are_replayed(failing, rows):
+    """Losses that end alike, but for a run in twenty that ends a thousand times as high."""
+    rng = np.random.default_rng(2)
+    frames, runs = [], []
+    for i in range(200):
+        high = 1000.0 * rng.uniform(1, 2) if failing and i % 20 == 0 else 0.1 * rng.standard_normal()
+        frames.append(pd.DataFrame({"run": f"r{i:03}", "metric": "m", "step": [0, 50, 100], "value": [0, 1, 2 + high]}))
+        runs.append({"run": f"r{i:03}", "family": f"f{i:03}", "last_step": 100})
+    curves = curves_from(pd.concat(frames), pd.DataFrame(runs), {"m": Metric("m", "loss")})
+    several = dataclasses.replace(CHEAP, members=COMPARED[:3], prior_weights=(1.0,) * 3, inner_folds=2)
+    learnt = several.replays(without_history=False).among(History(curves), 0.5, 0)
+    assert len(read_scores(learnt)["loss", "m"].crps) == rows, "all that one of two folds has, or as many as planned"
+
+
+def test_no_family_is_scored_with_weights_that_it_taught():
+    """One family ends in a way that a member alone foresees; weights that others taught leave that member out."""
+    rng = np.random.default_rng(3)
+    metric = Metric("m", "bias")
+    rows = [
+        resolved(
+            np.stack([truth + 0.1 + 0.01 * rng.standard_normal(200), (5.0 if family else truth) + np.zeros(200)]),
+            truth, metric, str(family), np.ones(2, dtype=bool),
+        )
+        for family in range(30) for truth in rng.standard_normal(3)
+    ]  # fmt: skip
+    members = tuple((name, object()) for name in ("mean_change", "last_value"))
+    replays = Replays(members, np.array([0.5, 0.5]), 4, 2, 60, 0.1, 20.0, 2.0)
+    weights, scores = replays._weighed(rows[:3], 29), read_scores(replays._scored(rows, 30))["bias", "m"]
+    assert weights["bias/m"][1] > 0.5, "by itself, that family would take the other member"
+    assert (scores.crps[scores.family == 0] > 0.05).all()
 
 
 def many(n: int = 40):
