@@ -13,7 +13,7 @@ import pandas as pd
 from predictdyn.curves import Curves, ended
 from predictdyn.effects.pairs import arms
 from predictdyn.fitting.family_weights import family_weights
-from predictdyn.watch.hazard import FAILURES
+from predictdyn.watch.hazard import failed
 from predictdyn.watch.learning import healthy_runs, learn
 
 RATES = (0.05, 0.01)
@@ -70,7 +70,7 @@ def troubles_of(curves: Curves) -> pd.DataFrame:
     planned = pd.DataFrame({"run": changed.index, "trouble": changed["intervention"], "at": step})
     logged = curves.events.rename(columns={"what": "trouble", "step": "at"})[["run", "trouble", "at"]]
     table = pd.concat([planned, logged], ignore_index=True).sort_values(["run", "at"], kind="stable")
-    failure = table["trouble"].isin(FAILURES)
+    failure = table["trouble"].map(failed).astype(bool)
     other = set(table.loc[~failure, "run"])
     return table[~(failure & table["run"].isin(other))].drop_duplicates("run").reset_index(drop=True)
 
@@ -186,7 +186,7 @@ def _rang(
     table["lead_steps"] = table["at"] - table["rang"]
     table["lead"] = table["lead_steps"] / table["run"].map(curves.runs["last_step"]).astype(float)
     late = table["rang"] > table["at"]
-    table["caught"] = late | (table["rang"].notna() & table["trouble"].isin((*FAILURES, "died")))
+    table["caught"] = late | (table["rang"].notna() & table["trouble"].map(failed).astype(bool))
     return table
 
 

@@ -56,6 +56,13 @@ def test_what_rings_before_a_change_is_not_a_catch(fresh):
     assert rates.empty and catches.set_index("trouble").loc["moved", "caught"] == 0.5
 
 
+def test_a_number_that_is_not_finite_is_a_failure_that_may_be_foretold(fresh):
+    runs = fresh.runs.index[:2].tolist()
+    paths = pd.DataFrame({"run": runs, "step": [400.0, 400.0], "p": [0.04, 0.04]})
+    troubles = pd.DataFrame({"run": runs, "trouble": ["loss is NaN", "loss moved"], "at": [500.0, 500.0]})
+    assert summed_up(fresh, paths, [], troubles, [0.05]).runs["caught"].tolist() == [True, False]
+
+
 def test_an_interval_without_a_false_alarm_is_that_of_families():
     low, high = interval(np.zeros(20), np.repeat([str(i) for i in range(10)], 2), seed=0)
     assert low == 0.0 and high == pytest.approx(1 - 0.1 ** (1 / 10))
