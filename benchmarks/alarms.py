@@ -3,6 +3,7 @@
 python benchmarks/alarms.py DATA [DATA ...] [--hold-out COLUMN] [--metrics GLOB,...] [--recipes even|odd] [--out DIR]
 python benchmarks/alarms.py --show DIR [--recipes even|odd]
 python benchmarks/alarms.py --speed [--metrics GLOB,...]
+python benchmarks/alarms.py --doubtful
 
 DATA: digits, planted (datasets/digits/planted), tinylm, pythia, modded_nanogpt; PREDICTDYN_DATA names the folder with a
 copy of the last two. Every checkpoint of every run that was left out is looked at, by what the other folds teach.
@@ -13,7 +14,8 @@ Rules, each with the threshold that the same healthy runs of the other folds set
 nan: an event of numbers that are not finite. median: training loss over the median of the last ten checkpoints.
 gradient: gradient norm over that median. cusum: sums of training losses over what a line through the last ten says.
 patience: the share of the run since the lowest training loss. --recipes takes every second recipe of digits or planted:
-settings were chosen on even ones.
+settings were chosen on even ones. --doubtful: of all data sets, the runs without an event that a replay says
+may have failed.
 """
 
 from __future__ import annotations
@@ -31,17 +33,17 @@ import numpy as np
 import pandas as pd
 
 from predictdyn import load
-from predictdyn.curves import Curve, Curves, ended
+from predictdyn.curves import Curves, ended
 from predictdyn.datasets import bundled
 from predictdyn.effects.pairs import arms
 from predictdyn.loaders import tidy
+from predictdyn.watch.doubtful import doubtful
 from predictdyn.watch.learning import healthy_runs, learn
 from predictdyn.watch.replay import FOLDS, RATES, AlarmReplay, backtest_alarms, held_out, summed_up, tables, troubles_of
-from predictdyn.watch.threshold import threshold
+from predictdyn.watch.rules import RULES, paths_of
 
 PLANTED = Path(__file__).parents[1] / "datasets" / "digits" / "planted"
 DEAD, LIVED = 2.2, 1.8  # training losses of a run of digits that died, and of one that had lived
-WINDOW = 10
 
 
 class Asked(NamedTuple):
@@ -114,56 +116,14 @@ DATA: dict[str, Callable[[], Asked]] = {
 }  # fmt: skip
 
 
-def over_median(curve: Curve) -> np.ndarray:
-    """Values (t,) over the median of the ten before; zero for the first."""
-    before = pd.Series(curve.value).shift().rolling(WINDOW, min_periods=2).median().to_numpy()
-    return np.asarray(np.nan_to_num(curve.value / before, nan=0.0, posinf=0.0))
-
-
-def cusum(curve: Curve) -> np.ndarray:
-    """Sums (t,) of rises of ln loss over the last ten, in units of their sd, less half of it; never below zero."""
-    change = np.r_[0.0, np.diff(np.log(np.maximum(curve.value, 1e-9)))]
-    past = pd.Series(change).shift().rolling(WINDOW, min_periods=3)
-    score = np.nan_to_num((change - past.mean()) / (past.std() + 1e-3)).clip(-10, 10)
-    found = np.zeros(len(score))
-    for i in range(1, len(score)):
-        found[i] = max(0.0, found[i - 1] + score[i] - 0.5)
-    return found
-
-
-def patience(curve: Curve) -> np.ndarray:
-    """Steps (t,) since the lowest value, over the last step."""
-    lowest = np.maximum.accumulate(np.where(curve.value <= np.minimum.accumulate(curve.value), curve.step, 0.0))
-    return np.asarray((curve.step - lowest) / max(curve.step[-1], 1.0))
-
-
-RULES: dict[str, tuple[str, Callable[[Curve], np.ndarray]]] = {
-    "median": ("train_loss", over_median),
-    "gradient": ("gradient_norm", over_median),
-    "cusum": ("train_loss", cusum),
-    "patience": ("train_loss", patience),
-}
-
-
-def by_rule(name: str, asked: Asked, *, hold_out: str) -> pd.DataFrame:
+def by_rule(name: str, asked: Asked, *, hold_out: str) -> pd.DataFrame | None:
     """Paths (run, step, p) of a rule; thresholds are of the healthy runs of the other folds."""
     curves = asked.curves
     if name == "nan":
-        broken = asked.curves.events[asked.curves.events["what"] == "diverged"]
+        broken = curves.events[curves.events["what"] == "diverged"]
         return broken[["run", "step"]].assign(p=0.0)
-    metric, rule = RULES[name]
-    height = {run: rule(curves.series[run, metric]) for run in curves.runs.index if (run, metric) in curves.series}
-    good = [run for run in asked.healthy if run in height]
-    wanted = {*good, *asked.troubles["run"]}
-    parts = []
-    for test in held_out(curves, hold_out, FOLDS):
-        others = [run for run in good if run not in set(test)]
-        learnt = threshold([height[run].max() for run in others], [curves.runs["family"][run] for run in others])
-        for run in test:
-            if run in height and run in wanted:
-                p = learnt.p(np.maximum.accumulate(height[run]))
-                parts.append(pd.DataFrame({"run": run, "step": curves.series[run, metric].step, "p": p}))
-    return pd.concat(parts, ignore_index=True)
+    parts = held_out(curves, hold_out, FOLDS)
+    return paths_of(RULES[name], curves, asked.healthy, set(asked.troubles["run"]), parts)
 
 
 def measured(asked: Asked, *, hold_out: str, resume: Path | None) -> dict[str, AlarmReplay]:
@@ -174,8 +134,8 @@ def measured(asked: Asked, *, hold_out: str, resume: Path | None) -> dict[str, A
     )  # fmt: skip
     found = {"watch": watch}
     for name in ("nan", *RULES):
-        if name == "nan" or RULES[name][0] in curves.metrics:
-            paths = by_rule(name, asked, hold_out=hold_out)
+        paths = by_rule(name, asked, hold_out=hold_out)
+        if paths is not None:
             found[name] = summed_up(curves, paths, healthy, troubles, RATES)
     return found
 
@@ -261,6 +221,23 @@ def speed(globs: str) -> str:
     )
 
 
+def doubted() -> str:
+    """How many runs that count as healthy are said to end far from the others, as Markdown.
+
+    Of digits it is known which died.
+    """
+    lines = ["| data | runs that count as healthy | named | died | died and named |", "| --- " + "| ---: " * 4 + "|"]
+    suites = {name: tidy.load(bundled(name)) for name in ("digits", "tinylm", "grokking")}
+    public = {name: DATA[name]().curves for name in ("pythia", "modded_nanogpt")}
+    for name, curves in {**suites, "planted": tidy.load(PLANTED), **public}.items():
+        healthy = healthy_runs(curves)
+        named = set(doubtful(curves, healthy)["run"])
+        died = set(_died(curves)["run"]) & set(healthy) if name == "digits" else set()
+        cells = (name, len(healthy), len(named), *((len(died), len(died & named)) if died else ("", "")))
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", nargs="*", choices=[*DATA, []])
@@ -270,9 +247,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--show", type=Path)
     parser.add_argument("--speed", action="store_true")
+    parser.add_argument("--doubtful", action="store_true")
     arguments = parser.parse_args()
     if arguments.speed:
         print(speed(arguments.metrics))
+    if arguments.doubtful:
+        print(doubted())
     if arguments.show:
         print(shown(arguments.show, arguments.recipes))
         return

@@ -379,7 +379,7 @@ def _backtest(
         found = replayed(curves, plan, models, workers=workers, resume=resume, progress=progress, onset=event)
         about = found.about(title=cli_words.title(data), command=cli_words.command(), data=data)
         found.write(folder, _as_typed(about))
-        rung = [*_alarms(curves, plan, folder), f"{out / 'alarms.html'} has the tables"] if alarms else []
+        rung = [*_alarms(curves, plan, data, folder), str(out / "alarms.html")] if alarms else []
     for line in found.unanswered:
         say(line, err=True)
     for line in rung:
@@ -393,14 +393,13 @@ def _backtest(
         )
 
 
-def _alarms(curves: Curves, plan: Any, folder: Path) -> list[str]:
+def _alarms(curves: Curves, plan: Any, data: Path, folder: Path) -> list[str]:
     """Replay alarms, write what they did beside the forecasts, and tell it."""
     from predictdyn.watch.replay import backtest_alarms
-    from predictdyn.watch.replay_page import verdicts
 
     found = backtest_alarms(curves, hold_out=plan.hold_out, seed=plan.seed)
-    found.save(folder)
-    return verdicts(found)
+    found.save(folder, title=cli_words.title(data))
+    return found.lines()
 
 
 def _as_typed(about: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,9 @@ import numpy as np
 from predictdyn.fitting.forest import Forest
 
 AHEAD = 0.1  # of the run
-FAILURES = ("diverged", "spiked")
+FAILURES = ("diverged", "spiked", "died")
+# What loaders and frames say behind the name of a metric whose numbers ended.
+NOT_FINITE = (" is NaN", " is infinite", " is minus infinity", " is not finite")
 FEWEST = 5  # families with a failure, to learn from
 TREES, LEAF = 40, 20
 ROWS = 15_000  # examples at most
@@ -69,11 +71,20 @@ def _carried(levels: np.ndarray) -> np.ndarray:
     return np.take_along_axis(levels, np.maximum.accumulate(row, axis=0), axis=0)
 
 
+def failed(what: str) -> bool:
+    """Whether an event is a failure, which may be foretold, and no change that somebody made.
+
+    >>> failed("diverged"), failed("train_loss is NaN"), failed("labels lost")
+    (True, True, False)
+    """
+    return what in FAILURES or what.endswith(NOT_FINITE)
+
+
 def first_failures(events: Mapping[str, list[tuple[float, str]]]) -> dict[str, float]:
     """The step of the first failure of each run that has one."""
     found = {}
     for run, of_run in events.items():
-        steps = [step for step, what in of_run if what in FAILURES or what.endswith((" is NaN", " is infinite"))]
+        steps = [step for step, what in of_run if failed(what)]
         if steps:
             found[run] = min(steps)
     return found

@@ -30,6 +30,7 @@ def write_detector(detector: LearntDetector, folder: Path) -> None:
         "rate": detector.rate,
         "axes": {name: axis.to_json() for name, axis in detector.axes.items()},
         "families": list(detector.families),
+        "doubts": list(detector.doubts),
         "regimes": {},
     }
     arrays: dict[str, np.ndarray] = {}
@@ -69,7 +70,8 @@ def load(folder: Path | str, *, beside: Detector | None = None) -> LearntDetecto
         axes = {name: Axis.from_json(said) for name, said in settings["axes"].items()}
         curves = arrays["families"].astype(float) if settings["families"] else []
         families = dict(zip(settings["families"], curves, strict=True))
-        return LearntDetector(settings["rate"], axes, regimes["own"], regimes.get("shared"), families, beside)
+        doubts = tuple(map(str, settings.get("doubts", ())))  # none in folders that were written before they were kept
+        return LearntDetector(settings["rate"], axes, regimes["own"], regimes.get("shared"), families, beside, doubts)
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{folder}: no detector can be read there ({error}); learn it again") from None
 

@@ -14,6 +14,7 @@ from predictdyn.curves import Curves, ended
 from predictdyn.effects.pairs import arms
 from predictdyn.watch.alarm import Alarm, Detector, Look
 from predictdyn.watch.checkpoints import Axis, axis_for, looked_at
+from predictdyn.watch.doubtful import doubtful, warnings_of
 from predictdyn.watch.hazard import first_failures
 from predictdyn.watch.regime import Heights, Regime, families_of, heights, learn_regime
 from predictdyn.watch.sights import Prepared, Sight, family_means, prepared, sights
@@ -30,7 +31,8 @@ class LearntDetector:
     """Alarms of a history: what a healthy run does, and how rarely it does more.
 
     ``own`` judges a run by its own past, ``shared`` one whose family has a curve in ``families`` by that too.
-    ``beside`` is a detector of facts and targets whose alarms are added.
+    ``beside`` is a detector of facts and targets whose alarms are added. ``doubts`` says which of the healthy runs may
+    have failed.
     """
 
     rate: float
@@ -39,14 +41,15 @@ class LearntDetector:
     shared: Regime | None
     families: dict[str, np.ndarray]
     beside: Detector | None = None
+    doubts: tuple[str, ...] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Whether the rate is certified, for runs of new families and of known ones."""
+        """Whether the rate is certified, for runs of new families and of known ones; doubts about the history."""
         lines = [f"runs of a new family: {self.own.joint.words(self.rate)}"]
         if self.shared is not None:
             lines.append(f"runs of a known family: {self.shared.joint.words(self.rate)}")
-        return tuple(lines)
+        return (*lines, *self.doubts)
 
     def look(self, curves: Curves, state: dict[str, Any]) -> Look:
         """New alarms of all runs since the state.
@@ -176,6 +179,8 @@ def learn(
     if not 0 < false_alarms < 1:
         raise ValueError(f"false_alarms= is a share of runs in (0, 1), got {false_alarms}")
     good = healthy_runs(history) if healthy is None else [run for run in history.runs.index if run in set(healthy)]
+    # Who names the healthy runs has said that they went well.
+    doubts = warnings_of(doubtful(history, good), len(good)) if healthy is None else []
     names = looked_at(history.metrics.values())
     family = families_of(history)
     values: dict[str, list[np.ndarray]] = {name: [] for name in names}
@@ -209,7 +214,7 @@ def learn(
     if len(means) >= FEWEST_FAMILIES:
         beside_family = prepared(history.select(runs=[*others]), axes, means, others)
         shared = learn_regime("off family curve", beside_family, history, list(others), {}, seed=seed)
-    return LearntDetector(false_alarms, axes, own, shared, means if shared else {}, beside)
+    return LearntDetector(false_alarms, axes, own, shared, means if shared else {}, beside, tuple(doubts))
 
 
 def _told_apart(history: Curves, good: Collection[str]) -> Curves:

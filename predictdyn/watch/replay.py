@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
 from predictdyn.curves import Curves, ended
 from predictdyn.effects.pairs import arms
-from predictdyn.fitting.family_weights import family_weights
-from predictdyn.watch.hazard import FAILURES
-from predictdyn.watch.learning import healthy_runs, learn
+from predictdyn.watch.doubtful import COLUMNS, COUNTED, doubtful, event_lines, warnings_of
+from predictdyn.watch.hazard import failed
+from predictdyn.watch.learning import LearntDetector, healthy_runs, learn
+from predictdyn.watch.replay_tables import WATCH, compared, costs, rang, tables
+from predictdyn.watch.rules import RULES, not_finite, paths_of
+from predictdyn.watch.threshold import certificate
+
+if TYPE_CHECKING:
+    from predictdyn.report.alarms_page import AlarmsView
 
 RATES = (0.05, 0.01)
 FOLDS = 5
-BOOTSTRAP = 2000
-COSTS = (1.0, 3.0, 10.0, 30.0, 100.0)  # of a trouble that is missed, in false alarms
-RESULTS = ("runs", "rates", "catches", "cost")
+RESULTS = ("runs", "rates", "catches", "cost", "rules", "doubtful")
 
 
 @dataclass(frozen=True, repr=False)
@@ -30,7 +35,8 @@ class AlarmReplay:
     ``runs``: one row for each run, trouble and rate: run, family, trouble (blank where it is healthy), at (its step),
     rate, rang (the step, blank where it never rang), kind, lead (share of the run by which it rang before the trouble,
     negative for a delay), lead_steps, caught. ``rates``: what was asked and what was measured. ``catches``: by trouble.
-    ``cost``: by what a missed trouble costs.
+    ``cost``: by what a missed trouble costs. ``rules``: the alarms beside simple rules, all troubles alike.
+    ``doubtful``: runs that count as healthy and end far from the others.
     """
 
     runs: pd.DataFrame
@@ -38,20 +44,43 @@ class AlarmReplay:
     catches: pd.DataFrame
     cost: pd.DataFrame
     notes: tuple[str, ...]
+    rules: pd.DataFrame = field(default_factory=pd.DataFrame)
+    doubtful: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=COLUMNS))
 
     def summary(self) -> pd.DataFrame:
         """The measured false-alarm rates."""
         return self.rates
 
-    def save(self, folder: Path | str) -> Path:
-        """Write the tables as ``alarms_NAME.csv`` into a folder, and a page of them; returns the page's path."""
-        from predictdyn.watch.replay_page import page
+    def save(self, folder: Path | str, *, title: str = "") -> Path:
+        """Write the tables as ``alarms_NAME.csv`` into a folder, and a page of them; returns the page's path.
 
-        out = Path(folder)
+        ``title`` is what the page calls the data.
+        """
+        from predictdyn.report.alarms_page import render_alarms
+
+        out, text = Path(folder), render_alarms(self._view(title))
         out.mkdir(parents=True, exist_ok=True)
         for name in RESULTS:
             getattr(self, name).to_csv(out / f"alarms_{name}.csv", index=False)
-        return page(self, out)
+        file = out / "alarms.html"
+        file.write_text(text, encoding="utf-8")
+        return file
+
+    def lines(self) -> list[str]:
+        """What a reader should know first, a line each, as a terminal shows it."""
+        from predictdyn.report.alarms_page import answers
+
+        told = [*answers(self._view("")), *(f"{line[:1].upper()}{line[1:]}." for line in self.notes)]
+        return [line.replace("\u00a0", " ") for line in told]
+
+    def _view(self, title: str) -> AlarmsView:
+        from predictdyn.report.alarms_page import AlarmsView
+
+        created = datetime.now(UTC).isoformat(timespec="seconds")
+        tables = {name: getattr(self, name) for name in RESULTS}
+        # Doubtful runs have a section of their own on the page.
+        told = tuple(line for line in self.notes if COUNTED not in line)
+        return AlarmsView(title, created, **tables, events=event_lines(self.doubtful), notes=told)
 
     def __repr__(self) -> str:
         told = "; ".join(
@@ -70,7 +99,7 @@ def troubles_of(curves: Curves) -> pd.DataFrame:
     planned = pd.DataFrame({"run": changed.index, "trouble": changed["intervention"], "at": step})
     logged = curves.events.rename(columns={"what": "trouble", "step": "at"})[["run", "trouble", "at"]]
     table = pd.concat([planned, logged], ignore_index=True).sort_values(["run", "at"], kind="stable")
-    failure = table["trouble"].isin(FAILURES)
+    failure = table["trouble"].map(failed).astype(bool)
     other = set(table.loc[~failure, "run"])
     return table[~(failure & table["run"].isin(other))].drop_duplicates("run").reset_index(drop=True)
 
@@ -109,7 +138,6 @@ def backtest_alarms(
     good = healthy_runs(curves) if healthy is None else [run for run in ended(curves) if run in set(healthy)]
     asked = [*good, *(run for run in wrong["run"] if run not in set(good))]
     paths: list[pd.DataFrame] = []
-    notes: list[str] = []
     parts = held_out(curves, hold_out, folds)
     for number, test in enumerate(parts):
         progress(number, len(parts))
@@ -118,21 +146,31 @@ def backtest_alarms(
         if not mine:
             continue
         kept = None if resume is None else resume / f"fold{number}.parquet"
-        if kept is not None and kept.exists():
-            found = pd.read_parquet(kept)
-        else:
+        path = None if kept is None else _kept(kept)
+        if path is None:
             rest = curves.select(runs=curves.runs.index.difference(test))
             apart = hold_out == "family"  # then no run is of a family that is known
             detector = learn(rest, false_alarms=min(rates), healthy=others, known_families=not apart, seed=seed)
-            found = detector.evidence(curves.select(runs=mine))
-            found.attrs["notes"] = list(detector.notes)
+            path = detector.evidence(curves.select(runs=mine))
+            path.attrs["families"] = _learnt_from(detector)
             if kept is not None:
                 kept.parent.mkdir(parents=True, exist_ok=True)
-                found.to_parquet(kept)
-        paths.append(found)
-        notes += [line for line in found.attrs["notes"] if line not in notes]
+                path.to_parquet(kept)
+        paths.append(path)
     progress(len(parts), len(parts))
-    return summed_up(curves, _joined(paths), good, wrong, rates, notes=tuple(notes), seed=seed)
+    # Who names the healthy runs has said that they went well.
+    doubts = doubtful(curves, good if healthy is None else [])
+    notes = (*_certificates([one.attrs["families"] for one in paths], rates), *warnings_of(doubts, len(good)))
+    every = {WATCH: _joined(paths), **_by_rules(curves, good, wrong, parts)}
+    rules = compared(curves, every, good, wrong, rates, seed=seed)
+    found = summed_up(curves, every[WATCH], good, wrong, rates, notes=notes, seed=seed)
+    return replace(found, rules=rules, doubtful=doubts)
+
+
+def _kept(file: Path) -> pd.DataFrame | None:
+    """What was kept of a fold; None where nothing was, or by a version that noted other things."""
+    found = pd.read_parquet(file) if file.exists() else None
+    return found if found is not None and "families" in found.attrs else None
 
 
 def _joined(paths: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -140,92 +178,35 @@ def _joined(paths: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat([pd.DataFrame({name: one[name] for name in one}) for one in paths], ignore_index=True)
 
 
+def _learnt_from(detector: LearntDetector) -> dict[str, int]:
+    """How many families of healthy runs set the threshold, for each kind of run that is judged."""
+    found = {"new": detector.own.joint.families}
+    return found if detector.shared is None else {**found, "known": detector.shared.joint.families}
+
+
+def _certificates(folds: Sequence[Mapping[str, int]], rates: Iterable[float]) -> list[str]:
+    """What can be said of each rate, by the fold that had the fewest families."""
+    fewest = {kind: min(fold[kind] for fold in folds if kind in fold) for kind in ("new", "known") if kind in folds[0]}
+    of = {kind: "" if len(fewest) == 1 else f"for runs of a {kind} family, " for kind in fewest}
+    return [f"{of[kind]}{certificate(families, rate)}" for kind, families in fewest.items() for rate in rates]
+
+
+def _by_rules(
+    curves: Curves, healthy: Collection[str], troubles: pd.DataFrame, parts: Sequence[Sequence[str]]
+) -> dict[str, pd.DataFrame]:
+    """The paths of each simple rule that the history has a metric for."""
+    tried = {name: paths_of(rule, curves, healthy, set(troubles["run"]), parts) for name, rule in RULES.items()}
+    broken = not_finite(curves)
+    return {
+        **{name: paths for name, paths in tried.items() if paths is not None},
+        **({"not_finite": broken} if len(broken) else {}),
+    }
+
+
 def summed_up(
     curves: Curves, paths: pd.DataFrame, healthy: Collection[str], troubles: pd.DataFrame, rates: Sequence[float],
     *, notes: tuple[str, ...] = (), seed: int = 0,
 ) -> AlarmReplay:  # fmt: skip
     """The replay of any rule whose ``paths`` (run, step, p[, kind]) say how rare each checkpoint is."""
-    runs = pd.concat([_rang(curves, paths, healthy, troubles, rate) for rate in rates], ignore_index=True)
-    return AlarmReplay(runs, *tables(runs, seed=seed), _cost(curves, paths, healthy, troubles), notes)
-
-
-def tables(runs: pd.DataFrame, *, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The tables of rates and catches of `AlarmReplay`, from its ``runs`` or some of them."""
-    calm, bad = runs[runs["trouble"] == ""], runs[runs["trouble"] != ""]
-    measured = []
-    for rate, part in calm.groupby("rate", sort=False):
-        rang = part["rang"].notna().to_numpy(dtype=float)
-        families = part["family"].to_numpy()
-        low, high = interval(rang, families, seed=seed)
-        share = float((family_weights(families) * rang).sum())
-        measured.append((rate, len(rang), len(set(families)), int(rang.sum()), share, low, high))
-    columns = ["asked", "runs", "families", "rang", "measured", "low", "high"]
-    caught = [
-        (rate, name, len(part), part["caught"].mean(), part["lead"][part["caught"]].median(),
-         part["lead_steps"][part["caught"]].median(), (part["lead"] > 0).mean())
-        for (rate, name), part in bad.groupby(["rate", "trouble"], sort=False)
-    ]  # fmt: skip
-    names = ["rate", "trouble", "runs", "caught", "lead", "lead_steps", "before"]
-    return pd.DataFrame(measured, columns=columns), pd.DataFrame(caught, columns=names)
-
-
-def _rang(
-    curves: Curves, paths: pd.DataFrame, healthy: Collection[str], troubles: pd.DataFrame, rate: float
-) -> pd.DataFrame:
-    """One row for each run: where it first rang, and what that was worth.
-
-    A change is caught by an alarm after it. A failure may be foretold, so that any alarm counts.
-    """
-    first = paths[paths["p"] <= rate].drop_duplicates("run").set_index("run")
-    table = pd.DataFrame({"run": list(healthy), "trouble": "", "at": np.nan})
-    table = pd.concat([table, troubles[["run", "trouble", "at"]]], ignore_index=True)
-    table["family"] = table["run"].map(curves.runs["family"])
-    table["rate"] = rate
-    table["rang"] = table["run"].map(first["step"]).astype(float)
-    table["kind"] = table["run"].map(first["kind"]) if "kind" in first else ""
-    table["lead_steps"] = table["at"] - table["rang"]
-    table["lead"] = table["lead_steps"] / table["run"].map(curves.runs["last_step"]).astype(float)
-    late = table["rang"] > table["at"]
-    table["caught"] = late | (table["rang"].notna() & table["trouble"].isin((*FAILURES, "died")))
-    return table
-
-
-def interval(hit: np.ndarray, family: np.ndarray, *, seed: int, level: float = 0.9) -> tuple[float, float]:
-    """Where the share of hits (n,) may lie: a bootstrap over families, then runs.
-
-    Where no family, or every one, was hit, the bootstrap is blind: the other bound is that of one family in F.
-    """
-    names, code, count = np.unique(family, return_inverse=True, return_counts=True)
-    f = len(names)
-    share = np.bincount(code, weights=hit) / count
-    rng = np.random.default_rng(seed)
-    chosen = rng.integers(f, size=(BOOTSTRAP, f))
-    # To draw runs of a family with replacement is to draw how many of them are hits.
-    drawn = (rng.binomial(count[chosen], share[chosen]) / count[chosen]).mean(axis=1)
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
-    blind = 1 - (1 - level) ** (1 / f)
-    if not hit.any():
-        high = blind
-    if hit.all():
-        low = 1 - blind
-    return float(low), float(high)
-
-
-def _cost(curves: Curves, paths: pd.DataFrame, healthy: Collection[str], troubles: pd.DataFrame) -> pd.DataFrame:
-    """For each cost of a missed trouble, in false alarms, the rate to ask for, and what a run then costs on average.
-
-    Healthy and troubled runs count alike. ``never`` and ``always`` are the costs of no alarm and of one for each run.
-    """
-    rows = []
-    tried = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2]
-    found: Mapping[float, pd.DataFrame] = {rate: _rang(curves, paths, healthy, troubles, rate) for rate in tried}
-    for cost in COSTS:
-        spent = []
-        for table in found.values():
-            calm = table[table["trouble"] == ""]
-            wrong = table[table["trouble"] != ""]
-            missed = 1 - wrong["caught"].mean() if len(wrong) else 0.0
-            spent.append(0.5 * calm["rang"].notna().mean() + 0.5 * cost * missed)
-        best = int(np.argmin(spent))
-        rows.append((cost, tried[best], spent[best], 0.5 * cost, 0.5))
-    return pd.DataFrame(rows, columns=["miss_costs", "rate", "cost", "never", "always"])
+    runs = pd.concat([rang(curves, paths, healthy, troubles, rate) for rate in rates], ignore_index=True)
+    return AlarmReplay(runs, *tables(runs, seed=seed), costs(curves, paths, healthy, troubles), notes)

@@ -43,13 +43,22 @@ class Threshold(NamedTuple):
 
     def words(self, rate: float) -> str:
         """What can be said of a rate, as one line."""
-        if self.certified(rate):
-            return f"the rate {rate:g} is certified by {self.families} families of healthy runs"
-        need = int(np.ceil(1 / rate)) - 1
-        return (
-            f"the history has {self.families} families of healthy runs; {need} would certify the rate {rate:g}, so it "
-            "rests on an exponential tail"
-        )
+        return certificate(self.families, rate)
+
+
+def certificate(families: int, rate: float) -> str:
+    """What so many families of healthy runs can say of a rate, as one line.
+
+    >>> certificate(31, 0.05)
+    'the rate 0.05 is certified by 31 families of healthy runs'
+    """
+    if rate * (families + 1) >= 1:
+        return f"the rate {rate:g} is certified by {families} families of healthy runs"
+    need = int(np.ceil(1 / rate)) - 1
+    return (
+        f"the history has {families} families of healthy runs; {need} would certify the rate {rate:g}, so it "
+        "rests on an exponential tail"
+    )
 
 
 def threshold(maxima: Sequence[float] | np.ndarray, family: Sequence[str]) -> Threshold:

@@ -5,8 +5,10 @@ import pandas as pd
 import pytest
 
 import predictdyn as pdyn
+from predictdyn.curves import Curves
 from predictdyn.loaders import tidy
-from predictdyn.watch.replay import held_out, interval, summed_up, tables, troubles_of
+from predictdyn.watch.replay import RESULTS, held_out, summed_up, troubles_of
+from predictdyn.watch.replay_tables import compared, interval, tables
 
 
 @pytest.fixture(scope="module")
@@ -24,15 +26,64 @@ def test_troubles_are_caught_and_false_alarms_counted(found, fresh):
     assert caught.lead_steps == pytest.approx(caught.lead * 1000)
 
 
-def test_a_history_that_is_too_small_says_so(found):
-    assert any("99 would certify the rate 0.01" in line for line in found.notes)
+def test_a_history_that_is_too_small_says_so_once_for_each_rate(found):
+    """Of the folds, each with a number of families of its own, the one with the fewest speaks."""
+    rates = [line for line in found.notes if "families" in line]
+    assert len(rates) == 2 and len(found.notes) == 2
+    assert "13 families" in rates[1] and "99 would certify the rate 0.01" in rates[1]
+
+
+def test_runs_of_known_families_have_notes_of_their_own(five_seeds):
+    replay = pdyn.backtest_alarms(five_seeds, hold_out="run", folds=2, false_alarms=0.05)
+    assert [line.split(",")[0] for line in replay.notes] == ["for runs of a new family", "for runs of a known family"]
+
+
+def test_a_replay_goes_on_from_what_is_kept_and_does_again_what_others_kept(fresh, found, tmp_path):
+    some = fresh.select(runs=[run for run in fresh.runs.index if run < "f108"])
+    first = pdyn.backtest_alarms(some, folds=2, resume=tmp_path)
+    for file in tmp_path.glob("*.parquet"):
+        path = pd.read_parquet(file)
+        path.attrs = {"notes": ["of an older version"]}
+        path.to_parquet(file)
+    again = pdyn.backtest_alarms(some, folds=2, resume=tmp_path)
+    assert again.notes == first.notes
+    pd.testing.assert_frame_equal(again.runs, first.runs)
 
 
 def test_pages_and_tables_are_written(found, tmp_path):
-    page = found.save(tmp_path)
-    said = page.read_text()
-    assert "Asked for 5%" in said and "labels lost" in said
-    assert pd.read_csv(tmp_path / "alarms_rates.csv")["asked"].tolist() == [0.05, 0.01]
+    page = found.save(tmp_path / "out", title="runs of mine")
+    said = page.read_text(encoding="utf-8")
+    assert "Alarms of runs of mine" in said and "labels lost" in said
+    assert pd.read_csv(tmp_path / "out" / "alarms_rates.csv")["asked"].tolist() == [0.05, 0.01]
+    assert sorted(file.name for file in page.parent.iterdir()) == sorted(
+        ["alarms.html", *(f"alarms_{name}.csv" for name in RESULTS)]
+    )
+
+
+def test_rules_are_asked_for_the_same_and_told_beside_the_alarms(found):
+    rules = found.rules[found.rules["asked"] == 0.05].set_index("rule")
+    assert list(rules.index) == ["watch", "median", "gradient", "cusum", "patience"]
+    five, caught = found.rates.iloc[0], found.catches.iloc[0]
+    assert rules.loc["watch", "rang"] == five["rang"] and rules.loc["watch", "measured"] == five["measured"]
+    assert rules.loc["watch", "caught"] == round(caught["caught"] * 20) and (rules["troubles"] == 20).all()
+    assert (rules["low"] <= 0.05).all() and rules.loc["median", "caught"] > 0
+
+
+def test_lines_of_a_terminal_tell_the_best_rule(found):
+    first, *rest = found.lines()
+    assert first.endswith("troubles were caught.") and not any("\u00a0" in line for line in (first, *rest))
+    assert any(line.startswith("The best of 4 simple rules: ") for line in rest)
+
+
+def test_a_failure_without_an_event_is_told_and_named(fresh):
+    run = fresh.runs.index[0]
+    points = fresh.points.copy()
+    points.loc[(points["run"] == run) & (points["metric"] == "loss") & (points["step"] > 500), "value"] = 2.4
+    some = Curves(points, fresh.runs, fresh.metrics, fresh.events)
+    replay = pdyn.backtest_alarms(some, folds=3)
+    assert replay.doubtful["run"].tolist() == [run] and f"{run},520,diverged" in replay.lines()[-1]
+    good = [one for one in some.runs.index if one not in set(some.events["run"])]
+    assert not len(pdyn.backtest_alarms(some, folds=3, healthy=good).doubtful)
 
 
 def test_runs_of_one_family_are_never_apart(fresh):
@@ -54,6 +105,15 @@ def test_what_rings_before_a_change_is_not_a_catch(fresh):
     assert of.loc[runs[1], "lead"] == pytest.approx(-0.2)
     rates, catches = tables(some.runs)
     assert rates.empty and catches.set_index("trouble").loc["moved", "caught"] == 0.5
+    of_all = compared(fresh, {"some": paths}, [], troubles, [0.05]).iloc[0]
+    assert of_all["caught"] == 1 and of_all["troubles"] == 3 and of_all["lead_steps"] == -200
+
+
+def test_a_number_that_is_not_finite_is_a_failure_that_may_be_foretold(fresh):
+    runs = fresh.runs.index[:2].tolist()
+    paths = pd.DataFrame({"run": runs, "step": [400.0, 400.0], "p": [0.04, 0.04]})
+    troubles = pd.DataFrame({"run": runs, "trouble": ["loss is NaN", "loss moved"], "at": [500.0, 500.0]})
+    assert summed_up(fresh, paths, [], troubles, [0.05]).runs["caught"].tolist() == [True, False]
 
 
 def test_an_interval_without_a_false_alarm_is_that_of_families():
@@ -72,5 +132,5 @@ def test_the_command_writes_alarms_beside_the_backtest(fresh, tmp_path, call):
     options = ["--forecasters", "mean_change", "--cutoffs", "0.5", "--alarms", "--quiet"]
     status, out, err = call("backtest", tmp_path / "data", "--out", tmp_path / "out", *options)
     assert status == 0, err
-    assert "healthy runs rang" in out
+    assert "healthy runs rang" in out and "troubles were caught" in out
     assert (tmp_path / "out" / "alarms.html").exists() and (tmp_path / "out" / "index.html").exists()
