@@ -256,7 +256,8 @@ def test_joint_events_get_probabilities(call, data, tmp_path):
     page = (tmp_path / "page" / "index.html").read_text()
     assert "How likely it is" in page and "accuracy &gt; 0.2" in page
     status, _, err = call("forecast", data, "--out", tmp_path / "none", *words, "--event", "acuracy > 0.2")
-    assert status == 2 and err.count("\n") == 1 and "names metric 'acuracy'; forecast are accuracy, gap, loss" in err
+    wrong = "names metric 'acuracy'; did you mean 'accuracy'? an event here can name accuracy, gap, loss"
+    assert (status, err) == (2, f"predictdyn: event 'acuracy > 0.2' {wrong}\n")
     assert not (tmp_path / "none").exists()
 
 
