@@ -183,6 +183,7 @@ def forecast(
     from predictdyn.api.forecasts import answered, check_planned, outcomes_and_signals, question
     from predictdyn.api.models import as_model, load_model
     from predictdyn.backtest.folder import provenance
+    from predictdyn.backtest.live import check_hidden
     from predictdyn.backtest.writing import check_new, new_folder
     from predictdyn.events import outside, parse
     from predictdyn.forecasters import DEFAULT
@@ -190,6 +191,7 @@ def forecast(
     if model is not None and name is not None:
         raise ValueError("give --model or --forecaster, not both")
     check_new(out)
+    check_hidden(upto, cutoff)
     step = None if at == "final" else cli_words.step(at)
     planned = [cli_words.intervention(word) for word in interventions]
     as_model(name or DEFAULT)  # an unknown name is told before anything is read

@@ -359,7 +359,7 @@ def test_an_intervention_that_no_run_knows(call, data, tmp_path):
             "no forecaster 'oracle'; known are last_value",
         ),
         (("backtest", "DATA", "--out", "OUT", "--source", "tape"), "no source 'tape'; known are huggingface"),
-        (("backtest", "DATA", "--out", "OUT", "--cutoffs", "0.1,2"), "cutoffs are shares in [0, 1)"),
+        (("backtest", "DATA", "--out", "OUT", "--cutoffs", "0.1,2"), "got 0.1, 2.0; write 0.02 for 2 %"),
         (("backtest", "DATA", "--out", "OUT", "--cutoffs", "half"), "cutoffs are shares in [0, 1), got 'half'"),
         (("backtest", "DATA", "--out", "OUT", "--test", "z*"), "no run matches 'z*'"),
         (("backtest", "DATA", "--out", "OUT", "--runs", "z*"), "no run matches 'z*'"),
@@ -374,7 +374,13 @@ def test_an_intervention_that_no_run_knows(call, data, tmp_path):
         (("backtest", "DATA", "--out", "OUT", "--set", "colour=red"), "has no option 'colour'"),
         (("forecast", "DATA", "--out", "OUT"), "nothing is left to forecast"),
         (("forecast", "DATA", "--out", "OUT", "--upto", "5", "--cutoff", "0.1"), "give --upto or --cutoff, not both"),
-        (("forecast", "DATA", "--out", "OUT", "--cutoff", "1.5"), "--cutoff is a share in [0, 1), got 1.5"),
+        (
+            ("forecast", "DATA", "--out", "OUT", "--cutoff", "30"),
+            "--cutoff is a share in [0, 1), got 30; write 0.3 for 30 %",
+        ),
+        # Nothing is read before.
+        (("forecast", "NOWHERE", "--out", "OUT", "--cutoff", "-1"), "--cutoff is a share in [0, 1), got -1\n"),
+        (("forecast", "NOWHERE", "--out", "OUT", "--upto", "5", "--cutoff", "0.1"), "--upto or --cutoff, not both"),
         (("forecast", "DATA", "--out", "OUT", "--at", "soon"), "--at is a step or final, got 'soon'"),
         (("forecast", "DATA", "--out", "OUT", "--model", "EMPTY"), "not a fitted forecaster"),
         (

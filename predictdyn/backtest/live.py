@@ -13,7 +13,7 @@ import pandas as pd
 from predictdyn.backtest.decay import widened_for_decay
 from predictdyn.backtest.examples import PATH_POINTS
 from predictdyn.backtest.folder import metrics_table
-from predictdyn.backtest.plan import target_metrics
+from predictdyn.backtest.plan import in_percent, target_metrics
 from predictdyn.backtest.run import rows_of
 from predictdyn.curves import Curve, Curves, Metric, ended
 from predictdyn.forecast import Prediction
@@ -65,10 +65,7 @@ def split_live(
     of the planned run) hides later points; ``at`` is the step to forecast (default: the planned last step). Raises
     ValueError when nothing is left to forecast.
     """
-    if upto is not None and cutoff is not None:
-        raise ValueError("give upto= or cutoff=, not both")
-    if cutoff is not None and not 0 <= cutoff < 1:
-        raise ValueError(f"cutoff= is a share in [0, 1), got {cutoff:g}")
+    check_hidden(upto, cutoff)
     finished = ended(curves)
     if runs:
         chosen = [run for run in curves.runs.index if any(fnmatchcase(run, glob) for glob in runs)]
@@ -107,6 +104,14 @@ def split_live(
     if not copies:
         return ask
     return LiveSplit(history.select(runs=history.runs.index.difference(copies)), begun, target, tuple(copies))
+
+
+def check_hidden(upto: float | None, cutoff: float | None) -> None:
+    """Raises ValueError where both say what is hidden, and where a cutoff is no share of a run."""
+    if upto is not None and cutoff is not None:
+        raise ValueError("give upto= or cutoff=, not both")
+    if cutoff is not None and not 0 <= cutoff < 1:
+        raise ValueError(f"cutoff= is a share in [0, 1), got {cutoff:g}{in_percent([cutoff])}")
 
 
 def copies_left_out(ask: LiveSplit) -> list[str]:
