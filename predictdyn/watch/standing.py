@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -92,6 +92,25 @@ def targets_of(texts: Sequence[str], known: Mapping[str, Metric], *, waiting: bo
             raise ValueError(outside(event, known)[0])
         found.append(event)
     return found
+
+
+class _AnyName(Collection[str]):
+    """All names, where it is not known yet which there are."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+def check_sentences(texts: Sequence[str]) -> None:
+    """Raises ValueError for a target that cannot be read, whatever will be logged."""
+    for text in texts:
+        parse(text, _AnyName())
 
 
 def digits(numbers: Iterable[float]) -> list[float]:
