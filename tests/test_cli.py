@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -104,6 +105,19 @@ def test_the_board_counts_what_each_can_forecast_where_the_terminal_is_wide(call
     narrow = call(*words, "--out", tmp_path / "narrow")[1].splitlines()
     assert narrow[0] == board[0].removesuffix("  predictable")
     assert not any(line.startswith("predictable:") for line in narrow)
+
+
+@pytest.mark.parametrize(("clock", "workers", "told"), [(61, 1, True), (59, 1, False), (61, 2, False)])
+def test_a_long_backtest_of_one_process_says_that_there_can_be_several(
+    call, data, tmp_path, monkeypatch, clock, workers, told
+):
+    times = iter([0, clock])
+    monkeypatch.setattr("predictdyn.cli.time", SimpleNamespace(monotonic=lambda: next(times)))
+    monkeypatch.setattr("predictdyn.cli._backtest", lambda *_, **__: None)
+    monkeypatch.setattr("predictdyn.cli_words.os.cpu_count", lambda: 3)
+    status, _, err = call("backtest", data, "--out", tmp_path / "out", "--workers", workers)
+    said = "one process took 61 s; next time --workers 3 spreads the work over 3\n"
+    assert status == 0 and err == (said if told else "")
 
 
 def test_a_forecaster_with_too_few_runs_has_no_count():
