@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from predictdyn.fitting.forest import Forest
+from predictdyn.loaders.engine.not_finite import broken
 
 AHEAD = 0.1  # of the run
 FAILURES = ("diverged", "spiked")
@@ -70,10 +71,14 @@ def _carried(levels: np.ndarray) -> np.ndarray:
 
 
 def first_failures(events: Mapping[str, list[tuple[float, str]]]) -> dict[str, float]:
-    """The step of the first failure of each run that has one."""
+    """The step of the first failure of each run that has one.
+
+    >>> first_failures({"a": [(3.0, "loss is minus infinity"), (2.0, "restart")], "b": [(1.0, "restart")]})
+    {'a': 3.0}
+    """
     found = {}
     for run, of_run in events.items():
-        steps = [step for step, what in of_run if what in FAILURES or what.endswith((" is NaN", " is infinite"))]
+        steps = [step for step, what in of_run if what in FAILURES or broken(what)]
         if steps:
             found[run] = min(steps)
     return found

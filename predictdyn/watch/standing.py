@@ -15,7 +15,7 @@ from predictdyn.curves import Curves, Metric
 from predictdyn.events import JointEvent, UnknownMetric, outside, parse, probabilities, within
 from predictdyn.forecast import Prediction
 from predictdyn.forecasters._fitted import Fitted
-from predictdyn.watch.follow import NOT_FINITE
+from predictdyn.loaders.engine.not_finite import broken
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 SHOWN = 4  # metrics that are forecast where the caller names none
@@ -140,13 +140,14 @@ def final(curves: Curves, run: str, entry: Mapping[str, Any], targets: Sequence[
     """What came of a run that has ended: the last value of each metric that was forecast, 1 or 0 for each target."""
     metrics = {*(entry["track"][-1]["metrics"] if entry["track"] else ())}
     metrics |= {bound.metric for target in targets for bound in target.bounds}
-    broken = curves.events[curves.events["run"] == run]
+    events = curves.events[curves.events["run"] == run]
+    stopped = events["what"].map(broken)  # the metric that was no number there
     last = {}
     for name in metrics:
         curve = curves.series.get((run, name))
-        later = broken["step"] > (np.inf if curve is None else curve.step[-1])
+        later = events["step"] > (np.inf if curve is None else curve.step[-1])
         # Where a metric was NaN to the end, nothing came of it: its last number is not what it ended at.
-        if curve is not None and not (later & broken["what"].isin([f"{name}{word}" for word in NOT_FINITE])).any():
+        if curve is not None and not (later & (stopped == name)).any():
             last[name] = float(curve.value[-1])
     values = {name: np.array(value) for name, value in last.items()}
     met = {
