@@ -135,6 +135,10 @@ def said(before: Sequence[str] = ()) -> Iterator[None]:
 
 
 def notes(lines: Sequence[str]) -> None:
-    """What is to be said of data, on stderr, in the words of the command line."""
+    """What is to be said of data, on stderr, in the words of the command line; what may hurt is a warning."""
+    if not lines:
+        return
+    from predictdyn.loaders.engine.notes import may_hurt
+
     for line in lines:
-        say(as_options(line), err=True)
+        say(f"warning: {as_options(line)}" if may_hurt(line) else as_options(line), err=True)

@@ -138,11 +138,14 @@ def _within(ends: pd.Series, at: float) -> None:
 
 def larger(ask: LiveSplit) -> list[str]:
     """Words on runs in question that are larger than all finished ones: nothing has shown how such runs go on."""
+    beyond = {run: of for run, of in largest(ask.history.runs, ask.observed.runs).items() if of[0] > 1}
+    if not beyond:
+        return []
+    run, (ratio, column) = max(beyond.items(), key=lambda item: item[1][0])
+    who = f"{run} is" if len(beyond) == 1 else f"{len(beyond)} runs ({some(list(beyond))}) are up to"
     return [
-        f"{run} is {ratio:.1f} x the largest finished run ({column}): the forecast reaches beyond what has been seen, "
-        "and its spread is learnt from the largest finished runs left out"
-        for run, (ratio, column) in largest(ask.history.runs, ask.observed.runs).items()
-        if ratio > 1
+        f"{who} {ratio:.1f} x the largest finished run ({column}): forecasts reach beyond what was seen, and intervals "
+        "rest on replays of the largest finished runs"
     ]
 
 
