@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ SET = click.option(
 )
 SEED = click.option("--seed", default=0, show_default=True, help="Seed of all that is random.")
 WORKERS = click.option("--workers", default=None, type=int, help="Processes (default: one per core, at most 4).")
+LONG = 60  # seconds of one process, after which a backtest says that there can be several
 METRICS = click.option("--metrics", default="", metavar="GLOB,...", help="Metrics to forecast (default: all outcomes).")
 
 
@@ -183,6 +185,7 @@ def forecast(
     from predictdyn.api.forecasts import answered, check_planned, outcomes_and_signals, question
     from predictdyn.api.models import as_model, load_model
     from predictdyn.backtest.folder import provenance
+    from predictdyn.backtest.live import check_hidden
     from predictdyn.backtest.writing import check_new, new_folder
     from predictdyn.events import outside, parse
     from predictdyn.forecasters import DEFAULT
@@ -190,6 +193,7 @@ def forecast(
     if model is not None and name is not None:
         raise ValueError("give --model or --forecaster, not both")
     check_new(out)
+    check_hidden(upto, cutoff)
     step = None if at == "final" else cli_words.step(at)
     planned = [cli_words.intervention(word) for word in interventions]
     as_model(name or DEFAULT)  # an unknown name is told before anything is read
@@ -266,7 +270,10 @@ def forecast(
 @click.option("--budget", type=float, default=None, metavar="FLOP", help="History holds only runs that cost no more.")
 @click.option("--alarms", is_flag=True, help="Also replay alarms: false ones, catches, lead times.")
 @SEED
-@click.option("--workers", default=1, show_default=True, help="Processes.")
+@click.option(
+    "--workers", default=1, show_default=True,
+    help="Processes side by side; each takes memory of its own. On four cores type --workers 4.",
+)  # fmt: skip
 @QUIET
 def backtest(
     data: Path, out: Path, source: str | None, settings: tuple[str, ...], forecasters: str, cutoffs: str, metrics: str,
@@ -286,11 +293,14 @@ def backtest(
     )  # fmt: skip
     models = models_of(forecasters if forecasters == "all" else listed(forecasters))
     workers = cores(workers)
-    curves = _read(data, source, settings)
+    curves, began = _read(data, source, settings), time.monotonic()
     _backtest(
         curves, plan, models, data, out,
         asked=listed(forecasters), workers=workers, quiet=quiet, onset=onset, alarms=alarms,
     )  # fmt: skip
+    took, could = time.monotonic() - began, cores(None)
+    if workers == 1 < could and took > LONG and not quiet:
+        say(f"one process took {took:.0f} s; next time --workers {could} spreads the work over {could}", err=True)
     say(str(out / "index.html"))
 
 

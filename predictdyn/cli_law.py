@@ -113,7 +113,7 @@ def _read(path: Path, target: str, source: str | None, settings: tuple[str, ...]
 
 
 def _lines(law: FittedLaw | FittedLadder, predictions: pd.DataFrame, optima: pd.DataFrame) -> list[str]:
-    """The answer in short: the formula, its numbers, forecasts, best plans, and how held-out runs went."""
+    """The answer in short: the formula, its weight and numbers, forecasts, best plans, and how held-out runs went."""
     from predictdyn.report.words import short_number
 
     rows = law.parameters
@@ -121,6 +121,7 @@ def _lines(law: FittedLaw | FittedLadder, predictions: pd.DataFrame, optima: pd.
     wide = max(map(len, own["symbol"]))
     lines = [
         *law.formula.splitlines(),
+        _weighed(law),
         *(
             f"  {row['symbol']:<{wide}}  {row['median']:<10.4g} [{row['5 %']:.4g}, {row['95 %']:.4g}] (90 %)  "
             f"{row['meaning']}"
@@ -138,6 +139,15 @@ def _lines(law: FittedLaw | FittedLadder, predictions: pd.DataFrame, optima: pd.
         low, middle, high = (short_number(row[name]) for name in ("q0.05", "median", "q0.95"))
         lines.append(f"best at {short_number(row['compute'])}: {row['quantity']} {middle}  [{low}, {high}] (90 %)")
     return [*lines, *_checked(law)]
+
+
+def _weighed(law: FittedLaw | FittedLadder) -> str:
+    """How much the formula counts: forecasts mix structures, so they can differ from it."""
+    from predictdyn.report.words import SPACE, percent
+
+    formula = "this formula" if law.formula.count("\n") == 0 else "the first formula"
+    weight, used = percent(law.shown[2]).replace(SPACE, " "), int((law.structures["weight"] > 0).sum())
+    return f"{formula} has {weight} of the weight; forecasts mix {used} of {len(law.structures)} structures"
 
 
 def _checked(law: FittedLaw | FittedLadder) -> list[str]:

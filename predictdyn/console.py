@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from predictdyn.naming import BY_METRICS, BY_RUNS
+from predictdyn.naming import BY_LAW, BY_METRICS, BY_RUNS
 from predictdyn.secrets import hidden
 
 PATH = click.Path(path_type=Path)
@@ -70,10 +70,11 @@ TYPED = {
     "repository": "--repository", "address": "--address",
 }  # fmt: skip
 KEYWORD = re.compile(rf"(?<![\w\-./?&])({'|'.join(TYPED)})=(?:'([^'=]*)'|([A-Z]+\b|[+-]?\d[\w.+-]*))?")
-# Tables that state facts, which a frame or a call of the library has as keywords.
-TABLES = {
+# What stands in another place on the command line: tables that state facts, and the command for a call.
+ELSEWHERE = {
     BY_RUNS: "in runs.csv (of a tidy folder, or by --set runs_file=FILE)",
     BY_METRICS: "in metrics.csv (of a tidy folder, or by --set metrics_file=FILE)",
+    BY_LAW: "by predictdyn law LOGS --target METRIC --predict NAME=VALUE",
 }
 # What is given to loaders, as the library names it: step=..., step=NAME, merge='runs', source='text_log', pattern='...'
 LOADING = re.compile(
@@ -93,6 +94,8 @@ def as_options(line: str) -> str:
     'name it with --set step=..., or say --set merge=runs'
     >>> as_options(f"name families {BY_RUNS}")
     'name families in runs.csv (of a tidy folder, or by --set runs_file=FILE)'
+    >>> as_options(f"forecast them {BY_LAW}")
+    'forecast them by predictdyn law LOGS --target METRIC --predict NAME=VALUE'
     >>> print(as_options(r"read them with source='text_log', pattern='step (?P<step>\\d+)'"))
     read them with --source text_log --set 'pattern=step (?P<step>\d+)'
     """
@@ -107,8 +110,8 @@ def as_options(line: str) -> str:
             return found[0]
         return f"--source {value}" if name == "source" else f"--set {shlex.quote(f'{name}={value}')}"
 
-    for words, table in TABLES.items():
-        line = line.replace(words, table)
+    for words, typed_words in ELSEWHERE.items():
+        line = line.replace(words, typed_words)
     line = KEYWORD.sub(typed, LOADING.sub(loading, line))
     # What is given together has commas in Python.
     return re.sub(r"(--source \S+), (--set )", r"\1 \2", line)
@@ -132,6 +135,10 @@ def said(before: Sequence[str] = ()) -> Iterator[None]:
 
 
 def notes(lines: Sequence[str]) -> None:
-    """What is to be said of data, on stderr, in the words of the command line."""
+    """What is to be said of data, on stderr, in the words of the command line; what may hurt is a warning."""
+    if not lines:
+        return
+    from predictdyn.loaders.engine.notes import may_hurt
+
     for line in lines:
-        say(as_options(line), err=True)
+        say(f"warning: {as_options(line)}" if may_hurt(line) else as_options(line), err=True)

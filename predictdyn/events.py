@@ -61,11 +61,11 @@ def parse(text: str, metrics: Collection[str]) -> JointEvent:
         if name not in metrics and name[0] == "(":
             raise _wrong(text, f"found {name!r}{_why(name, metrics)}")
         if name not in metrics:
-            hint = f"; {meant(name, metrics)}".rstrip("; ")
-            known = f"forecast are {some(sorted(metrics), 20)}"
+            hint = meant(name, metrics)
             if _is_number(name):
-                known += f"; the metric comes first: write 'metric {TURNED[sign]} {name}'"
-            raise UnknownMetric(f"event {text!r} names metric {name!r}; {known}{hint}")
+                hint = f"the metric comes first: write 'metric {TURNED[sign]} {name}'; "
+            known = f"an event here can name {some(sorted(metrics), 20)}"
+            raise UnknownMetric(f"event {text!r} names metric {name!r}; {hint}{known}")
         try:
             number = float(word)
         except ValueError:

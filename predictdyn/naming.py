@@ -9,6 +9,8 @@ from difflib import get_close_matches
 # own for it (`console.as_options`).
 BY_RUNS = "by runs= of from_frame, or runs_file= of load"
 BY_METRICS = "by metrics= of from_frame, or metrics_file= of load"
+# How a run that has not begun is forecast, as above.
+BY_LAW = "by fit_law(curves, METRIC).predict(NAME=VALUE)"
 
 
 def some(names: Sequence[str], most: int = 4) -> str:

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -104,6 +105,19 @@ def test_the_board_counts_what_each_can_forecast_where_the_terminal_is_wide(call
     narrow = call(*words, "--out", tmp_path / "narrow")[1].splitlines()
     assert narrow[0] == board[0].removesuffix("  predictable")
     assert not any(line.startswith("predictable:") for line in narrow)
+
+
+@pytest.mark.parametrize(("clock", "workers", "told"), [(61, 1, True), (59, 1, False), (61, 2, False)])
+def test_a_long_backtest_of_one_process_says_that_there_can_be_several(
+    call, data, tmp_path, monkeypatch, clock, workers, told
+):
+    times = iter([0, clock])
+    monkeypatch.setattr("predictdyn.cli.time", SimpleNamespace(monotonic=lambda: next(times)))
+    monkeypatch.setattr("predictdyn.cli._backtest", lambda *_, **__: None)
+    monkeypatch.setattr("predictdyn.cli_words.os.cpu_count", lambda: 3)
+    status, _, err = call("backtest", data, "--out", tmp_path / "out", "--workers", workers)
+    said = "one process took 61 s; next time --workers 3 spreads the work over 3\n"
+    assert status == 0 and err == (said if told else "")
 
 
 def test_a_forecaster_with_too_few_runs_has_no_count():
@@ -256,7 +270,8 @@ def test_joint_events_get_probabilities(call, data, tmp_path):
     page = (tmp_path / "page" / "index.html").read_text()
     assert "How likely it is" in page and "accuracy &gt; 0.2" in page
     status, _, err = call("forecast", data, "--out", tmp_path / "none", *words, "--event", "acuracy > 0.2")
-    assert status == 2 and err.count("\n") == 1 and "names metric 'acuracy'; forecast are accuracy, gap, loss" in err
+    wrong = "names metric 'acuracy'; did you mean 'accuracy'? an event here can name accuracy, gap, loss"
+    assert (status, err) == (2, f"predictdyn: event 'acuracy > 0.2' {wrong}\n")
     assert not (tmp_path / "none").exists()
 
 
@@ -358,7 +373,7 @@ def test_an_intervention_that_no_run_knows(call, data, tmp_path):
             "no forecaster 'oracle'; known are last_value",
         ),
         (("backtest", "DATA", "--out", "OUT", "--source", "tape"), "no source 'tape'; known are huggingface"),
-        (("backtest", "DATA", "--out", "OUT", "--cutoffs", "0.1,2"), "cutoffs are shares in [0, 1)"),
+        (("backtest", "DATA", "--out", "OUT", "--cutoffs", "0.1,2"), "got 0.1, 2.0; write 0.02 for 2 %"),
         (("backtest", "DATA", "--out", "OUT", "--cutoffs", "half"), "cutoffs are shares in [0, 1), got 'half'"),
         (("backtest", "DATA", "--out", "OUT", "--test", "z*"), "no run matches 'z*'"),
         (("backtest", "DATA", "--out", "OUT", "--runs", "z*"), "no run matches 'z*'"),
@@ -373,7 +388,13 @@ def test_an_intervention_that_no_run_knows(call, data, tmp_path):
         (("backtest", "DATA", "--out", "OUT", "--set", "colour=red"), "has no option 'colour'"),
         (("forecast", "DATA", "--out", "OUT"), "nothing is left to forecast"),
         (("forecast", "DATA", "--out", "OUT", "--upto", "5", "--cutoff", "0.1"), "give --upto or --cutoff, not both"),
-        (("forecast", "DATA", "--out", "OUT", "--cutoff", "1.5"), "--cutoff is a share in [0, 1), got 1.5"),
+        (
+            ("forecast", "DATA", "--out", "OUT", "--cutoff", "30"),
+            "--cutoff is a share in [0, 1), got 30; write 0.3 for 30 %",
+        ),
+        # Nothing is read before.
+        (("forecast", "NOWHERE", "--out", "OUT", "--cutoff", "-1"), "--cutoff is a share in [0, 1), got -1\n"),
+        (("forecast", "NOWHERE", "--out", "OUT", "--upto", "5", "--cutoff", "0.1"), "--upto or --cutoff, not both"),
         (("forecast", "DATA", "--out", "OUT", "--at", "soon"), "--at is a step or final, got 'soon'"),
         (("forecast", "DATA", "--out", "OUT", "--model", "EMPTY"), "not a fitted forecaster"),
         (

@@ -35,6 +35,10 @@ def test_a_table_of_forty_runs_becomes_a_page(call, csv, tmp_path):
     assert status == 0, err
     lines = printed.splitlines()
     assert lines[0].startswith("loss = ") and lines[-1] == str(out / "index.html")
+    structures = pd.read_csv(out / "structures.csv")
+    share = 100 * structures.loc[structures["shown"], "weight"].iloc[0]
+    mixed = f"forecasts mix {(structures['weight'] > 0).sum()} of {len(structures)} structures"
+    assert lines[1] == f"this formula has {share:.0f} % of the weight; {mixed}"
     assert any(line.startswith("a run with params 1e10, tokens 3e11: 2.1") for line in lines)
     assert any(line.startswith("best at 1e23: params ") for line in lines)
     assert any(line.startswith("check: the 12 dearest runs were hidden") for line in lines)
@@ -77,6 +81,11 @@ BAD = {
     "input": (["--target", "loss", "--inputs", "parms"], "input 'parms' is no column; did you mean 'params'?"),
     "plan": (["--target", "loss", "--predict", "params 7e9"], "--predict takes NAME=VALUE,NAME=VALUE"),
     "part": (["--target", "loss", "--predict", "params=7e9"], "a plan needs params, tokens; missing tokens"),
+    "misspelt": (
+        ["--target", "loss", "--predict", "parms=7e9,tokens=1e9"],
+        "missing params, found parms, tokens; 'parms' is no input, did you mean 'params'?",
+    ),
+    "strange": (["--target", "loss", "--predict", "tokens=1e9,speed=3"], "missing params, found tokens, speed\n"),
     "word": (["--target", "loss", "--predict", "params=big,tokens=1e9"], "expected a number, got 'big'"),
     "budget": (["--target", "loss", "--compute", "-3"], "--compute takes positive numbers such as 1e23, got '-3'"),
     "cost": (["--target", "loss", "--cost", "6*param"], "'param' is no column and no number"),

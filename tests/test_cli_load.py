@@ -27,7 +27,7 @@ def test_the_path_alone_will_do(call, log, tmp_path, words):
     assert (status, out) == (0, f"3 runs, 1 metrics (loss), 87 points -> {tmp_path / 'out'}\n")
     said = [] if "json_lines" in words else [f"{log}: JSON lines: 1 file (--source json_lines)"]
     lines = err.splitlines()
-    assert lines[: len(said)] == said and lines[len(said)].startswith("1 row(s) without a step left out")
+    assert lines[: len(said)] == said and lines[len(said)].startswith("warning: 1 row(s) without a step left out")
     whole = json_lines.load(log)
     pd.testing.assert_frame_equal(tidy.load(tmp_path / "out").points, whole.points)
 

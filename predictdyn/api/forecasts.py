@@ -14,7 +14,7 @@ from predictdyn.api.called import called
 from predictdyn.api.models import FittedModel, as_model, load_model
 from predictdyn.api.reading import globs, prepared, tell
 from predictdyn.api.show import html_table
-from predictdyn.backtest.decay import open_decays
+from predictdyn.backtest.decay import decay_lines, open_decays
 from predictdyn.backtest.draws import FILE as DRAWS_FILE
 from predictdyn.backtest.draws import draws_table
 from predictdyn.backtest.folder import provenance, write_json
@@ -404,7 +404,7 @@ def question(
     else:
         fitted, said = without(given.fitted, curves, split)
         said += larger(split._replace(history=fitted.history))
-    said += [decay.line for decay in open_decays(fitted.history, split.observed)]
+    said += decay_lines(open_decays(fitted.history, split.observed))
     return Question(curves, split, fitted, (*curves.notes, *said))
 
 

@@ -14,6 +14,7 @@ from predictdyn.api.frame_runs import runs_of, settings_of
 from predictdyn.api.reading import tell
 from predictdyn.curves import Curves, Metric, curves_from
 from predictdyn.loaders.engine.facts import is_clock, log_metrics
+from predictdyn.loaders.engine.not_finite import broke, broken
 from predictdyn.loaders.engine.points import fitted_to
 from predictdyn.loaders.engine.remarks import fingerprints, remarks
 from predictdyn.loaders.tables.clock import STEP_NAMES
@@ -22,7 +23,6 @@ from predictdyn.loaders.tables.runs import RUN_NAMES
 from predictdyn.naming import meant, some
 
 OF_RUNS = ("family", "last_step")  # columns of a frame that are facts of runs, and no metrics
-NOT_FINITE = " is not finite"  # behind the name of a metric: an event
 BESIDE_VALUES = ("stderr", "seen")  # columns of a long table that belong to its values
 ERROR = "_stderr"  # behind the name of a metric: its standard error
 # Files beside a log, as loaders name them, and what a frame has instead.
@@ -212,7 +212,7 @@ def _columns_of(runs: object) -> set[str]:
 
 def _infinite(events: pd.DataFrame | None) -> set[str]:
     """The metrics that events tell of."""
-    return set() if events is None else {what.removesuffix(NOT_FINITE) for what in events["what"]}
+    return set() if events is None else {str(broken(what)) for what in events["what"]}
 
 
 def _unique(points: pd.DataFrame, columns: Sequence[str | None]) -> pd.DataFrame:
@@ -299,7 +299,8 @@ def _finite(points: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame | None, li
         return points[~blank], None, lines
     names = some(sorted(points.loc[wild, "metric"].unique()))
     lines.append(f"{int(wild.sum())} value(s) of {names} infinite, kept as events")
-    events = points.loc[wild, ["run", "step"]].assign(what=points.loc[wild, "metric"] + NOT_FINITE)
+    what = [broke(*cells) for cells in points.loc[wild, ["metric", "value"]].itertuples(index=False, name=None)]
+    events = points.loc[wild, ["run", "step"]].assign(what=what)
     rest = points[~blank & ~wild]
     return rest, events[events["run"].isin(rest["run"])], lines
 

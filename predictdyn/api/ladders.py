@@ -340,7 +340,7 @@ def fit_ladder(
     words += [f"seed={seed}"] if seed else []
     call = f"predictdyn.fit_law(data, {', '.join(words)})"
     finished = replace(parts[targets[0]], reading=below.finished.reading)
-    tell([line for line in lines if not line.startswith(("inputs are ", "cost is "))], stacklevel=3)
+    tell(lines, stacklevel=3)
     return FittedLadder(ladder, below, finished, rows, settings, seed, call, tuple(lines), logs)
 
 

@@ -415,7 +415,7 @@ def fit_law(  # type: ignore[misc] # the overloads say settings in short
     words += ["towards=plans"] if towards is not None else []
     call = f"predictdyn.fit_law({', '.join(['data', repr(target), *words])})"
     noted = replace(found, notes=(*found.notes, *lines), reading=replace(found.reading, inputs=used))
-    tell([line for line in noted.notes if not line.startswith(("inputs are ", "cost is "))], stacklevel=2)
+    tell(noted.notes, stacklevel=2)
     return FittedLaw(law, noted, facts, seed, call)
 
 

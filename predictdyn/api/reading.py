@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,12 +15,8 @@ from predictdyn.backtest.schedules import settled
 from predictdyn.covariates import known_before
 from predictdyn.curves import Curves
 from predictdyn.loaders import heard
+from predictdyn.loaders.engine.notes import may_hurt
 from predictdyn.progress import bar, quiet_by
-
-# Lines that say themselves that nothing is lost by what they tell.
-HARMLESS = re.compile(
-    r"no value is lost|no data lost|is in percent: |restart\(s\) merged|unchanged since|^[^:]+: .*\(source='"
-)
 
 
 def load(path: Path | str, source: str | None = None, **settings: Any) -> Curves:
@@ -99,7 +94,7 @@ def prepared(curves: Curves) -> Curves:
 def tell(lines: Sequence[str], *, stacklevel: int) -> None:
     """Issue the lines that may hurt as UserWarnings."""
     for line in lines:
-        if not HARMLESS.search(line):
+        if may_hurt(line):
             warnings.warn(line, UserWarning, stacklevel=stacklevel + 1)
 
 

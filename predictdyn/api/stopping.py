@@ -7,6 +7,7 @@ import pandas as pd
 
 from predictdyn.api.forecasts import Forecast
 from predictdyn.curves import ended
+from predictdyn.naming import meant, some
 from predictdyn.watch.stop import ForecastRule
 
 UNLIKELY = 0.05
@@ -25,8 +26,11 @@ def should_stop(
     """
     rows = forecast.target["metric"].eq(metric).to_numpy()
     if not rows.any():
-        known = ", ".join(sorted(forecast.target["metric"].unique()))
-        raise ValueError(f"should_stop: metric= names {metric!r}, which is not forecast; forecast are {known}")
+        known = sorted(forecast.target["metric"].unique())
+        raise ValueError(
+            f"should_stop: metric= names {metric!r}, which is not forecast; {meant(metric, known)}"
+            f"the forecast has {some(known, 20)}"
+        )
     if not 0 <= regret < 1:
         raise ValueError(f"regret= is a share in [0, 1), got {regret:g}")
     if k < 1:

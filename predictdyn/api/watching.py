@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from predictdyn.api.models import FittedModel, as_model, learnt, load_model
 from predictdyn.api.reading import globs, prepared, read, source_of
 from predictdyn.backtest.writing import check_name, locked
 from predictdyn.curves import Curves, ended, no_curves
+from predictdyn.events import UnknownMetric
 from predictdyn.forecasters import DEFAULT
 from predictdyn.forecasters import fit as fitted_on
 from predictdyn.forecasters._fitted import Fitted
@@ -28,7 +30,8 @@ from predictdyn.watch.keeping import load
 from predictdyn.watch.kept import ALARMS, kept, key, learnt_once
 from predictdyn.watch.learning import LearntDetector
 from predictdyn.watch.plain import Plain
-from predictdyn.watch.state import Rung, new_state, read_state
+from predictdyn.watch.standing import check_sentences, targets_of
+from predictdyn.watch.state import NAME, Rung, new_state, read_state
 from predictdyn.watch.watcher import Watcher, table_of
 
 NO_POINTS = "no points found"  # what loaders say of a log that has just been opened
@@ -147,6 +150,7 @@ def begun(
         raise ValueError(f"silent= is a number of seconds, 0 for never, got {silent:g}")
     if model is not None and history is not None:
         raise ValueError("give model= or history=, not both: a saved model has its history")
+    check_sentences(targets)
     hook = _hook(on_alarm, address)
     given = load_model(model) if isinstance(model, str | Path) else model
     if given is None and history is not None:
@@ -162,6 +166,7 @@ def begun(
     }  # fmt: skip
     state = new_state(made) if out is None else read_state(out, made)
     fitted = given.fitted if given is not None else _of_path(path, name, settings, state.past, forecaster, seed)
+    _check_names(targets, fitted, path, name, settings)
     home = None if out is None else out / ALARMS
     detector, tested = _detector(fitted, targets, false_alarms, seed, home, _of_model(model))
     made |= {"model": _words(fitted), "tested": tested, "learnt": isinstance(detector, LearntDetector)}
@@ -239,9 +244,24 @@ def rounds(watcher: Watcher, *, say: Callable[[str], None]) -> Iterator[list[Run
         time.sleep(max(0.0, (every or 0.0) - (time.monotonic() - begin)))
 
 
-def guarded(out: Path | None) -> AbstractContextManager[None]:
-    """Nobody else writes this watch's folder meanwhile. Raises ValueError where somebody does."""
-    return nullcontext() if out is None else locked(out)
+@contextmanager
+def guarded(out: Path | None) -> Iterator[None]:
+    """Nobody else writes this watch's folder meanwhile, and a wrong call leaves nothing of it behind.
+
+    Raises ValueError where somebody else writes it.
+    """
+    if out is None:
+        yield
+        return
+    with locked(out):
+        new = [place for place in (out, out / ALARMS) if not place.exists()]
+        try:
+            yield
+        except (ValueError, OSError):
+            if not (out / NAME).exists():  # no look was kept, so there is nothing to go on from
+                for place in new:
+                    shutil.rmtree(place, ignore_errors=True)
+            raise
 
 
 def _hook(on_alarm: str | Callable[[dict[str, Any]], None] | None, address: str | None) -> Hook | None:
@@ -298,6 +318,25 @@ def _of_path(
         if done:
             return learnt(curves.select(runs=done), as_model(forecaster), seed=seed).fitted
     return fitted_on(ALONE, no_curves(), seed=seed)
+
+
+def _check_names(targets: tuple[str, ...], fitted: Fitted, path: Path, source: str, settings: dict[str, Any]) -> None:
+    """Raise ValueError for a target that no run can answer, before minutes go by to learn alarms.
+
+    Without finished runs nobody knows what will be logged: the first look tells, or the target waits.
+    """
+    history = fitted.history.metrics
+    if not history:
+        return
+    try:
+        targets_of(targets, history)
+    except UnknownMetric:
+        # The runs in question may log what finished ones have not.
+        try:
+            there = read(path, source, settings).metrics
+        except ValueError:
+            return  # the first look tells
+        targets_of(targets, {**there, **history})
 
 
 def _of_model(model: FittedModel | Path | str | None) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ MOST = 0.5  # of the peak is left: most of the decay is ahead
 DECAYED = 0.2  # of the peak: a finished run that came so low shows what decay does
 YOUNG = 0.1  # of what was seen: from there on a curve's own change says how much is at stake
 AHEAD = "less sure: the learning rate has most of its decay ahead, and nothing says what that does"
+PLANNED = f"If it was planned, log it to the end and state its kind, schedule, {BY_METRICS}"
 
 
 class Decay(NamedTuple):
@@ -36,8 +38,8 @@ class Decay(NamedTuple):
         ahead = " Most of the decay is ahead, so the intervals are wider." if self.left >= MOST else ""
         return (
             f"{self.run}: {self.metric} began to fall at step {self.begun:g} and is at {self.left:.0%} of its peak at "
-            f"step {self.now:g}; nothing says how it goes on, and the forecast does not know what that does.{ahead} If "
-            f"it was planned, log it to the end and state its kind, schedule, {BY_METRICS}"
+            f"step {self.now:g}; nothing says how it goes on, and the forecast does not know what that does.{ahead} "
+            f"{PLANNED}"
         )
 
 
@@ -50,6 +52,22 @@ def open_decays(history: Curves, observed: Curves) -> list[Decay]:
             decay = _decay(run, name, curve, float(observed.runs["last_step"].to_dict()[run]))
             found += [decay] if decay is not None else []
     return found
+
+
+def decay_lines(decays: Sequence[Decay]) -> list[str]:
+    """One line for each rate that falls, however many runs have it."""
+    lines = []
+    for metric in dict.fromkeys(decay.metric for decay in decays):
+        some = [decay for decay in decays if decay.metric == metric]
+        first, ahead = some[0], sum(decay.left >= MOST for decay in some)
+        wider = f" Most of the decay is ahead in {ahead} of them, whose intervals are wider." if ahead else ""
+        lines.append(
+            first.line
+            if len(some) == 1
+            else f"{metric} began to fall in {len(some)} runs, first in {first.run} at step {first.begun:g}; nothing "
+            f"says how it goes on, and the forecasts do not know what that does.{wider} {PLANNED}"
+        )
+    return lines
 
 
 def widened_for_decay(prediction: Prediction, fitted: Fitted, observed: Curves) -> Prediction:

@@ -13,7 +13,7 @@ import pandas as pd
 from predictdyn.backtest.decay import widened_for_decay
 from predictdyn.backtest.examples import PATH_POINTS
 from predictdyn.backtest.folder import metrics_table
-from predictdyn.backtest.plan import target_metrics
+from predictdyn.backtest.plan import in_percent, target_metrics
 from predictdyn.backtest.run import rows_of
 from predictdyn.curves import Curve, Curves, Metric, ended
 from predictdyn.forecast import Prediction
@@ -65,10 +65,7 @@ def split_live(
     of the planned run) hides later points; ``at`` is the step to forecast (default: the planned last step). Raises
     ValueError when nothing is left to forecast.
     """
-    if upto is not None and cutoff is not None:
-        raise ValueError("give upto= or cutoff=, not both")
-    if cutoff is not None and not 0 <= cutoff < 1:
-        raise ValueError(f"cutoff= is a share in [0, 1), got {cutoff:g}")
+    check_hidden(upto, cutoff)
     finished = ended(curves)
     if runs:
         chosen = [run for run in curves.runs.index if any(fnmatchcase(run, glob) for glob in runs)]
@@ -109,6 +106,14 @@ def split_live(
     return LiveSplit(history.select(runs=history.runs.index.difference(copies)), begun, target, tuple(copies))
 
 
+def check_hidden(upto: float | None, cutoff: float | None) -> None:
+    """Raises ValueError where both say what is hidden, and where a cutoff is no share of a run."""
+    if upto is not None and cutoff is not None:
+        raise ValueError("give upto= or cutoff=, not both")
+    if cutoff is not None and not 0 <= cutoff < 1:
+        raise ValueError(f"cutoff= is a share in [0, 1), got {cutoff:g}{in_percent([cutoff])}")
+
+
 def copies_left_out(ask: LiveSplit) -> list[str]:
     """Words on finished runs that are not learnt from, because they have the curves of a run in question."""
     if not ask.left_out:
@@ -133,11 +138,14 @@ def _within(ends: pd.Series, at: float) -> None:
 
 def larger(ask: LiveSplit) -> list[str]:
     """Words on runs in question that are larger than all finished ones: nothing has shown how such runs go on."""
+    beyond = {run: of for run, of in largest(ask.history.runs, ask.observed.runs).items() if of[0] > 1}
+    if not beyond:
+        return []
+    run, (ratio, column) = max(beyond.items(), key=lambda item: item[1][0])
+    who = f"{run} is" if len(beyond) == 1 else f"{len(beyond)} runs ({some(list(beyond))}) are up to"
     return [
-        f"{run} is {ratio:.1f} x the largest finished run ({column}): the forecast reaches beyond what has been seen, "
-        "and its spread is learnt from the largest finished runs left out"
-        for run, (ratio, column) in largest(ask.history.runs, ask.observed.runs).items()
-        if ratio > 1
+        f"{who} {ratio:.1f} x the largest finished run ({column}): forecasts reach beyond what was seen, and intervals "
+        "rest on replays of the largest finished runs"
     ]
 
 

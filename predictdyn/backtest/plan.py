@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Literal
@@ -36,7 +37,8 @@ class Plan:
 
     def __post_init__(self) -> None:
         if not self.cutoffs or not all(0 <= cutoff < 1 for cutoff in self.cutoffs):
-            raise ValueError(f"cutoffs are shares in [0, 1), got {', '.join(map(str, self.cutoffs)) or 'none'}")
+            got = ", ".join(map(str, self.cutoffs)) or "none"
+            raise ValueError(f"cutoffs are shares in [0, 1), got {got}{in_percent(self.cutoffs)}")
         if len(set(self.cutoffs)) < len(self.cutoffs):
             raise ValueError(f"cutoffs must differ, got {', '.join(map(str, self.cutoffs))}")
         if self.split not in ("cutoff", "seen"):
@@ -47,6 +49,16 @@ class Plan:
     def to_json(self) -> dict[str, Any]:
         """As plain JSON types."""
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+
+def in_percent(cutoffs: Sequence[float]) -> str:
+    """What to write for a cutoff that was given in percent, blank where none was.
+
+    >>> in_percent([0.1, 30.0])
+    '; write 0.3 for 30 %'
+    """
+    percent = next((cutoff for cutoff in cutoffs if 1 < cutoff < 100), None)
+    return "" if percent is None else f"; write {percent / 100:g} for {percent:g} %"
 
 
 def matching_runs(curves: Curves, globs: tuple[str, ...]) -> list[str]:

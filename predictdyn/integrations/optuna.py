@@ -26,13 +26,18 @@ def ForecastPruner(
         def prune(self, study: Any, trial: Any) -> bool:
             from optuna.trial import TrialState
 
-            done, pruned = (
-                [_seen(one) for one in study.get_trials(deepcopy=False, states=(state,))]
-                for state in (TrialState.COMPLETE, TrialState.PRUNED)
-            )
-            return best.stops(done, pruned, _seen(trial), largest=study.direction.name == "MAXIMIZE")
+            done, now = _trials(study, TrialState.COMPLETE), _seen(trial)
+            # A storage may be a database: stopped trials are asked for only where they count.
+            if not best.due(done, now):
+                return False
+            pruned = _trials(study, TrialState.PRUNED)
+            return best.stops(done, pruned, now, largest=study.direction.name == "MAXIMIZE")
 
     return _ForecastPruner()
+
+
+def _trials(study: Any, state: Any) -> list[SearchTrial]:
+    return [_seen(one) for one in study.get_trials(deepcopy=False, states=(state,))]
 
 
 def _seen(trial: Any) -> SearchTrial:

@@ -45,6 +45,14 @@ class BestTrials:
         self.learnt: tuple[tuple[str, ...], Fitted] | None = None  # kept until another trial is complete
         self.stopped: dict[str, np.ndarray] = {}  # how stopped trials would have ended, as draws
 
+    def due(self, done: Sequence[SearchTrial], trial: SearchTrial) -> bool:
+        """Whether there is something to decide: enough trials are complete, and this one has begun and goes on."""
+        enough = sum(bool(one.reports) for one in done) >= max(self.startup, self.k)
+        return enough and bool(trial.reports) and max(trial.reports) < self._end(done)
+
+    def _end(self, done: Sequence[SearchTrial]) -> float:
+        return float(self.last_step or max(max(one.reports) for one in done if one.reports))
+
     def stops(
         self, done: Sequence[SearchTrial], pruned: Sequence[SearchTrial], trial: SearchTrial, *, largest: bool
     ) -> bool:
@@ -59,11 +67,9 @@ class BestTrials:
         from predictdyn.watch.stop import ForecastRule
 
         done = [one for one in done if one.reports]
-        if len(done) < max(self.startup, self.k) or not trial.reports:
+        if not self.due(done, trial):
             return False
-        end = float(self.last_step or max(max(one.reports) for one in done))
-        if max(trial.reports) >= end:
-            return False
+        end = self._end(done)
         sign = 1.0 if largest else -1.0
         complete = tuple(one.name for one in done)
         if self.learnt is None or self.learnt[0] != complete:

@@ -48,9 +48,12 @@ class Reading:
         missing = [name for name in self.inputs if name not in table]
         if missing:
             columns = list(map(str, table.columns))
+            strange = [name for name in columns if name not in (*self.inputs, *self.fixed)]
+            asked = ((name, meant(name, missing).strip()) for name in strange)
+            hint = next((f"; {name!r} is no input, {question}" for name, question in asked if question), "")
             raise ValueError(
                 f"a plan needs {some(list(self.inputs), 12)}; missing {some(missing)}, found "
-                f"{some(columns, 12) or 'nothing'}"
+                f"{some(columns, 12) or 'nothing'}{hint}"
             )
         found: dict[str, Any] = {}
         for name in (*self.inputs, *(name for name in self.fixed if name in table and name not in self.inputs)):

@@ -20,13 +20,13 @@ from predictdyn.loaders.engine.companions import beside
 from predictdyn.loaders.engine.gather import Head, head_of, tables_of, tidied
 from predictdyn.loaders.engine.lengths import planned_by
 from predictdyn.loaders.engine.merge import Conflict, Tidy
+from predictdyn.loaders.engine.not_finite import broken
 from predictdyn.loaders.engine.runlog import Item
 from predictdyn.loaders.engine.state import Marks, marks
 from predictdyn.loaders.files.folders import walk
 
 # Files to which a writer adds line by line: the last line is whole once it ends.
 LINEWISE = {".csv", ".tsv", ".jsonl", ".ndjson", ".log", ".txt", ".out"}
-NOT_FINITE = (" is NaN", " is infinite", " is minus infinity")  # ends of what events say of a metric
 ASSUMED_END = "is not known, taken to be the largest logged step"  # of planned lengths, in a note of loaders
 PATIENCE = 60.0  # seconds that a last line may stay without an end before it is read as it is
 
@@ -239,7 +239,7 @@ def _stats(path: Path) -> list[tuple[str, int, int]] | None:
 
 def _with_events(head: Head, reached: float) -> Head:
     """A run of which no number was finite, with a place among the others: that it has none is what a watch is for."""
-    if head.size or not any(what.endswith(NOT_FINITE) for _, what in head.events):
+    if head.size or not any(broken(what) for _, what in head.events):
         return head
     return head._replace(size=1, length=head.length._replace(last=reached))
 

@@ -11,11 +11,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from predictdyn.fitting.forest import Forest
+from predictdyn.loaders.engine.not_finite import broken
 
 AHEAD = 0.1  # of the run
 FAILURES = ("diverged", "spiked", "died")
-# What loaders and frames say behind the name of a metric whose numbers ended.
-NOT_FINITE = (" is NaN", " is infinite", " is minus infinity", " is not finite")
 FEWEST = 5  # families with a failure, to learn from
 TREES, LEAF = 40, 20
 ROWS = 15_000  # examples at most
@@ -77,11 +76,15 @@ def failed(what: str) -> bool:
     >>> failed("diverged"), failed("train_loss is NaN"), failed("labels lost")
     (True, True, False)
     """
-    return what in FAILURES or what.endswith(NOT_FINITE)
+    return what in FAILURES or broken(what) is not None
 
 
 def first_failures(events: Mapping[str, list[tuple[float, str]]]) -> dict[str, float]:
-    """The step of the first failure of each run that has one."""
+    """The step of the first failure of each run that has one.
+
+    >>> first_failures({"a": [(3.0, "loss is minus infinity"), (2.0, "restart")], "b": [(1.0, "restart")]})
+    {'a': 3.0}
+    """
     found = {}
     for run, of_run in events.items():
         steps = [step for step, what in of_run if failed(what)]

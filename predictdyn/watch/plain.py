@@ -13,8 +13,8 @@ import pandas as pd
 from predictdyn.curves import Curves
 from predictdyn.events import JointEvent
 from predictdyn.forecasters._fitted import Fitted
+from predictdyn.loaders.engine.not_finite import broken
 from predictdyn.watch.alarm import Alarm, Look
-from predictdyn.watch.follow import NOT_FINITE
 from predictdyn.watch.standing import chosen_metrics, ends, last_steps, reached, targets_of
 
 MARKS = 20  # equal shares of a run; at the end of each the targets are asked
@@ -60,10 +60,9 @@ class Plain:
     def _facts(self, curves: Curves, runs: dict[str, dict[str, Any]]) -> list[Alarm]:
         found = []
         for run, step, what in curves.events[["run", "step", "what"]].itertuples(index=False):
-            ending = next((word for word in NOT_FINITE if what.endswith(word)), None)
-            if ending is None or run not in runs:
+            metric = broken(what)
+            if metric is None or run not in runs:
                 continue
-            metric = what.removesuffix(ending)
             if metric not in runs[run]["rang"]:
                 runs[run]["rang"] = [*runs[run]["rang"], metric]
                 words = f"{what} at step {step:g}"

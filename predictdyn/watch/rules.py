@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from predictdyn.curves import Curve, Curves
-from predictdyn.watch.hazard import NOT_FINITE
+from predictdyn.loaders.engine.not_finite import broken
 from predictdyn.watch.losses import gradient_norm, training_loss
 from predictdyn.watch.threshold import threshold
 
@@ -88,5 +88,5 @@ def paths_of(
 
 def not_finite(curves: Curves) -> pd.DataFrame:
     """Paths (run, step, p) of the rule that waits for a number that is NaN or infinite."""
-    broken = curves.events[curves.events["what"].str.endswith(NOT_FINITE)]
-    return broken[["run", "step"]].assign(p=0.0)
+    found = curves.events[curves.events["what"].map(broken).notna()]
+    return found[["run", "step"]].assign(p=0.0)

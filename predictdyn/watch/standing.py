@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ from predictdyn.curves import Curves, Metric
 from predictdyn.events import JointEvent, UnknownMetric, outside, parse, probabilities, within
 from predictdyn.forecast import Prediction
 from predictdyn.forecasters._fitted import Fitted
-from predictdyn.watch.follow import NOT_FINITE
+from predictdyn.loaders.engine.not_finite import broken
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 SHOWN = 4  # metrics that are forecast where the caller names none
@@ -94,6 +94,25 @@ def targets_of(texts: Sequence[str], known: Mapping[str, Metric], *, waiting: bo
     return found
 
 
+class _AnyName(Collection[str]):
+    """All names, where it is not known yet which there are."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+def check_sentences(texts: Sequence[str]) -> None:
+    """Raises ValueError for a target that cannot be read, whatever will be logged."""
+    for text in texts:
+        parse(text, _AnyName())
+
+
 def digits(numbers: Iterable[float]) -> list[float]:
     """Six digits of each number, which is what is kept of forecasts."""
     return [float(f"{number:.6g}") for number in numbers]
@@ -121,13 +140,14 @@ def final(curves: Curves, run: str, entry: Mapping[str, Any], targets: Sequence[
     """What came of a run that has ended: the last value of each metric that was forecast, 1 or 0 for each target."""
     metrics = {*(entry["track"][-1]["metrics"] if entry["track"] else ())}
     metrics |= {bound.metric for target in targets for bound in target.bounds}
-    broken = curves.events[curves.events["run"] == run]
+    events = curves.events[curves.events["run"] == run]
+    stopped = events["what"].map(broken)  # the metric that was no number there
     last = {}
     for name in metrics:
         curve = curves.series.get((run, name))
-        later = broken["step"] > (np.inf if curve is None else curve.step[-1])
+        later = events["step"] > (np.inf if curve is None else curve.step[-1])
         # Where a metric was NaN to the end, nothing came of it: its last number is not what it ended at.
-        if curve is not None and not (later & broken["what"].isin([f"{name}{word}" for word in NOT_FINITE])).any():
+        if curve is not None and not (later & (stopped == name)).any():
             last[name] = float(curve.value[-1])
     values = {name: np.array(value) for name, value in last.items()}
     met = {

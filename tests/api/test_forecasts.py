@@ -154,6 +154,10 @@ def test_a_run_that_is_larger_than_all_finished_ones_is_noted(curves):
     sized = curves.runs.assign(params=[1e6] * 6 + [1e7, 1e6])
     found = pdyn.forecast(curves_from(curves.points, sized, curves.metrics), forecaster="mean_change")
     assert len(found.notes) == 1 and "r6 is 10.0 x the largest finished run (params)" in found.notes[0]
+    sized = curves.runs.assign(params=[1e6] * 6 + [1e7, 2e7])
+    found = pdyn.forecast(curves_from(curves.points, sized, curves.metrics), forecaster="mean_change")
+    assert len(found.notes) == 1, "one line, however many runs"
+    assert found.notes[0].startswith("2 runs (r6, r7) are up to 20.0 x the largest finished run (params): forecasts")
 
 
 def test_the_fan_is_drawn_on_axes_that_are_given_or_new_ones(found, curves):

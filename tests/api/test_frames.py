@@ -114,13 +114,14 @@ def test_a_share_in_percent_has_the_range_of_its_values():
 
 
 def test_blank_cells_were_not_logged_and_infinite_ones_are_events():
-    with pytest.warns(UserWarning, match=r"1 value\(s\) of val_acc infinite, kept as events"):
-        curves = Curves.from_frame(frame(val_acc=[0.1, np.nan, 0.3, np.inf]), RUNS)
-    assert curves.points[curves.points["metric"] == "val_acc"][KEY].to_numpy().tolist() == [
-        ["a", "val_acc", 1],
-        ["b", "val_acc", 1],
+    with pytest.warns(UserWarning, match=r"2 value\(s\) of val_acc infinite, kept as events"):
+        curves = Curves.from_frame(frame(val_acc=[np.nan, -np.inf, 0.3, np.inf]), RUNS)
+    assert curves.points[curves.points["metric"] == "val_acc"][KEY].to_numpy().tolist() == [["b", "val_acc", 1]]
+    # The words of events of logs: a watch knows them.
+    assert curves.events.to_numpy().tolist() == [
+        ["a", 2.0, "val_acc is minus infinity"],
+        ["b", 2.0, "val_acc is infinite"],
     ]
-    assert curves.events.to_numpy().tolist() == [["b", 2.0, "val_acc is not finite"]]
     with pytest.warns(UserWarning, match=r"2 value\(s\) lost: their row has no step"):
         assert len(Curves.from_frame(frame(step=[1, np.nan, 1, 2]), RUNS).points) == 6
 

@@ -6,7 +6,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from predictdyn.api import forecasts
-from predictdyn.backtest.decay import AHEAD, open_decays, widened_for_decay
+from predictdyn.backtest.decay import AHEAD, decay_lines, open_decays, widened_for_decay
 from predictdyn.curves import Curves, Metric, curves_from
 from predictdyn.forecast import Prediction
 from predictdyn.forecasters import fit
@@ -41,6 +41,18 @@ def test_where_decay_began_and_how_much_is_left_is_said():
     assert "lr began to fall at step" in decay.line and "Most of the decay is ahead" in decay.line
     (late,) = open_decays(nobody(), logged(110))
     assert late.left < 0.05 and "Most of the decay" not in late.line
+
+
+def test_a_rate_of_many_runs_is_one_line():
+    first, second = open_decays(nobody(), logged(60))[0], open_decays(nobody(), logged(110, run="b"))[0]
+    (line,) = decay_lines([first, second])
+    assert line.startswith(
+        f"lr began to fall in 2 runs, first in a at step {first.begun:g}; nothing says how it goes on"
+    )
+    assert "Most of the decay is ahead in 1 of them" in line
+    assert "ahead" not in decay_lines([second, second])[0]
+    other = first._replace(metric="rate")
+    assert decay_lines([first, other]) == [first.line, other.line] and decay_lines([]) == []
 
 
 def test_nothing_is_said_where_the_end_is_known_or_nothing_falls():

@@ -146,6 +146,37 @@ def test_the_pruner_saves_steps_and_keeps_the_best(direction):
     assert abs(pruned.best_value - full.best_value) <= 0.015 * abs(full.best_value)
 
 
+def test_the_pruner_asks_for_stopped_trials_only_where_they_count():
+    optuna = pytest.importorskip("optuna")
+    from predictdyn.integrations.optuna import ForecastPruner
+
+    def trial(end: float, state: str, steps: int = 8):
+        reports = {step: end * (1 - 0.5**step) for step in range(1, steps + 1)}
+        value = end if state == "COMPLETE" else None
+        state = optuna.trial.TrialState[state]
+        return optuna.trial.create_trial(state=state, value=value, intermediate_values=reports)
+
+    made = optuna.create_study(direction="maximize")
+    asked: list[str] = []
+
+    class Study:
+        direction = made.direction
+
+        def get_trials(self, *, deepcopy, states):
+            asked.extend(state.name for state in states)
+            return made.get_trials(deepcopy=deepcopy, states=states)
+
+    pruner, running = ForecastPruner(startup=3), trial(0.1, "RUNNING", 2)
+    made.add_trials([trial(0.2, "PRUNED", 3), trial(0.8, "COMPLETE"), trial(0.7, "COMPLETE")])
+    assert not pruner.prune(Study(), running) and asked == ["COMPLETE"], "too few are complete"
+    made.add_trial(trial(0.9, "COMPLETE"))
+    asked.clear()
+    assert not pruner.prune(Study(), trial(0.1, "RUNNING", 8)) and asked == ["COMPLETE"], "it has ended"
+    asked.clear()
+    pruner.prune(Study(), running)
+    assert asked == ["COMPLETE", "PRUNED"]
+
+
 def test_the_pruner_says_what_is_wrong():
     from predictdyn.integrations.optuna import ForecastPruner
 

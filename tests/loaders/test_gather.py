@@ -259,6 +259,24 @@ def test_runs_that_cannot_be_read_or_are_empty_are_left_out_and_said(tmp_path: P
         gathered(tmp_path, fake(lambda path: items[3:], read), {})
 
 
+def test_runs_that_have_not_begun_are_told_but_not_beside_one_log_of_many(tmp_path: Path) -> None:
+    (tmp_path / "runs.csv").write_text("run,params\na,1\nb,2\n")
+    (tmp_path / "a.csv").write_text("")
+
+    def lines(path: Path, **options: str) -> list[str]:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            gathered(
+                path, fake(lambda _: [Item("a", (path,))], lambda _: log_of([("loss", 1, 1.0)], planned=1.0)), options
+            )
+        return [line for line in (str(one.message) for one in caught) if "have no points" in line]
+
+    (line,) = lines(tmp_path)
+    assert line.startswith("1 run(s) of the table of runs have no points and are left out (no value is lost): b; ")
+    assert lines(tmp_path / "a.csv") == []
+    assert lines(tmp_path / "a.csv", runs_file=str(tmp_path / "runs.csv")) == [line]
+
+
 def test_settings_and_events_of_any_kind_are_no_traceback(tmp_path: Path) -> None:
     configs = [{"x": [1], "n": None}, {"x": "a", "n": float("inf")}, {"x": {}, "n": 2}]
     logs = [

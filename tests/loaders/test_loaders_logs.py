@@ -92,7 +92,10 @@ def test_runs_csv_beside_gives_the_plan(log: Path, tmp_path: Path) -> None:
     said = r"runs.csv beside log.csv states families, ends .*\(no data lost\); name another table with runs_file=\.\.\."
     with pytest.warns(UserWarning, match=said):
         runs = load(log).runs
-    assert load(log, runs_file=tmp_path / "runs.csv").runs.equals(runs), "asked for, and so not told"
+    with pytest.warns(UserWarning) as caught:
+        assert load(log, runs_file=tmp_path / "runs.csv").runs.equals(runs)
+    (line,) = (str(one.message) for one in caught)
+    assert "have no points and are left out (no value is lost): c;" in line, "the table is asked for, and so not told"
     assert runs.to_dict("index") == {
         "a": {"family": "f", "last_step": 100, "depth": 2}, "b": {"family": "f", "last_step": 100, "depth": 3},
     }  # fmt: skip

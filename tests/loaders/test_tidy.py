@@ -73,6 +73,14 @@ def test_names_that_look_like_numbers_stay_text_and_seen_is_read(samples: Sample
     assert curves.events.to_dict("records") == [{"run": "001", "step": 5.0, "what": "restart"}]
 
 
+def test_runs_that_have_not_begun_are_told(tmp_path: Path) -> None:
+    (tmp_path / "points.csv").write_text("run,metric,step,value\na,loss,1,2.0\n")
+    (tmp_path / "runs.csv").write_text("run,params\nb,2\na,1\nc,3\n")
+    said = r"^2 run\(s\) of the table of runs have no points and are left out \(no value is lost\): b, c; forecast them"
+    with pytest.warns(UserWarning, match=said):
+        assert load(tmp_path).runs.index.tolist() == ["a"]
+
+
 def test_numbers_are_read_to_the_last_digit(tmp_path: Path) -> None:
     values = np.random.default_rng(0).lognormal(sigma=20, size=500)
     lines = [f"a,loss,{i},{value!r}" for i, value in enumerate(values.tolist())]

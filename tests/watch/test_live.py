@@ -324,17 +324,51 @@ def test_alarms_do_not_depend_on_how_often_one_looks(board, tmp_path):
 
 
 def test_wrong_calls_are_one_line(board, call, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)  # where the folder of the page would come
-    status, _, err = call(
-        "watch", board, "--once", "--target", "speed > 1", "--set", "last_step=100", "--forecaster", "mean_change"
-    )
-    assert status == 2 and "names metric 'speed'" in err and err.count("\n") == 1
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)  # where the folder of the page would come
+    (here / "mine").mkdir()
+    words = ("--set", "last_step=100", "--forecaster", "mean_change")
+    for out in ("predictdyn-watch", "mine"):
+        status, _, err = call("watch", board, "--once", "--target", "speed > 1", *words, "--out", out)
+        assert status == 2 and "names metric 'speed'" in err and err.count("\n") == 1
+    # A sentence that nobody can read is not kept until there is a log.
+    status, _, err = call("watch", board / "later", "--target", "val_acc > high")
+    assert status == 2 and "'high' is not a number" in err and err.count("\n") == 1
     status, _, err = call("watch", board, "--every", "soon")
     assert status == 2 and "--every takes a time such as 30s" in err
     status, _, err = call("watch", board, "--once", "--webhook", "file:///etc/passwd")
     assert status == 2 and "a webhook is an address" in err
     status, _, err = call("watch", board / "nowhere", "--once")
     assert status == 2 and "no such file or folder" in err
+    assert [place.relative_to(here).as_posix() for place in here.rglob("*")] == ["mine"], "nothing is left behind"
+
+
+def test_a_wrong_target_is_told_before_alarms_are_learnt(board, monkeypatch):
+    learn = []
+    monkeypatch.setattr("predictdyn.api.watching.learnt_once", lambda *_, beside, **__: learn.append(1) or beside)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of a run that breaks
+        history = pdyn.load(board, source="tensorboard", last_step=100).select(metrics=["train_loss"])
+    words = {"once": True, "forecaster": "mean_change", "history": history, "last_step": 100, "say": lambda _: None}
+    with pytest.raises(ValueError, match="names metric 'val_ac'; did you mean 'val_acc'"):
+        pdyn.watch(board, targets="val_ac > 0.5", **words)
+    with pytest.raises(ValueError, match="5 lies outside 0 to 1"):
+        pdyn.watch(board, targets="val_acc > 5", **words)
+    assert not learn
+
+
+def test_a_first_look_that_fails_leaves_nothing_and_a_later_one_all(tmp_path):
+    from predictdyn.api.watching import guarded
+
+    out = tmp_path / "out"
+    for kept in (False, True):
+        with pytest.raises(ValueError, match="wrong"), guarded(out):
+            (out / "alarms").mkdir(parents=True)
+            if kept:
+                (out / "state.json").touch()
+            raise ValueError("wrong")
+        assert sorted(place.name for place in tmp_path.rglob("*")) == (["alarms", "out", "state.json"] if kept else [])
 
 
 WRITER = """

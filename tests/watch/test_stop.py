@@ -121,7 +121,9 @@ def test_should_stop(forecast):
 
 
 def test_should_stop_says_what_is_wrong(forecast):
-    with pytest.raises(ValueError, match="is not forecast; forecast are val_acc"):
+    with pytest.raises(ValueError, match="which is not forecast; the forecast has val_acc"):
         pdyn.should_stop(forecast, "loss")
+    with pytest.raises(ValueError, match=r"which is not forecast; did you mean 'val_acc'\? the forecast has val_acc"):
+        pdyn.should_stop(forecast, "val_ac")
     with pytest.raises(ValueError, match="k= is how many runs"):
         pdyn.should_stop(forecast, "val_acc", k=0)

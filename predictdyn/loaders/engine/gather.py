@@ -18,7 +18,7 @@ from predictdyn.loaders.engine.lengths import Length
 from predictdyn.loaders.engine.merge import Conflict, Rules, Tidy, matches, tidy_runs
 from predictdyn.loaders.engine.notes import Notes, flat, lines_of, some
 from predictdyn.loaders.engine.plans import planned_runs
-from predictdyn.loaders.engine.remarks import fingerprints, remarks
+from predictdyn.loaders.engine.remarks import fingerprints, remarks, unlogged
 from predictdyn.loaders.engine.runlog import Item, RunLog
 from predictdyn.loaders.engine.source import Source
 from predictdyn.loaders.engine.words import listed
@@ -189,6 +189,8 @@ def tables_of(path: Path, heads: Sequence[Head], chosen: Mapping[str, object]) -
         *(f"{len(places)} {what}: {some([str(place) for place in places])}" for what, places in passed),
         *lines_of({head.run: head.notes for head in heads}),
         *([f"{len(empty)} run(s) without points left out: {some(empty)}"] if empty else []),
+        # A table beside one log of many names the others too.
+        *([] if table is None or (log and not chosen["runs_file"]) else unlogged(table.index, {h.run for h in heads})),
         *([] if log is None else _unasked(log, chosen, stated, table, full)),
     ]
     stated_families = chosen["family"] is not None or (table is not None and "family" in table)

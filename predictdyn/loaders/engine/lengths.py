@@ -195,16 +195,16 @@ def _lines(own: Mapping[str, list[str]], plan: Mapping[str, float], lengths: Map
     n = len(plan)
     if runs := own["siblings"]:
         stopped = sum(bool(lengths[run].stopped) for run in runs)
+        told = f" ({stopped} of them stopped, as their tool says)" if stopped else ""
         ends = sorted({f"{plan[run]:g}" for run in runs}, key=float)
         lines.append(
-            f"{len(runs)} of {n} run(s) end before their siblings do ({stopped} of them stopped, as their tool says), "
-            f"so they count as not ended, with the planned length of the siblings ({some(ends)}): {some(runs)}; if "
-            "they ended as planned, say last_step='logged'"
+            f"{len(runs)} of {n} run(s) end before their siblings do{told}, so they count as not ended (planned end: "
+            f"{some(ends)}): {some(runs)}; if they ended as planned, say last_step='logged'"
         )
     if runs := own["logged"]:
         lines.append(
             f"the planned length of {len(runs)} of {n} run(s) is not known, taken to be the largest logged step: "
-            f"{some(runs)}; state it with last_step=... (a number, or a key of the configuration)"
+            f"{some(runs)}; state it with last_step=NUMBER"
         )
     if runs := own["stopped"]:
         words = sorted({lengths[run].stopped for run in runs})

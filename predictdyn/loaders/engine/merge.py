@@ -13,6 +13,7 @@ import pandas as pd
 from predictdyn.loaders.engine.begin import beginnings, restarts_in
 from predictdyn.loaders.engine.clocks import on_one_clock
 from predictdyn.loaders.engine.facts import is_clock, plain_name
+from predictdyn.loaders.engine.not_finite import broke
 from predictdyn.loaders.engine.notes import (
     ABANDONED,
     BEGUN_AGAIN,
@@ -170,7 +171,7 @@ def tidy_run(log: RunLog, rules: Rules) -> Tidy:
         reached = max(reached, float(at[-1]) if len(at) else 0.0)
         finite = np.isfinite(number)
         if not finite.all():
-            events += [(float(at[row]), f"{name} is {_word(number[row])}") for row in np.flatnonzero(_starts(~finite))]
+            events += [(float(at[row]), broke(name, number[row])) for row in np.flatnonzero(_starts(~finite))]
             notes.add(NOT_FINITE, int((~finite).sum()), name)
             at, number = at[finite], number[finite]
         errors = kept.get(f"{name}_stderr")
@@ -368,10 +369,6 @@ def _at_steps(at: np.ndarray, step: np.ndarray, value: np.ndarray) -> np.ndarray
 def _starts(bad: np.ndarray) -> np.ndarray:
     """Where stretches of ``bad`` (t,) begin."""
     return bad & ~np.append(False, bad[:-1])
-
-
-def _word(value: float) -> str:
-    return "NaN" if np.isnan(value) else ("infinite" if value > 0 else "minus infinity")
 
 
 def _extremes(step: np.ndarray, value: np.ndarray, most: int) -> np.ndarray:

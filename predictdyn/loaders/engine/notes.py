@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 
@@ -67,6 +68,22 @@ def flat(counts: Mapping[str, int]) -> dict[str, dict[str, int]]:
     {'line(s) cut': {'': 2}}
     """
     return {reason: {"": count} for reason, count in counts.items()}
+
+
+# Lines that say themselves that nothing is lost by what they tell.
+HARMLESS = re.compile(
+    r"no value is lost|no data lost|is in percent: |restart\(s\) merged|unchanged since|^[^:]+: .*\(source='|"
+    r"^cost is |^input .* is not used: |their ends are not used"
+)
+
+
+def may_hurt(line: str) -> bool:
+    """Whether a line on data tells of what could make an answer wrong.
+
+    >>> may_hurt("3 value(s) of loss thinned out"), may_hurt("inputs are params; no value is lost")
+    (True, False)
+    """
+    return HARMLESS.search(line) is None
 
 
 def lines_of(notes: Mapping[str, Notes]) -> list[str]:

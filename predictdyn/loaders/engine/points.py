@@ -11,7 +11,7 @@ import pandas as pd
 
 from predictdyn.curves import KEY, Curves, Metric, bounds, curves_from
 from predictdyn.loaders.engine.facts import fitted_or_guessed
-from predictdyn.loaders.engine.remarks import fingerprints, remarks
+from predictdyn.loaders.engine.remarks import fingerprints, remarks, unlogged
 from predictdyn.loaders.files.tables import place
 
 
@@ -49,7 +49,8 @@ def curves_at(
     except ValueError as error:
         _refuse_repeats(points, files)  # looked for where something is wrong: millions of names are slow to compare
         raise ValueError(f"{source}: {error}") from None
-    for line in remarks(curves.runs, curves.metrics, stated, fingerprints(curves.points), known=runs is not None):
+    noted = remarks(curves.runs, curves.metrics, stated, fingerprints(curves.points), known=runs is not None)
+    for line in (*([] if runs is None else unlogged(runs.index, set(curves.runs.index))), *noted):
         warnings.warn(line, UserWarning, stacklevel=3)
     return curves
 

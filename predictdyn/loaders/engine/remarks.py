@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -10,6 +10,7 @@ import pandas as pd
 from predictdyn.curves import OUTCOMES, Metric, starts
 from predictdyn.loaders.engine.facts import looks_like_outcome
 from predictdyn.loaders.engine.notes import some
+from predictdyn.naming import BY_LAW
 
 ENOUGH = 5  # different values that two curves must share to be copies
 
@@ -54,6 +55,21 @@ def remarks(
     families were stated or settings logged.
     """
     return [*_twins(runs, metrics, prints), *_one_family(runs, known), *_unseen(metrics, stated)]
+
+
+def unlogged(named: Iterable[str], there: Container[str]) -> list[str]:
+    """A line on runs that a table of runs names, and of which there is no log: they have not begun.
+
+    >>> unlogged(["a", "b "], {"a", "b"})
+    []
+    """
+    left = [run for run in named if run not in there and run.strip() not in there]
+    if not left:
+        return []
+    return [
+        f"{len(left)} run(s) of the table of runs have no points and are left out (no value is lost): {some(left)}; "
+        f"forecast them from their plan {BY_LAW}"
+    ]
 
 
 def _twins(runs: pd.DataFrame, metrics: Mapping[str, Metric], prints: Mapping[tuple[str, str], int]) -> list[str]:
