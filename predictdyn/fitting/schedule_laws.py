@@ -255,13 +255,15 @@ class ScheduleLaw:
         level, logit, log_alpha, drop, bend = (fitted[:, i, None] for i in range(5))
         alpha = np.exp(log_alpha)
         share = 1.0 / (1.0 + np.exp(-logit))
-        power = share * np.exp(-alpha * given.log_area)
         own = 5 + len(self.own)
         come = self.come([fitted[:, i, None] for i in range(5, own)], alpha, given)
-        fall = given.fall * np.exp(drop - bend * given.log_rate)
-        each = fall * come.share
-        inside = 1.0 - share + power - given.summed(each)
-        inside = np.where(inside > 0, inside, np.nan)
+        # Far from what was fitted a law may have no loss that is a number, and says so by NaN.
+        with np.errstate(over="ignore", invalid="ignore"):
+            power = share * np.exp(-alpha * given.log_area)
+            fall = given.fall * np.exp(drop - bend * given.log_rate)
+            each = fall * come.share
+            inside = 1.0 - share + power - given.summed(each)
+        inside = np.where((inside > 0) & np.isfinite(inside), inside, np.nan)
         for i in range(len(self.of_peak)):
             level = level + fitted[:, own + i, None] * given.log_peak ** (i + 1)
         return _Parts(level + np.log(inside), inside, power, share, alpha, fall, each, come)

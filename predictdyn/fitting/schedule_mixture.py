@@ -101,20 +101,26 @@ class ScheduleFit(NamedTuple):
         """Draws of the log of the loss at rising steps; one draw is one path.
 
         Laws err to different sides, so their answers are averaged, rank by rank at the ``end`` of the run, and how far
-        they are apart is one more thing that is not known. ``growth`` is that of `missed`.
+        they are apart is one more thing that is not known. ``growth`` is that of `missed`. A law that gives no loss
+        above zero by then is left out; where none gives one, draws are NaN.
         """
         random = np.random.default_rng(seed)
         area = rate.area(step)
         knots = np.append(_knots(rate, step), end)
         given = {warm: terms(rate, knots, self.unit, warm_up=warm) for warm in (False, True)}
-        values = [_values(member, given[member.law.warm_up], self.level) for member in self.members]
+        each = [_values(member, given[member.law.warm_up], self.level) for member in self.members]
+        speaks = [i for i, value in enumerate(each) if np.isfinite(value).all()]
+        if not speaks:
+            return np.full((len(step), len(each[0])), np.nan)
+        values, members = [each[i] for i in speaks], [self.members[i] for i in speaks]
+        weights = self.weights[speaks] / self.weights[speaks].sum()
         middles = [np.median(value[:, :-1], axis=0) for value in values]
-        centre = np.average(middles, axis=0, weights=self.weights)
+        centre = np.average(middles, axis=0, weights=weights)
         # The mean of m laws misses by as much as that of so many independent ones.
-        apart = np.average((middles - centre) ** 2, axis=0, weights=self.weights) * (self.weights**2).sum()
+        apart = np.average((middles - centre) ** 2, axis=0, weights=weights) * (weights**2).sum()
         order = random.permutation(len(values[0]))
         paths = np.zeros((len(knots) - 1, len(order)))
-        for weight, value in zip(self.weights, values, strict=True):
+        for weight, value in zip(weights, values, strict=True):
             paths += weight * value[np.argsort(value[:, -1], kind="stable")[order], :-1].T
         # A line in the log of the step between knots: its ends, and how far along it each step lies.
         place = np.clip(np.searchsorted(knots[:-1], step, side="right") - 1, 0, max(len(knots) - 3, 0))
@@ -123,9 +129,9 @@ class ScheduleFit(NamedTuple):
         along = ((way[0] - way[1]) / np.maximum(way[2] - way[1], 1e-12))[:, None]
         paths = paths[place] + along * (paths[after] - paths[place])
         apart = apart[place] + along[:, 0] * (apart[after] - apart[place])
-        left = [self.left_over(member, area) for member in self.members]
-        noise = np.average([member.mode.noise for member in self.members], weights=self.weights)
-        sd, shift = (np.average(part, axis=0, weights=self.weights) for part in zip(*left, strict=True))
+        left = [self.left_over(member, area) for member in members]
+        noise = np.average([member.mode.noise for member in members], weights=weights)
+        sd, shift = (np.average(part, axis=0, weights=weights) for part in zip(*left, strict=True))
         ease = _ease(area, self.unit)[:, None]
         z = random.standard_t(5.0, len(order)) / np.sqrt(5.0 / 3.0)
         off = np.sqrt((ease[:, 0] * sd) ** 2 + apart + (growth * self.missed(rate, step)) ** 2)
@@ -196,11 +202,15 @@ def fit_schedules(
 
 
 def _values(member: FittedScheduleLaw, given: Terms, level: float) -> np.ndarray:
-    """Log losses (s, n) of a member's draws; a draw without a positive loss counts as the middle one."""
+    """Log losses (s, n) of a member's draws; one without a positive loss counts as the middle one, if there is any."""
     # A proposal that counts much is there many times, and is worth one evaluation.
     numbers, place = np.unique(member.drawn.numbers, axis=0, return_inverse=True)
     value = level + member.law.values(numbers, given)[place.ravel()]
-    return np.where(np.isfinite(value), value, np.nanmedian(value, axis=0))
+    known = np.isfinite(value)
+    some = known.any(axis=0)
+    middle = np.full(value.shape[1], np.nan)
+    middle[some] = np.nanmedian(np.where(known, value, np.nan)[:, some], axis=0)
+    return np.where(known, value, middle)
 
 
 def _ease(area: np.ndarray, unit: Reference) -> np.ndarray:

@@ -15,6 +15,8 @@ from predictdyn.forecasters._history import read_history, read_learnt, write_his
 from predictdyn.joint import couple
 from predictdyn.problem import History, Problem
 
+NO_NUMBER = "a draw was no number: last value"
+
 
 @dataclass(frozen=True)
 class Fitted:
@@ -92,10 +94,20 @@ def check_latent(name: str, problem: Problem, latent: object) -> None:
         raise ValueError(f"latent of {name!r} returned draws or status that are no numpy arrays, expected {wanted}")
 
 
+def numbers_only(latent: Latent) -> Latent:
+    """The same answer; a row with a draw that is no number has none: one model must not spoil a mixture."""
+    wrong = np.isnan(latent.draws).any(axis=1)
+    if not wrong.any():
+        return latent
+    status = np.where(wrong & (latent.status == "ok"), NO_NUMBER, latent.status)
+    return Latent(np.where(wrong[:, None], 0.0, latent.draws), status.astype(object))
+
+
 def with_fallback(problem: Problem, latent: Latent) -> Latent:
     """The same answer; rows whose status is not ok get the draws of the last value, which always has some."""
     from predictdyn.forecasters.baselines import LAST_VALUE
 
+    latent = numbers_only(latent)
     short = np.flatnonzero(latent.status != "ok")
     if not len(short):
         return latent

@@ -11,7 +11,7 @@ import pandas as pd
 from predictdyn.curves import OUTCOMES, Curves, Metric
 from predictdyn.fitting.stacking import mixed, widened
 from predictdyn.forecast import DRAWS, Latent, Model, seed_for
-from predictdyn.forecasters._fitted import one_thread
+from predictdyn.forecasters._fitted import numbers_only, one_thread
 from predictdyn.forecasters._places import FINENESS, rounded
 from predictdyn.forecasters._replays import WHOLE_KIND, Replayed, Replays
 from predictdyn.forecasters._sizes import beyond
@@ -102,7 +102,7 @@ class Ensemble:
             for i in range(k):
                 rows = np.flatnonzero(asked[:, i] & missing)
                 if len(rows):
-                    answer = self._member(i).latent(self._for_member(problem.rows(rows), i))
+                    answer = numbers_only(self._member(i).latent(self._for_member(problem.rows(rows), i)))
                     good[rows, i] = answer.status == "ok"
                     why[rows] = np.where(why[rows] == "", answer.status, why[rows])
                     for row, draws in zip(rows.tolist(), np.sort(answer.draws, axis=1), strict=True):

@@ -32,6 +32,7 @@ REPLAYED = (1 / 32, 0.5)  # of a finished run, in powers of two: from where it i
 PRIOR_ROWS = 2.0  # models that the prior of the laws counts as
 NOT_A_LOSS = "a schedule law is of losses above zero only"
 TOO_SHORT = "fewer than 6 points after the warm-up, and no finished run of the same model with a known schedule"
+NO_LOSS = "no schedule law of this run has a loss above zero by then"
 # Settings of a run's schedule, its length and its name: runs that differ in nothing else are of one model.
 SCHEDULING = re.compile(
     r"(^|_)(lr|rate|schedule[rd]?|shape|warmup|cooldown|decay|annealing|steps?|iters?|epochs?|tokens|seed|family|"
@@ -80,6 +81,9 @@ class ScheduleForecaster:
             missed = _Known(problem.history, panel).missed(but, seen)
             draws = fit.draws(rate, step, last, growth=missed.growth, seed=seed)
             draws = draws - missed.bias * fit.missed(rate, step)[:, None]
+        if not np.isfinite(draws).all():
+            latent.status[query.rows] = NO_LOSS
+            return
         latent.draws[query.rows[order]] = panel.scale.latent(np.exp(np.clip(draws, -600.0, 600.0)))
         latent.status[query.rows] = "ok"
 

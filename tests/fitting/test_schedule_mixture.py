@@ -115,3 +115,23 @@ def test_blocks_are_means_without_the_warm_up():
     nothing = blocks(LossCurve(rate, STEP[:0], STEP[:0]))
     assert not len(nothing.step) and fit_schedules([nothing]) is None
     assert_array_equal(blocks(LossCurve(rate, STEP[-9:], STEP[-9:])).step, STEP[-9:])
+
+
+def test_a_law_without_a_loss_above_zero_is_left_out(monkeypatch):
+    """Where draws of a law have no loss by the end, the others speak; where none has one, draws are no numbers."""
+    curves = [made(LAWS[1], TRUE, name, i) for i, name in enumerate(("constant", "cosine", "two_stage"))]
+    fit, end = fit_schedules(curves), np.array([4000.0])
+    assert len(fit.members) > 1
+    silent, real = fit.members[0].law, type(fit.members[0].law).values
+
+    def values(self, numbers, given):
+        found = real(self, numbers, given)
+        return np.full_like(found, np.nan) if self == silent or silent is None else found
+
+    monkeypatch.setattr(type(silent), "values", values)
+    rest = fit.weights[1:] / fit.weights[1:].sum()
+    others = fit._replace(members=fit.members[1:], weights=rest)
+    rate = schedule("decay")
+    assert_allclose(fit.draws(rate, end, 4000.0, seed=0), others.draws(rate, end, 4000.0, seed=0))
+    silent = None
+    assert np.isnan(fit.draws(rate, end, 4000.0, seed=0)).all()

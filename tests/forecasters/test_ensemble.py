@@ -13,12 +13,14 @@ from predictdyn.curves import Curves, Metric, curves_from
 from predictdyn.fitting.forest import Forest
 from predictdyn.fitting.median_regression import MedianRegression
 from predictdyn.fitting.stacking import FACTORS, resolved
+from predictdyn.forecast import Latent
 from predictdyn.forecasters import fit, load, save
-from predictdyn.forecasters._fitted import Fitted
+from predictdyn.forecasters._fitted import NO_NUMBER, Fitted
 from predictdyn.forecasters._history import read_learnt, write_learnt
 from predictdyn.forecasters._replay_scores import COMPARED, read_scores
 from predictdyn.forecasters._replays import WHOLE_KIND, Replays
 from predictdyn.forecasters._sizes import beyond, rolling
+from predictdyn.forecasters.baselines import CHANCE
 from predictdyn.forecasters.ensemble import AUTO, FROM_FINISHED, Ensemble
 from predictdyn.joint import couple
 from predictdyn.problem import History
@@ -122,6 +124,23 @@ def test_draws_of_one_run_are_paths(fitted):
     assert stats.spearmanr(near, far).statistic > 0.9
     other = one.forecast(run.truncate(0.1), at(100), seed=1).draws[0]
     assert abs(stats.spearmanr(near, other).statistic) < 0.15
+
+
+def test_a_member_whose_draws_are_no_numbers_is_left_out(monkeypatch):
+    """In replays and in the forecast: one such member must not take the others along."""
+    without = dataclasses.replace(CHEAP, members=CHEAP.members[:2], prior_weights=(1.0, 1.0))
+    real = type(CHANCE).latent
+
+    def broken(self, problem):
+        found = real(self, problem)
+        return Latent(np.full_like(found.draws, np.nan), found.status) if self.name == "chance" else found
+
+    history, run = rising().select(runs=RUNS[1:], metrics=["m"]), rising().select(runs=["r00"]).truncate(0.5)
+    monkeypatch.setattr(type(CHANCE), "latent", broken)
+    found, plain = (fit(one, history).forecast(run, at(100), seed=0) for one in (CHEAP, without))
+    assert found.status[0] == "ok"
+    np.testing.assert_allclose(np.median(found.draws), np.median(plain.draws), atol=0.05)
+    assert fit(CHEAP.members[2], history).forecast(run, at(100), seed=0).status[0] == NO_NUMBER
 
 
 def test_a_member_that_fell_back_is_left_out():

@@ -1,5 +1,7 @@
 """schedule_law: answers from the run, from others and from both; statuses where it has none; no look ahead."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,10 +9,14 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from predictdyn.curves import Curves, Metric, curves_from
 from predictdyn.fitting.schedule_laws import MULTI_POWER, Reference, rate_curve, terms
+from predictdyn.fitting.schedule_mixture import ScheduleFit
+from predictdyn.forecast import DRAWS
 from predictdyn.forecasters import fit
+from predictdyn.forecasters._fitted import Fitted
 from predictdyn.forecasters._rates import NO_RATE
 from predictdyn.forecasters.ensemble import AUTO
-from predictdyn.forecasters.schedule_law import NOT_A_LOSS, TOO_SHORT
+from predictdyn.forecasters.schedule_law import NO_LOSS, NOT_A_LOSS, TOO_SHORT
+from predictdyn.problem import History
 
 END = 2000
 STEP = np.arange(20, END + 1, 20)
@@ -143,6 +149,16 @@ def test_where_it_has_no_answer_it_says_why(history):
     loose = {**METRICS, "lr": Metric("lr", "schedule")}
     status = answer(nobody, curves_from(bad, whole.runs, loose)).status[0]
     assert status == "a learning rate must be finite and not negative, found -1 at step 1000"
+
+
+def test_laws_without_a_loss_by_the_end_are_no_answer(history, monkeypatch):
+    """Their draws are no numbers, and `auto` forecasts by its other members."""
+    monkeypatch.setattr(ScheduleFit, "draws", lambda self, rate, step, *_, **__: np.full((len(step), DRAWS), np.nan))
+    begun = runs_of(z=("wsd", 1.0)).truncate(0.3)
+    assert answer(history, begun).status[0] == NO_LOSS
+    both = dataclasses.replace(AUTO, members=("last_value", "schedule_law"), prior_weights=(1.0, 1.0))
+    found = Fitted(both, History(history)).forecast(begun, ASKED)
+    assert found.status[0] == "ok" and np.isfinite(found.draws).all()
 
 
 def test_draws_are_paths_and_rows_do_not_depend_on_each_other(history):
