@@ -256,9 +256,9 @@ class ScheduleLaw:
         alpha = np.exp(log_alpha)
         share = 1.0 / (1.0 + np.exp(-logit))
         own = 5 + len(self.own)
-        come = self.come([fitted[:, i, None] for i in range(5, own)], alpha, given)
         # Far from what was fitted a law may have no loss that is a number, and says so by NaN.
         with np.errstate(over="ignore", invalid="ignore"):
+            come = self.come([fitted[:, i, None] for i in range(5, own)], alpha, given)
             power = share * np.exp(-alpha * given.log_area)
             fall = given.fall * np.exp(drop - bend * given.log_rate)
             each = fall * come.share
