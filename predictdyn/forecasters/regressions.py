@@ -5,7 +5,6 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -60,9 +59,6 @@ class FeatureRegression:
     name: str
     make: Make = field(repr=False)  # the name says which
     own: bool = False
-    make_left_out: Make | None = field(
-        default=None, repr=False
-    )  # a cheaper one for `folds`, where its errors are alike
     origins: int = 1
     folds: int = 5
     as_arrays: AsArrays | None = field(default=None, repr=False)  # without, it is fitted again for a saved model
@@ -140,8 +136,7 @@ class FeatureRegression:
             return Examples(*(np.concatenate(part) for part in zip(*map(rows, (origin, *others)), strict=True)))
 
         def make_left_out() -> dict[str, np.ndarray]:
-            make = self.make_left_out or self.make
-            return {"left_out": left_out(make, rows(origin), every(), folds=self.folds, seed=seed)}
+            return {"left_out": left_out(self.make, rows(origin), every(), folds=self.folds, seed=seed)}
 
         def regressor() -> Regressor:
             if self.as_arrays is None:
@@ -302,9 +297,9 @@ def robust_units(x: np.ndarray) -> RobustUnits:
     return RobustUnits(kept, median[kept], spread[kept])
 
 
-def extra_trees(family: np.ndarray, seed: int, trees: int = 40) -> Forest:
+def extra_trees(family: np.ndarray, seed: int) -> Forest:
     """Averages of randomised trees; a run is there at up to five origins, so six rows are little more than one run."""
-    return Forest(trees, leaf=6, share=0.5, seed=seed)
+    return Forest(60, leaf=6, share=0.5, seed=seed)
 
 
 def median_regression(family: np.ndarray, seed: int) -> MedianRegression:
@@ -313,9 +308,8 @@ def median_regression(family: np.ndarray, seed: int) -> MedianRegression:
 
 
 EXTRA_TREES = FeatureRegression(
-    "extra_trees", extra_trees, origins=5, folds=4, make_left_out=partial(extra_trees, trees=24),
-    as_arrays=AsArrays(Forest.arrays, Forest.from_arrays),
-)  # fmt: skip
+    "extra_trees", extra_trees, origins=5, as_arrays=AsArrays(Forest.arrays, Forest.from_arrays)
+)
 QUANTILE_REGRESSION = FeatureRegression(
     "quantile_regression", median_regression, own=True,
     as_arrays=AsArrays(MedianRegression.arrays, MedianRegression.from_arrays),
