@@ -39,6 +39,12 @@ def schedule(name: str) -> RateCurve:
     return rate_curve(STEP[0] + (end - STEP[0]) * way, rate)
 
 
+def until_its_end(rate: RateCurve) -> np.ndarray:
+    """The steps at which the loss is logged."""
+    end = rate.step[-1]
+    return STEP[: int(np.searchsorted(STEP, end, side="right"))]
+
+
 def noise(rng: np.random.Generator, n: int, sd: float) -> np.ndarray:
     """Noise (n,) of which a half is carried on."""
     found = sd * rng.standard_normal(n)
@@ -56,7 +62,7 @@ def by_law(law: ScheduleLaw, rng: np.random.Generator) -> dict[str, LossCurve]:
         found = {}
         for name in (*FITTED, *ASKED):
             rate = schedule(name)
-            step = STEP[STEP <= rate.step[-1]]
+            step = until_its_end(rate)
             exact = LEVEL + law.values(numbers, terms(rate, step, unit, warm_up=law.warm_up))[0]
             found[name] = LossCurve(rate, step, exact + noise(rng, len(step), sd))
         if all(np.isfinite(curve.log_loss).all() for curve in found.values()):
@@ -68,7 +74,7 @@ def by_no_law(rng: np.random.Generator) -> dict[str, LossCurve]:
     found = {}
     for name in (*FITTED, *ASKED):
         rate = schedule(name)
-        step = STEP[STEP <= rate.step[-1]]
+        step = until_its_end(rate)
         fall = rng.uniform(0.05, 0.3) * ((step / STEP[0]) ** -rng.uniform(0.2, 0.8) - 1)
         found[name] = LossCurve(rate, step, LEVEL + 0.05 * rng.standard_normal() + fall + noise(rng, len(step), 1e-3))
     return found
