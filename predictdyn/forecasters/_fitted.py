@@ -58,7 +58,7 @@ def answer_to(problem: Problem, model: Model) -> Prediction:
     """As `Fitted.answer`, within `one_thread`: to enter it takes longer than an answer of a simple model."""
     latent = model.latent(problem)
     check_latent(model.name, problem, latent)
-    return in_units(problem, with_fallback(problem, latent))
+    return in_units(problem, with_fallback(problem, _numbers_only(latent)))
 
 
 def one_thread() -> AbstractContextManager[object]:
@@ -94,8 +94,12 @@ def check_latent(name: str, problem: Problem, latent: object) -> None:
         raise ValueError(f"latent of {name!r} returned draws or status that are no numpy arrays, expected {wanted}")
 
 
-def numbers_only(latent: Latent) -> Latent:
-    """The same answer; a row with a draw that is no number has none: one model must not spoil a mixture."""
+def latent_of(model: Model, problem: Problem) -> Latent:
+    """What a model answers, for others that use it: a row with a draw that is no number has no answer."""
+    return _numbers_only(model.latent(problem))
+
+
+def _numbers_only(latent: Latent) -> Latent:
     wrong = np.isnan(latent.draws).any(axis=1)
     if not wrong.any():
         return latent
@@ -107,7 +111,6 @@ def with_fallback(problem: Problem, latent: Latent) -> Latent:
     """The same answer; rows whose status is not ok get the draws of the last value, which always has some."""
     from predictdyn.forecasters.baselines import LAST_VALUE
 
-    latent = numbers_only(latent)
     short = np.flatnonzero(latent.status != "ok")
     if not len(short):
         return latent

@@ -13,7 +13,7 @@ import pandas as pd
 from predictdyn.curves import OUTCOMES, Curve, Curves
 from predictdyn.fitting.stacking import Resolved, effective_share, resolved, spread, stack, wanted
 from predictdyn.forecast import Model, seed_for
-from predictdyn.forecasters._fitted import in_units, with_fallback
+from predictdyn.forecasters._fitted import in_units, latent_of, with_fallback
 from predictdyn.forecasters._replay_scores import scores_of
 from predictdyn.forecasters._sizes import rolling
 from predictdyn.problem import History, Problem
@@ -25,8 +25,6 @@ FEW_FAMILIES = 6
 ENOUGH_FAMILIES = 40  # to be replayed
 LEAST_WEIGHT = 0.04
 CALMER = 3.0  # the spread of one metric leans so many times more on its kind than its weights do
-
-
 ENOUGH_ROWS = 20.0  # of equal weight
 MOST_ROWS = 480  # of a kind
 CROSSED = 3  # parts of the families, each of which is scored with the weights that the others teach
@@ -108,14 +106,15 @@ class Replays:
         """What the replays say of the mixture: each family is scored with weights that others taught."""
         used = self.prior_weights > 0
         members = [name for (name, _), one in zip(self.members, used, strict=True) if one]
-        plain = self._whole(self.prior_weights[used] / self.prior_weights[used].sum(), 1.0)
+        before = np.append(self.prior_weights, 1.0)
         names = sorted({row.family for row in rows})
         tables: dict[str, list[np.ndarray]] = {}
         for part in range(CROSSED):
-            mine = [row for row in rows if row.family in names[part::CROSSED]]
-            others = self._weighed([row for row in rows if row.family not in names[part::CROSSED]], families)
+            out = set(names[part::CROSSED])
+            mine = [row for row in rows if row.family in out]
+            others = self._weighed([row for row in rows if row.family not in out], families)
             weights = {
-                f"{row.kind}/{row.metric}": _of_metric(others, row.kind, row.metric, plain)[np.append(used, True)]
+                f"{row.kind}/{row.metric}": of_metric(others, row.kind, row.metric, before)[np.append(used, True)]
                 for row in mine
             }
             for key, table in scores_of(mine, members, weights, names).items():
@@ -150,8 +149,8 @@ class Replays:
         for (name, model), weight in zip(self.members, self.prior_weights, strict=True):
             if weight > 0:
                 mine = problem.seeded(seed_for(problem.seed, name), seed_for(problem.fit_seed, name))
-                answer = model.latent(mine)
-                draws.append(in_units(mine, with_fallback(mine, answer)).draws)
+                answer = with_fallback(mine, latent_of(model, mine))
+                draws.append(in_units(mine, answer).draws)
                 good.append(answer.status == "ok")
         every, answered = np.stack(draws), np.stack(good)
         family = problem.target["run"].map(curves.runs["family"])
@@ -189,9 +188,9 @@ def _still_to_come(curve: Curve, limit: float) -> float:
     return float(abs(curve.value[-1] - curve.value[max(seen - 1, 0)]))
 
 
-def _of_metric(learnt: Replayed, kind: str, metric: str, plain: np.ndarray) -> np.ndarray:
-    """The weights and factor of a metric; those of its kind, or plain ones, where none were learnt of it."""
-    return learnt.get(f"{kind}/{metric}", learnt.get(f"{kind}/{WHOLE_KIND}", plain))
+def of_metric(learnt: Replayed, kind: str, metric: str, otherwise: np.ndarray) -> np.ndarray:
+    """The weights and factor (k + 1,) of a metric; those of its kind, or others, where none were learnt of it."""
+    return learnt.get(f"{kind}/{metric}", learnt.get(f"{kind}/{WHOLE_KIND}", otherwise))
 
 
 def _worth_asking(weight: np.ndarray) -> np.ndarray:

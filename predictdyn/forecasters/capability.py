@@ -14,7 +14,7 @@ from predictdyn.curves import Metric
 from predictdyn.fitting.ability_map import MapNodes, MapRows, nodes_of, with_run
 from predictdyn.fitting.ability_pool import AskedAbility, map_draws, outcome_draws, shared_draws
 from predictdyn.forecast import DRAWS, Latent, Model, seed_for
-from predictdyn.forecasters._fitted import no_answer
+from predictdyn.forecasters._fitted import latent_of, no_answer
 from predictdyn.laws.ability import Ability, ability_from
 from predictdyn.laws.ladder import BEGUN, OutcomeFacts, questions, spread_out
 from predictdyn.problem import LatentCurve, Panel, Problem, Query
@@ -106,7 +106,7 @@ class CapabilityFromLoss:
 
         model: Model = forecaster(name)
         seeds = seed_for(problem.seed, name), seed_for(problem.fit_seed, name)
-        return model.latent(Problem(problem.history, problem.observed, target, *seeds))
+        return latent_of(model, Problem(problem.history, problem.observed, target, *seeds))
 
 
 class Mapped(NamedTuple):

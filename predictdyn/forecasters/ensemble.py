@@ -11,9 +11,9 @@ import pandas as pd
 from predictdyn.curves import OUTCOMES, Curves, Metric
 from predictdyn.fitting.stacking import mixed, widened
 from predictdyn.forecast import DRAWS, Latent, Model, seed_for
-from predictdyn.forecasters._fitted import numbers_only, one_thread
+from predictdyn.forecasters._fitted import latent_of, one_thread
 from predictdyn.forecasters._places import FINENESS, rounded
-from predictdyn.forecasters._replays import WHOLE_KIND, Replayed, Replays
+from predictdyn.forecasters._replays import WHOLE_KIND, Replayed, Replays, of_metric
 from predictdyn.forecasters._sizes import beyond
 from predictdyn.problem import History, Problem
 from predictdyn.workers import side_by_side
@@ -77,7 +77,7 @@ class Ensemble:
         for name in self.from_plan:
             rows = np.flatnonzero(unseen)
             if len(rows):
-                planned = self._named(name).latent(problem.rows(rows))
+                planned = latent_of(self._named(name), problem.rows(rows))
                 answered = rows[planned.status == "ok"]
                 draws[answered] = planned.draws[planned.status == "ok"]
                 unseen[answered] = False
@@ -102,7 +102,7 @@ class Ensemble:
             for i in range(k):
                 rows = np.flatnonzero(asked[:, i] & missing)
                 if len(rows):
-                    answer = numbers_only(self._member(i).latent(self._for_member(problem.rows(rows), i)))
+                    answer = latent_of(self._member(i), self._for_member(problem.rows(rows), i))
                     good[rows, i] = answer.status == "ok"
                     why[rows] = np.where(why[rows] == "", answer.status, why[rows])
                     for row, draws in zip(rows.tolist(), np.sort(answer.draws, axis=1), strict=True):
@@ -233,8 +233,7 @@ class Ensemble:
         """Weights (k,) of the members that did not fall back, and the factor."""
         lean = self.leaning(without_history=False)
         kinds = [key for key in learnt if key.endswith(f"/{WHOLE_KIND}")]
-        of_kind = learnt.get(f"{metric.kind}/{WHOLE_KIND}", learnt[kinds[0]] if kinds else np.r_[lean, 1.0])
-        found = learnt.get(f"{metric.kind}/{metric.name}", of_kind)
+        found = of_metric(learnt, metric.kind, metric.name, learnt[kinds[0]] if kinds else np.r_[lean, 1.0])
         weight = np.where(good, found[:-1], 0.0)
         if not weight.sum():
             # All members with a weight fell back: those that did not, or, if all did, the first.

@@ -5,13 +5,16 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from predictdyn.report.words import percent
 
 # Okabe and Ito 2008, the vermillion and green a little darker so that words in them are legible on white.
 LIGHT = {
@@ -72,6 +75,19 @@ def plain(text: object, longest: int = 34) -> str:
         return clean
     half = (longest - 1) // 2
     return f"{clean[: longest - 1 - half]}…{clean[-half:]}"
+
+
+def named_rows(ax: Axes, labels: Sequence[str], main: int | None = None) -> None:
+    """A row for each label from the top down, that of ``main`` in blue, and shares in per cent along the other axis."""
+    ax.set_yticks(range(len(labels)), labels)
+    for place, label in enumerate(ax.get_yticklabels()):
+        label.set_color(LIGHT["blue"] if place == main else LIGHT["ink"])
+    ax.tick_params(axis="y", length=0, pad=9)
+    ax.spines["left"].set_visible(False)
+    ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: percent(round(x, 6))))
+    ax.xaxis.grid(True, color=LIGHT["rule"], linewidth=0.6)
+    ax.set_axisbelow(True)
 
 
 def drawing(figure: Figure, name: str) -> Drawing:

@@ -39,11 +39,15 @@ class Threshold(NamedTuple):
 
     def certified(self, rate: float) -> bool:
         """Whether there are families enough for the rate to hold without any assumption on the tail."""
-        return rate * (self.families + 1) >= 1
+        return _enough(self.families, rate)
 
     def words(self, rate: float) -> str:
         """What can be said of a rate, as one line."""
         return certificate(self.families, rate)
+
+
+def _enough(families: int, rate: float) -> bool:
+    return rate * (families + 1) >= 1
 
 
 def certificate(families: int, rate: float) -> str:
@@ -52,7 +56,7 @@ def certificate(families: int, rate: float) -> str:
     >>> certificate(31, 0.05)
     'the rate 0.05 is certified by 31 families of healthy runs'
     """
-    if rate * (families + 1) >= 1:
+    if _enough(families, rate):
         return f"the rate {rate:g} is certified by {families} families of healthy runs"
     need = int(np.ceil(1 / rate)) - 1
     return (

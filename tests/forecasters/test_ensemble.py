@@ -137,8 +137,10 @@ def test_a_member_whose_draws_are_no_numbers_is_left_out(monkeypatch):
 
     history, run = rising().select(runs=RUNS[1:], metrics=["m"]), rising().select(runs=["r00"]).truncate(0.5)
     monkeypatch.setattr(type(CHANCE), "latent", broken)
-    found, plain = (fit(one, history).forecast(run, at(100), seed=0) for one in (CHEAP, without))
+    one = fit(CHEAP, history)
+    found, plain = (fitted.forecast(run, at(100), seed=0) for fitted in (one, fit(without, history)))
     assert found.status[0] == "ok"
+    assert weights(one, 0.5, "m")[2] == 0, "it never had an answer of its own, so it has no weight"
     np.testing.assert_allclose(np.median(found.draws), np.median(plain.draws), atol=0.05)
     assert fit(CHEAP.members[2], history).forecast(run, at(100), seed=0).status[0] == NO_NUMBER
 

@@ -6,9 +6,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from predictdyn.report.style import LIGHT, NARROW, WIDE, Drawing, canvas, drawing, plain
+from predictdyn.report.style import LIGHT, NARROW, WIDE, Drawing, canvas, drawing, named_rows, plain
 from predictdyn.report.words import percent, readable
 
 KINDS = 12  # of troubles in one figure
@@ -76,12 +75,4 @@ def delays(runs: pd.DataFrame, name: str) -> Drawing:
 
 def _frame(ax: Axes, labels: list[str], main: int | None = None) -> None:
     ax.set_ylim(len(labels) - 0.45, -0.55)
-    ax.set_yticks(range(len(labels)), labels)
-    for place, label in enumerate(ax.get_yticklabels()):
-        label.set_color(LIGHT["blue"] if place == main else LIGHT["ink"])
-    ax.tick_params(axis="y", length=0, pad=9)
-    ax.spines["left"].set_visible(False)
-    ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: percent(round(x, 6))))
-    ax.xaxis.grid(True, color=LIGHT["rule"], linewidth=0.6)
-    ax.set_axisbelow(True)
+    named_rows(ax, labels, main)

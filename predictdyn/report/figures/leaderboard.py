@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import pandas as pd
-from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from predictdyn.report.figures.skill import limits, whisker
-from predictdyn.report.style import LIGHT, Drawing, canvas, drawing, plain
-from predictdyn.report.words import percent
+from predictdyn.report.style import LIGHT, Drawing, canvas, drawing, named_rows, plain
 
 
 def draw(rows: pd.DataFrame, labels: list[str], filled: list[bool], main: int | None, name: str) -> Drawing:
@@ -19,14 +17,6 @@ def draw(rows: pd.DataFrame, labels: list[str], filled: list[bool], main: int | 
         for place, (_, row) in enumerate(rows.iterrows()):
             colour = LIGHT["blue"] if place == main else LIGHT["quiet"]
             whisker(ax, place, row, colour, "o", hollow=not filled[place])
-        ax.set_yticks(range(len(rows)), [plain(label, 22) for label in labels])
-        for place, label in enumerate(ax.get_yticklabels()):
-            label.set_color(LIGHT["blue"] if place == main else LIGHT["ink"])
-        ax.tick_params(axis="y", length=0, pad=9)
-        ax.spines["left"].set_visible(False)
-        ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-        ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: percent(round(x, 6))))
-        ax.xaxis.grid(True, color=LIGHT["rule"], linewidth=0.6)
-        ax.set_axisbelow(True)
+        named_rows(ax, [plain(label, 22) for label in labels], main)
         ax.set_xlabel("less error than the best simple guess")
         return drawing(figure, name)
