@@ -1,10 +1,11 @@
 """Schedule laws on simulated runs: do 90 % intervals cover 90 %, and what do they say where no schedule matters?
 
-python benchmarks/schedules_calibration.py [simulated] [control] [--tables N] [--seed S]
+python benchmarks/schedules_calibration.py [simulated] [begun] [alone] [control] [--tables N] [--seed S]
 
 simulated: for each law, N tables. Its numbers come from the prior. Three runs (constant, cosine, a fall at half) are
 fitted by all laws, as in `schedule_law`, and the ends of three other schedules are forecast: warm-up-stable-decay, a
 linear fall, and a cosine of half the length. Noise is of a random size, half of it carried on from point to point.
+begun: the same, where a third of each of these runs is seen, too; alone: where nothing else is.
 control: the loss of each run falls by a power of its own and knows nothing of its rate.
 Prints the share of ends inside 90 and 50 % intervals, the shares of ranks by fifths, and the median width.
 """
@@ -16,11 +17,13 @@ import argparse
 import numpy as np
 
 from predictdyn.fitting.schedule_laws import LAWS, RateCurve, Reference, ScheduleLaw, rate_curve, terms
-from predictdyn.fitting.schedule_mixture import LossCurve, fit_schedules
+from predictdyn.fitting.schedule_mixture import LossCurve, begun, fit_schedules
 
 END = 4000.0
 STEP = np.arange(100.0, END + 1, 20.0)
 FITTED, ASKED = ("constant", "cosine", "half"), ("wsd", "linear", "short")
+BEGUN = 1 / 3
+SEEN = {"simulated": "three other runs", "begun": "these and a third of the run", "alone": "a third of the run"}
 LEVEL, NOISE, KEPT = np.log(3.0), (2e-4, 3e-3), 0.5
 
 
@@ -80,44 +83,58 @@ def by_no_law(rng: np.random.Generator) -> dict[str, LossCurve]:
     return found
 
 
-def asked(curves: dict[str, LossCurve], seed: int) -> list[tuple[float, float]]:
+def asked(curves: dict[str, LossCurve], seed: int, seen: str) -> list[tuple[float, float]]:
     """For each end that was forecast: the share of draws below it, and the width of the 90 % interval."""
-    fit = fit_schedules([curves[name] for name in FITTED])
+    others = None if seen == "alone" else fit_schedules([curves[name] for name in FITTED])
     found = []
     for name in ASKED:
-        curve = curves[name]
-        end = float(curve.step[-1])
-        draws = fit.draws(curve.rate, curve.step[-1:], end, seed=seed)[0]
+        rate, step, log_loss = curves[name]
+        n = int(np.searchsorted(step, step[-1] * BEGUN, side="right"))
+        own, end = LossCurve(rate, step[:n], log_loss[:n]), float(step[-1])
+        if others is None:
+            fit = fit_schedules([own], reach=rate, until=end, own=True)
+        else:
+            fit = begun(others, own) if seen == "begun" else others
+        assert fit is not None
+        draws = fit.draws(rate, step[-1:], end, seed=seed)[0]
         low, high = np.quantile(draws, [0.05, 0.95])
-        found.append((float(np.mean(draws < curve.log_loss[-1])), float(high - low)))
+        found.append((float(np.mean(draws < log_loss[-1])), float(high - low)))
     return found
 
 
-def told(name: str, rows: list[tuple[float, float]]) -> None:
+def told(name: str, seen: str, rows: list[tuple[float, float]]) -> None:
     """A row of the table."""
     below, width = np.array(rows).T
     fifths = np.histogram(below, bins=5, range=(0, 1))[0] / len(below)
     held = [float(np.mean((below > (1 - level) / 2) & (below < (1 + level) / 2))) for level in (0.9, 0.5)]
     shares = ", ".join(f"{share:.2f}" for share in fifths)
-    print(f"| {name} | {len(rows)} | {held[0]:.0%} | {held[1]:.0%} | {shares} | {np.median(width):.4f} |", flush=True)
+    print(
+        f"| {name} | {seen} | {len(rows)} | {held[0]:.0%} | {held[1]:.0%} | {shares} | {np.median(width):.4f} |",
+        flush=True,
+    )
 
 
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", default=["simulated", "control"])
+    parser.add_argument("parts", nargs="*", default=["simulated", "begun", "alone", "control"])
     parser.add_argument("--tables", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
     called = parser.parse_args()
-    print("| what made the runs | ends | 90 % intervals hold | 50 % | shares of ranks by fifths | width, nats |")
-    print("| --- | ---: | ---: | ---: | --- | ---: |")
-    if "simulated" in called.parts:
+    print("| what made the runs | seen | ends | 90 % intervals hold | 50 % | shares of ranks by fifths | width, nats |")
+    print("| --- | --- | ---: | ---: | ---: | --- | ---: |")
+    for part in called.parts:
+        if part == "control":
+            tables = (by_no_law(np.random.default_rng([called.seed, 9, i])) for i in range(called.tables))
+            told(
+                "no schedule matters",
+                SEEN["simulated"],
+                [row for i, c in enumerate(tables) for row in asked(c, i, part)],
+            )
+            continue
         for place, law in enumerate(LAWS):
             tables = (by_law(law, np.random.default_rng([called.seed, place, i])) for i in range(called.tables))
-            told(law.name, [row for i, curves in enumerate(tables) for row in asked(curves, i)])
-    if "control" in called.parts:
-        tables = (by_no_law(np.random.default_rng([called.seed, 9, i])) for i in range(called.tables))
-        told("no schedule matters", [row for i, curves in enumerate(tables) for row in asked(curves, i)])
+            told(law.name, SEEN[part], [row for i, c in enumerate(tables) for row in asked(c, i, part)])
 
 
 if __name__ == "__main__":

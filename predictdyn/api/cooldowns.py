@@ -16,9 +16,9 @@ from predictdyn.backtest.folder import digest
 from predictdyn.curves import Curves
 from predictdyn.fitting.schedule_design import SHARES, end_draws
 from predictdyn.fitting.schedule_laws import RateCurve
-from predictdyn.fitting.schedule_mixture import LossCurve, ScheduleFit, fit_schedules
+from predictdyn.fitting.schedule_mixture import LossCurve, ScheduleFit, begun, fit_schedules
 from predictdyn.forecasters._rates import rates_of
-from predictdyn.forecasters.schedule_law import model_of, of_another_run
+from predictdyn.forecasters.schedule_law import model_of
 from predictdyn.naming import meant
 
 if TYPE_CHECKING:
@@ -234,11 +234,7 @@ def _fitted(
     lines = []
     if not known.cooled:
         lines.append("no finished run of the same model has cooled, so what a cooldown brings is a guess")
-    priors = [of_another_run(member.posterior) for member in known.fit.members]
-    both = fit_schedules(
-        [own], own=True, priors=priors, reference=(known.fit.unit, known.fit.level), seed=seed, starts=1
-    )  # fmt: skip
-    return both or known.fit, known, lines
+    return begun(known.fit, own, seed=seed), known, lines
 
 
 def _cooled(began: float, stop: float, share: float, peak: float, least: float) -> RateCurve:

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from predictdyn.fitting.schedule_laws import LEAST_RATE, RISE, RateCurve, Reference, Terms, stacked, terms
-from predictdyn.fitting.schedule_mixture import GROWTH, ScheduleFit
+from predictdyn.fitting.schedule_mixture import GROWTH, ScheduleFit, widened
 
 KNOTS = 33  # of a designed rate after its warm-up
 CROWD = 2.0  # how they crowd towards the end: knot j of k lies at 1 - (1 - j/k) ** CROWD of the way
@@ -87,7 +87,7 @@ def end_draws(fit: ScheduleFit, rates: Sequence[RateCurve], ends: Float[np.ndarr
     off += GROWTH * np.array(missed)[:, None] * random.standard_normal(n)
     # Student's t with the sd of the normal.
     heavy = np.sqrt((FREEDOM - 2.0) / random.chisquare(FREEDOM, n))
-    return EndDraws(np.asarray(expected + (ease * shift)[:, None] + off * heavy), ease * noise)
+    return EndDraws(widened(expected + (ease * shift)[:, None] + off * heavy, fit.wider), ease * noise)
 
 
 def expected_ends(

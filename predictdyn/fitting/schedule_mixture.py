@@ -1,7 +1,8 @@
 """Forecasts of a loss under a schedule: a mixture of the schedule laws, fitted to curves and drawn at any step.
 
 What a law leaves over is held to go on in other runs and later: a discrepancy whose size is that of what is left over
-where it was fitted, and which grows with the logarithm of the area between.
+where it was fitted, and which grows with the logarithm of the area between. Laws weigh as if each had been tried on
+`ALONE` values. Where each curve can be forecast from the others, draws are made as wide as those forecasts were wrong.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from predictdyn.fitting.schedule_laws import (
     terms,
 )
 from predictdyn.fitting.schedule_posterior import (
+    ALONE,
+    PROPOSALS,
     STARTS,
     LawDraws,
     LawMode,
@@ -41,7 +44,10 @@ FEWEST = 6  # blocks to fit to
 YOUNG = 0.1  # of the area that was seen: what lies before is no power law yet
 DISCREPANCY = 0.6  # of the noise: another run, in the same place
 GROWTH = 0.05  # of the slope of a law by the log of the area: what it misses by for each factor of e in the area
+RUNS_DIFFER = 0.003  # sd of the log of the level between runs of one plan
 PERSISTENCE = 1.0  # factors of e in the area after which what is left over of a run is forgotten
+MOST_HELD_OUT = 6  # curves that are forecast from the others
+WIDTH_ROWS = 6.0  # curves that the widths of laws count as before any is held out
 
 
 class LossCurve(NamedTuple):
@@ -75,11 +81,6 @@ class FittedScheduleLaw(NamedTuple):
     mode: LawMode
     drawn: LawDraws
 
-    @property
-    def posterior(self) -> LawPrior:
-        """Its numbers as a normal."""
-        return LawPrior(self.mode.numbers, self.mode.covariance)
-
     def at_mode(self, rate: RateCurve, step: Float[np.ndarray, " n"], fit: ScheduleFit) -> Float[np.ndarray, " n"]:
         """The log of the loss at steps, by the most probable numbers."""
         given = terms(rate, step, fit.unit, warm_up=self.law.warm_up)
@@ -87,13 +88,18 @@ class FittedScheduleLaw(NamedTuple):
 
 
 class ScheduleFit(NamedTuple):
-    """The laws fitted to some curves; the last one is that of the run in question if ``own``."""
+    """The laws fitted to some curves; the last one is that of the run in question if ``own``.
+
+    ``known`` is the area up to which they were fitted, and ``wider`` multiplies what is not known of the mean of runs.
+    """
 
     members: tuple[FittedScheduleLaw, ...]
     weights: Float[np.ndarray, " m"]
     unit: Reference
     level: float  # log of the loss of the reference
     own: LossCurve | None
+    known: float
+    wider: float = 1.0
 
     def draws(
         self, rate: RateCurve, step: Float[np.ndarray, " n"], end: float, *, growth: float = GROWTH, seed: int
@@ -135,17 +141,17 @@ class ScheduleFit(NamedTuple):
         ease = _ease(area, self.unit)[:, None]
         z = random.standard_t(5.0, len(order)) / np.sqrt(5.0 / 3.0)
         off = np.sqrt((ease[:, 0] * sd) ** 2 + apart + (growth * self.missed(rate, step)) ** 2)
-        return paths + ease * shift[:, None] + off[:, None] * z + ease * noise * random.standard_normal(len(order))
+        expected = widened(paths + ease * shift[:, None] + off[:, None] * z, self.wider)
+        return expected + ease * noise * random.standard_normal(len(order))
 
     def missed(self, rate: RateCurve, step: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-        """What laws miss by at steps for each unit of ``growth``: their slope at what was seen, times the way since."""
-        seen = self.unit.area if self.own is None else float(self.own.rate.area(self.own.step[-1:])[0])
-        way = np.log(np.maximum(rate.area(step) / seen, 1.0))
+        """What laws miss by at steps for each unit of ``growth``: their slope where they end, times the way since."""
+        way = np.log(np.maximum(rate.area(step) / self.known, 1.0))
         slopes = []
         for member in self.members:
             _, logit, log_alpha, *_ = member.mode.numbers.tolist()
             alpha = np.exp(log_alpha)
-            slopes.append(alpha / (1.0 + np.exp(-logit)) * (seen / self.unit.area) ** -alpha)
+            slopes.append(alpha / (1.0 + np.exp(-logit)) * (self.known / self.unit.area) ** -alpha)
         return np.asarray(way * np.average(slopes, weights=self.weights))
 
     def ease(self, area: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
@@ -175,10 +181,12 @@ def fit_schedules(
     n: int = 1000,
     seed: int = 0,
     starts: int = STARTS,
+    hold_out: bool = True,
 ) -> ScheduleFit | None:
     """Fit the laws to curves, or None where fewer than `FEWEST` blocks are left of them.
 
     ``reach`` and ``until`` say how far a forecast will go: the units follow from it where no ``reference`` is given.
+    ``hold_out`` forecasts curves from the others, if there are any, for the width of draws.
     """
     thinned = [blocks(curve) for curve in curves]
     thinned = [curve for curve in thinned if len(curve.step)]
@@ -198,7 +206,53 @@ def fit_schedules(
         prior = prior_of(law) if priors is None else priors[i]
         mode = mode_of(law, seen, prior, starts=starts)
         members.append(FittedScheduleLaw(law, mode, draws_of(law, seen, prior, mode, n=n, seed=seed + i)))
-    return ScheduleFit(tuple(members), np.full(len(laws), 1 / len(laws)), unit, level, thinned[-1] if own else None)
+    noise = np.array([member.mode.noise for member in members])
+    weights = (noise / noise.min()) ** -ALONE
+    known = max(float(curve.rate.area(curve.step[-1:])[0]) for curve in thinned)
+    fit = ScheduleFit(tuple(members), weights / weights.sum(), unit, level, thinned[-1] if own else None, known)
+    return fit._replace(wider=_how_much_wider(thinned, laws, seed)) if hold_out and len(thinned) > 1 else fit
+
+
+def begun(others: ScheduleFit, own: LossCurve, *, n: int = 1000, seed: int = 0) -> ScheduleFit:
+    """The laws of one more run of the model that ``others`` were fitted to, of which a part is seen.
+
+    Its prior is as much wider than their posterior as their draws are; laws keep the weights that others gave them.
+    """
+    fit = fit_schedules(
+        [own], own=True, priors=[_of_another_run(member, others.wider) for member in others.members],
+        laws=[member.law for member in others.members], reference=(others.unit, others.level), n=n, seed=seed, starts=1,
+    )  # fmt: skip
+    if fit is None:
+        return others
+    weights = others.weights * fit.weights
+    return fit._replace(weights=weights / weights.sum(), known=max(others.known, fit.known))
+
+
+def _of_another_run(member: FittedScheduleLaw, wider: float) -> LawPrior:
+    """What runs of a model say of one more run of it."""
+    covariance = wider**2 * member.mode.covariance
+    covariance[0, 0] += RUNS_DIFFER**2
+    return LawPrior(member.mode.numbers, covariance, member.mode.noise)
+
+
+def widened(draws: Float[np.ndarray, "n s"], times: float) -> Float[np.ndarray, "n s"]:
+    """Draws so many times as far from their median."""
+    middle = np.median(draws, axis=1, keepdims=True)
+    return draws if times == 1.0 else np.asarray(middle + times * (draws - middle))
+
+
+def _how_much_wider(curves: Sequence[LossCurve], laws: Sequence[ScheduleLaw], seed: int) -> float:
+    """By how much draws of the ends of curves, each from the others, were too narrow; one where they were not."""
+    off = []
+    for i in np.unique(np.linspace(0, len(curves) - 1, MOST_HELD_OUT).astype(int)):
+        rest = [curve for j, curve in enumerate(curves) if j != i]
+        fit = fit_schedules(rest, laws=laws, n=PROPOSALS, seed=seed, hold_out=False)
+        if fit is not None:
+            end = curves[i].step[-1:]
+            draws = fit.draws(curves[i].rate, end, float(end[0]), seed=seed)[0]
+            off.append((curves[i].log_loss[-1] - np.median(draws)) / np.std(draws))
+    known = np.array([one for one in off if np.isfinite(one)])
+    return float(np.sqrt(max(1.0, (WIDTH_ROWS + (known**2).sum()) / (WIDTH_ROWS + len(known)))))
 
 
 def _values(member: FittedScheduleLaw, given: Terms, level: float) -> np.ndarray:

@@ -18,7 +18,7 @@ FREEDOM = 5.0  # degrees of freedom of the noise
 STARTS = 6
 SMALL = 1e-2  # gain of log posterior, after which the search ends
 ALONE = 4.0
-NOISE = 0.003  # of the loss: before anything is seen, worth NOISE_ROWS values
+NOISE = 0.003  # of the loss: before anything is seen
 NOISE_ROWS = 1.0
 LEAST_NOISE = 1e-5
 MOST_CORRELATED = 0.5
@@ -40,10 +40,11 @@ class Observations(NamedTuple):
 
 
 class LawPrior(NamedTuple):
-    """A normal of the numbers of a law: mean (k,) and covariance (k, k)."""
+    """A normal of the numbers of a law: mean (k,), covariance (k, k); and the noise that is worth NOISE_ROWS values."""
 
     mean: Float[np.ndarray, " k"]
     covariance: Float[np.ndarray, "k k"]
+    noise: float = NOISE
 
 
 def prior_of(law: ScheduleLaw) -> LawPrior:
@@ -102,14 +103,14 @@ def _descend(
     """Numbers (s, k), noise (s,) and loss (s,) after damped Gauss-Newton steps from each start (s, k)."""
     precision, aim = _inverse(prior.covariance), seen.log_loss / seen.ease
     value, slope = _eased(law, numbers, seen)
-    noise = _noise(aim - value, np.ones_like(value), counts)
+    noise = _noise(aim - value, np.ones_like(value), counts, prior.noise)
     damping = np.full(len(numbers), 1e-2)
     for _ in range(steps):
         residual = aim - value
         weight = _weight(residual, noise)
-        noise = _noise(residual, weight, counts)
+        noise = _noise(residual, weight, counts, prior.noise)
         weight = counts * _weight(residual, noise) / noise[:, None] ** 2
-        loss = _loss(residual, noise, counts) + _away(numbers, prior.mean, precision)
+        loss = _loss(residual, noise, counts, prior.noise) + _away(numbers, prior.mean, precision)
         moved = np.where(np.isfinite(slope), slope, 0.0)
         weighted = (moved * weight[:, :, None]).transpose(0, 2, 1)
         gradient = np.matmul(weighted, np.nan_to_num(residual)[:, :, None])[:, :, 0]
@@ -118,7 +119,7 @@ def _descend(
         np.einsum("skk->sk", system)[:] *= 1.0 + damping[:, None]
         tried = numbers + np.linalg.solve(system, gradient[:, :, None])[:, :, 0]
         value_tried, slope_tried = _eased(law, tried, seen)
-        loss_tried = _loss(aim - value_tried, noise, counts) + _away(tried, prior.mean, precision)
+        loss_tried = _loss(aim - value_tried, noise, counts, prior.noise) + _away(tried, prior.mean, precision)
         better = loss_tried < loss
         damping = np.where(better, np.maximum(damping / 5, 1e-9), np.minimum(damping * 6, 1e8))
         numbers = np.where(better[:, None], tried, numbers)
@@ -127,7 +128,7 @@ def _descend(
         gain = np.where(better, loss - loss_tried, 0.0)
         if (((gain < SMALL) & better) | (damping > 1e6)).all():
             break
-    loss = _loss(aim - value, noise, counts) + _away(numbers, prior.mean, precision)
+    loss = _loss(aim - value, noise, counts, prior.noise) + _away(numbers, prior.mean, precision)
     return numbers, noise, loss
 
 
@@ -135,17 +136,17 @@ def _weight(residual: np.ndarray, noise: np.ndarray) -> np.ndarray:
     return np.asarray((FREEDOM + 1) / (FREEDOM + np.nan_to_num(residual / noise[:, None], nan=1e3) ** 2))
 
 
-def _noise(residual: np.ndarray, weight: np.ndarray, counts: float) -> np.ndarray:
+def _noise(residual: np.ndarray, weight: np.ndarray, counts: float, expected: float) -> np.ndarray:
     """The noise (s,) given the weights: an EM step."""
-    total = counts * (weight * np.nan_to_num(residual, nan=1.0) ** 2).sum(axis=1) + NOISE_ROWS * NOISE**2
+    total = counts * (weight * np.nan_to_num(residual, nan=1.0) ** 2).sum(axis=1) + NOISE_ROWS * expected**2
     return np.maximum(np.sqrt(total / (counts * residual.shape[1] + NOISE_ROWS)), LEAST_NOISE)
 
 
-def _loss(residual: np.ndarray, noise: np.ndarray, counts: float) -> np.ndarray:
+def _loss(residual: np.ndarray, noise: np.ndarray, counts: float, expected: float) -> np.ndarray:
     """Minus the log likelihood of each start (s,) and the noise's prior, up to a constant; infinite without a value."""
     scaled = residual / noise[:, None]
     fit = 0.5 * (FREEDOM + 1) * np.log1p(scaled**2 / FREEDOM).sum(axis=1) + residual.shape[1] * np.log(noise)
-    loss = counts * fit + NOISE_ROWS * (np.log(noise) + 0.5 * (NOISE / noise) ** 2)
+    loss = counts * fit + NOISE_ROWS * (np.log(noise) + 0.5 * (expected / noise) ** 2)
     return np.where(np.isfinite(loss), loss, np.inf)
 
 
@@ -182,7 +183,7 @@ def draws_of(law: ScheduleLaw, seen: Observations, prior: LawPrior, mode: LawMod
     z = random.standard_normal((PROPOSALS, k)) / np.sqrt(random.chisquare(TAIL, (PROPOSALS, 1)) / TAIL)
     numbers = mode.numbers + z @ root.T
     residual = (seen.log_loss - law.values(numbers, seen.given)) / seen.ease
-    loss = _loss(residual, np.full(PROPOSALS, mode.noise), mode.counts)
+    loss = _loss(residual, np.full(PROPOSALS, mode.noise), mode.counts, prior.noise)
     loss = loss + _away(numbers, prior.mean, _inverse(prior.covariance))
     ratio = -loss + 0.5 * (TAIL + k) * np.log1p((z**2).sum(axis=1) / TAIL)
     weight = (

@@ -14,7 +14,7 @@ import pandas as pd
 from predictdyn.covariates import MOST_LEVELS
 from predictdyn.curves import Curves, Metric
 from predictdyn.fitting.schedule_laws import LAWS, RateCurve
-from predictdyn.fitting.schedule_mixture import GROWTH, LossCurve, ScheduleFit, fit_schedules
+from predictdyn.fitting.schedule_mixture import GROWTH, LossCurve, ScheduleFit, begun, fit_schedules
 from predictdyn.fitting.schedule_posterior import LawPrior, prior_of
 from predictdyn.forecast import DRAWS, Latent, seed_for
 from predictdyn.forecasters._fitted import no_answer
@@ -25,7 +25,6 @@ MOST_RUNS = 6  # of the same model that are fitted together, of different schedu
 MOST_MODELS = 8  # other models that the prior is learnt from
 PER_MODEL = 2  # runs of each
 STARTS = 2  # of the search where a prior says where to look
-RUNS_DIFFER = 0.003  # sd of the log of the level between runs of one plan
 GROWTH_ROWS = 2.0  # runs that the growth of the discrepancy counts as before any is replayed
 MOST_MISSED = 1.0
 REPLAYED = (1 / 32, 0.5)  # of a finished run, in powers of two: from where it is forecast
@@ -101,11 +100,7 @@ class ScheduleForecaster:
             )
         if not len(own.step):
             return others
-        priors = [of_another_run(member.posterior) for member in others.members]
-        together = fit_schedules(
-            [own], own=True, priors=priors, reference=(others.unit, others.level), n=DRAWS, seed=seed, starts=1
-        )
-        return together or others
+        return begun(others, own, n=DRAWS, seed=seed)
 
 
 class Missed(NamedTuple):
@@ -126,7 +121,7 @@ class _Known:
         """The laws fitted to finished runs of the model of a run, None where there are none."""
         runs = self._of_model.get(model_of(observed, self.history.curves, run), [])
         runs = [one for one in runs if one != run]
-        return self._fit_of(tuple(self._spread(runs, MOST_RUNS))) if runs else None
+        return self._fit_of(tuple(self._spread(runs, MOST_RUNS)), hold_out=True) if runs else None
 
     def priors(self, but: Hashable) -> list[LawPrior]:
         """The prior of each law, moved towards what finished runs of other models had."""
@@ -169,10 +164,11 @@ class _Known:
         for model in sorted((one for one in self._of_model if one != but), key=lambda one: _lot(repr(one))):
             run = self._spread(self._of_model[model], 1)[0]
             rate, last, curve = self._rates[run], self.history.plan[run][1], self.panel.context[run]
-            whole, begun = (_loss_curve(one, rate, last, self.panel) for one in (curve, curve.truncate(share)))
-            fit = fit_schedules([begun], reach=rate, until=last, own=True, priors=priors, n=1, starts=STARTS)
+            whole, early = (_loss_curve(one, rate, last, self.panel) for one in (curve, curve.truncate(share)))
+            fit = fit_schedules([early], reach=rate, until=last, own=True, priors=priors, n=1, starts=STARTS)
             if fit is not None and (unit := float(fit.missed(rate, whole.step[-1:])[0])) > 0:
-                end = np.mean([one.at_mode(rate, whole.step[-1:], fit)[0] for one in fit.members])
+                ends = [one.at_mode(rate, whole.step[-1:], fit)[0] for one in fit.members]
+                end = np.average(ends, weights=fit.weights)
                 off.append(float(np.clip((end - whole.log_loss[-1]) / unit, -MOST_MISSED, MOST_MISSED)))
             if len(off) == MOST_MODELS:
                 break
@@ -182,15 +178,15 @@ class _Known:
             bias, float(np.sqrt((GROWTH_ROWS * (GROWTH**2 + bias**2) + sum((one - bias) ** 2 for one in off)) / n))
         )
 
-    def _fit_of(self, runs: tuple[str, ...]) -> ScheduleFit | None:
+    def _fit_of(self, runs: tuple[str, ...], *, hold_out: bool = False) -> ScheduleFit | None:
         def make() -> ScheduleFit | None:
             rates = self._rates
             curves = [
                 _loss_curve(self.panel.context[run], rates[run], self.history.plan[run][1], self.panel) for run in runs
             ]
-            return fit_schedules(curves, n=DRAWS, seed=seed_for(0, *runs))
+            return fit_schedules(curves, n=DRAWS, seed=seed_for(0, *runs), hold_out=hold_out)
 
-        return self.history.once(self._key("fit", runs), make)
+        return self.history.once(self._key("fit", runs, hold_out), make)
 
     def _spread(self, runs: Sequence[str], most: int) -> list[str]:
         """Some runs, of different schedules first; which of several alike is by lot."""
@@ -246,13 +242,6 @@ def _loss_curve(curve: LatentCurve, rate: RateCurve, last: float, panel: Panel) 
     value = panel.scale.value(curve.latent)
     above = value > 0
     return LossCurve(rate, (curve.progress * last)[above], np.log(value[above]))
-
-
-def of_another_run(posterior: LawPrior) -> LawPrior:
-    """What runs of a model say of one more run of it."""
-    wider = posterior.covariance.copy()
-    wider[0, 0] += RUNS_DIFFER**2
-    return LawPrior(posterior.mean, wider)
 
 
 def _lot(word: str) -> bytes:

@@ -41,7 +41,7 @@ def known(*members: tuple[ScheduleLaw, list[dict[str, float]]]) -> ScheduleFit:
         k = numbers.shape[1]
         mode = LawMode(numbers[0], 1e-6 * np.eye(k), 0.002, 1.0, np.zeros(4), 0.0)
         fitted.append(FittedScheduleLaw(law, mode, LawDraws(np.tile(numbers, (24, 1)), 1.0)))
-    return ScheduleFit(tuple(fitted), np.full(len(fitted), 1 / len(fitted)), UNIT, np.log(3.0), None)
+    return ScheduleFit(tuple(fitted), np.full(len(fitted), 1 / len(fitted)), UNIT, np.log(3.0), None, UNIT.area)
 
 
 def end_of(fit: ScheduleFit, rate: RateCurve) -> float:

@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from predictdyn.fitting.schedule_laws import LAWS, MOMENTUM, RateCurve, Reference, rate_curve, terms
-from predictdyn.fitting.schedule_mixture import LossCurve, blocks, fit_schedules
+from predictdyn.fitting.schedule_mixture import LossCurve, begun, blocks, fit_schedules
 
 STEP = np.arange(100.0, 4001.0, 20.0)
 NOISE = 5e-4
@@ -86,11 +86,56 @@ def test_other_runs_are_the_prior_and_the_curve_the_likelihood():
     others = fit_schedules(curves)
     higher = made(LAWS[2], TRUE, "decay", 3)
     higher = LossCurve(higher.rate, STEP[:90], higher.log_loss[:90] + 0.004)
-    priors = [one.posterior for one in others.members]
-    both = fit_schedules([higher], own=True, priors=priors, reference=(others.unit, others.level), starts=1)
+    both = begun(others, higher)
     end = np.array([4000.0])
     before, after = (np.median(fit.draws(higher.rate, end, 4000.0, seed=0)[0]) for fit in (others, both))
     assert 0.0005 < after - before < 0.006
+
+
+def test_a_part_of_the_run_makes_its_forecast_no_vaguer():
+    curves = [made(LAWS[2], TRUE, name, i) for i, name in enumerate(("constant", "cosine", "two_stage"))]
+    others, whole, end = fit_schedules(curves), made(LAWS[2], TRUE, "decay", 3), np.array([4000.0])
+    width = []
+    for seen in (0, 66, 150):
+        fit = begun(others, LossCurve(whole.rate, STEP[:seen], whole.log_loss[:seen]))
+        draws = fit.draws(whole.rate, end, 4000.0, seed=0)[0]
+        width.append(np.ptp(np.quantile(draws, [0.05, 0.95])))
+    assert width[1] < 1.3 * width[0] and width[2] < 1.1 * width[0]
+    # The others have been farther than the run: laws are held to be known until there.
+    assert fit.known == others.known
+
+
+def test_laws_that_leave_less_over_weigh_more_and_keep_their_weights_for_the_next_run():
+    curves = [made(LAWS[2], {**TRUE, "ratio": -3.0}, name, i) for i, name in enumerate(("constant", "cosine", "decay"))]
+    others = fit_schedules(curves, hold_out=False)
+    noise = [member.mode.noise for member in others.members]
+    assert np.argmax(others.weights) == np.argmin(noise) == 2
+    assert_allclose(others.weights.sum(), 1.0)
+    assert_allclose(others.weights[0] / others.weights[2], (noise[2] / noise[0]) ** 4)
+    young = made(LAWS[2], {**TRUE, "ratio": -3.0}, "two_stage", 3)
+    young = LossCurve(young.rate, STEP[:20], young.log_loss[:20])
+    assert begun(others, young).weights[2] >= 0.9 * others.weights[2]
+
+
+def test_draws_are_as_wide_as_forecasts_of_curves_from_the_others_were_wrong():
+    curves = [made(MOMENTUM, TRUE, name, i) for i, name in enumerate(("constant", "cosine", "two_stage"))]
+    alike = fit_schedules(curves)
+    # Every run has a level of its own, which no schedule explains.
+    apart = [one._replace(log_loss=one.log_loss + off) for one, off in zip(curves, (-0.1, 0.0, 0.1), strict=True)]
+    differ = fit_schedules(apart)
+    assert 1.0 <= alike.wider < 1.5 < 2.0 < differ.wider
+    alone = fit_schedules(apart, hold_out=False)
+    assert alone.wider == 1.0
+    end = np.array([4000.0])
+    width, told = (
+        np.ptp(np.quantile(one.draws(schedule("decay"), end, 4000.0, seed=0)[0], [0.05, 0.95]))
+        for one in (differ, alone)
+    )
+    assert width > 1.5 * told
+    # One more run is not tied to them more than they are to each other.
+    next_run = made(MOMENTUM, TRUE, "decay", 9)
+    next_run = LossCurve(next_run.rate, STEP[:60], next_run.log_loss[:60] + 0.1)
+    assert begun(differ, next_run).members[0].mode.noise < begun(alone, next_run).members[0].mode.noise
 
 
 def test_steps_do_not_depend_on_what_else_is_asked_nor_order_of_draws():
