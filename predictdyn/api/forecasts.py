@@ -40,6 +40,7 @@ from predictdyn.events import outside, parse, probabilities
 from predictdyn.forecast import Model
 from predictdyn.forecasters import DEFAULT, names
 from predictdyn.forecasters import fit as fitted_on
+from predictdyn.forecasters._chains import chains_said
 from predictdyn.forecasters._fitted import Fitted
 from predictdyn.joint import couple
 from predictdyn.progress import quiet_by, spinner
@@ -83,7 +84,7 @@ class Forecast:
     @property
     def notes(self) -> tuple[str, ...]:
         """Lines on the data and the forecast."""
-        return self.question.notes
+        return (*self.question.notes, *chains_said(self.question.fitted.past))
 
     @property
     def target(self) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from predictdyn.forecasters import ABOUT, DEFAULT, forecaster, names
 from predictdyn.forecasters import fit as fitted_on
 from predictdyn.forecasters import load as load_fitted
 from predictdyn.forecasters import save as save_fitted
+from predictdyn.forecasters._chains import chains_of
 from predictdyn.forecasters._fitted import Fitted
 
 if TYPE_CHECKING:
@@ -57,6 +58,19 @@ class FittedModel:
         return forecast(
             curves, self, runs=runs, metrics=metrics, upto=upto, cutoff=cutoff, at=at, seed=seed, progress=progress
         )
+
+    def diagnostics(self) -> pd.DataFrame:
+        """One row for each metric whose numbers were drawn by Markov chains so far; empty for most forecasters.
+
+        ``rhat`` is the largest split R-hat of all numbers, ``size`` the smallest effective number of draws,
+        ``divergent`` the share of divergent transitions. ``converged`` says that R-hat is at most 1.05 and at most 1 %
+        diverged; a metric whose chains have not converged is not forecast from them.
+
+        >>> frame = pd.DataFrame({"run": [*"aabb"], "step": [1, 2, 1, 2], "val_acc": [0.2, 0.6, 0.3, 0.7]})
+        >>> list(fit(Curves.from_frame(frame, runs={"last_step": 2}), "pooled").diagnostics())
+        ['metric', 'rhat', 'size', 'divergent', 'converged']
+        """
+        return chains_of(self.fitted.past)
 
     def save(self, folder: Path | str, *, alarms: bool = False, workers: int = 1) -> Path:
         """Write it into a new folder, with all that it learns; `load_model` reads it back.

@@ -29,7 +29,7 @@ from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
 from numpyro.infer.hmc import hmc
 from numpyro.infer.util import ParamInfo
 
-from predictdyn.fitting.chains import converged
+from predictdyn.fitting.chains import Mixing
 from predictdyn.fitting.on_cpu import double
 
 Array = Any  # numpy or jax.numpy, by ``xp``
@@ -87,9 +87,9 @@ class ScaleSamples(NamedTuple):
     divergent: float
 
     @property
-    def converged(self) -> bool:
-        """As `chains.converged` of every scale."""
-        return converged(self.rhat, self.divergent)
+    def mixing(self) -> Mixing:
+        """That of the worst scale."""
+        return Mixing(float(np.max(self.rhat)), float(np.min(self.size)), self.divergent)
 
 
 def basis(clock: Float[np.ndarray, "*n"], k: int) -> Float[np.ndarray, "*n {k}"]:
@@ -370,7 +370,7 @@ def sample(block: MetricBlock, *, seed: int, warmup: int = 50, draws: int = 80, 
                 return ScaleSamples(z, split_gelman_rubin(z), effective_sample_size(z), float(divergent.mean()))
 
         first = segments(key, 1, 0.75, centre, root)
-        if first.converged:
+        if first.mixing.converged:
             return first
         flat = first.draws.reshape(-1, len(PRIORS))
         return segments(again, 5, 0.92, flat.mean(0), np.linalg.cholesky(np.cov(flat.T) + 1e-3 * np.eye(len(PRIORS))))

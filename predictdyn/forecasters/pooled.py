@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from predictdyn.covariates import Encoder, encoder_for
+from predictdyn.fitting.chains import Mixing
 from predictdyn.forecast import DRAWS, Latent, seed_for
 from predictdyn.forecasters._fitted import no_answer
 from predictdyn.problem import History, LatentCurve, Panel, Problem, Query, log_progress
@@ -29,20 +30,25 @@ class Unit(NamedTuple):
 
 
 class SampledScales(NamedTuple):
-    """What NUTS found for one metric: the scales z (n, h) in units of the metric, and whether it mixed."""
+    """What NUTS found for one metric: the scales z (n, h) in units of the metric, and how its chains mixed."""
 
     z: np.ndarray
     unit: Unit
-    converged: bool
+    mixing: Mixing
 
-    def arrays(self) -> dict[str, np.ndarray]:
-        """As arrays by name."""
-        return {"z": self.z, "unit": np.array(self.unit), "converged": np.array(self.converged)}
+    def arrays(self, metric: str) -> dict[str, np.ndarray]:
+        """As arrays by name; ``metric`` and ``mixing`` are what `chains_of` reads."""
+        return {
+            "z": self.z,
+            "unit": np.array(self.unit),
+            "mixing": np.array(self.mixing),
+            "metric": np.array(metric),
+        }
 
     @staticmethod
     def of(arrays: dict[str, np.ndarray]) -> SampledScales:
         """Back from `arrays`."""
-        return SampledScales(arrays["z"], Unit(*map(float, arrays["unit"])), bool(arrays["converged"]))
+        return SampledScales(arrays["z"], Unit(*map(float, arrays["unit"])), Mixing(*map(float, arrays["mixing"])))
 
 
 class Plans(NamedTuple):
@@ -155,7 +161,9 @@ class Pooled:
         plans = problem.history.once("known plans of pooled", lambda: self._plans_of_history(problem.history))
         key = f"{self.name}/{panel.metric}/{panel.scale.floor:.9g}/{problem.fit_seed}"
         seed = seed_for(problem.fit_seed, self.name, panel.metric)
-        return SampledScales.of(problem.history.learn(key, lambda: self._sampled(curves, seed, plans).arrays()))
+        return SampledScales.of(
+            problem.history.learn(key, lambda: self._sampled(curves, seed, plans).arrays(panel.metric))
+        )
 
     def _plans_of_history(self, history: History) -> dict[str, np.ndarray]:
         return self._plans(history).of(history.curves.runs)
@@ -175,7 +183,7 @@ class Pooled:
             found = importance(block, seed=seed, draws=self.scale_draws)
         z = found.draws.reshape(-1, found.draws.shape[-1])
         z = z[np.linspace(0, len(z) - 1, self.scale_draws).astype(int)]
-        return SampledScales(z, unit, found.converged)
+        return SampledScales(z, unit, found.mixing)
 
     def _conditioned(
         self, problem: Problem, panel: Panel, query: Query, plan: np.ndarray, common: set[str],
@@ -197,7 +205,7 @@ class Pooled:
                 return "too few points" if len(own_curve.progress) or others else "nothing to learn from"
             seed = seed_for(problem.seed, self.name, panel.metric, query.run)
             learnt = self._sampled(long, seed, {**known, query.run: plan})
-        if not learnt.converged:
+        if not learnt.mixing.converged:
             return "not converged"
         unit = learnt.unit
         own = np.array([float(curve.family == own_curve.family) for curve in others])

@@ -10,7 +10,9 @@ import pandas as pd
 import pytest
 
 from predictdyn.curves import KEY, Curves, Metric, curves_from
+from predictdyn.fitting.chains import Mixing
 from predictdyn.forecasters import fit, load, save
+from predictdyn.forecasters._chains import chains_of, chains_said
 from predictdyn.forecasters._fitted import Fitted
 from predictdyn.forecasters.pooled import POOLED, Pooled, SampledScales
 from predictdyn.problem import History
@@ -62,7 +64,11 @@ def final(curves: Curves, target: pd.DataFrame) -> np.ndarray:
 
 
 def test_chains_meet_and_the_forecast_is_close(fitted):
-    assert len(fitted.past.learnt) == 2 and all(bool(found["converged"]) for found in fitted.past.learnt.values())
+    table = chains_of(fitted.past)
+    assert len(table) == 2 and set(table["metric"]) == set(fitted.history.metrics)
+    assert table["converged"].all() and table["rhat"].between(0.98, 1.05).all() and (table["size"] > 40).all()
+    (line,) = chains_said(fitted.past)
+    assert line.startswith("chains met for 2 of 2 metrics: R-hat at most 1.0")
     _, new, target = split(made())
     for share, near in ((0.1, 0.15), (0.6, 0.08)):
         found = fitted.forecast(new.truncate(share), target, seed=1)
@@ -189,7 +195,8 @@ def test_reasons_of_a_fallback():
     fitted = fit(POOLED, curves)
     POOLED.prepare(fitted.past, fitted.seed)
     for key, found in fitted.past.learnt.items():
-        fitted.past.learnt[key] = SampledScales.of(found)._replace(converged=False).arrays()
+        apart = SampledScales.of(found)._replace(mixing=Mixing(1.4, 9.0, 0.0))
+        fitted.past.learnt[key] = apart.arrays(str(found["metric"]))
     assert fitted.forecast(curves.truncate(0.5), target, seed=0).status[0] == "not converged"
 
 
