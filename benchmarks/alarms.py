@@ -38,9 +38,10 @@ from predictdyn.datasets import bundled
 from predictdyn.effects.pairs import arms
 from predictdyn.loaders import tidy
 from predictdyn.watch.doubtful import doubtful
-from predictdyn.watch.learning import healthy_runs, learn
-from predictdyn.watch.replay import FOLDS, RATES, AlarmReplay, backtest_alarms, held_out, summed_up, tables, troubles_of
+from predictdyn.watch.learning import learn
+from predictdyn.watch.replay import FOLDS, RATES, AlarmReplay, backtest_alarms, held_out, summed_up, tables
 from predictdyn.watch.rules import RULES, paths_of
+from predictdyn.watch.troubles import healthy_runs, troubles_of
 
 PLANTED = Path(__file__).parents[1] / "datasets" / "digits" / "planted"
 DEAD, LIVED = 2.2, 1.8  # training losses of a run of digits that died, and of one that had lived

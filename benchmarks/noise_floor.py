@@ -1,6 +1,6 @@
 """What knowing how other seeds of a recipe ended would be worth, beside what forecasters reached, by kind and cutoff.
 
-python benchmarks/noise_floor.py BACKTEST DATA [--forecasters auto,extra_trees]
+python benchmarks/noise_floor.py BACKTEST DATA [--forecasters auto]
 
 BACKTEST is a folder of `predictdyn backtest` over all seeds of a suite, whole recipes held out; DATA the suite. "Other
 seeds" is an oracle: the mean of the latent ends of the run's other seeds, with what the same guess misses on the other
@@ -53,7 +53,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("backtest", type=Path)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--forecasters", default="auto,extra_trees")
+    parser.add_argument("--forecasters", default="auto")
     called = parser.parse_args()
     curves, names = tidy.load(called.data), called.forecasters.split(",")
     rows = pd.read_parquet(called.backtest / "forecasts.parquet")

@@ -387,9 +387,10 @@ def _backtest(
     progress_bar = bar("backtest", quiet=quiet)
     with locked(out), pieces_kept(out) as resume, progress_bar as progress, aside(out) as folder:
         found = replayed(curves, plan, models, workers=workers, resume=resume, progress=progress, onset=event)
+        # Before the page of the forecasts, which links to that of the alarms.
+        rung = [*_alarms(curves, plan, data, folder), str(out / "alarms.html")] if alarms else []
         about = found.about(title=cli_words.title(data), command=cli_words.command(), data=data)
         found.write(folder, _as_typed(about))
-        rung = [*_alarms(curves, plan, data, folder), str(out / "alarms.html")] if alarms else []
     for line in found.unanswered:
         say(line, err=True)
     for line in rung:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
 from predictdyn import __version__
+from predictdyn.report.alarms_results import WATCH, AlarmsView
 from predictdyn.report.blocks import (
     Cell,
     Mark,
@@ -29,7 +29,6 @@ from predictdyn.report.words import SPACE, UNKNOWN, count, percent, readable, sh
 
 ROWS, FEW = 40, 8  # rows of a table, and those that are not folded away
 WAYS = ("cost", "never", "always")
-WATCH = "watch"  # the learnt alarms among the rules
 # A rule in a figure, and in a sentence.
 RULES = {
     WATCH: ("learnt alarms", "learnt alarms"),
@@ -43,35 +42,6 @@ NO_TROUBLE = (
     "No finished run has a known trouble, so what these alarms catch cannot be measured.",
     "A run that failed counts as healthy until events.csv of a tidy folder names it (columns run, step, what).",
 )
-
-
-class AlarmsView(NamedTuple):
-    """What the page shows: the tables of a replay, lines of events.csv for the doubtful runs, and notes."""
-
-    title: str
-    created: str
-    runs: pd.DataFrame
-    rates: pd.DataFrame
-    catches: pd.DataFrame
-    cost: pd.DataFrame
-    rules: pd.DataFrame
-    doubtful: pd.DataFrame
-    events: Sequence[str]
-    notes: Sequence[str]
-
-    @property
-    def asked(self) -> float:
-        """The first rate that was asked for, of which figures and first lines speak."""
-        return float(self.rates["asked"].iloc[0]) if len(self.rates) else math.nan
-
-    @property
-    def first_rules(self) -> pd.DataFrame:
-        """The rules at that rate: the learnt alarms, then the others, those that catch most first."""
-        rows = self.rules[self.rules["asked"] == self.asked] if len(self.rules) else self.rules
-        if not len(rows):
-            return rows
-        order = rows.sort_values(["caught", "lead", "rang"], ascending=[False, False, True], kind="stable")
-        return pd.concat([order[order["rule"] == WATCH], order[order["rule"] != WATCH]], ignore_index=True)
 
 
 def render_alarms(view: AlarmsView) -> str:

@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from predictdyn.report import evidence, onsets, outlook, planned, record, trust
+from predictdyn.report.alarms_results import ABOUT, PAGE
 from predictdyn.report.blocks import Section, Shown
 from predictdyn.report.examples import Hero, examples, hero_of
 from predictdyn.report.figures import fan
@@ -44,6 +45,7 @@ def render(results: Results) -> dict[str, str]:
         "hero": wide,
         "narrow": fan.draw(hero.fan, "hero-narrow", key=True) if hero else None,
         "sections": sections,
+        "beside": [("Alarms, replayed", PAGE)] if (results.folder / ABOUT).is_file() else [],
         "colours": variables(":root"),
     }
     shown = [figure for section in sections for block in section.blocks for figure in block.figures]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from predictdyn.curves import Curves, ended
+from predictdyn.curves import Curves
 from predictdyn.effects.pairs import arms
 from predictdyn.watch.alarm import Alarm, Detector, Look
 from predictdyn.watch.checkpoints import Axis, axis_for, looked_at
@@ -19,6 +19,7 @@ from predictdyn.watch.hazard import first_failures
 from predictdyn.watch.regime import Heights, Regime, families_of, heights, learn_regime
 from predictdyn.watch.sights import Prepared, Sight, family_means, prepared, sights
 from predictdyn.watch.threshold import e_value
+from predictdyn.watch.troubles import healthy_runs, milestones_said
 
 FEWEST_RUNS = 4  # healthy ones
 FEWEST_FAMILIES = 3  # with a family curve
@@ -157,13 +158,6 @@ def _digits(value: np.ndarray) -> float:
     return float(f"{float(value):.3g}")
 
 
-def healthy_runs(curves: Curves) -> list[str]:
-    """Finished runs without an event and without an intervention: an event marks a failure, or a change."""
-    changed = arms(curves.runs).index
-    logged = curves.select(metrics=looked_at(curves.metrics.values()))  # a schedule may be told to its end beforehand
-    return [run for run in ended(logged) if run not in set(curves.events["run"]) and run not in changed]
-
-
 def learn(
     history: Curves, *, false_alarms: float = 0.05, healthy: Collection[str] | None = None,
     beside: Detector | None = None, known_families: bool = True, seed: int = 0,
@@ -180,7 +174,7 @@ def learn(
         raise ValueError(f"false_alarms= is a share of runs in (0, 1), got {false_alarms}")
     good = healthy_runs(history) if healthy is None else [run for run in history.runs.index if run in set(healthy)]
     # Who names the healthy runs has said that they went well.
-    doubts = warnings_of(doubtful(history, good), len(good)) if healthy is None else []
+    doubts = [*warnings_of(doubtful(history, good), len(good)), *milestones_said(history)] if healthy is None else []
     names = looked_at(history.metrics.values())
     family = families_of(history)
     values: dict[str, list[np.ndarray]] = {name: [] for name in names}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -12,16 +13,15 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from predictdyn.curves import Curves, ended
-from predictdyn.effects.pairs import arms
 from predictdyn.watch.doubtful import COLUMNS, COUNTED, doubtful, event_lines, warnings_of
-from predictdyn.watch.hazard import failed
-from predictdyn.watch.learning import LearntDetector, healthy_runs, learn
+from predictdyn.watch.learning import LearntDetector, learn
 from predictdyn.watch.replay_tables import WATCH, compared, costs, rang, tables
 from predictdyn.watch.rules import RULES, not_finite, paths_of
 from predictdyn.watch.threshold import certificate
+from predictdyn.watch.troubles import healthy_runs, milestones_said, troubles_of
 
 if TYPE_CHECKING:
-    from predictdyn.report.alarms_page import AlarmsView
+    from predictdyn.report.alarms_results import AlarmsView
 
 RATES = (0.05, 0.01)
 FOLDS = 5
@@ -54,15 +54,21 @@ class AlarmReplay:
     def save(self, folder: Path | str, *, title: str = "") -> Path:
         """Write the tables as ``alarms_NAME.csv`` into a folder, and a page of them; returns the page's path.
 
+        alarms.json beside them has the notes, so that `report` can make the page again.
+
         ``title`` is what the page calls the data.
         """
         from predictdyn.report.alarms_page import render_alarms
+        from predictdyn.report.alarms_results import ABOUT, PAGE
 
-        out, text = Path(folder), render_alarms(self._view(title))
+        view = self._view(title)
+        out, text = Path(folder), render_alarms(view)
         out.mkdir(parents=True, exist_ok=True)
         for name in RESULTS:
             getattr(self, name).to_csv(out / f"alarms_{name}.csv", index=False)
-        file = out / "alarms.html"
+        about = {"title": view.title, "created": view.created, "notes": list(view.notes), "events": list(view.events)}
+        (out / ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+        file = out / PAGE
         file.write_text(text, encoding="utf-8")
         return file
 
@@ -74,7 +80,7 @@ class AlarmReplay:
         return [line.replace("\u00a0", " ") for line in told]
 
     def _view(self, title: str) -> AlarmsView:
-        from predictdyn.report.alarms_page import AlarmsView
+        from predictdyn.report.alarms_results import AlarmsView
 
         created = datetime.now(UTC).isoformat(timespec="seconds")
         tables = {name: getattr(self, name) for name in RESULTS}
@@ -87,21 +93,6 @@ class AlarmReplay:
             f"asked {row.asked:g}, measured {row.measured:.3f}" for row in self.rates.itertuples(index=False)
         )
         return f"AlarmReplay: false alarms {told}; .catches and .cost have more"
-
-
-def troubles_of(curves: Curves) -> pd.DataFrame:
-    """What went wrong or was changed: run, trouble, at (step), from events and from interventions, the first of each.
-
-    A failure that follows a change belongs to the change.
-    """
-    changed = arms(curves.runs)
-    step = changed["start"] * curves.runs["last_step"].astype(float).reindex(changed.index)
-    planned = pd.DataFrame({"run": changed.index, "trouble": changed["intervention"], "at": step})
-    logged = curves.events.rename(columns={"what": "trouble", "step": "at"})[["run", "trouble", "at"]]
-    table = pd.concat([planned, logged], ignore_index=True).sort_values(["run", "at"], kind="stable")
-    failure = table["trouble"].map(failed).astype(bool)
-    other = set(table.loc[~failure, "run"])
-    return table[~(failure & table["run"].isin(other))].drop_duplicates("run").reset_index(drop=True)
 
 
 def held_out(curves: Curves, column: str, folds: int) -> list[list[str]]:
@@ -160,7 +151,11 @@ def backtest_alarms(
     progress(len(parts), len(parts))
     # Who names the healthy runs has said that they went well.
     doubts = doubtful(curves, good if healthy is None else [])
-    notes = (*_certificates([one.attrs["families"] for one in paths], rates), *warnings_of(doubts, len(good)))
+    notes = (
+        *_certificates([one.attrs["families"] for one in paths], rates),
+        *(milestones_said(curves) if healthy is None or troubles is None else []),
+        *warnings_of(doubts, len(good)),
+    )
     every = {WATCH: _joined(paths), **_by_rules(curves, good, wrong, parts)}
     rules = compared(curves, every, good, wrong, rates, seed=seed)
     found = summed_up(curves, every[WATCH], good, wrong, rates, notes=notes, seed=seed)

@@ -10,7 +10,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from predictdyn.report.alarms_page import NO_TROUBLE, AlarmsView, answers, render_alarms
+from predictdyn.report.alarms_page import NO_TROUBLE, answers, render_alarms
+from predictdyn.report.alarms_results import AlarmsView
 from predictdyn.report.style import variables
 
 RATE = {"runs": 40, "families": 20, "rang": 1, "measured": 0.025, "low": 0.0, "high": 0.08}

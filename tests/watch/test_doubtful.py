@@ -10,8 +10,9 @@ import predictdyn as pdyn
 from predictdyn.curves import Curves, Metric, curves_from
 from predictdyn.watch.doubtful import doubtful, event_lines, warnings_of
 from predictdyn.watch.keeping import load
-from predictdyn.watch.learning import healthy_runs, learn
+from predictdyn.watch.learning import learn
 from predictdyn.watch.losses import gradient_norm, training_loss, training_losses
+from predictdyn.watch.troubles import healthy_runs
 
 
 def _lost(curves: Curves, runs: list[str], step: float = 600, level: float = 2.3) -> Curves:

@@ -10,7 +10,8 @@ import pytest
 from predictdyn.curves import Curves, curves_from, no_curves
 from predictdyn.watch import Look, learn, load
 from predictdyn.watch.checkpoints import GAP, LEAST_GAP, checkpoints
-from predictdyn.watch.learning import LearntDetector, healthy_runs
+from predictdyn.watch.learning import LearntDetector
+from predictdyn.watch.troubles import healthy_runs
 
 
 @pytest.fixture(scope="module")

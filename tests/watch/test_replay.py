@@ -7,8 +7,9 @@ import pytest
 import predictdyn as pdyn
 from predictdyn.curves import Curves
 from predictdyn.loaders import tidy
-from predictdyn.watch.replay import RESULTS, held_out, summed_up, troubles_of
+from predictdyn.watch.replay import RESULTS, held_out, summed_up
 from predictdyn.watch.replay_tables import compared, interval, tables
+from predictdyn.watch.troubles import troubles_of
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +57,7 @@ def test_pages_and_tables_are_written(found, tmp_path):
     assert "Alarms of runs of mine" in said and "labels lost" in said
     assert pd.read_csv(tmp_path / "out" / "alarms_rates.csv")["asked"].tolist() == [0.05, 0.01]
     assert sorted(file.name for file in page.parent.iterdir()) == sorted(
-        ["alarms.html", *(f"alarms_{name}.csv" for name in RESULTS)]
+        ["alarms.html", "alarms.json", *(f"alarms_{name}.csv" for name in RESULTS)]
     )
 
 
@@ -133,4 +134,13 @@ def test_the_command_writes_alarms_beside_the_backtest(fresh, tmp_path, call):
     status, out, err = call("backtest", tmp_path / "data", "--out", tmp_path / "out", *options)
     assert status == 0, err
     assert "healthy runs rang" in out and "troubles were caught" in out
-    assert (tmp_path / "out" / "alarms.html").exists() and (tmp_path / "out" / "index.html").exists()
+    page = tmp_path / "out" / "alarms.html"
+    assert 'href="alarms.html"' in (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    assert "(alarms.html)" in (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+    written = page.read_text(encoding="utf-8")
+    page.unlink()
+    assert call("report", tmp_path / "out")[0] == 0
+    assert page.read_text(encoding="utf-8") == written, "report makes the same page of the files"
+    (tmp_path / "out" / "alarms_cost.csv").write_text("cost\n1\n", encoding="utf-8")
+    status, _, err = call("report", tmp_path / "out")
+    assert status == 2 and "alarms_cost.csv: missing column(s) miss_costs" in err

@@ -1,0 +1,86 @@
+"""The files of replayed alarms: what the page of a folder is made from."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+ABOUT, PAGE = "alarms.json", "alarms.html"
+WATCH = "watch"  # the learnt alarms among the rules
+TABLES = {
+    "runs": ["run", "family", "trouble", "at", "rate", "rang", "kind", "lead", "lead_steps", "caught"],
+    "rates": ["asked", "runs", "families", "rang", "measured", "low", "high"],
+    "catches": ["rate", "trouble", "runs", "caught", "lead", "lead_steps", "before"],
+    "cost": ["miss_costs", "rate", "cost", "never", "always"],
+    "rules": ["rule", "asked", "runs", "rang", "measured", "low", "high", "troubles", "caught", "lead", "lead_steps"],
+    "doubtful": ["run", "metric", "end", "others", "limit", "since"],
+}
+WORDS = ("run", "family", "trouble", "kind", "rule", "metric")
+
+
+class AlarmsView(NamedTuple):
+    """What the page shows: the tables of a replay, lines of events.csv for the doubtful runs, and notes."""
+
+    title: str
+    created: str
+    runs: pd.DataFrame
+    rates: pd.DataFrame
+    catches: pd.DataFrame
+    cost: pd.DataFrame
+    rules: pd.DataFrame
+    doubtful: pd.DataFrame
+    events: Sequence[str]
+    notes: Sequence[str]
+
+    @property
+    def asked(self) -> float:
+        """The first rate that was asked for, of which figures and first lines speak."""
+        return float(self.rates["asked"].iloc[0]) if len(self.rates) else math.nan
+
+    @property
+    def first_rules(self) -> pd.DataFrame:
+        """The rules at that rate: the learnt alarms, then the others, those that catch most first."""
+        rows = self.rules[self.rules["asked"] == self.asked] if len(self.rules) else self.rules
+        if not len(rows):
+            return rows
+        order = rows.sort_values(["caught", "lead", "rang"], ascending=[False, False, True], kind="stable")
+        return pd.concat([order[order["rule"] == WATCH], order[order["rule"] != WATCH]], ignore_index=True)
+
+
+def read_alarms(folder: Path) -> AlarmsView:
+    """What `AlarmReplay.save` wrote into a folder; ValueError, one line, where a file is missing or malformed."""
+    path = folder / ABOUT
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+        told = {name: about[name] for name in ("title", "created", "events", "notes")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: expected JSON with title, created, events and notes, but {_short(error)}") from error
+    return AlarmsView(**told, **{name: _read(folder / f"alarms_{name}.csv", TABLES[name]) for name in TABLES})
+
+
+def _read(path: Path, columns: list[str]) -> pd.DataFrame:
+    words = dict.fromkeys(WORDS, str)
+    try:
+        # By default pandas would take a run called NA for a blank.
+        table = pd.read_csv(path, dtype=words, keep_default_na=False, na_values=["", "nan", "NaN"])
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: cannot be read as CSV ({_short(error)})") from error
+    missing = [name for name in columns if name not in table]
+    if missing:
+        raise ValueError(f"{path}: missing column(s) {', '.join(missing)}; needed are {', '.join(columns)}")
+    for name in columns:
+        if name in WORDS:
+            table[name] = table[name].fillna("")
+        elif not pd.api.types.is_numeric_dtype(table[name]) and len(table):  # bools count as numbers
+            wrong = pd.to_numeric(table[name], errors="coerce").isna() & table[name].notna()
+            raise ValueError(f"{path}: {name} must be a number, found {table.loc[wrong, name].iloc[0]!r}")
+    return table
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:120]
