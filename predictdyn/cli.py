@@ -386,7 +386,10 @@ def _backtest(
     event = None if onset is None else onset_asked(curves, onset)
     progress_bar = bar("backtest", quiet=quiet)
     with locked(out), pieces_kept(out) as resume, progress_bar as progress, aside(out) as folder:
-        found = replayed(curves, plan, models, workers=workers, resume=resume, progress=progress, onset=event)
+        first = next((one.name for one in models if one.name == asked[0]), None)
+        found = replayed(
+            curves, plan, models, workers=workers, resume=resume, progress=progress, first=first, onset=event
+        )
         # Before the page of the forecasts, which links to that of the alarms.
         rung = [*_alarms(curves, plan, data, folder), str(out / "alarms.html")] if alarms else []
         about = found.about(title=cli_words.title(data), command=cli_words.command(), data=data)

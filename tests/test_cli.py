@@ -80,9 +80,10 @@ def test_the_board_shows_who_was_asked_for_however_bad(call, data, tmp_path):
     assert status == 0, err
     assert board.index("chance") >= 5, "else this shows nothing"
     shown = [line.split()[0] for line in printed.splitlines()]
-    # The page speaks for the first baseline where nothing but baselines is asked for.
-    wanted = [name for place, name in enumerate(board) if place < 5 or name in ("chance", "last_value")]
+    wanted = [name for place, name in enumerate(board) if place < 5 or name == "chance"]
     assert shown[: len(wanted) + 1] == ["forecaster", *wanted]
+    about = json.loads((tmp_path / "a" / "provenance.json").read_text(encoding="utf-8"))
+    assert about["primary_forecaster"] == "chance", "the page speaks for the first that was asked for"
     left = len(board) - len(wanted)
     assert (f"... and {left} more in {tmp_path / 'a' / 'leaderboard.csv'}" in printed) == (left > 0)
 

@@ -10,7 +10,7 @@ from predictdyn.report import replayed
 from predictdyn.report.blocks import Cell, PageAnswer, PageTable, Section, table, words
 from predictdyn.report.downloads import download
 from predictdyn.report.results import QUANTILES, Results
-from predictdyn.report.words import SPACE, between, both_modes, count, cutoffs_of, listed, percent, value
+from predictdyn.report.words import SPACE, between, both_modes, count, cutoffs_of, listed, percent, value, width_of
 
 ROWS = 40  # of the table: fewer metrics of each run, the more runs there are
 METRICS = 5
@@ -101,7 +101,7 @@ def _range(results: Results, same: pd.DataFrame) -> str:
 
 def _interval(results: Results, row: pd.Series, named: bool = False) -> str:
     unit = results.unit(row["metric"])
-    width = float(row["q0.95"] - row["q0.05"])
+    width = width_of(float(row["q0.05"]), float(row["q0.95"]))
     # Between two modes lies a median that no run reaches.
     if both_modes(row):
         return f"in one of two modes ({both_modes(row)})"
@@ -126,7 +126,7 @@ def forecast_table(results: Results, rows: pd.DataFrame, runs: list[str]) -> Pag
     each = min(max(ROWS // len(runs), 1), METRICS)
     for run in runs[: ROWS // each]:
         for _, row in _one_of_each_kind(rows[rows["run"] == run]).head(each).iterrows():
-            width = float(row["q0.95"] - row["q0.05"])
+            width = width_of(float(row["q0.05"]), float(row["q0.95"]))
             cells.append(
                 [
                     Cell(run),

@@ -67,24 +67,36 @@ def value(number: float, width: float = math.nan) -> str:
     return text.removeprefix("-" if float(text.replace(",", "")) == 0 else "").replace("-", "−")
 
 
+def width_of(low: float, high: float) -> float:
+    """The width that the digits of values go by; NaN where they span powers of ten, and have digits of their own.
+
+    >>> width_of(0.2, 0.5), width_of(1e-7, 0.5)
+    (0.3, nan)
+    """
+    return math.nan if 0 < 100 * low < high else high - low
+
+
 def both_modes(row: pd.Series) -> str:
     """Where a forecast with two modes ends, and how likely in each; blank where it has one.
 
-    >>> row = {"upper": 0.62, "low_q0.5": 0.31, "high_q0.5": 0.98, "q0.05": 0.2, "q0.95": 0.99}
+    >>> row = {"upper": 0.62, "low_q0.05": 0.2, "low_q0.5": 0.312, "low_q0.95": 0.4}
+    >>> row |= {"high_q0.05": 0.95, "high_q0.5": 0.98, "high_q0.95": 0.99}
     >>> both_modes(pd.Series(row)).replace(SPACE, " ")
-    '62 %: ends near 0.98; 38 %: ends near 0.31'
+    '62 %: ends near 0.980; 38 %: ends near 0.31'
     """
     upper = float(row.get("upper", math.nan))
     if not math.isfinite(upper):
         return ""
-    width = float(row["q0.95"] - row["q0.05"])
-    high, low = value(float(row["high_q0.5"]), width), value(float(row["low_q0.5"]), width)
+    high, low = (
+        value(float(row[f"{mode}_q0.5"]), width_of(float(row[f"{mode}_q0.05"]), float(row[f"{mode}_q0.95"])))
+        for mode in ("high", "low")
+    )
     return f"{percent(upper)}: ends near {high}; {percent(1 - upper)}: ends near {low}"
 
 
 def between(low: float, high: float, width: float = math.nan) -> str:
     """An interval of values, to the digits of its own width or of ``width``."""
-    size = width if math.isfinite(width) else high - low
+    size = width if math.isfinite(width) else width_of(low, high)
     return f"{value(low, size)} to {value(high, size)}"
 
 

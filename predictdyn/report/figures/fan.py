@@ -15,7 +15,18 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocat
 from predictdyn.backtest.examples import LITTLE
 from predictdyn.report.results import Results
 from predictdyn.report.style import LIGHT, NARROW, WIDE, Drawing, canvas, drawing, plain, styled
-from predictdyn.report.words import SPACE, at_cutoff, between, both_modes, percent, same_cutoff, step_word, value
+from predictdyn.report.words import (
+    SPACE,
+    at_cutoff,
+    between,
+    both_modes,
+    percent,
+    same_cutoff,
+    short_number,
+    step_word,
+    value,
+    width_of,
+)
 
 BANDS = (("q0.05", "q0.95", 0.16), ("q0.1", "q0.9", 0.16), ("q0.25", "q0.75", 0.24))
 DOTS = 40  # more hidden points than this are drawn as a dashed line
@@ -138,11 +149,12 @@ def caption(fan: Fan) -> str:
     """What the panel shows, in words: the last forecast, its interval and what happened."""
     last = fan.path.iloc[-1]
     low, median, high = (float(last[q]) for q in ("q0.05", "q0.5", "q0.95"))
+    width = width_of(low, high)
     unit = f" {fan.unit}" if fan.unit else ""
     seen = f"{at_cutoff(fan.cutoff)} seen" if math.isfinite(fan.cutoff) else f"Seen to step {step_word(fan.cut)}"
     end = float(last["step"])
     text = (
-        f"{seen}. Forecast for the end, step {step_word(end)}: {value(median, high - low)}{unit} "
+        f"{seen}. Forecast for the end, step {step_word(end)}: {value(median, width)}{unit} "
         f"(90{SPACE}% interval {between(low, high)})."
     )
     if both_modes(last):
@@ -152,7 +164,7 @@ def caption(fan: Fan) -> str:
     if len(fan.hidden):
         truth = float(fan.hidden["value"].iloc[-1])
         where = "inside" if low <= truth <= high else "outside"
-        return f"{text} It became {value(truth, high - low)}, {where} the interval."
+        return f"{text} It became {value(truth, width)}, {where} the interval."
     return text
 
 
@@ -170,8 +182,8 @@ def _axes(ax: Axes, fan: Fan) -> None:
     if fan.kind == "loss" and low > 0 and high > 4 * low:
         ax.set_yscale("log")
         ax.set_ylim(low / 1.08, high * 1.08)
-        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
-        ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 1e3 * low else (1,), numticks=9))
+        ax.yaxis.set_major_formatter(FuncFormatter(short_number))
         ax.yaxis.set_minor_formatter(NullFormatter())
     else:
         pad = 0.06 * (high - low or 1.0)
