@@ -60,7 +60,8 @@ def read_alarms(folder: Path) -> AlarmsView:
         told = {name: about[name] for name in ("title", "created", "events", "notes")}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: expected JSON with title, created, events and notes, but {_short(error)}") from error
-    return AlarmsView(**told, **{name: _read(folder / f"alarms_{name}.csv", TABLES[name]) for name in TABLES})
+    tables = {name: _read(folder / f"alarms_{name}.csv", columns) for name, columns in TABLES.items()}
+    return AlarmsView(**{**told, **tables})
 
 
 def _read(path: Path, columns: list[str]) -> pd.DataFrame:
