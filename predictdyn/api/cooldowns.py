@@ -202,6 +202,7 @@ def cooldown(
     })  # fmt: skip
     words = f"curves, {run!r}, {metric!r}, target={target!r}, most_steps={most_steps!r}, probability={probability!r}"
     tell(lines, stacklevel=2)
+    lines += fit.said
     return DesignedCooldown(
         run, metric, float(target), now, most, probability, table, _fewest(stops, losses[best], target),
         _fewest(stops, losses[stays], target), known.runs if known else (), tuple(lines),

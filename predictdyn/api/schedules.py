@@ -233,14 +233,16 @@ def schedule(
             f"the run is {end / known.longest:.3g} times longer than the longest finished run, so trust it less"
         )
     share = 1.0 - float(made["wsd"].step[-2]) / end
+    warned = tuple(lines)
     lines.append(f"wsd falls over the last {share:.0%} of the run, the best of {', '.join(f'{s:.0%}' for s in SHARES)}")
+    lines += fit.said
     words = {"total_steps": total_steps, "peak": peak, "warm_up": warm_up, "least": least, "runs": runs}
     call = ", ".join(["curves", repr(metric), *(f"{name}={one!r}" for name, one in words.items() if one is not None)])
     found = DesignedSchedule(
         metric, end, made, np.exp(drawn.expected), drawn.luck, known.runs if known else (), tuple(lines),
         f"predictdyn.design.schedule({call})", digest(data) if isinstance(data, Curves) else "", seed,
     )  # fmt: skip
-    tell([line for line in lines if not line.startswith("wsd falls")], stacklevel=2)
+    tell(warned, stacklevel=2)
     return found
 
 

@@ -47,6 +47,7 @@ GROWTH = 0.05  # of the slope of a law by the log of the area: what it misses by
 RUNS_DIFFER = 0.003  # sd of the log of the level between runs of one plan
 PERSISTENCE = 1.0  # factors of e in the area after which what is left over of a run is forgotten
 MOST_HELD_OUT = 6  # curves that are forecast from the others
+TOLD_WIDER = 1.05
 WIDTH_ROWS = 6.0  # curves that the widths of laws count as before any is held out
 
 
@@ -157,6 +158,21 @@ class ScheduleFit(NamedTuple):
     def ease(self, area: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
         """How much larger the noise is at some areas than at the end of what was fitted."""
         return _ease(area, self.unit)
+
+    @property
+    def said(self) -> list[str]:
+        """How laws weigh, how many of their draws count, and by how much held-out runs made intervals wider."""
+        weights = ", ".join(
+            f"{member.law.name} {weight:.0%}" for member, weight in zip(self.members, self.weights, strict=True)
+        )
+        fewest = PROPOSALS * min(member.drawn.effective for member in self.members)
+        lines = [f"laws weigh {weights}; of {PROPOSALS} draws of a law's numbers, {fewest:.0f} count at least"]
+        if self.wider > TOLD_WIDER:
+            lines.append(
+                f"intervals are {self.wider:.2g} times as wide as the laws say, since forecasts of finished runs from "
+                "the others missed by more"
+            )
+        return lines
 
     def left_over(self, member: FittedScheduleLaw, area: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Sd and mean of what the law will leave over at some areas, before it is eased."""

@@ -124,6 +124,8 @@ def test_draws_are_as_wide_as_forecasts_of_curves_from_the_others_were_wrong():
     apart = [one._replace(log_loss=one.log_loss + off) for one, off in zip(curves, (-0.1, 0.0, 0.1), strict=True)]
     differ = fit_schedules(apart)
     assert 1.0 <= alike.wider < 1.5 < 2.0 < differ.wider
+    assert "laws weigh momentum" in alike.said[0] and "count at least" in alike.said[0]
+    assert f"{differ.wider:.2g} times as wide" in differ.said[1]
     alone = fit_schedules(apart, hold_out=False)
     assert alone.wider == 1.0
     end = np.array([4000.0])
