@@ -24,7 +24,8 @@ import predictdyn
 from predictdyn.curves import Curves
 from predictdyn.fitting.schedule_design import best_rate, best_wsd, end_draws, shaped
 from predictdyn.fitting.schedule_laws import LAWS, RateCurve, peaked
-from predictdyn.fitting.schedule_mixture import LossCurve, ScheduleFit, fit_schedules
+from predictdyn.fitting.schedule_mixture import LossCurve, ScheduleFit
+from predictdyn.fitting.schedule_runs import fit_runs
 
 ROOT = Path(__file__).parents[1]
 SCHEDULES = ROOT / "datasets" / "tinylm" / "schedules"
@@ -69,7 +70,7 @@ def learnt() -> Learnt:
             loss, rate = data.series[str(run), LOSS], data.series[str(run), "learning_rate"]
             scaled = RateCurve(rate.step.astype(float), rate.value / own_peak[size])
             curves.append(LossCurve(scaled, loss.step.astype(float), np.log(loss.value) + tested - level[size]))
-    fit = fit_schedules(curves, laws=[peaked(law) for law in LAWS], seed=SEED)
+    fit = fit_runs(curves, laws=[peaked(law) for law in LAWS], seed=SEED)
     assert fit is not None
     return Learnt(fit, sd, len(curves))
 
@@ -227,7 +228,7 @@ def published(folders: list[Path]) -> None:
 
     for folder in folders:
         curves = read(folder)
-        fit = fit_schedules([curves[name].until(1.0) for name in TRAINED], seed=SEED)
+        fit = fit_runs([curves[name].until(1.0) for name in TRAINED], seed=SEED)
         assert fit is not None
         cosine = curves["cosine_24000"]
         end, begin, peak = float(cosine.step[-1]), cosine.rate.began(), cosine.rate.peak

@@ -23,6 +23,7 @@ import pandas as pd
 
 from predictdyn.fitting.schedule_laws import LAWS, MOMENTUM, MULTI_POWER, RateCurve, ScheduleLaw, published, rate_curve
 from predictdyn.fitting.schedule_mixture import LossCurve, fit_schedules
+from predictdyn.fitting.schedule_runs import fit_runs
 
 TRAINED = ("cosine_24000", "constant_24000", "wsdcon_9")
 METHODS: dict[str, tuple[ScheduleLaw, ...]] = {
@@ -64,7 +65,7 @@ def scores(
 ) -> tuple[pd.DataFrame, float]:
     """A row for each curve asked, and the CPU seconds of fit and forecasts."""
     begin = time.process_time()
-    fit = fit_schedules([curves[name].until(1.0) for name in seen], laws=laws)
+    fit = fit_runs([curves[name].until(1.0) for name in seen], laws=laws)
     assert fit is not None
     drawn = {}
     for name in asked:

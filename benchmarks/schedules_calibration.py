@@ -17,7 +17,8 @@ import argparse
 import numpy as np
 
 from predictdyn.fitting.schedule_laws import LAWS, RateCurve, Reference, ScheduleLaw, rate_curve, terms
-from predictdyn.fitting.schedule_mixture import LossCurve, begun, fit_schedules
+from predictdyn.fitting.schedule_mixture import LossCurve, fit_schedules
+from predictdyn.fitting.schedule_runs import begun, fit_runs
 
 END = 4000.0
 STEP = np.arange(100.0, END + 1, 20.0)
@@ -85,7 +86,7 @@ def by_no_law(rng: np.random.Generator) -> dict[str, LossCurve]:
 
 def asked(curves: dict[str, LossCurve], seed: int, seen: str) -> list[tuple[float, float]]:
     """For each end that was forecast: the share of draws below it, and the width of the 90 % interval."""
-    others = None if seen == "alone" else fit_schedules([curves[name] for name in FITTED])
+    others = None if seen == "alone" else fit_runs([curves[name] for name in FITTED])
     found = []
     for name in ASKED:
         rate, step, log_loss = curves[name]

@@ -16,7 +16,8 @@ from predictdyn.backtest.folder import digest
 from predictdyn.curves import Curves
 from predictdyn.fitting.schedule_design import SHARES, end_draws
 from predictdyn.fitting.schedule_laws import RateCurve
-from predictdyn.fitting.schedule_mixture import LossCurve, ScheduleFit, begun, fit_schedules
+from predictdyn.fitting.schedule_mixture import LossCurve, ScheduleFit, fit_schedules
+from predictdyn.fitting.schedule_runs import begun, said, warned
 from predictdyn.forecasters._rates import rates_of
 from predictdyn.forecasters.schedule_law import model_of
 from predictdyn.naming import meant
@@ -191,10 +192,16 @@ def cooldown(
     drawn = end_draws(fit, cooled, ends, seed=seed)
     luck = np.random.default_rng(seed).standard_normal(drawn.expected.shape[1])
     losses = np.exp(drawn.expected + drawn.luck[:, None] * luck)
+    # Infinite where a law has no loss above zero: such a cooldown is never the best.
     middle = drawn.expected.mean(axis=1)
     shares = np.array([share for _, share in plans])
+    stays = np.array([int(np.flatnonzero((ends == stop) & (shares == 0))[0]) for stop in stops])
+    stops, stays = stops[np.isfinite(middle[stays])], stays[np.isfinite(middle[stays])]
+    if not len(stops):
+        raise ValueError(f"no schedule law of {metric} has a loss above zero beyond step {now:g}")
+    if silent := int(np.sum(~np.isfinite(middle))):
+        lines.append(f"{silent} of {len(plans)} cooldowns were not looked at: by a law their loss ends below zero")
     best = [int(np.flatnonzero(ends == stop)[np.argmin(middle[ends == stop])]) for stop in stops]
-    stays = [int(np.flatnonzero((ends == stop) & (shares == 0))[0]) for stop in stops]
     low, half, high = np.quantile(losses[best], [0.05, 0.5, 0.95], axis=1)
     table = pd.DataFrame({
         "stop": stops, "start": stops * (1.0 - shares[best]), "share": shares[best], "loss": half, "5 %": low,
@@ -202,7 +209,7 @@ def cooldown(
     })  # fmt: skip
     words = f"curves, {run!r}, {metric!r}, target={target!r}, most_steps={most_steps!r}, probability={probability!r}"
     tell(lines, stacklevel=2)
-    lines += fit.said
+    lines += said(fit)
     return DesignedCooldown(
         run, metric, float(target), now, most, probability, table, _fewest(stops, losses[best], target),
         _fewest(stops, losses[stays], target), known.runs if known else (), tuple(lines),
@@ -232,7 +239,7 @@ def _fitted(
             None,
             ["no finished run of the same model has a known schedule, so what a cooldown brings is a guess"],
         )
-    lines = []
+    lines = warned(known.fit)
     if not known.cooled:
         lines.append("no finished run of the same model has cooled, so what a cooldown brings is a guess")
     return begun(known.fit, own, seed=seed), known, lines

@@ -17,7 +17,8 @@ from predictdyn.backtest.plan import matching_runs
 from predictdyn.curves import Curves, ended
 from predictdyn.fitting.schedule_design import SHARES, best_rate, best_wsd, end_draws, expected_ends, shaped
 from predictdyn.fitting.schedule_laws import LAWS, RateCurve, peaked
-from predictdyn.fitting.schedule_mixture import LossCurve, ScheduleFit, fit_schedules
+from predictdyn.fitting.schedule_mixture import LossCurve, ScheduleFit
+from predictdyn.fitting.schedule_runs import fit_runs, said, warned
 from predictdyn.forecasters._rates import rates_of
 from predictdyn.forecasters.schedule_law import model_of
 from predictdyn.naming import meant, some
@@ -233,16 +234,17 @@ def schedule(
             f"the run is {end / known.longest:.3g} times longer than the longest finished run, so trust it less"
         )
     share = 1.0 - float(made["wsd"].step[-2]) / end
-    warned = tuple(lines)
+    lines += warned(fit)
+    harm = tuple(lines)
     lines.append(f"wsd falls over the last {share:.0%} of the run, the best of {', '.join(f'{s:.0%}' for s in SHARES)}")
-    lines += fit.said
+    lines += said(fit)
     words = {"total_steps": total_steps, "peak": peak, "warm_up": warm_up, "least": least, "runs": runs}
     call = ", ".join(["curves", repr(metric), *(f"{name}={one!r}" for name, one in words.items() if one is not None)])
     found = DesignedSchedule(
         metric, end, made, np.exp(drawn.expected), drawn.luck, known.runs if known else (), tuple(lines),
         f"predictdyn.design.schedule({call})", digest(data) if isinstance(data, Curves) else "", seed,
     )  # fmt: skip
-    tell(warned, stacklevel=2)
+    tell(harm, stacklevel=2)
     return found
 
 
@@ -280,7 +282,7 @@ def known_runs(
         for run, one in zip(use, series, strict=True)
     ]
     laws = [peaked(law) for law in LAWS] if _several(np.array([one.rate.peak for one in found])) else LAWS
-    fit = fit_schedules(found, laws=laws, seed=seed)
+    fit = fit_runs(found, laws=laws, seed=seed)
     if fit is None:
         raise ValueError(f"the {len(use)} finished runs have fewer than 6 values of {metric} after their warm-up")
     return KnownRuns(fit, tuple(found), tuple(use), metric)

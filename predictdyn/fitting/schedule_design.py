@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from predictdyn.fitting.schedule_laws import LEAST_RATE, RISE, RateCurve, Reference, Terms, stacked, terms
-from predictdyn.fitting.schedule_mixture import GROWTH, ScheduleFit, widened
+from predictdyn.fitting.schedule_mixture import GROWTH, ScheduleFit
 
 KNOTS = 33  # of a designed rate after its warm-up
 CROWD = 2.0  # how they crowd towards the end: knot j of k lies at 1 - (1 - j/k) ** CROWD of the way
@@ -66,17 +66,19 @@ def end_draws(fit: ScheduleFit, rates: Sequence[RateCurve], ends: Float[np.ndarr
     A column has one set of numbers of each law, ranked by their mean over the schedules; what laws disagree on; and
     what all miss, which two schedules share as far as their areas overlap.
     """
-    random = np.random.default_rng(seed)
+    random, fit = np.random.default_rng(seed), fit.weighty
     given = _given(fit, rates, ends)
     values = [_ends(fit, i, given[member.law.warm_up], None) for i, member in enumerate(fit.members)]
     n = len(values[0])
     order = random.permutation(n)
-    expected = np.zeros((len(rates), n))
+    # Where a law has no loss above zero, nothing is forecast of a schedule.
+    finite = np.all([np.isfinite(value).all(axis=0) for value in values], axis=0)
+    values = [np.where(finite, value, 0.0) for value in values]
+    expected = np.where(finite, 0.0, np.inf)[:, None] * np.ones(n)
     for weight, value in zip(fit.weights, values, strict=True):
         expected += weight * value[np.argsort(value.mean(axis=1), kind="stable")[order]].T
     middles = np.array([np.median(value, axis=0) for value in values])
     apart = (middles - fit.weights @ middles) * np.sqrt(fit.weights * (fit.weights**2).sum())[:, None]
-    noise = float(np.average([member.mode.noise for member in fit.members], weights=fit.weights))
     area = np.array([float(rate.area(np.array([end]))[0]) for rate, end in zip(rates, ends, strict=True)])
     left = [fit.left_over(member, area) for member in fit.members]
     sd, shift = (np.average(part, axis=0, weights=fit.weights) for part in zip(*left, strict=True))
@@ -87,13 +89,17 @@ def end_draws(fit: ScheduleFit, rates: Sequence[RateCurve], ends: Float[np.ndarr
     off += GROWTH * np.array(missed)[:, None] * random.standard_normal(n)
     # Student's t with the sd of the normal.
     heavy = np.sqrt((FREEDOM - 2.0) / random.chisquare(FREEDOM, n))
-    return EndDraws(widened(expected + (ease * shift)[:, None] + off * heavy, fit.wider), ease * noise)
+    expected += (ease * shift)[:, None] + off * heavy
+    # What laws do not explain of a run may be its level, or its schedule.
+    expected += fit.differ_draws(random, _root(overlap(rates, ends)), n)
+    return EndDraws(expected, ease * fit.noise)
 
 
 def expected_ends(
     fit: ScheduleFit, rates: Sequence[RateCurve], ends: Float[np.ndarray, " m"]
 ) -> Float[np.ndarray, " m"]:
     """The mean log loss at the end of schedules, over `CHOSEN` draws of each law."""
+    fit = fit.weighty
     return _mean_ends(fit, _given(fit, rates, ends))
 
 
@@ -116,7 +122,7 @@ def best_rate(fit: ScheduleFit, warm_up: float, end: float, peak: float, least: 
         raise ValueError(f"the warm-up must end within the run, found {warm_up:g} of {end:g} steps")
     if not 0 <= least < peak:
         raise ValueError(f"the least rate must lie between zero and the peak, found {least:g} and {peak:g}")
-    step = knots_between(warm_up, end)
+    fit, step = fit.weighty, knots_between(warm_up, end)
     k = len(step) - 1
     moves = np.concatenate([np.zeros((1, k)), MOVE * np.eye(k)])
 
@@ -189,8 +195,7 @@ def _warm(fit: ScheduleFit) -> set[bool]:
 
 def _mean_ends(fit: ScheduleFit, given: Mapping[bool, Terms]) -> np.ndarray:
     means = [_ends(fit, i, given[member.law.warm_up], CHOSEN).mean(axis=0) for i, member in enumerate(fit.members)]
-    used = fit.weights > 0  # nothing times inf is no number
-    return np.asarray(fit.weights[used] @ np.array(means)[used])
+    return np.asarray(fit.weights @ np.array(means))
 
 
 def _ends(fit: ScheduleFit, i: int, given: Terms, most: int | None) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 What a law leaves over is held to go on in other runs and later: a discrepancy whose size is that of what is left over
 where it was fitted, and which grows with the logarithm of the area between. Laws weigh as if each had been tried on
-`ALONE` values. Where each curve can be forecast from the others, draws are made as wide as those forecasts were wrong.
+`ALONE` values.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from predictdyn.fitting.schedule_laws import (
 )
 from predictdyn.fitting.schedule_posterior import (
     ALONE,
-    PROPOSALS,
     STARTS,
     LawDraws,
     LawMode,
@@ -44,11 +43,8 @@ FEWEST = 6  # blocks to fit to
 YOUNG = 0.1  # of the area that was seen: what lies before is no power law yet
 DISCREPANCY = 0.6  # of the noise: another run, in the same place
 GROWTH = 0.05  # of the slope of a law by the log of the area: what it misses by for each factor of e in the area
-RUNS_DIFFER = 0.003  # sd of the log of the level between runs of one plan
+LEAST_WEIGHT = 0.01  # of a law that a schedule is designed by
 PERSISTENCE = 1.0  # factors of e in the area after which what is left over of a run is forgotten
-MOST_HELD_OUT = 6  # curves that are forecast from the others
-TOLD_WIDER = 1.05
-WIDTH_ROWS = 6.0  # curves that the widths of laws count as before any is held out
 
 
 class LossCurve(NamedTuple):
@@ -91,7 +87,8 @@ class FittedScheduleLaw(NamedTuple):
 class ScheduleFit(NamedTuple):
     """The laws fitted to some curves; the last one is that of the run in question if ``own``.
 
-    ``known`` is the area up to which they were fitted, and ``wider`` multiplies what is not known of the mean of runs.
+    ``known`` is the area up to which they were fitted. Runs have levels that laws do not explain: ``differ`` is their
+    sd, in the log of the loss, by ``held_out`` curves that others forecast (`schedule_runs`).
     """
 
     members: tuple[FittedScheduleLaw, ...]
@@ -100,7 +97,8 @@ class ScheduleFit(NamedTuple):
     level: float  # log of the loss of the reference
     own: LossCurve | None
     known: float
-    wider: float = 1.0
+    differ: float = 0.0
+    held_out: int = 0
 
     def draws(
         self, rate: RateCurve, step: Float[np.ndarray, " n"], end: float, *, growth: float = GROWTH, seed: int
@@ -142,8 +140,33 @@ class ScheduleFit(NamedTuple):
         ease = _ease(area, self.unit)[:, None]
         z = random.standard_t(5.0, len(order)) / np.sqrt(5.0 / 3.0)
         off = np.sqrt((ease[:, 0] * sd) ** 2 + apart + (growth * self.missed(rate, step)) ** 2)
-        expected = widened(paths + ease * shift[:, None] + off[:, None] * z, self.wider)
-        return expected + ease * noise * random.standard_normal(len(order))
+        draws = paths + ease * shift[:, None] + off[:, None] * z + ease * noise * random.standard_normal(len(order))
+        differ = self.differ_draws(random, np.eye(1), len(order))[0] if self.own is None else 0.0
+        return np.asarray(draws + differ)
+
+    def differ_draws(
+        self, random: np.random.Generator, root: Float[np.ndarray, "m m"], n: int
+    ) -> Float[np.ndarray, "m n"]:
+        """Draws of how runs differ from the laws by ``differ``: Student's t, as its sd is an estimate.
+
+        ``root`` is that of the correlation of what is asked.
+        """
+        if not self.differ:
+            return np.zeros((len(root), n))
+        heavy = np.sqrt(self.held_out / random.chisquare(self.held_out, n))
+        return np.asarray(self.differ * heavy * (root @ random.standard_normal((len(root), n))))
+
+    @property
+    def weighty(self) -> ScheduleFit:
+        """Without the laws that weigh next to nothing."""
+        kept = np.flatnonzero(self.weights >= LEAST_WEIGHT)
+        weights = self.weights[kept] / self.weights[kept].sum()
+        return self._replace(members=tuple(self.members[i] for i in kept), weights=weights)
+
+    @property
+    def noise(self) -> float:
+        """The sd of one value around the mean of runs, at the reference area."""
+        return float(np.average([member.mode.noise for member in self.members], weights=self.weights))
 
     def missed(self, rate: RateCurve, step: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
         """What laws miss by at steps for each unit of ``growth``: their slope where they end, times the way since."""
@@ -158,21 +181,6 @@ class ScheduleFit(NamedTuple):
     def ease(self, area: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
         """How much larger the noise is at some areas than at the end of what was fitted."""
         return _ease(area, self.unit)
-
-    @property
-    def said(self) -> list[str]:
-        """How laws weigh, how many of their draws count, and by how much held-out runs made intervals wider."""
-        weights = ", ".join(
-            f"{member.law.name} {weight:.0%}" for member, weight in zip(self.members, self.weights, strict=True)
-        )
-        fewest = PROPOSALS * min(member.drawn.effective for member in self.members)
-        lines = [f"laws weigh {weights}; of {PROPOSALS} draws of a law's numbers, {fewest:.0f} count at least"]
-        if self.wider > TOLD_WIDER:
-            lines.append(
-                f"intervals are {self.wider:.2g} times as wide as the laws say, since forecasts of finished runs from "
-                "the others missed by more"
-            )
-        return lines
 
     def left_over(self, member: FittedScheduleLaw, area: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Sd and mean of what the law will leave over at some areas, before it is eased."""
@@ -197,12 +205,10 @@ def fit_schedules(
     n: int = 1000,
     seed: int = 0,
     starts: int = STARTS,
-    hold_out: bool = True,
 ) -> ScheduleFit | None:
     """Fit the laws to curves, or None where fewer than `FEWEST` blocks are left of them.
 
     ``reach`` and ``until`` say how far a forecast will go: the units follow from it where no ``reference`` is given.
-    ``hold_out`` forecasts curves from the others, if there are any, for the width of draws.
     """
     thinned = [blocks(curve) for curve in curves]
     thinned = [curve for curve in thinned if len(curve.step)]
@@ -222,53 +228,15 @@ def fit_schedules(
         prior = prior_of(law) if priors is None else priors[i]
         mode = mode_of(law, seen, prior, starts=starts)
         members.append(FittedScheduleLaw(law, mode, draws_of(law, seen, prior, mode, n=n, seed=seed + i)))
-    noise = np.array([member.mode.noise for member in members])
-    weights = (noise / noise.min()) ** -ALONE
     known = max(float(curve.rate.area(curve.step[-1:])[0]) for curve in thinned)
-    fit = ScheduleFit(tuple(members), weights / weights.sum(), unit, level, thinned[-1] if own else None, known)
-    return fit._replace(wider=_how_much_wider(thinned, laws, seed)) if hold_out and len(thinned) > 1 else fit
+    noise = np.array([member.mode.noise for member in members])
+    return ScheduleFit(tuple(members), weights_by(noise), unit, level, thinned[-1] if own else None, known)
 
 
-def begun(others: ScheduleFit, own: LossCurve, *, n: int = 1000, seed: int = 0) -> ScheduleFit:
-    """The laws of one more run of the model that ``others`` were fitted to, of which a part is seen.
-
-    Its prior is as much wider than their posterior as their draws are; laws keep the weights that others gave them.
-    """
-    fit = fit_schedules(
-        [own], own=True, priors=[_of_another_run(member, others.wider) for member in others.members],
-        laws=[member.law for member in others.members], reference=(others.unit, others.level), n=n, seed=seed, starts=1,
-    )  # fmt: skip
-    if fit is None:
-        return others
-    weights = others.weights * fit.weights
-    return fit._replace(weights=weights / weights.sum(), known=max(others.known, fit.known))
-
-
-def _of_another_run(member: FittedScheduleLaw, wider: float) -> LawPrior:
-    """What runs of a model say of one more run of it."""
-    covariance = wider**2 * member.mode.covariance
-    covariance[0, 0] += RUNS_DIFFER**2
-    return LawPrior(member.mode.numbers, covariance, member.mode.noise)
-
-
-def widened(draws: Float[np.ndarray, "n s"], times: float) -> Float[np.ndarray, "n s"]:
-    """Draws so many times as far from their median."""
-    middle = np.median(draws, axis=1, keepdims=True)
-    return draws if times == 1.0 else np.asarray(middle + times * (draws - middle))
-
-
-def _how_much_wider(curves: Sequence[LossCurve], laws: Sequence[ScheduleLaw], seed: int) -> float:
-    """By how much draws of the ends of curves, each from the others, were too narrow; one where they were not."""
-    off = []
-    for i in np.unique(np.linspace(0, len(curves) - 1, MOST_HELD_OUT).astype(int)):
-        rest = [curve for j, curve in enumerate(curves) if j != i]
-        fit = fit_schedules(rest, laws=laws, n=PROPOSALS, seed=seed, hold_out=False)
-        if fit is not None:
-            end = curves[i].step[-1:]
-            draws = fit.draws(curves[i].rate, end, float(end[0]), seed=seed)[0]
-            off.append((curves[i].log_loss[-1] - np.median(draws)) / np.std(draws))
-    known = np.array([one for one in off if np.isfinite(one)])
-    return float(np.sqrt(max(1.0, (WIDTH_ROWS + (known**2).sum()) / (WIDTH_ROWS + len(known)))))
+def weights_by(noise: Float[np.ndarray, " m"], values: float = ALONE) -> Float[np.ndarray, " m"]:
+    """Weights of laws that leave so much noise: their likelihood, were each tried on so many values."""
+    weights = (noise / noise.min()) ** -values
+    return np.asarray(weights / weights.sum())
 
 
 def _values(member: FittedScheduleLaw, given: Terms, level: float) -> np.ndarray:

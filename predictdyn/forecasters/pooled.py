@@ -159,7 +159,7 @@ class Pooled:
         if sum(len(curve.progress) >= ENOUGH for curve in curves) < 2:
             return None
         plans = problem.history.once("known plans of pooled", lambda: self._plans_of_history(problem.history))
-        key = f"{self.name}/{panel.metric}/{panel.scale.floor:.9g}/{problem.fit_seed}"
+        key = f"{self.name}/chains/{panel.metric}/{panel.scale.floor:.9g}/{problem.fit_seed}"
         seed = seed_for(problem.fit_seed, self.name, panel.metric)
         return SampledScales.of(
             problem.history.learn(key, lambda: self._sampled(curves, seed, plans).arrays(panel.metric))

@@ -14,8 +14,9 @@ import pandas as pd
 from predictdyn.covariates import MOST_LEVELS
 from predictdyn.curves import Curves, Metric
 from predictdyn.fitting.schedule_laws import LAWS, RateCurve
-from predictdyn.fitting.schedule_mixture import GROWTH, LossCurve, ScheduleFit, begun, fit_schedules
+from predictdyn.fitting.schedule_mixture import GROWTH, LossCurve, ScheduleFit, fit_schedules
 from predictdyn.fitting.schedule_posterior import LawPrior, prior_of
+from predictdyn.fitting.schedule_runs import begun, fit_runs
 from predictdyn.forecast import DRAWS, Latent, seed_for
 from predictdyn.forecasters._fitted import no_answer
 from predictdyn.forecasters._rates import rates_of
@@ -184,7 +185,7 @@ class _Known:
             curves = [
                 _loss_curve(self.panel.context[run], rates[run], self.history.plan[run][1], self.panel) for run in runs
             ]
-            return fit_schedules(curves, n=DRAWS, seed=seed_for(0, *runs), hold_out=hold_out)
+            return (fit_runs if hold_out else fit_schedules)(curves, n=DRAWS, seed=seed_for(0, *runs))
 
         return self.history.once(self._key("fit", runs, hold_out), make)
 
