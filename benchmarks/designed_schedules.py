@@ -218,7 +218,7 @@ def figure() -> None:
         right.set_xticks(range(len(NAMES)), NAMES)
         right.set_ylabel("final validation loss")
         right.yaxis.grid(True, color=LIGHT["rule"], linewidth=0.6)
-        right.legend(frameon=False, fontsize=9)
+        right.legend(frameon=False, fontsize=9, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
         FIGURE.write_text(drawing(both, "designed").alone, encoding="utf-8")
 
 

@@ -22,7 +22,7 @@ PILOT_PEAKS = (0.5, 2.0)  # of a size's own peak rate; the suite has one
 TESTED = Size("n38k", 40, 2, 2, 1.14e-2)  # its peak lies between those of its neighbours
 BUDGET = 900
 PEAKS = (0.5, 1.0, 2.0)  # among which every schedule is tuned, those of the pilots and the suite
-TUNING_SEEDS, TEST_SEEDS = (11,), (1, 2, 3, 4, 5)
+TUNING_SEEDS, TEST_SEEDS = (11, 12, 13, 14, 15), tuple(range(1, 11))
 
 
 class Trial(NamedTuple):

@@ -84,7 +84,7 @@ class Forecast:
     @property
     def notes(self) -> tuple[str, ...]:
         """Lines on the data and the forecast."""
-        return (*self.question.notes, *chains_said(self.question.fitted.past))
+        return self.question.notes
 
     @property
     def target(self) -> pd.DataFrame:
@@ -412,6 +412,8 @@ def question(
 def answered(asked: Question, *, seed: int, plan: Mapping[str, Any]) -> Forecast:
     """The forecast of a question."""
     live = forecast_live(asked.curves, asked.split, asked.fitted, asked.fitted.model.name, seed=seed)
+    chains = chains_said(asked.fitted.past, set(asked.split.target["metric"]))
+    asked = asked._replace(notes=(*asked.notes, *chains))
     return Forecast(asked, live, seed, plan, pd.DataFrame())
 
 

@@ -141,17 +141,16 @@ class ScheduleFit(NamedTuple):
         z = random.standard_t(5.0, len(order)) / np.sqrt(5.0 / 3.0)
         off = np.sqrt((ease[:, 0] * sd) ** 2 + apart + (growth * self.missed(rate, step)) ** 2)
         draws = paths + ease * shift[:, None] + off[:, None] * z + ease * noise * random.standard_normal(len(order))
-        differ = self.differ_draws(random, np.eye(1), len(order))[0] if self.own is None else 0.0
-        return np.asarray(draws + differ)
+        return np.asarray(draws + self.differ_draws(random, np.eye(1), len(order))[0])
 
     def differ_draws(
         self, random: np.random.Generator, root: Float[np.ndarray, "m m"], n: int
     ) -> Float[np.ndarray, "m n"]:
         """Draws of how runs differ from the laws by ``differ``: Student's t, as its sd is an estimate.
 
-        ``root`` is that of the correlation of what is asked.
+        ``root`` is that of the correlation of what is asked. Zeros for a run that is seen, which shows it by itself.
         """
-        if not self.differ:
+        if self.own is not None or not self.differ:
             return np.zeros((len(root), n))
         heavy = np.sqrt(self.held_out / random.chisquare(self.held_out, n))
         return np.asarray(self.differ * heavy * (root @ random.standard_normal((len(root), n))))

@@ -8,7 +8,6 @@ import numpy as np
 
 from predictdyn.fitting.schedule_laws import LAWS, ScheduleLaw
 from predictdyn.fitting.schedule_mixture import (
-    DISCREPANCY,
     FittedScheduleLaw,
     LossCurve,
     ScheduleFit,
@@ -19,8 +18,9 @@ from predictdyn.fitting.schedule_mixture import (
 from predictdyn.fitting.schedule_posterior import ALONE, PROPOSALS, LawPrior
 
 MOST_FOLDS = 6
+USUAL = 2.0  # sds by which the end of a curve may be missed from the others
 HELD_OUT_STARTS = 2  # of the search without some curves
-RUNS_DIFFER = 0.003  # sd of the log of the level between runs of one plan, where none could be held out
+RUNS_DIFFER = 0.003  # sd of the log of the level between runs of one plan, before any is held out
 
 
 def fit_runs(
@@ -29,8 +29,9 @@ def fit_runs(
     """The laws fitted to finished runs of one model, with the sd of what they do not explain of a run.
 
     Curves are dealt into at most `MOST_FOLDS` folds by how they end, and each fold is forecast from the others. With m
-    the misses of their ends in the log of the loss, and v the variances that were forecast, the sd of a level is
-    :math:`\\sqrt{\\max(0, \\sum_i (m_i^2 - v_i) / n)}`. None as in `fit_schedules`.
+    the misses of their ends in the log of the loss, and v the variances that were forecast, its square is the mean of
+    max(0, m^2 - 4 v): the others know less than all runs together, so two sds are nothing to tell. None as in
+    `fit_schedules`.
     """
     fit = fit_schedules(curves, laws=laws, n=n, seed=seed)
     thinned = [curve for curve in map(blocks, curves) if len(curve.step)]
@@ -51,9 +52,9 @@ def fit_runs(
         for curve in [thinned[i] for i in sorted(out)]:
             end = curve.step[-1:]
             draws = rest.draws(curve.rate, end, float(end[0]), seed=seed)[0]
-            excess.append((curve.log_loss[-1] - np.median(draws)) ** 2 - draws.var())
-    known = [one for one in excess if np.isfinite(one)]
-    return fit._replace(differ=float(np.sqrt(max(0.0, sum(known)) / max(len(known), 1))), held_out=len(known))
+            excess.append((curve.log_loss[-1] - np.median(draws)) ** 2 - USUAL**2 * draws.var())
+    known = [max(0.0, one) for one in excess if np.isfinite(one)]
+    return fit._replace(differ=float(np.sqrt(sum(known) / max(len(known), 1))), held_out=len(known))
 
 
 def begun(others: ScheduleFit, own: LossCurve, *, n: int = 1000, seed: int = 0) -> ScheduleFit:
@@ -62,7 +63,7 @@ def begun(others: ScheduleFit, own: LossCurve, *, n: int = 1000, seed: int = 0) 
     Its prior is their posterior, but for its level, which differs as those of the others do. Laws have the weights that
     others gave them, times those by what they leave over of the run.
     """
-    level = np.hypot(others.differ, DISCREPANCY * others.noise) if others.held_out else RUNS_DIFFER
+    level = np.sqrt(others.differ**2 + RUNS_DIFFER**2 / (1.0 + others.held_out))
     fit = fit_schedules(
         [own], own=True, priors=[_of_another_run(member, float(level)) for member in others.members],
         laws=[member.law for member in others.members], reference=(others.unit, others.level), n=n, seed=seed, starts=1,
@@ -94,8 +95,8 @@ def said(fit: ScheduleFit) -> list[str]:
 
 
 def warned(fit: ScheduleFit) -> list[str]:
-    """By how much held-out runs differ from the laws, where that is more than the noise of a value."""
-    if fit.differ <= fit.noise:
+    """By how much held-out runs differ from the laws, where that is more than noise and the luck of a run."""
+    if fit.differ <= max(fit.noise, RUNS_DIFFER):
         return []
     return [
         f"finished runs that were held out end {fit.differ:.2g} of the loss apart from their forecasts, more than "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import pandas as pd
 
 from predictdyn.fitting.chains import Mixing
@@ -11,18 +13,23 @@ COLUMNS = ["metric", *Mixing._fields, "converged"]
 
 
 def chains_of(history: History) -> pd.DataFrame:
-    """One row for each metric whose numbers were drawn by chains so far, as `Mixing`; most forecasters draw by none."""
+    """One row for each metric whose numbers were drawn by chains so far, as `Mixing`; the worst of several.
+
+    Most forecasters draw by none.
+    """
     rows = []
     for found in history.learnt.values():
         if "mixing" in found:
             one = Mixing(*map(float, found["mixing"]))
             rows.append((str(found["metric"]), *one, one.converged))
-    return pd.DataFrame(rows, columns=COLUMNS).sort_values("metric", ignore_index=True)
+    table = pd.DataFrame(rows, columns=COLUMNS).sort_values(["metric", "rhat"], ascending=[True, False])
+    return table.drop_duplicates("metric", ignore_index=True)
 
 
-def chains_said(history: History) -> list[str]:
-    """The same in a line, none where no chain was drawn."""
+def chains_said(history: History, metrics: Collection[str]) -> list[str]:
+    """The same of some metrics in a line, none where no chain was drawn."""
     table = chains_of(history)
+    table = table[table["metric"].isin(metrics)]
     if not len(table):
         return []
     met, n = table[table["converged"]], len(table)

@@ -66,20 +66,22 @@ def read_alarms(folder: Path) -> AlarmsView:
 
 def _read(path: Path, columns: list[str]) -> pd.DataFrame:
     words = dict.fromkeys(WORDS, str)
+    blank = {name: ["", "nan", "NaN"] for name in columns if name not in WORDS}
     try:
-        # By default pandas would take a run called NA for a blank.
-        table = pd.read_csv(path, dtype=words, keep_default_na=False, na_values=["", "nan", "NaN"])
+        # By default pandas would take a run called NA, and a trouble called nan, for a blank.
+        table = pd.read_csv(path, dtype=words, keep_default_na=False, na_values=blank)
     except (OSError, ValueError) as error:
         raise ValueError(f"{path}: cannot be read as CSV ({_short(error)})") from error
     missing = [name for name in columns if name not in table]
     if missing:
         raise ValueError(f"{path}: missing column(s) {', '.join(missing)}; needed are {', '.join(columns)}")
     for name in columns:
-        if name in WORDS:
-            table[name] = table[name].fillna("")
-        elif not pd.api.types.is_numeric_dtype(table[name]) and len(table):  # bools count as numbers
-            wrong = pd.to_numeric(table[name], errors="coerce").isna() & table[name].notna()
-            raise ValueError(f"{path}: {name} must be a number, found {table.loc[wrong, name].iloc[0]!r}")
+        # Bools count as numbers; with a blank among them a column is of objects.
+        if name not in WORDS and not pd.api.types.is_numeric_dtype(table[name]) and len(table):
+            what = "True or False" if name == "caught" else "a number"
+            wrong = table[name].isna() if name == "caught" else pd.to_numeric(table[name], errors="coerce").isna()
+            found = table.loc[wrong, name].iloc[0] if wrong.any() else table[name].iloc[0]
+            raise ValueError(f"{path}: {name} must be {what}, found {found!r}")
     return table
 
 

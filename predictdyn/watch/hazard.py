@@ -6,6 +6,7 @@ are the levels of losses and signals, how far each lies above its lowest, and th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import numpy as np
@@ -14,7 +15,11 @@ from predictdyn.fitting.forest import Forest
 from predictdyn.loaders.engine.not_finite import broken
 
 AHEAD = 0.1  # of the run
-FAILURES = ("diverged", "spiked", "died")
+# The beginning of a word of an event that names a failure, in any case.
+FAILURE = re.compile(
+    r"(?<![a-z])(diverg|spike|died|dead(?!line)|collapse|crash|fail|explod|blew.?up|oom|out.of.memory|(nan|inf)(?![a-z]))",
+    re.IGNORECASE,
+)
 FEWEST = 5  # families with a failure, to learn from
 TREES, LEAF = 40, 20
 ROWS = 15_000  # examples at most
@@ -73,10 +78,10 @@ def _carried(levels: np.ndarray) -> np.ndarray:
 def failed(what: str) -> bool:
     """Whether an event is a failure, which may be foretold, and no change that somebody made.
 
-    >>> failed("diverged"), failed("train_loss is NaN"), failed("labels lost")
-    (True, True, False)
+    >>> failed("diverged"), failed("train_loss is NaN"), failed("Loss collapsed"), failed("labels lost")
+    (True, True, True, False)
     """
-    return what in FAILURES or broken(what) is not None
+    return FAILURE.search(what) is not None or broken(what) is not None
 
 
 def first_failures(events: Mapping[str, list[tuple[float, str]]]) -> dict[str, float]:

@@ -166,8 +166,8 @@ def learn(
 
     ``false_alarms`` is the share of healthy runs of new families that may ever ring, however often one looks, all kinds
     of `TESTED` together. ``healthy`` names the runs that went well; without it those without an event and without an
-    intervention. Runs with the event ``diverged`` or ``spiked`` teach what comes before a failure. ``beside`` adds
-    facts and targets. Without ``known_families`` no run is compared with its family. Raises ValueError for a rate
+    intervention. Runs with a failure, such as ``diverged``, teach what comes before one. ``beside`` adds facts and
+    targets. Without ``known_families`` no run is compared with its family. Raises ValueError for a rate
     outside (0, 1), or fewer than four healthy runs.
     """
     if not 0 < false_alarms < 1:

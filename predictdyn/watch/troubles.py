@@ -29,7 +29,10 @@ def milestones_said(curves: Curves) -> list[str]:
     if not found:
         return []
     events = ", ".join(f"{what!r} ({n} runs)" for what, n in found.items())
-    return [f"events that most finished runs have count as milestones, not as troubles: {events}"]
+    return [
+        f"events that most finished runs have count as milestones, not as troubles: {events}. Where one is a failure, "
+        "call it one in events.csv (diverged)"
+    ]
 
 
 def healthy_runs(curves: Curves) -> list[str]:

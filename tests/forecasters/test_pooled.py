@@ -67,7 +67,8 @@ def test_chains_meet_and_the_forecast_is_close(fitted):
     table = chains_of(fitted.past)
     assert len(table) == 2 and set(table["metric"]) == set(fitted.history.metrics)
     assert table["converged"].all() and table["rhat"].between(0.98, 1.05).all() and (table["size"] > 40).all()
-    (line,) = chains_said(fitted.past)
+    (line,) = chains_said(fitted.past, set(table["metric"]))
+    assert chains_said(fitted.past, {"another"}) == []
     assert line.startswith("chains met for 2 of 2 metrics: R-hat at most 1.0")
     _, new, target = split(made())
     for share, near in ((0.1, 0.15), (0.6, 0.08)):

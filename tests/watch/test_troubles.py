@@ -40,7 +40,7 @@ def test_half_of_the_runs_are_not_most():
     assert milestones(curves) == {} and milestones_said(curves) == [] and len(healthy_runs(curves)) == 10
 
 
-@pytest.mark.parametrize("what", ["diverged", "loss is NaN"])
+@pytest.mark.parametrize("what", ["diverged", "loss is NaN", "Collapsed", "CUDA OOM", "loss exploded"])
 def test_a_failure_is_a_trouble_however_many_runs_have_it(what):
     curves = runs_with([(run, step, what) for run, step, _ in MOST])
     assert milestones(curves) == {} and len(healthy_runs(curves)) == 9 and len(troubles_of(curves)) == 11
