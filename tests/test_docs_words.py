@@ -10,13 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LONGEST = 25
-# Studies are records of what was measured; the architecture page is for who changes the code.
-LATER = {"docs/architecture.md"}
-PAGES = [
-    path
-    for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-    if "studies" not in path.parts and path.relative_to(ROOT).as_posix() not in LATER
-]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def _readability():
