@@ -104,11 +104,17 @@ def read_item(item: Item) -> RunLog:
 
 
 def readable(files: Sequence[Path], read, whole: bool) -> list[Table | Item]:  # type: ignore[no-untyped-def]
-    """The tables of files; of several (``whole`` is false) those that are damaged become items that say why."""
+    """The tables of files; of several (``whole`` is false) those that are damaged become items that say why.
+
+    So does a table without rows: its run has just begun.
+    """
     tables: list[Table | Item] = []
     for file in files:
         try:
-            tables.append(read(file))
+            table = read(file)
+            if table.cells.empty:
+                raise ValueError(f"{file}: no rows, only names of columns")
+            tables.append(table)
         except ValueError as error:
             if whole:
                 raise
@@ -148,8 +154,6 @@ def columns_of(table: Table, part: Part, choices: Choices, only: Sequence[str] |
 
     ``only`` these may be metrics, where it is given, and phases are left to the reader.
     """
-    if table.cells.empty:
-        raise ValueError(f"{table.path}: no rows")
     run_columns = chosen_columns(table, choices.run, "run") or [one for one in [named(table, RUN_NAMES)] if one]
     if choices.step is not None:
         need_column(table, choices.step, f"step={choices.step!r}")
