@@ -113,6 +113,12 @@ def test_a_share_in_percent_has_the_range_of_its_values():
     assert len(curves.notes) == 1 and "is in percent" in curves.notes[0], "told, and no warning"
 
 
+def test_runs_of_two_scales_are_a_warning_that_names_the_keyword():
+    said = r"val_acc is taken to be in percent .*; 1 stay at or below 1: a\. .* give metrics={METRIC"
+    with pytest.warns(UserWarning, match=said):
+        Curves.from_frame(frame(val_acc=[0.1, 0.2, 30.0, 40.0]), RUNS)
+
+
 def test_blank_cells_were_not_logged_and_infinite_ones_are_events():
     with pytest.warns(UserWarning, match=r"2 value\(s\) of val_acc infinite, kept as events"):
         curves = Curves.from_frame(frame(val_acc=[np.nan, -np.inf, 0.3, np.inf]), RUNS)
