@@ -92,8 +92,7 @@ def _refuse_repeats(points: pd.DataFrame, files: Sequence[Path]) -> None:
         twin = _place(points, files, int(np.flatnonzero(same)[0]))
         raise ValueError(
             f"{_place(points, files, row)}: {_key(points, row)} is repeated from {twin} ({int(again.sum())} in all); "
-            "run, metric, step must be unique: merge a resumed run whose steps go back (merge='yes': the later value "
-            "of a log wins), or name the columns or folders that tell runs apart"
+            "run, metric, step must be unique: keep the value that counts, or give runs names that tell them apart"
         )
 
 
