@@ -105,8 +105,10 @@ class Curves:
         ``last_step`` a run counts as finished at its longest step, and a UserWarning says so; without ``family`` every
         run is its own. ``metrics`` says what metrics are:
         ``{"val_acc": "capability"}``, `Metric` values, a table (metric, kind, lower, upper, better, chance), or the
-        names to take; what it does not say is known by their names, as in logs. Cells that are blank were not logged;
-        infinite ones become events. Raises ValueError, one line that names the keyword.
+        names to take; what it does not say is known by their names, as in logs. Cells that are blank were not logged,
+        unless a metric is blank to the end of a run in rows that always had it: then it is NaN. NaN and infinity become
+        events; a run that goes on with them is planned to go on to its last row at least. Raises ValueError, one line
+        that names the keyword.
 
         >>> frame = pd.DataFrame({"run": ["a", "a", "b"], "step": [1, 2, 1], "val_acc": [0.2, 0.6, 0.3]})
         >>> curves = Curves.from_frame(frame, runs={"last_step": 2, "family": "first"})

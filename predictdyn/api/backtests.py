@@ -212,7 +212,7 @@ def backtest(
         raise ValueError(f"workers= is at least 1, got {workers}")
     plan = Plan(
         cutoffs=_shares(cutoffs), split=split, targets=targets, hold_out=hold_out,
-        test=globs(test), metrics=globs(metrics), budget=budget, seed=seed, runs=globs(runs),
+        test=globs(test, "test"), metrics=globs(metrics, "metrics"), budget=budget, seed=seed, runs=globs(runs, "runs"),
     )  # fmt: skip
     call = called(
         backtest, forecasters=forecasters, cutoffs=cutoffs, metrics=metrics, hold_out=hold_out, runs=runs, test=test,
@@ -240,8 +240,8 @@ def backtest(
 
 def _shares(cutoffs: float | Sequence[float]) -> tuple[float, ...]:
     """One share of the run, or several."""
-    several = [cutoffs] if isinstance(cutoffs, str) or np.isscalar(cutoffs) else list(cutoffs)  # type: ignore[arg-type]
     try:
+        several = [cutoffs] if isinstance(cutoffs, str) or np.isscalar(cutoffs) else list(cutoffs)  # type: ignore[arg-type]
         return tuple(map(float, several))  # type: ignore[arg-type]
     except (TypeError, ValueError):
         raise ValueError(f"cutoffs= takes shares in (0, 1), as [0.1, 0.5], got {cutoffs!r}") from None

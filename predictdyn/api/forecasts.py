@@ -362,11 +362,11 @@ def forecast(
     if isinstance(model, str) and model in names() and not Path(model).exists():
         raise ValueError(f"model= takes what fit gave, or its folder; name a forecaster by forecaster={model!r}")
     asked = question(
-        prepared(curves), model, forecaster, runs=globs(runs), metrics=globs(metrics), upto=upto, cutoff=cutoff,
-        at=_step_of(at), seed=seed,
+        prepared(curves), model, forecaster, runs=globs(runs, "runs"), metrics=globs(metrics, "metrics"),
+        upto=upto, cutoff=cutoff, at=_step_of(at), seed=seed,
     )  # fmt: skip
     plan = {
-        "upto": upto, "cutoff": cutoff, "at": at, "runs": ", ".join(globs(runs)), "events": "", "intervene": "",
+        "upto": upto, "cutoff": cutoff, "at": at, "runs": ", ".join(globs(runs, "runs")), "events": "", "intervene": "",
         "model": str(model) if isinstance(model, str | Path) else None,
     }  # fmt: skip
     count = asked.split.target["run"].nunique()

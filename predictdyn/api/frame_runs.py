@@ -50,8 +50,13 @@ def runs_of(
     columns: Mapping[str, pd.Series],
     named: pd.Series,
     given: Mapping[str, Any],
+    *,
+    ends: Mapping[str, float],
 ) -> tuple[pd.DataFrame, list[str]]:
-    """The table of runs, by ``runs``, by keywords (``given``) and by columns; and lines on what was assumed."""
+    """The table of runs, by ``runs``, by keywords (``given``) and by columns; and lines on what was assumed.
+
+    ``ends`` are planned ends of some runs, which count where nothing else states one.
+    """
     names = sorted(points["run"].unique())
     table = _table_of_runs(runs, names)
     for name, one in given.items():
@@ -70,10 +75,13 @@ def runs_of(
                 f"from_frame: column {name!r} has more than one value in run {several[0]!r}; give it by runs="
             )
         table[name] = [of_run[run][0] if len(of_run[run]) else None for run in names]
-    ends = (
+    stated = (
         pd.to_numeric(table["last_step"], errors="coerce") if "last_step" in table else pd.Series(np.nan, table.index)
     )
-    unknown = int(ends.isna().sum())
+    if ends:
+        stated = stated.fillna(pd.Series(ends, dtype=float).reindex(table.index))
+        table["last_step"] = stated
+    unknown = int(stated.isna().sum())
     if not unknown:
         return table, []
     count = "all" if unknown == len(names) else f"{unknown} of {len(names)}"

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from predictdyn.api.frame_blanks import ends_in_nan
 from predictdyn.api.frame_runs import runs_of, settings_of
 from predictdyn.api.reading import tell
 from predictdyn.curves import Curves, Metric, curves_from
@@ -78,8 +79,14 @@ def from_frame(
     stated, only = _stated(metrics, [str(name) for name in pd.unique(points["metric"])])
     points = points[points["metric"].isin(only)] if only is not None else points
     before = points["metric"][points["value"].isna()].unique()
+    nan = ends_in_nan(points)
+    every = points["run"].unique()
     points, events, lines = _finite(points)
-    empty = sorted({str(name) for name in before} - set(points["metric"]) - _infinite(events))
+    events = pd.concat([nan.events, events], ignore_index=True)
+    lines += nan.lines
+    if lost := sorted(set(every) - set(points["run"])):
+        lines.append(f"{len(lost)} run(s) without a value left out: {some(lost)}")
+    empty = sorted({str(name) for name in before} - set(points["metric"]) - _told_of(events))
     if empty:
         lines.append(f"metric(s) {some(empty, 6)} left out: no cell has a value; nothing is forecast of them")
     points = _unique(points, [run, step, *([long] if long and of_value else [])])
@@ -88,7 +95,10 @@ def from_frame(
     known = log_metrics([str(name) for name in pd.unique(points["metric"])])
     facts, noted = fitted_to(points, known, stated)
     rest = {name: one for name, one in given.items() if name not in told}
-    table_of_runs, assumed = runs_of(points, runs, {**of_runs, **{name: table[name] for name in settings}}, named, rest)
+    columns_of_runs = {**of_runs, **{name: table[name] for name in settings}}
+    table_of_runs, assumed = runs_of(
+        points, runs, columns_of_runs, named, rest, ends=_went_on(points, events, nan.last)
+    )
     taken = [name for name in settings if runs is None or name not in _columns_of(runs)]
     if taken:
         lines.append(
@@ -103,6 +113,14 @@ def from_frame(
     curves = replace(curves, notes=(*lines, *assumed, *map(_by_keyword, (*noted, *said))))
     tell(curves.notes, stacklevel=3)
     return curves
+
+
+def _went_on(points: pd.DataFrame, events: pd.DataFrame, last: Mapping[str, float]) -> dict[str, float]:
+    """The last step of each run that went on behind its ``points`` without a finite value."""
+    reached = points.groupby("run")["step"].max().to_dict()
+    infinite = events.groupby("run")["step"].max().astype(float)
+    ends = pd.concat([infinite, pd.Series(last, dtype=float)]).groupby(level=0).max()
+    return {str(run): float(end) for run, end in ends.items() if end > reached.get(run, np.inf)}
 
 
 def _by_keyword(line: str) -> str:
@@ -210,9 +228,9 @@ def _columns_of(runs: object) -> set[str]:
     return set(map(str, runs)).union(*inner)
 
 
-def _infinite(events: pd.DataFrame | None) -> set[str]:
+def _told_of(events: pd.DataFrame) -> set[str]:
     """The metrics that events tell of."""
-    return set() if events is None else {str(broken(what)) for what in events["what"]}
+    return {str(broken(what)) for what in events["what"]}
 
 
 def _unique(points: pd.DataFrame, columns: Sequence[str | None]) -> pd.DataFrame:
@@ -289,14 +307,14 @@ def _wide(points: pd.DataFrame, table: pd.DataFrame, aside: set[str | None], met
     return pd.concat(blocks, ignore_index=True)
 
 
-def _finite(points: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame | None, list[str]]:
+def _finite(points: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
     """Points with a value; blank ones were not logged, infinite ones become events."""
     lost = points["step"].isna() & points["value"].notna()
     blank = points["step"].isna() | points["value"].isna()
     wild = np.isinf(points["value"]) & ~blank
     lines = [f"{int(lost.sum())} value(s) lost: their row has no step"] if lost.any() else []
     if not wild.any():
-        return points[~blank], None, lines
+        return points[~blank], pd.DataFrame(columns=["run", "step", "what"]), lines
     names = some(sorted(points.loc[wild, "metric"].unique()))
     lines.append(f"{int(wild.sum())} value(s) of {names} infinite, kept as events")
     what = [broke(*cells) for cells in points.loc[wild, ["metric", "value"]].itertuples(index=False, name=None)]

@@ -107,9 +107,9 @@ def register(
     given = _of_folder(Path(forecast)) if isinstance(forecast, Path | str) else _of_forecast(forecast, events)
     plain = Redaction(tuple(redact))
     file = aliases_file(home.path)
-    aliases = aliases_for(given.draws["run"], file, globs(private), plain)
+    aliases = aliases_for(given.draws["run"], file, globs(private, "private"), plain)
     aliases |= aliases_for(given.draws["metric"], file, (), plain, "metric")
-    families = aliases_for(given.draws["family"].map(str), file, globs(private), plain, "family")
+    families = aliases_for(given.draws["family"].map(str), file, globs(private, "private"), plain, "family")
     redaction = Redaction(tuple(redact), tuple({**families, **aliases}.items()))
     found: list[Finding] = []
     entries = entries_of(given, rule, redaction=redaction, text=question, author=author, found=found)
@@ -142,7 +142,7 @@ def resolve(ledger: Ledger | Path | str, curves: Curves, *, ended: str | Sequenc
 
     def new(inside: Any) -> list[dict[str, Any]]:
         return resolutions(
-            inside.entries(), curves, names=names, ended=globs(ended), now=home.store.now(), data=data,
+            inside.entries(), curves, names=names, ended=globs(ended, "ended"), now=home.store.now(), data=data,
             reason=redaction.text,
         )  # fmt: skip
 

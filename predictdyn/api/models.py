@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
-from predictdyn.api.reading import prepared
+from predictdyn.api.reading import path_of, prepared
 from predictdyn.backtest.writing import new_folder
 from predictdyn.curves import Curves, ended
 from predictdyn.forecast import Model
@@ -119,7 +119,7 @@ def learnt(curves: Curves, model: Model, *, seed: int) -> FittedModel:
 
 def load_model(folder: Path | str) -> FittedModel:
     """Read a model that `FittedModel.save` or the command ``predictdyn fit`` wrote; ValueError where it is damaged."""
-    return FittedModel(load_fitted(Path(folder)))
+    return FittedModel(load_fitted(path_of(folder, "folder")))
 
 
 def forecasters() -> pd.DataFrame:

@@ -48,7 +48,7 @@ def plot_curves(
     logged = sorted({name for _, name in curves.series})
     if metric not in logged:
         raise ValueError(f"no metric {metric!r}; there are {some(logged, 12)}")
-    names = matching_runs(curves, globs(runs)) if runs is not None else list(curves.runs.index)
+    names = matching_runs(curves, globs(runs, "runs")) if runs is not None else list(curves.runs.index)
     done = set(ended(curves))
     going = [run for run in names if run not in done and (run, metric) in curves.series]
     ax = axes_or_new(ax)

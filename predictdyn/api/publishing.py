@@ -105,7 +105,7 @@ def publish(
     plain = Redaction(tuple(redact))
     names = run_names(source) if source.is_dir() else []
     file = aliases_file(source)
-    aliases = aliases_for(names, file, globs(private), plain)
+    aliases = aliases_for(names, file, globs(private, "private"), plain)
     redaction = Redaction(tuple(redact), elided(aliases))
     found = leaving(source, redaction)
     if again := left(found.files, redaction):

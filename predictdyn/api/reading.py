@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,9 @@ def load(path: Path | str, source: str | None = None, **settings: Any) -> Curves
     ...     load(Path(folder, "log.csv"), last_step=2)
     Curves: 2 runs, 1 metrics (loss), 3 points
     """
-    name, found = source_of(Path(path), source)
-    curves = read(Path(path), name, settings)
+    place = path_of(path, "path")
+    name, found = source_of(place, source)
+    curves = read(place, name, settings)
     curves = replace(curves, notes=(*found, *curves.notes))
     tell(curves.notes, stacklevel=2)
     return curves
@@ -49,11 +51,26 @@ def load_dataset(name: str, *, progress: bool | None = None) -> Curves:
     >>> load_dataset("tinylm")
     Curves: ... runs, ... metrics (...), ... points
     """
+    if not isinstance(name, str):
+        raise ValueError(f"name= takes the name of a data set, got {name!r}")
     with bar(f"fetching {name}", quiet=quiet_by(progress), transient=progress is None) as moved, heard() as lines:
         curves = datasets.load(name, progress=moved)
     curves = replace(curves, notes=tuple(lines))
     tell(curves.notes, stacklevel=2)
     return curves
+
+
+def path_of(given: Path | str, keyword: str) -> Path:
+    """The path that was given; ValueError for what is none.
+
+    >>> path_of("logs", "path").name
+    'logs'
+    """
+    if isinstance(given, str | PathLike):
+        return Path(given)
+    kind = "a table" if isinstance(given, pd.DataFrame) else type(given).__name__
+    table = "; make curves of a table by Curves.from_frame(frame)" if isinstance(given, pd.DataFrame) else ""
+    raise ValueError(f"{keyword}= takes the path of a file or folder, got {kind}{table}")
 
 
 def source_of(path: Path, source: str | None) -> tuple[str, list[str]]:
@@ -98,12 +115,15 @@ def tell(lines: Sequence[str], *, stacklevel: int) -> None:
             warnings.warn(line, UserWarning, stacklevel=stacklevel + 1)
 
 
-def globs(words: str | Sequence[str] | None) -> tuple[str, ...]:
-    """One glob, several, or none, as a tuple.
+def globs(words: str | Sequence[str] | None, keyword: str) -> tuple[str, ...]:
+    """One glob, several, or none, as a tuple; ValueError for what is neither.
 
-    >>> globs("val_*"), globs(["a", "b"]), globs(None)
+    >>> globs("val_*", "metrics"), globs(["a", "b"], "runs"), globs(None, "runs")
     (('val_*',), ('a', 'b'), ())
     """
     if words is None:
         return ()
-    return (words,) if isinstance(words, str) else tuple(words)
+    several = (words,) if isinstance(words, str) else tuple(words) if isinstance(words, Iterable) else (words,)
+    if not all(isinstance(word, str) for word in several):
+        raise ValueError(f"{keyword}= takes a name or glob, or several, got {words!r}")
+    return several

@@ -260,7 +260,9 @@ def known_runs(
     curves = prepared(curves)
     metric = loss_named(curves, metric)
     names = [
-        run for run in (matching_runs(curves, globs(runs)) if runs is not None else curves.runs.index) if run != but
+        run
+        for run in (matching_runs(curves, globs(runs, "runs")) if runs is not None else curves.runs.index)
+        if run != but
     ]
     done, (rates, why) = set(ended(curves)), rates_of(curves, past=True)
     use = [run for run in names if run in done and run in rates and (run, metric) in curves.series]

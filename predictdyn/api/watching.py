@@ -109,7 +109,8 @@ def watch(
     folder = None if out is None else Path(out)
     with guarded(folder):
         found = begun(
-            Path(path), model, history=history, forecaster=forecaster, targets=globs(targets), metrics=globs(metrics),
+            Path(path), model, history=history, forecaster=forecaster, targets=globs(targets, "targets"),
+            metrics=globs(metrics, "metrics"),
             false_alarms=false_alarms, silent=silent, every=None if once else every, out=folder, on_alarm=on_alarm,
             address=address, say=say, source=source, seed=seed, settings=settings,
         )  # fmt: skip
@@ -189,7 +190,7 @@ def watcher_for(
     Without ``alarms`` a saved model's own are taken, if it has any: to learn them takes seconds, which a training loop
     has not.
     """
-    folder, asked = None if out is None else Path(out), globs(targets)
+    folder, asked = None if out is None else Path(out), globs(targets, "targets")
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
     given = load_model(model) if isinstance(model, str | Path) else model
@@ -208,7 +209,18 @@ def watcher_for(
         "learnt": alarms is not None,
     }  # fmt: skip
     return Watcher(
-        follower, made, detector, fitted, asked, globs(metrics), folder, _hook(on_alarm, None), _unsaid, 0.0, 60.0, seed
+        follower,
+        made,
+        detector,
+        fitted,
+        asked,
+        globs(metrics, "metrics"),
+        folder,
+        _hook(on_alarm, None),
+        _unsaid,
+        0.0,
+        60.0,
+        seed,
     )
 
 

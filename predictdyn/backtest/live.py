@@ -107,7 +107,11 @@ def split_live(
 
 
 def check_hidden(upto: float | None, cutoff: float | None) -> None:
-    """Raises ValueError where both say what is hidden, and where a cutoff is no share of a run."""
+    """Raises ValueError where both say what is hidden, and where one is no number or a cutoff no share of a run."""
+    for keyword, given, meant_by in (("cutoff", cutoff, "a share in [0, 1)"), ("upto", upto, "a step")):
+        number = isinstance(given, int | float | np.number) and not isinstance(given, bool) and not np.isnan(given)
+        if given is not None and not number:
+            raise ValueError(f"{keyword}= is {meant_by}, got {given!r}")
     if upto is not None and cutoff is not None:
         raise ValueError("give upto= or cutoff=, not both")
     if cutoff is not None and not 0 <= cutoff < 1:

@@ -66,6 +66,7 @@ def load(path: Path | str, **options: object) -> Curves:
     blank cell (in parquet also NaN) was not logged at that step; NaN and infinity in a CSV are events. A cell of a
     metric that is no number, a row without a step, and values that contradict each other at one step are errors with
     file and line: ``merge=yes`` (the later value counts) or ``merge=runs`` reads them, and what is left out is said.
+    A column without any number is a setting of the run, or is left out, and that is said (`tables.words`).
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:

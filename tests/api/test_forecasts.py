@@ -343,6 +343,13 @@ def test_an_argument_of_the_wrong_type_is_told_in_one_line_that_names_the_keywor
         (lambda: pdyn.fit(curves, Wrong), r"got the class Wrong; make one of it: Wrong\(\.\.\.\)"),
         (lambda: pdyn.forecast(curves, "auto"), "name a forecaster by forecaster='auto'"),
         (lambda: pdyn.backtest(curves, "last_value", cutoffs="half"), "cutoffs= takes shares in .* got 'half'"),
+        (lambda: pdyn.backtest(curves, "last_value", cutoffs=None), "cutoffs= takes shares in .* got None"),
+        (lambda: pdyn.forecast(curves, cutoff="x"), r"cutoff= is a share in \[0, 1\), got 'x'"),
+        (lambda: pdyn.forecast(curves, cutoff=[0.5]), r"cutoff= is a share in \[0, 1\), got \[0.5\]"),
+        (lambda: pdyn.forecast(curves, upto="x"), "upto= is a step, got 'x'"),
+        (lambda: pdyn.forecast(curves, upto=np.nan), "upto= is a step, got nan"),
+        (lambda: pdyn.forecast(curves, runs=5), "runs= takes a name or glob, or several, got 5"),
+        (lambda: pdyn.forecast(curves, metrics=[0.5]), r"metrics= takes a name or glob, or several, got \[0.5\]"),
     ):
         with pytest.raises(ValueError, match=said) as error:
             wrong()

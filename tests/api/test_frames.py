@@ -113,6 +113,12 @@ def test_a_share_in_percent_has_the_range_of_its_values():
     assert len(curves.notes) == 1 and "is in percent" in curves.notes[0], "told, and no warning"
 
 
+def test_runs_of_two_scales_are_a_warning_that_names_the_keyword():
+    said = r"val_acc is taken to be in percent .*; 1 stay at or below 1: a\. .* give metrics={METRIC"
+    with pytest.warns(UserWarning, match=said):
+        Curves.from_frame(frame(val_acc=[0.1, 0.2, 30.0, 40.0]), RUNS)
+
+
 def test_blank_cells_were_not_logged_and_infinite_ones_are_events():
     with pytest.warns(UserWarning, match=r"2 value\(s\) of val_acc infinite, kept as events"):
         curves = Curves.from_frame(frame(val_acc=[np.nan, -np.inf, 0.3, np.inf]), RUNS)
@@ -239,3 +245,75 @@ def test_a_metric_without_any_value_is_told():
 def test_rows_that_say_the_same_twice_are_one():
     twice = pd.concat([frame(), frame()[1:3]])
     pd.testing.assert_frame_equal(Curves.from_frame(twice, RUNS).points, Curves.from_frame(frame(), RUNS).points)
+
+
+def long_frame(blank_from: int, **columns: object) -> pd.DataFrame:
+    """Two runs of ten rows; the loss of run b is blank from some row on."""
+    step = np.arange(1, 11)
+    loss = {"a": 1 / step, "b": np.where(step < blank_from, 1 / step, np.nan)}
+    return pd.concat([pd.DataFrame({"run": run, "step": step, "loss": loss[run], **columns}) for run in loss])
+
+
+@pytest.mark.filterwarnings("ignore:the planned end")
+@pytest.mark.parametrize(
+    "columns", [{}, {"grad_norm": np.arange(10.0)}, {"val_acc": np.where(np.arange(10) % 3, np.nan, 0.5)}]
+)
+@pytest.mark.parametrize("long", [False, True])
+def test_a_metric_that_ends_in_nan_is_an_event_and_the_run_keeps_its_end(columns, long):
+    table = long_frame(6, **columns)
+    if long:
+        table = table.melt(["run", "step"], var_name="metric", value_name="value")
+    with pytest.warns(UserWarning, match=r"5 value\(s\) of loss NaN at the end of a run, kept as events, in b; "):
+        curves = Curves.from_frame(table)
+    assert curves.events.to_numpy().tolist() == [["b", 6.0, "loss is NaN"]]
+    assert curves.runs["last_step"].to_dict() == {"a": 10, "b": 10}
+    assert len(curves.points[(curves.points["run"] == "b") & (curves.points["metric"] == "loss")]) == 5
+
+
+@pytest.mark.filterwarnings("ignore:5 value")
+def test_a_run_that_ends_in_nan_is_not_said_to_be_finished():
+    with pytest.warns(UserWarning, match=r"planned end of 1 of 2 run\(s\) is not known"):
+        curves = Curves.from_frame(long_frame(6))
+    assert curves.points.groupby("run")["step"].max().to_dict() == {"a": 10, "b": 5}
+    with pytest.warns(UserWarning, match="NaN at the end"):
+        assert Curves.from_frame(long_frame(6), {"last_step": 30}).runs["last_step"].tolist() == [30, 30]
+
+
+@pytest.mark.parametrize(
+    "blank",
+    [
+        [1, 2, 4, 5, 7, 8, 10],  # every third row, and none is due in the last
+        [1, 2, 3],  # begins late
+        [3, 4, 5],  # values follow
+        [10],  # a last row that is still to be filled
+        [9],  # a last row of results, without a loss
+    ],
+)
+def test_blanks_of_metrics_that_are_logged_now_and_then_were_not_logged(blank):
+    loss = np.where(np.isin(np.arange(1, 11), blank), np.nan, 0.5)
+    val = np.where(np.arange(1, 11) == 9, 0.75, np.nan) if blank == [9] else np.full(10, 0.25)
+    rows = [name for name in range(10) if blank != [9] or name < 9]
+    table = pd.DataFrame({"run": "a", "step": np.arange(1, 11), "loss": loss, "val_acc": val}).iloc[rows]
+    curves = Curves.from_frame(table, RUNS | {"last_step": 10})
+    assert curves.events.empty and curves.notes == ()
+
+
+def test_a_sparse_metric_that_ends_long_before_its_run_is_told():
+    val = np.where((np.arange(30) % 3 == 0) & (np.arange(30) < 12), 0.5, np.nan)
+    table = pd.DataFrame({"run": "a", "step": range(30), "loss": np.linspace(2, 1, 30), "val_acc": val})
+    said = r"1 curve\(s\) are blank long before .* 'a', metric 'val_acc', from step 9 to 29; .* write inf"
+    with pytest.warns(UserWarning, match=said):
+        assert Curves.from_frame(table, {"last_step": 29}).events.empty
+
+
+@pytest.mark.filterwarnings("ignore:the planned end")
+def test_a_run_that_goes_on_as_infinite_keeps_its_end_too():
+    table = long_frame(6)
+    table["loss"] = table["loss"].fillna(np.inf)
+    with pytest.warns(UserWarning, match=r"5 value\(s\) of loss infinite"):
+        assert Curves.from_frame(table).runs["last_step"].to_dict() == {"a": 10, "b": 10}
+
+
+def test_a_run_without_a_value_is_left_out_and_said():
+    with pytest.warns(UserWarning, match=r"1 run\(s\) without a value left out: b"):
+        assert Curves.from_frame(long_frame(0), {"last_step": 10}).runs.index.tolist() == ["a"]

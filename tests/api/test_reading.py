@@ -35,6 +35,18 @@ def test_errors_name_keywords(tmp_path):
         pdyn.load(path, source="tape")
     with pytest.raises(ValueError, match="has no option 'colour'"):
         pdyn.load(path, "wide", colour="red")
+    table = pd.DataFrame({"run": ["a"], "step": [1], "val_acc": [0.5]})
+    made = (
+        r"path= takes the path of a file or folder, got a table; make curves of a table by Curves\.from_frame\(frame\)$"
+    )
+    with pytest.raises(ValueError, match=made):
+        pdyn.load(table)
+    with pytest.raises(ValueError, match=r"path= takes the path of a file or folder, got list$"):
+        pdyn.load([path])
+    with pytest.raises(ValueError, match=r"folder= takes the path of a file or folder, got int$"):
+        pdyn.load_model(5)
+    with pytest.raises(ValueError, match="name= takes the name of a data set, got 5"):
+        pdyn.load_dataset(5)
     with pytest.raises(ValueError, match="'digit'"):
         pdyn.load_dataset("digit")
 

@@ -10,7 +10,15 @@ import pytest
 
 from predictdyn.curves import Kind, Metric
 from predictdyn.loaders.engine.companions import read_metrics
-from predictdyn.loaders.engine.facts import fitted, is_clock, log_metric, log_metrics, looks_like_outcome, plain_name
+from predictdyn.loaders.engine.facts import (
+    fitted,
+    fitted_to_runs,
+    is_clock,
+    log_metric,
+    log_metrics,
+    looks_like_outcome,
+    plain_name,
+)
 from predictdyn.loaders.engine.log_metrics import (
     AROUND,
     BEHIND,
@@ -23,6 +31,7 @@ from predictdyn.loaders.engine.log_metrics import (
     Family,
 )
 from predictdyn.loaders.engine.metric_page import documented
+from predictdyn.loaders.engine.notes import may_hurt
 
 # Names that tools write, each with kind and range.
 NAMES = {
@@ -252,6 +261,37 @@ def test_a_broken_bound_is_given_up_and_the_row_to_write_is_said(
     table.write_text(f"{header}\n{row.replace('LOWER', '-200').replace('UPPER', '200')}\n")
     (stated,) = read_metrics(table).values()
     assert (stated.name, stated.kind) == (name, metric.kind)
+
+
+SHARES = {f"s{i}": (0.2, 0.93) for i in range(3)}
+PERCENT = {f"p{i}": (20.0, 93.0) for i in range(2)}
+
+
+@pytest.mark.parametrize(
+    ("ranges", "said"),
+    [
+        (SHARES | PERCENT, "only 2 of 5 run(s) go beyond 1, to 93 at most: p0, p1; 3 stay at or below 1: s0, s1, s2. "),
+        (
+            SHARES | {"g": (0.2, 1.3)},
+            "only 1 of 4 run(s) go beyond 1, to 1.3 at most: g; 3 stay at or below 1: s0, s1, s2. ",
+        ),
+        ({"g": (0.2, 1.3)}, "its values go to 1.3 at most: g. "),
+    ],
+    ids=["two scales", "a fault", "a fault of one run"],
+)
+def test_runs_of_two_scales_are_named(ranges: dict[str, tuple[float, float]], said: str) -> None:
+    metric, line = fitted_to_runs(log_metric("val_acc"), ranges)
+    assert metric.upper == 100
+    assert line is not None
+    assert line.startswith(f"val_acc is taken to be in percent (0 to 100), but {said}Bring all runs to one scale")
+    assert line.endswith("and the row val_acc,capability,0,100,higher,, and name it with metrics_file=FILE")
+    assert may_hurt(line)
+
+
+@pytest.mark.parametrize("ranges", [PERCENT, SHARES, PERCENT | {"z": (0.0, 0.0)}, {"far": (0.5, 170.0)} | SHARES])
+def test_runs_of_one_scale_are_said_as_ever(ranges: dict[str, tuple[float, float]]) -> None:
+    low, high = min(low for low, _ in ranges.values()), max(high for _, high in ranges.values())
+    assert fitted_to_runs(log_metric("val_acc"), ranges) == fitted(log_metric("val_acc"), low, high)
 
 
 def test_a_stated_range_stays_as_it_is() -> None:

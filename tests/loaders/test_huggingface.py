@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
@@ -283,3 +284,22 @@ def test_equal_lengths_alone_make_no_family_of_all_runs(tmp_path: Path) -> None:
     for i in range(4):
         write(tmp_path / f"run{i}", [loss(5, 1.0 + i), loss(10, 0.9 + i)], 10)
     assert loaders.load(tmp_path, "huggingface").runs["family"].nunique() == 4
+
+
+def test_hints_name_only_options_that_the_source_has(tmp_path: Path) -> None:
+    """There are no columns here that could tell runs apart."""
+    history = [loss(5, 3.0), loss(10, 2.5), loss(10, 2.0), loss(15, 1.75)]
+    write(tmp_path / "run", history, 15, max_steps=15)
+    with pytest.warns(UserWarning) as caught:
+        huggingface.load(tmp_path)
+    said = [str(one.message) for one in caught]
+    assert any("1 value(s) of loss lost: their step has several values, and the last one counts; merge='no'" in line
+               for line in said)  # fmt: skip
+    with pytest.raises(ValueError, match="step 10 has another value than before") as contradicted:
+        huggingface.load(tmp_path, merge="no")
+    write(tmp_path / "run", [{"loss": float(i), "step": 5 + 5 * (i // 4)} for i in range(8)], 10)
+    with pytest.raises(ValueError, match=r"no points found.*steps have several values") as refused:
+        huggingface.load(tmp_path)
+    known = {option.name for option in huggingface.SOURCE.options}
+    for line in (*said, str(contradicted.value), str(refused.value)):
+        assert set(re.findall(r"(\w+)=", line)) <= known

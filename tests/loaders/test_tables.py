@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from predictdyn.loaders import load
 from predictdyn.loaders.engine.companions import read_metrics, read_runs
 from predictdyn.loaders.files.csv_rows import AGAIN, WRONG_LINES, csv_names, csv_rows
 from predictdyn.loaders.files.json_rows import DEEPEST, flat, json_rows
@@ -303,3 +304,20 @@ def test_twenty_thousand_columns_take_no_time(tmp_path: Path) -> None:
     assert time.perf_counter() - began < 8  # a second alone; 35 when names were compared with each other
     assert read.cells.shape == (50, 20_001) and finite(read, names[-1]).tolist() == [19_999.5] * 50
     assert header(tmp_path / "a.csv.gz") == ["step", *names]
+
+
+@pytest.mark.parametrize(
+    ("head", "row"),
+    [("step,loss\n", "1,2.5\n2,2.25\n"), ("run,step,metric,value\n", "a,1,loss,2.5\na,2,loss,2.25\n")],
+)
+def test_a_run_that_has_just_begun_blocks_no_other(tmp_path: Path, head: str, row: str) -> None:
+    (tmp_path / "a.csv").write_text(head + row)
+    (tmp_path / "b.csv").write_text(head)
+    with pytest.warns(UserWarning) as caught:
+        assert load(tmp_path).runs.index.tolist() == ["a"]
+    why = f"1 run(s) left out: {tmp_path / 'b.csv'}: no rows, only names of columns"
+    assert any(why in str(one.message) for one in caught)
+    (tmp_path / "a.csv").write_text(head)
+    for path in (tmp_path, tmp_path / "a.csv"):
+        with pytest.raises(ValueError, match=r"a\.csv: no rows"):
+            load(path)

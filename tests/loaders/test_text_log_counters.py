@@ -233,6 +233,21 @@ def test_a_counter_gives_exactly_its_curves(name: str, tmp_path: Path, read: Rea
     assert text_log.sniff(tmp_path) is not None
 
 
+@pytest.mark.parametrize("line", ["Epoch {} [{}/2000]  loss={:g}\n", "Epoch {} Iter [{}/2000]: loss {:g}\n"])
+@pytest.mark.parametrize("at", [[400, 900, 1000, 1900, 2000], [900, 1800]], ids=["several an epoch", "resumed"])
+def test_a_count_that_goes_on_over_the_epochs_is_the_step(line: str, at: list[int], read: Read, curves: Points) -> None:
+    """Also where a run went back to a checkpoint: within an epoch a count may fall."""
+    rows = [(step // 1000, step) for step in [*at[:2], *at]]
+    log = read("".join(line.format(epoch, step, 4 - step / 1000) for epoch, step in rows))
+    assert curves(log)["loss"] == [(step, 4 - step / 1000) for _, step in rows]
+    assert log.planned == 2000
+
+
+def test_a_count_that_begins_again_is_counted_on(read: Read, curves: Points) -> None:
+    log = read("".join(f"Epoch {e} [{i}/2000]  loss={4 - e}.5\n" for e in (0, 1) for i in (1000, 2000)))
+    assert [step for step, _ in curves(log)["loss"]] == [1000, 2000, 3000, 4000]
+
+
 @pytest.mark.parametrize("verbose", [1, 2])
 def test_what_keras_prints_is_its_history(
     verbose: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], read: Read, curves: Points

@@ -88,6 +88,18 @@ def test_only_runs_whose_files_changed_are_read_again(tmp_path, monkeypatch):
     assert set(follow.news().curves.runs.index) == {"a", "c"}, "a run whose end was told is in question no more"
 
 
+def test_a_run_with_only_its_header_keeps_no_other_from_being_watched(tmp_path):
+    log(tmp_path, "a", range(3), lambda step: 1.0)
+    log(tmp_path, "b", range(0), lambda step: 1.0)
+    follow = Follower.of(tmp_path, "wide", {"last_step": "10"})
+    first = follow.news()
+    assert first.grown == {"a"}
+    assert any("b.csv: no rows, only names of columns" in note for note in first.notes)
+    follow.accept(first)
+    log(tmp_path, "b", range(1), lambda step: 1.0)
+    assert follow.news().grown == {"b"}
+
+
 def test_unchanged_logs_are_not_read(tmp_path, monkeypatch):
     for run in "ab":
         writer = SummaryWriter(str(tmp_path / run))

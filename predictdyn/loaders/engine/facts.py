@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import TypeVar
 
@@ -37,6 +37,7 @@ from predictdyn.loaders.engine.log_metrics import (
     TERM,
     Fact,
 )
+from predictdyn.naming import some
 
 # Harness results: the metric without its filter. Chance is that of the task, below.
 HARNESS = {
@@ -68,6 +69,7 @@ _CAMEL = re.compile(
 )
 _Known = TypeVar("_Known", Fact, Metric)
 PERCENT_FROM = 1.05  # a share that is logged in percent goes beyond this, and one that was rounded does not
+BARELY = 2  # a share that is logged in percent goes beyond this sooner or later, and a share with a fault may not
 _DEEPEST = 6  # words that are taken off one end of a name
 _LONGEST = 8  # words of the longest name that is looked for at the end of another
 
@@ -217,8 +219,7 @@ def fitted(metric: Metric, low: float, high: float, *, stated: bool = False) -> 
     )
     return wide, (
         f"{metric.name} runs from {low:g} to {high:g}, outside {_range(metric)}: the bound is given up, and "
-        f"forecasts may leave that range, too. To state a range, write a metrics.csv with the header "
-        f"metric,kind,lower,upper,better,chance and the row {_row(wide, broken)}, and name it with metrics_file=FILE"
+        f"forecasts may leave that range, too. To state a range, {_stating(wide, broken)}"
     )
 
 
@@ -230,6 +231,38 @@ def fitted_or_guessed(metric: Metric, low: float, high: float) -> tuple[Metric, 
     """
     metric, line = fitted(metric, low, high)
     return metric._replace(guessed=metric.kind == "schedule"), line
+
+
+def fitted_to_runs(metric: Metric, ranges: Mapping[str, tuple[float, float]]) -> tuple[Metric, str | None]:
+    """`fitted_or_guessed` by the lowest and highest value of each run; runs of two scales are told of.
+
+    One range holds for all runs. So where a metric is in percent, though some runs stay at or below 1, or no value is
+    above `BARELY`, either these runs are shares, or a value beyond 1 is a fault. Runs at 0 fit any scale.
+
+    >>> metric, line = fitted_to_runs(Metric("acc", "capability", 0, 1, "higher"), {"a": (0.1, 0.9), "b": (10, 90)})
+    >>> metric.upper, line.partition(", but ")[2].partition(". Bring")[0]
+    (100, 'only 1 of 2 run(s) go beyond 1, to 90 at most: b; 1 stay at or below 1: a')
+    """
+    low, high = min(low for low, _ in ranges.values()), max(high for _, high in ranges.values())
+    found, line = fitted_or_guessed(metric, low, high)
+    if found.upper is None or found.upper == metric.upper:
+        return found, line
+    furthest = {run: max(-a, b) for run, (a, b) in ranges.items()}
+    small = [run for run, most in furthest.items() if 0 < most <= PERCENT_FROM]
+    beyond = {run: most for run, most in furthest.items() if most > PERCENT_FROM}
+    if not small and max(beyond.values()) > BARELY:
+        return found, line
+    most, names = max(beyond.values()), some(list(beyond))
+    told = (
+        f"only {len(beyond)} of {len(ranges)} run(s) go beyond 1, to {most:g} at most: {names}; {len(small)} stay at "
+        f"or below 1: {some(small)}"
+        if small
+        else f"its values go to {most:g} at most: {names}"
+    )
+    return found, (
+        f"{metric.name} is taken to be in percent ({_range(found)}), but {told}. Bring all runs to one scale, or mend "
+        f"values that are faults. To state the range, {_stating(found, ())}"
+    )
 
 
 def _broken(metric: Metric, low: float, high: float) -> list[str]:
@@ -250,6 +283,14 @@ def _hundredfold(known: _Known) -> _Known:
 def _range(metric: Metric) -> str:
     low, high = ("" if bound is None else f"{bound:g}" for bound in (metric.lower, metric.upper))
     return f"{low} to {high}" if low and high else f"the bound {low or high}"
+
+
+def _stating(metric: Metric, open_bounds: Collection[str]) -> str:
+    """What to type to state the range of a metric."""
+    return (
+        "write a metrics.csv with the header metric,kind,lower,upper,better,chance and the row "
+        f"{_row(metric, open_bounds)}, and name it with metrics_file=FILE"
+    )
 
 
 def _row(metric: Metric, open_bounds: Collection[str]) -> str:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from predictdyn.curves import Curves, Metric, curves_from
 from predictdyn.loaders.engine.companions import beside, metrics_beside, read_runs, unique_runs
-from predictdyn.loaders.engine.facts import fitted_or_guessed, log_metrics
+from predictdyn.loaders.engine.facts import fitted_to_runs, log_metrics
 from predictdyn.loaders.engine.lengths import Length
 from predictdyn.loaders.engine.merge import Conflict, Rules, Tidy, matches, tidy_runs
 from predictdyn.loaders.engine.notes import Notes, flat, lines_of, some
@@ -262,8 +262,6 @@ def _metrics(heads: Sequence[Head], stated: Mapping[str, Metric]) -> tuple[dict[
         if name in stated:
             metrics[name] = stated[name]
             continue
-        low = min(head.ranges[name][0] for head in heads if name in head.ranges)
-        high = max(head.ranges[name][1] for head in heads if name in head.ranges)
-        metrics[name], line = fitted_or_guessed(known[name], low, high)
+        metrics[name], line = fitted_to_runs(known[name], {h.run: h.ranges[name] for h in heads if name in h.ranges})
         lines += [line] if line else []
     return metrics, lines

@@ -23,6 +23,7 @@ from predictdyn.loaders.engine.notes import (
     NO_STEP_EVENT,
     NOT_FINITE,
     REPEATED,
+    REPEATED_IN_TABLE,
     REPLACED,
     RESTARTS,
     SAME_CLOCK,
@@ -248,21 +249,25 @@ def _standing(
             worst = sorted(counts, key=lambda name: -sum(counts[name]))
             lose = f"merging would lose {lost:,} of the values of {some(worst, 6)}"
             if not restarts:
-                raise ValueError(
-                    f"steps have several values, so that {lose}; does a column tell runs apart (a seed, a trial)? name "
-                    "it with run=..., or choose the clock with step=..., or say merge='yes' (the last value counts)"
+                columns = (
+                    "does a column tell runs apart (a seed, a trial)? name it with run=..., or choose the clock with "
+                    "step=..."
                 )
+                remedy = columns if log.places else "does the clock count something else? choose it with clock=..."
+                raise ValueError(
+                    f"steps have several values, so that {lose}; {remedy}, or say merge='yes' (the last value counts)"
+                )
+            clock = "clock=... or step=..." if log.places else "clock=..."
             raise ValueError(
                 f"steps go back {len(restarts)} times, so that {lose}; does the clock count something else? choose it "
-                "with clock=... or step=..., or say merge='runs' (each beginning is a run) or merge='yes' (the later "
-                "value counts)"
+                f"with {clock}, or say merge='runs' (each beginning is a run) or merge='yes' (the later value counts)"
             )
         for name, rows in curves.items():
             notes.add(UNORDERED, int((np.diff(step[rows]) < 0).sum()), name)
         return ordered, []
     for name, (replaced, abandoned) in counts.items():
         if not is_clock(name):
-            notes.add(REPLACED if restarts else REPEATED, replaced, name)
+            notes.add(REPLACED if restarts else REPEATED_IN_TABLE if log.places else REPEATED, replaced, name)
             notes.add(ABANDONED, abandoned, name)
     notes.add(RESTARTS, len(restarts))
     return merged, restarts
@@ -323,10 +328,11 @@ def _ordered(log: RunLog, curves: Mapping[str, np.ndarray]) -> dict[str, np.ndar
     if wrong:
         row, twin, name = min(wrong)
         here, before = (f"{log.places.of(row)}: ", f" in {log.places.of(twin)}") if log.places else ("", "")
+        columns = ", or name the columns that tell runs apart with run=..." if log.places else ""
         raise Conflict(
             f"{here}run {log.run!r}, metric {name!r}, step {log.step[row]:g} has another value than before{before} "
             f"({len(wrong)} in all); a resumed run is merged with merge='yes' (the later value counts), several runs "
-            "in one log are kept with merge='runs', or name the columns that tell runs apart with run=..."
+            f"in one log are kept with merge='runs'{columns}"
         )
     return ordered
 

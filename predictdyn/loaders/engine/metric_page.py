@@ -56,7 +56,8 @@ the sound of a name, so `my_loss` is a signal, too. State the kind of such a met
 **Percent.** The ranges below are those of fractions. Some tools log an accuracy of 75. Where values break a range of
 0 to 1, but lie within 0 to 100, the metric is in percent. Its range is then 0 to 100, its chance level is a hundred
 times as large, and a line says so. A range of -1 to 1 becomes -100 to 100 alike. A name with `pct` or `%` at an end
-runs to 100 from the start. Values outside even that range break the bound. It is given up, and a line says what to
+runs to 100 from the start. One range holds for all runs: where some runs stay at or below 1, or no value is above 2,
+a line names these runs. Values outside even that range break the bound. It is given up, and a line says what to
 write into metrics.csv. A range that metrics.csv states stays as it is.
 
 **Gaps.** A gap between groups is a bias, and so is a `gap` that does not say between what. A gap between training and

@@ -18,9 +18,13 @@ REPLACED = (
     "value(s) of {metrics} lost: another value was logged later at the same step; "
     "merge='runs' keeps each beginning as a run of its own"
 )
-REPEATED = (
+# Only tables have columns to name.
+REPEATED_IN_TABLE = (
     "value(s) of {metrics} lost: their step has several values, and the last one counts; "
     "does a column tell runs apart (a seed, a trial)? name it with run=..."
+)
+REPEATED = (
+    "value(s) of {metrics} lost: their step has several values, and the last one counts; merge='no' refuses such a log"
 )
 ABANDONED = (
     "value(s) of {metrics} lost: the run went back to an earlier step and left them behind; "

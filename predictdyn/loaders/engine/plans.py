@@ -60,6 +60,15 @@ def planned_runs(
     return runs, [*lines, *more]
 
 
+def tells_copies_apart(key: str) -> bool:
+    """Whether a setting tells copies of one recipe apart, and says nothing of what it does.
+
+    >>> tells_copies_apart("run_id"), tells_copies_apart("optimizer")
+    (True, False)
+    """
+    return _COPY.search(key) is not None
+
+
 def _families(configs: Mapping[str, Mapping[str, object]], family: str | None) -> dict[str, str]:
     if family is None:
         # Some tools say themselves which runs belong together: nested ones, say.
@@ -92,10 +101,11 @@ def _together(family: dict[str, str], configs: Mapping[str, Mapping[str, object]
         return name
 
     for run, config in configs.items():
-        of_recipe = {key: value for key, value in config.items() if not _COPY.search(key)}
+        of_recipe = {key: value for key, value in config.items() if not tells_copies_apart(key)}
         recipe = tuple(sorted(f"{key}={value}" for key, value in of_recipe.items()))
-        # Length and size of batches alone, as a trainer's state has them, are no recipe: rates may differ unseen.
-        if not all(_LENGTH.search(key) for key in of_recipe):
+        # Length and size of batches alone, as a trainer's state has them, are no recipe, nor are words alone, as a
+        # table has them beside its numbers: rates may differ unseen.
+        if not all(_LENGTH.search(key) or isinstance(value, str) for key, value in of_recipe.items()):
             twin, own = first(recipes.setdefault(recipe, family[run])), first(family[run])
             if twin != own:
                 joined[own] = twin
@@ -117,7 +127,7 @@ def _covariates(
         if chosen is not None:
             if matches(key, patterns):
                 columns[key] = _column(cells.values(), list(cells))
-        elif not _COPY.search(key) and len(set(map(str, cells.values()))) > 1:
+        elif not tells_copies_apart(key) and len(set(map(str, cells.values()))) > 1:
             scalar = all(value is None or isinstance(value, bool | int | float | str) for value in cells.values())
             # A word that is another in every run is a name.
             name = (

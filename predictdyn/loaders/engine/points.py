@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from predictdyn.curves import KEY, Curves, Metric, bounds, curves_from
-from predictdyn.loaders.engine.facts import fitted_or_guessed
+from predictdyn.loaders.engine.facts import fitted_to_runs
 from predictdyn.loaders.engine.remarks import fingerprints, remarks, unlogged
 from predictdyn.loaders.files.tables import place
 
@@ -58,14 +58,15 @@ def curves_at(
 def fitted_to(
     points: pd.DataFrame, known: Mapping[str, Metric], stated: Mapping[str, Metric]
 ) -> tuple[dict[str, Metric], list[str]]:
-    """The metrics of points (metric, value): as ``stated``, else as ``known`` with the range that the values have, and
-    lines on what was not clear.
+    """The metrics of points (run, metric, value): as ``stated``, else as ``known`` with the range that the values
+    have, and lines on what was not clear.
     """
     metrics, lines = dict(stated), []
-    ranges = points.groupby("metric")["value"].agg(["min", "max"])
-    for name, low, high in zip(ranges.index, ranges["min"], ranges["max"], strict=True):
-        if name not in stated and np.isfinite([low, high]).all():
-            metrics[str(name)], line = fitted_or_guessed(known[str(name)], float(low), float(high))
+    for name, cells in points.groupby("metric"):
+        if name not in stated and np.isfinite(cells["value"]).all():
+            ranges = cells.groupby("run")["value"].agg(["min", "max"])
+            by_run = {str(run): (float(low), float(high)) for run, low, high in ranges.itertuples()}
+            metrics[str(name)], line = fitted_to_runs(known[str(name)], by_run)
             lines += [line] if line else []
     return metrics, lines
 
@@ -91,8 +92,7 @@ def _refuse_repeats(points: pd.DataFrame, files: Sequence[Path]) -> None:
         twin = _place(points, files, int(np.flatnonzero(same)[0]))
         raise ValueError(
             f"{_place(points, files, row)}: {_key(points, row)} is repeated from {twin} ({int(again.sum())} in all); "
-            "run, metric, step must be unique: merge a resumed run whose steps go back (merge='yes': the later value "
-            "of a log wins), or name the columns or folders that tell runs apart"
+            "run, metric, step must be unique: keep the value that counts, or give runs names that tell them apart"
         )
 
 

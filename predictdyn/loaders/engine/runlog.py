@@ -33,7 +33,7 @@ class RunLog(NamedTuple):
     ``stopped`` is the tool's word for a run that was stopped before its planned end ("pruned", "killed"), else "".
     ``study`` names a search whose trials were all meant to be equally long, where the run is one of them, else "".
     ``strict`` logs are tables that somebody may have made: where they contradict themselves, that is an error.
-    ``places`` say where their rows stand.
+    ``places`` say where the rows of a table stand, whose columns a user may name; other logs have none.
     """
 
     run: str

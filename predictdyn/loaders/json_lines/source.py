@@ -39,10 +39,10 @@ def load(path: Path | str, **options: object) -> Curves:
     """Read one file of JSON lines, whatever its ending, or all of a folder; options are those of `wide.load`.
 
     Nested objects are flattened with ``/``: ``{"eval": {"loss": 1}}`` is the column ``eval/loss``. Null was not logged;
-    text, lists, true and false are passed over unless the same key elsewhere holds a number. A file that is one list of
-    objects (``[{"step": 1, ...}, ...]``) is read alike, and so is what CatBoost, XGBoost and LightGBM record of their
-    rounds (`documents.records_in`). Files of one object each are rows of one run, if their names or the objects
-    count (`snapshots.snapshots`): ``metrics_epoch_0.json``, ``checkpoint-500/eval_results.json``.
+    text, lists, true and false are no values unless the same key elsewhere holds a number (`tables.words`). A file that
+    is one list of objects (``[{"step": 1, ...}, ...]``) is read alike, and so is what CatBoost, XGBoost and LightGBM
+    record of their rounds (`documents.records_in`). Files of one object each are rows of one run, if their names or
+    the objects count (`snapshots.snapshots`): ``metrics_epoch_0.json``, ``checkpoint-500/eval_results.json``.
 
     Such lines are what tools log, so restarts are merged by the rules of `gather.gathered`, and a last line that is
     cut short, lines that are no JSON object, and lines without a step (a header with the settings) are left out and

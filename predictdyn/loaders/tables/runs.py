@@ -24,6 +24,7 @@ from predictdyn.loaders.files.tables import Numbers, Table, numbers, text, typed
 from predictdyn.loaders.tables.clock import EPOCHS as EPOCH_CLOCKS
 from predictdyn.loaders.tables.clock import STEP_NAMES, clock_of, named
 from predictdyn.loaders.tables.places import PHASES, Part, parts_of
+from predictdyn.loaders.tables.words import Words, lines_on, settings_in
 
 RUN_NAMES = ("run", "run_name", "name", "model", "model_name", "run_id", "experiment")
 TELLING = re.compile(r"(?:^|_)(?:seeds?|trials?|trial_id|folds?|replicas?|repeats?|repetition)(?:_|$)")
@@ -55,7 +56,8 @@ class Choices(NamedTuple):
 
 class Columns(NamedTuple):
     """A table as curves: of each row its ``run``, ``front`` (of the metric) and ``step``; ``metrics`` are its columns
-    of numbers by name; ``settings`` are columns that hold for a whole run, ``clock`` is the column of the step.
+    of numbers by name; ``settings`` are columns that hold for a whole run, ``clock`` is the column of the step, and
+    ``words`` are columns that hold something, but no number.
     """
 
     table: Table
@@ -66,6 +68,7 @@ class Columns(NamedTuple):
     settings: Mapping[str, pd.Series]
     clock: str
     study: str = ""
+    words: Sequence[str] = ()
 
 
 def items_of(root: Path, tables: Sequence[Table | Item], choices: Choices) -> list[Item]:
@@ -78,9 +81,13 @@ def items_of(root: Path, tables: Sequence[Table | Item], choices: Choices) -> li
     single = {table.path: _single(table) for table in with_clock}
     parts = parts_of(root, single, choices.files)
     found = [columns_of(table, parts[table.path], choices) for table in with_clock]
+    found, lines = _with_words(found, choices)
     if not any(columns.metrics for columns in found):
         every = list(dict.fromkeys(str(name) for table in with_clock for name in table.cells))
-        raise ValueError(f"{root}: no column of numbers to take as a metric; found {few(every)}")
+        more = "".join(f"; {line}" for line in lines[:1])
+        raise ValueError(f"{root}: no column of numbers to take as a metric; found {few(every)}{more}")
+    for line in lines:
+        warnings.warn(line, UserWarning, stacklevel=3)
     noted = Noted({}, {}, {}, {})
     for columns in found:
         note(columns, noted)
@@ -97,11 +104,17 @@ def read_item(item: Item) -> RunLog:
 
 
 def readable(files: Sequence[Path], read, whole: bool) -> list[Table | Item]:  # type: ignore[no-untyped-def]
-    """The tables of files; of several (``whole`` is false) those that are damaged become items that say why."""
+    """The tables of files; of several (``whole`` is false) those that are damaged become items that say why.
+
+    So does a table without rows: its run has just begun.
+    """
     tables: list[Table | Item] = []
     for file in files:
         try:
-            tables.append(read(file))
+            table = read(file)
+            if table.cells.empty:
+                raise ValueError(f"{file}: no rows, only names of columns")
+            tables.append(table)
         except ValueError as error:
             if whole:
                 raise
@@ -141,8 +154,6 @@ def columns_of(table: Table, part: Part, choices: Choices, only: Sequence[str] |
 
     ``only`` these may be metrics, where it is given, and phases are left to the reader.
     """
-    if table.cells.empty:
-        raise ValueError(f"{table.path}: no rows")
     run_columns = chosen_columns(table, choices.run, "run") or [one for one in [named(table, RUN_NAMES)] if one]
     if choices.step is not None:
         need_column(table, choices.step, f"step={choices.step!r}")
@@ -171,6 +182,7 @@ def columns_of(table: Table, part: Part, choices: Choices, only: Sequence[str] |
     names = [str(name) for name in table.cells if str(name) not in used and (only is None or name in only)]
     rest = {name: numbers(table.cells[name]) for name in names}
     metrics = {name: column for name, column in rest.items() if (~column.blank & ~column.wrong).any()}
+    words = [name for name, column in rest.items() if name not in metrics and column.wrong.any()]
     if choices.refusing:
         for name, column in metrics.items():
             check_column(table, name, column)
@@ -181,7 +193,17 @@ def columns_of(table: Table, part: Part, choices: Choices, only: Sequence[str] |
         front = np.full(len(run), f"{part.front}/", object) if front is None else f"{part.front}/" + front
     # Trials of a search were meant to be equally long.
     study = str(table.path) if any("trial" in plain_name(name) for name in run_columns) else ""
-    return Columns(table, run, front, clock.step, metrics, settings, clock.columns[0], study)
+    return Columns(table, run, front, clock.step, metrics, settings, clock.columns[0], study, words)
+
+
+def _with_words(found: Sequence[Columns], choices: Choices) -> tuple[list[Columns], list[str]]:
+    """The same columns with settings that are words, and lines on all columns without numbers."""
+    words = [Words(columns.table, columns.run, columns.words) for columns in found]
+    metrics = {name for columns in found for name in columns.metrics}
+    kept = settings_in(words, metrics) if choices.covariates is None else []
+    more = [{name: typed(columns.table.cells[name]) for name in kept if name in columns.words} for columns in found]
+    wider = [columns._replace(settings={**columns.settings, **own}) for columns, own in zip(found, more, strict=True)]
+    return wider, lines_on(words, metrics, kept)
 
 
 def _telling(table: Table, step: np.ndarray, phase: str | None) -> str | None:

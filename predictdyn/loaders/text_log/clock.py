@@ -40,6 +40,7 @@ ODD = "line(s) whose step is no whole number dropped"
 EMPTY = "line(s) with a step and no number that can be read"
 UNLIKE = "line(s) without a counter not looked at: no two of them are alike"
 MANY = 2  # names on a line
+FEW = 3  # lines that tell whether a counter begins again in each epoch
 MOST_SHORT = 10  # lines of a nameless counter between two falls, on average: fewer are numbers of processes
 
 
@@ -70,7 +71,8 @@ def clocked(found: TextRows) -> Clocked:
     * The log begins with the first line of a form (the clock, ``step:#``, and the names of all numbers) that recurs
       with another step. What has that clock before is source code, and a clock without such a form is none.
     * Named steps are steps, and so is a nameless number in front of metrics that never goes back but to its first. If
-      steps begin again with each epoch, and for batches and nameless i/N on a line with an epoch, the step is
+      steps begin again with each epoch, and for batches and nameless i/N on a line with an epoch, unless these go on
+      rising whenever the epoch does, the step is
       (epoch - first) N + i, with ``first`` 0 if an epoch is called 0, else 1; N is the largest i where it is not said.
       The epoch may stand on a line of its own: see `bars.under_epochs`.
     * Of nameless i/N without an epoch those count whose N runs through most of the log, and those whose lines lie
@@ -268,7 +270,8 @@ def _stepped(group: list[FormRows], kind: str, first: float, dropped: Counter[st
     with_epoch = np.isfinite(epoch) & (np.floor(epoch) == epoch)
     # A fraction of an epoch says that the counter is that of the run.
     parts = bool((np.isfinite(epoch) & ~with_epoch).any())
-    within = with_epoch.any() and not parts and (kind != "step" or _begins_again(numbers[with_epoch]))
+    counted = numbers[with_epoch]
+    within = with_epoch.any() and not parts and (_begins_again(counted) if kind == "step" else not _runs_on(counted))
     length = numbers[:, LAST]
     if within and not np.isfinite(length).any():
         length = np.full(len(line), numbers[:, STEP].max() + (numbers[:, STEP].min() == 0))
@@ -292,6 +295,18 @@ def _begins_again(numbers: np.ndarray) -> bool:
     """Whether steps fall (or stay) whenever the epoch rises."""
     rises = np.diff(numbers[:, EPOCH]) > 0
     return bool(rises.any()) and bool((np.diff(numbers[:, STEP])[rises] <= 0).all())
+
+
+def _runs_on(numbers: np.ndarray) -> bool:
+    """Whether a counter rises whenever the epoch does, as one of the whole run; of fewer than three lines none tells.
+
+    >>> epoch_and_count = np.full((3, 4), np.nan)
+    >>> epoch_and_count[:, EPOCH], epoch_and_count[:, STEP] = [0, 0, 1], [800, 900, 1000]
+    >>> _runs_on(epoch_and_count)
+    True
+    """
+    rises = np.diff(numbers[:, EPOCH]) > 0
+    return len(numbers) >= FEW and bool(rises.any()) and bool((np.diff(numbers[:, STEP])[rises] > 0).all())
 
 
 def _main_counter(group: list[FormRows], dropped: Counter[str]) -> list[FormRows]:
