@@ -84,6 +84,14 @@ def test_settings_lie_in_a_file_a_run_too(tmp_path: Path) -> None:
     assert curves.runs["family"].nunique() == 3, "words alone are no recipe: rates may differ unseen"
 
 
+def test_words_and_a_seed_are_a_recipe(tmp_path: Path) -> None:
+    for name, optimizer, seed in (("a", "adam", 1), ("b", "sgd", 1), ("c", "sgd", 2)):
+        rows = "".join(f"{step},{step / 8},{optimizer},{seed}\n" for step in STEPS)
+        (tmp_path / f"{name}.csv").write_text(f"step,acc,optimizer,seed\n{rows}")
+    curves, _ = heard(tmp_path)
+    assert curves.runs["family"].nunique() == 2 and len(curves.runs) == 3
+
+
 def test_all_other_words_are_one_line_that_alarms_nobody(tmp_path: Path) -> None:
     cells = {"grade": [*"ABABAB"], "size": ["7b"] * 6, "done": [True, False] * 3}
     curves, (line,) = heard(written(tmp_path, cells, ".jsonl"))

@@ -104,8 +104,9 @@ def _together(family: dict[str, str], configs: Mapping[str, Mapping[str, object]
         of_recipe = {key: value for key, value in config.items() if not tells_copies_apart(key)}
         recipe = tuple(sorted(f"{key}={value}" for key, value in of_recipe.items()))
         # Length and size of batches alone, as a trainer's state has them, are no recipe, nor are words alone, as a
-        # table has them beside its numbers: rates may differ unseen.
-        if not all(_LENGTH.search(key) or isinstance(value, str) for key, value in of_recipe.items()):
+        # table has them beside its numbers: rates may differ unseen. A seed says that all else is there.
+        seeded = any("seed" in key.lower() for key in config)
+        if not all(_LENGTH.search(key) or (isinstance(value, str) and not seeded) for key, value in of_recipe.items()):
             twin, own = first(recipes.setdefault(recipe, family[run])), first(family[run])
             if twin != own:
                 joined[own] = twin
