@@ -25,6 +25,7 @@ from predictdyn.ledger.rule import Rule
 from predictdyn.ledger.standing import Standing, standing
 from predictdyn.ledger.store import Store
 from predictdyn.ledger.verify import Verified, verify
+from predictdyn.naming import matching
 from predictdyn.redaction import Finding, Redaction
 
 
@@ -100,13 +101,15 @@ def register(
     logged counts. ``events`` are joint events (of a folder: those it was made with). Runs that match ``private``
     (globs) go by an alias that is kept beside the ledger, and so does every name that holds a secret. ``redact`` are
     regular expressions to cut out of all text. The same forecast is registered once. Raises ValueError where a question
-    is resolved already.
+    is resolved already, and for a glob that matches no run and no family.
     """
     home = Ledger(ledger)
     rule = Rule(last_n, evaluation, tuple(void_if), resolve_by)
     given = _of_folder(Path(forecast)) if isinstance(forecast, Path | str) else _of_forecast(forecast, events)
     plain = Redaction(tuple(redact))
     file = aliases_file(home.path)
+    # A ledger cannot be edited afterwards: a name that nobody bears is told of before anything is kept.
+    matching([*dict.fromkeys([*given.draws["run"], *given.draws["family"].map(str)])], globs(private), "run")
     aliases = aliases_for(given.draws["run"], file, globs(private), plain)
     aliases |= aliases_for(given.draws["metric"], file, (), plain, "metric")
     families = aliases_for(given.draws["family"].map(str), file, globs(private), plain, "family")
@@ -131,7 +134,8 @@ def resolve(ledger: Ledger | Path | str, curves: Curves, *, ended: str | Sequenc
     """Answer what logs now answer, by the registered rules, and score it.
 
     ``ended`` are globs of runs that have stopped for good, wherever their logs end. A question that is resolved stays
-    so: calling this again adds only what is new. What the logs do not answer stays open.
+    so: calling this again adds only what is new. What the logs do not answer stays open. Raises ValueError for a glob
+    that matches no run of the ledger or of the logs.
     """
     home = Ledger(ledger)
     home.store.last()  # a ledger that is not there is told of before any work
@@ -141,6 +145,9 @@ def resolve(ledger: Ledger | Path | str, curves: Curves, *, ended: str | Sequenc
     data = digest_of(curves)
 
     def new(inside: Any) -> list[dict[str, Any]]:
+        asked = [e.content["question"]["run"] for e in inside.entries() if e.content["kind"] == "forecast"]
+        known = dict.fromkeys([*(names.get(run, run) for run in asked), *curves.runs.index])
+        matching([*known], globs(ended), "run")
         return resolutions(
             inside.entries(), curves, names=names, ended=globs(ended), now=home.store.now(), data=data,
             reason=redaction.text,
