@@ -29,6 +29,7 @@ from predictdyn.watch.hooks import Hook, command_hook, together, webhook
 from predictdyn.watch.keeping import load
 from predictdyn.watch.kept import ALARMS, kept, key, learnt_once
 from predictdyn.watch.learning import LearntDetector
+from predictdyn.watch.own_folder import check_own
 from predictdyn.watch.plain import Plain
 from predictdyn.watch.standing import check_sentences, targets_of
 from predictdyn.watch.state import NAME, Rung, new_state, read_state
@@ -100,7 +101,8 @@ def watch(
     ``model`` is what `fit` gave, or its folder. Else ``history`` (finished runs), else the finished runs at the path
     are learnt from. ``targets`` are sentences as ``"val_acc > 0.75"``. A healthy run rings with a probability of at
     most ``false_alarms``. A run that logs nothing for ``silent`` seconds has stopped (0: this is not looked at).
-    ``out`` is the folder of the page and of the state, from which a later watch goes on; None keeps nothing.
+    ``out`` is the folder of the page and of the state, from which a later watch goes on: new, empty, or written by a
+    watch; None keeps nothing.
     ``on_alarm`` is a shell command, or a function that takes the alarm as a dictionary; ``address`` takes it as a POST.
     Each is called once an alarm, and again with the same id only where a call was broken off or failed.
     ``stop_at_alarm`` ends the watch at the first look that rings. ``settings`` are those of the source, as for `load`.
@@ -151,12 +153,14 @@ def begun(
     if model is not None and history is not None:
         raise ValueError("give model= or history=, not both: a saved model has its history")
     check_sentences(targets)
+    if out is not None:
+        check_name(out)
+        check_own(out)
     hook = _hook(on_alarm, address)
     given = load_model(model) if isinstance(model, str | Path) else model
     if given is None and history is not None:
         given = learnt(prepared(history), as_model(forecaster), seed=seed)
     if out is not None:
-        check_name(out)
         out.mkdir(parents=True, exist_ok=True)
     name = _ready(path, source, every, say)
     follower = Follower.of(path, name, settings, None if given is None else usual_end(given.history))

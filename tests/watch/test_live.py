@@ -25,6 +25,7 @@ from predictdyn.forecasters import fit
 from predictdyn.watch.alarm import Alarm, Look
 from predictdyn.watch.follow import Follower
 from predictdyn.watch.hooks import HookError, command_hook
+from predictdyn.watch.own_folder import check_own
 from predictdyn.watch.plain import Plain
 from predictdyn.watch.state import TRACK, alarm_id, durable, read_state, thinned
 from predictdyn.watch.watcher import Watcher, table_of
@@ -240,6 +241,35 @@ def test_a_state_of_another_path_is_refused_and_of_other_targets_kept(tmp_path):
     (out / "state.json").write_text("{")
     with pytest.raises(ValueError, match="is no state of a watch"):
         read_state(out, MADE)
+
+
+@pytest.mark.parametrize("other", ["index.html", "provenance.json", "notes.txt"])
+def test_a_watch_replaces_no_other_page(tmp_path, other):
+    log(tmp_path, "a", range(4), lambda step: 9.0)
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / other).write_text("of somebody else")
+    with pytest.raises(ValueError, match=rf"out was not written by a watch \(it holds {other}\); choose another out="):
+        pdyn.watch(tmp_path / "logs", once=True, out=out, say=lambda _: None)
+    assert [file.name for file in out.iterdir()] == [other] and (out / other).read_text() == "of somebody else"
+    if other == "notes.txt":
+        pdyn.Monitor(last_step=9, out=out)
+    else:
+        with pytest.raises(ValueError, match="was not written by a watch"):
+            pdyn.Monitor(last_step=9, out=out)
+
+
+def test_a_watch_goes_on_where_one_was(tmp_path):
+    check_own(tmp_path / "new")
+    for left in ([], [".gitkeep"], ["alarms"], ["alarms", "index.html", "state.json", "watch.log"]):
+        folder = tmp_path / str(len(left))
+        folder.mkdir(exist_ok=True)
+        for name in left:
+            (folder / name).touch()
+        check_own(folder)
+    (folder / "provenance.json").touch()
+    with pytest.raises(ValueError, match=r"it holds alarms, index.html, provenance.json, state.json and 1 more"):
+        check_own(folder)
 
 
 def test_a_file_is_whole_at_any_moment(tmp_path, monkeypatch):
