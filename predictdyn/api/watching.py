@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +24,7 @@ from predictdyn.forecasters._fitted import Fitted
 from predictdyn.loaders.files.paths import is_address
 from predictdyn.secrets import hidden, path_shown
 from predictdyn.watch.alarm import Alarm, Detector
+from predictdyn.watch.assumed_ends import surely_ended
 from predictdyn.watch.follow import ASSUMED_END, Follower, unknown_ends, usual_end
 from predictdyn.watch.hooks import Hook, command_hook, together, webhook
 from predictdyn.watch.keeping import load
@@ -115,6 +116,8 @@ def watch(
             false_alarms=false_alarms, silent=silent, every=None if once else every, out=folder, on_alarm=on_alarm,
             address=address, say=say, source=source, seed=seed, settings=settings,
         )  # fmt: skip
+        for note in found.made["tested"]:
+            say(f"note: {note}")
         for rung in rounds(found, say=say):
             if stop_at_alarm and rung:
                 break
@@ -169,11 +172,11 @@ def begun(
         "targets": list(targets), "false_alarms": false_alarms, "seed": seed,
     }  # fmt: skip
     state = new_state(made) if out is None else read_state(out, made)
-    fitted = given.fitted if given is not None else _of_path(path, name, settings, state.past, forecaster, seed)
+    fitted, notes = (given.fitted, []) if given is not None else _of_path(follower, state.past, forecaster, seed)
     _check_names(targets, fitted, path, name, settings)
     home = None if out is None else out / ALARMS
     detector, tested = _detector(fitted, targets, false_alarms, seed, home, _of_model(model))
-    made |= {"model": _words(fitted), "tested": tested, "learnt": isinstance(detector, LearntDetector)}
+    made |= {"model": _words(fitted), "tested": [*notes, *tested], "learnt": isinstance(detector, LearntDetector)}
     return Watcher(follower, made, detector, fitted, targets, metrics, out, hook, say, silent, every, seed)
 
 
@@ -302,14 +305,14 @@ def _nothing(path: Path) -> bool:
     return not path.exists() or not path.stat().st_size
 
 
-def _of_path(
-    path: Path, source: str, settings: dict[str, Any], past: list[str] | None, forecaster: str, seed: int
-) -> Fitted:
+def _of_path(follower: Follower, past: list[str] | None, forecaster: str, seed: int) -> tuple[Fitted, list[str]]:
     """What the finished runs at the path teach: those that had ended before the first look, also after a restart.
 
-    Where none had, or nothing says where runs end, curves are continued by themselves.
+    Where none surely had, curves are continued by themselves. A line says so where some seem to have ended.
     """
-    curves = None
+    curves: Curves | None = None
+    notes: list[str] = []
+    path, source, settings = follower.path, follower.source.name, follower.options
     # A table in which a run went back to a checkpoint contradicts itself; at a restart that is no wrong call.
     for more in ({}, {"merge": "yes"}) if past is not None and "merge" not in settings else ({},):
         try:
@@ -317,11 +320,24 @@ def _of_path(
             break
         except ValueError:
             continue
-    if curves is not None and not any(ASSUMED_END in line for line in curves.notes):
+    if curves is not None:
         done = [run for run in ended(curves) if past is None or run in past]
+        if any(ASSUMED_END in line for line in curves.notes):
+            done, notes = surely_ended(curves, done, _written(follower, past))
         if done:
-            return learnt(curves.select(runs=done), as_model(forecaster), seed=seed).fitted
-    return fitted_on(ALONE, no_curves(), seed=seed)
+            return learnt(curves.select(runs=done), as_model(forecaster), seed=seed).fitted, notes
+    return fitted_on(ALONE, no_curves(), seed=seed), notes
+
+
+def _written(follower: Follower, past: list[str] | None) -> Mapping[str, float]:
+    """When each log was written last; nothing where the path cannot be read now, which the first look tells."""
+    before = None if past is None else frozenset(past)
+    try:
+        # Another follower: the news of this one are for the first look.
+        news = Follower(follower.path, follower.source, follower.options, past=before).news()
+    except (ValueError, OSError):
+        return {}
+    return {} if news is None else news.written
 
 
 def _check_names(targets: tuple[str, ...], fitted: Fitted, path: Path, source: str, settings: dict[str, Any]) -> None:
