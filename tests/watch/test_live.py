@@ -318,6 +318,10 @@ def test_one_look_from_python(board):
     alarms = found.alarms.set_index("run")
     assert alarms.loc["nan", "kind"] == "not finite" and alarms.loc["nan", "step"] == 35
     assert alarms.loc["low", "kind"] == "will miss target" and alarms.loc["low", "evidence"] < 0.05
+    step = alarms.loc["low", "step"]
+    assert step < found.table.set_index("run").loc["low", "step"], "the alarm is of an earlier step"
+    assert alarms.loc["low", "words"].startswith(f"at step {step:g} of 100, val_acc > 0.7 had a probability of 0.0")
+    assert alarms.loc["low", "words"].endswith("at the end, the second in succession below 5 %")
     assert "good" not in alarms.index
     table = found.table.set_index("run")
     assert table.loc["good", "p_val_acc > 0.7"] > 0.9 > 0.1 > table.loc["low", "p_val_acc > 0.7"]
