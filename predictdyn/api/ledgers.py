@@ -21,7 +21,7 @@ from predictdyn.ledger.aliases import aliases_file, aliases_for, read_aliases
 from predictdyn.ledger.chain import SHORT, ChainEntry
 from predictdyn.ledger.registering import Registrable, begin, entries_of
 from predictdyn.ledger.resolving import resolutions
-from predictdyn.ledger.rule import Rule
+from predictdyn.ledger.rule import Rule, check_deadline
 from predictdyn.ledger.standing import Standing, standing
 from predictdyn.ledger.store import Store
 from predictdyn.ledger.verify import Verified, verify
@@ -97,17 +97,21 @@ def register(
 
     ``forecast`` is what `forecast` gave, or a folder that it was saved in. The rule: the mean of the last ``last_n``
     logged values up to the step; ``evaluation`` names the version of the evaluation; ``void_if`` are reasons out of
-    evaluation, intervened and replanned; ``resolve_by``, a step or a date such as "2026-12-31", is when whatever was
-    logged counts. ``events`` are joint events (of a folder: those it was made with). Runs that match ``private``
-    (globs) go by an alias that is kept beside the ledger, and so does every name that holds a secret. ``redact`` are
-    regular expressions to cut out of all text. The same forecast is registered once. Raises ValueError where a question
-    is resolved already, and for a glob that matches no run and no family.
+    evaluation, intervened and replanned; ``resolve_by``, a step or a date such as "2026-12-31", is when the question
+    closes: without a value by then, at 98 % of the step or later, it is censored. ``events`` are joint events (of a
+    folder: those it was made with). Runs that match ``private`` (globs) go by an alias that is kept beside the ledger,
+    and so does every name that holds a secret. ``redact`` are regular expressions to cut out of all text. The same
+    forecast is registered once. Raises ValueError where a question is resolved already, for a ``resolve_by`` that has
+    passed or is too early, and for a glob that matches no run and no family.
     """
     home = Ledger(ledger)
     rule = Rule(last_n, evaluation, tuple(void_if), resolve_by)
     given = _of_folder(Path(forecast)) if isinstance(forecast, Path | str) else _of_forecast(forecast, events)
     plain = Redaction(tuple(redact))
     file = aliases_file(home.path)
+    for row in given.draws[["run", "metric", "step", "seen_step"]].drop_duplicates().to_dict("records"):
+        what = f"{row['metric']} of {row['run']} at step {row['step']:g}"
+        check_deadline(rule, float(row["step"]), float(row["seen_step"]), what, home.store.now())
     # A ledger cannot be edited afterwards: a name that nobody bears is told of before anything is kept.
     matching([*dict.fromkeys([*given.draws["run"], *given.draws["family"].map(str)])], globs(private), "run")
     aliases = aliases_for(given.draws["run"], file, globs(private), plain)

@@ -116,8 +116,8 @@ class Plain:
                     since = (entry["mark"] - 1) / MARKS * plan[run]
                     # More may have been seen since: what is forecast now can be likelier.
                     words = (
-                        f"at step {step:g} of {plan[run]:g}, {target.text} had a probability of {share:.2g} at the end, "
-                        f"the second in succession below {UNLIKELY * 100:g} %"
+                        f"at step {step:g} of {plan[run]:g}, {target.text} had a probability of {share:.2g} at the "
+                        f"end, the second in succession below {UNLIKELY * 100:g} %"
                     )
                     metric = target.bounds[0].metric
                     alarms.append(Alarm(run, "will miss target", metric, since, step, share, words))
