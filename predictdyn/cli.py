@@ -427,8 +427,10 @@ def _board(board: Any, verdicts: Any, asked: set[str], out: Path, top: int = 5) 
     wide = max(14, *(len(name) + 1 for name in shown["forecaster"]))
     lines = [f"{'forecaster':<{wide}}{'skill':>8}  {'90 % interval':<18}{'90 % held':>9}"]
     for row in shown.itertuples():
-        interval = f"[{row.skill_lo:+.2f}, {row.skill_hi:+.2f}]"
-        lines.append(f"{row.forecaster:<{wide}}{row.skill:>+8.2f}  {interval:<18}{row.coverage_90:>8.0%} ")
+        known = row.skill_lo == row.skill_lo and row.skill_hi == row.skill_hi
+        interval = f"[{row.skill_lo:+.2f}, {row.skill_hi:+.2f}]" if known else NONE
+        skill, held = _cell(row.skill, "+.2f"), _cell(row.coverage_90, ".0%")
+        lines.append(f"{row.forecaster:<{wide}}{skill:>8}  {interval:<18}{held:>8} ")
     said = ["predictable", *(cli_words.verdict(verdicts, name) for name in shown["forecaster"])]
     told = []
     if max(map(len, lines)) + 2 + max(map(len, said)) <= shutil.get_terminal_size().columns:
@@ -437,6 +439,13 @@ def _board(board: Any, verdicts: Any, asked: set[str], out: Path, top: int = 5) 
     left = len(board) - len(shown)
     more = [f"... and {left} more in {out / 'leaderboard.csv'}"] if left else []
     return [*(line.rstrip() for line in lines), *more, *told]
+
+
+NONE = "-"  # in a table, for a number that there is none of
+
+
+def _cell(number: float, form: str) -> str:
+    return format(number, form) if number == number else NONE
 
 
 def _probabilities(out: Path, top: int = 12) -> list[str]:

@@ -22,7 +22,12 @@ PRIVATE = click.option("--private", default="", metavar="GLOB,...", help="Runs t
 @click.argument("forecast", type=FOLDER)
 @click.option("--ledger", type=PATH, required=True, help="File of the ledger; made where it is missing.")
 @click.option("--question", default=None, metavar="TEXT", help="The question in words (default: metric, run and step).")
-@click.option("--resolve-by", default=None, metavar="STEP|DATE", help="From then on, whatever was logged counts.")
+@click.option(
+    "--resolve-by",
+    default=None,
+    metavar="STEP|DATE",
+    help="Then the question closes: without an answer it is censored.",
+)
 @click.option("--last-n", default=1, show_default=True, help="Checkpoints whose mean is the outcome.")
 @click.option("--evaluation", default=None, metavar="TEXT", help="Version of the evaluation that is meant.")
 @click.option(

@@ -1,9 +1,10 @@
-"""Names in messages: the first few of a list, and the one that was meant."""
+"""Names in messages: the first few of a list, the one that was meant, and those that globs match."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from fnmatch import fnmatchcase
 
 # Where facts of runs and of metrics are stated, in messages: as Python users type it. The command line has words of its
 # own for it (`console.as_options`).
@@ -32,3 +33,16 @@ def meant(name: str, known: Iterable[str]) -> str:
     lower = {one.lower(): one for one in known}
     near = get_close_matches(name.lower(), lower, n=1)
     return f"did you mean {lower[near[0]]!r}? " if near else ""
+
+
+def matching(names: Sequence[str], globs: Iterable[str], what: str) -> list[str]:
+    """The names that match any of the globs. Raises ValueError for a glob that matches none.
+
+    >>> matching(["a-1", "a-2", "b-1"], ["a-*"], "run")
+    ['a-1', 'a-2']
+    """
+    asked = list(globs)
+    for glob in asked:
+        if not any(fnmatchcase(name, glob) for name in names):
+            raise ValueError(f"no {what} matches {glob!r}; {meant(glob, names)}there are {some(names, 8) or 'none'}")
+    return [name for name in names if any(fnmatchcase(name, glob) for glob in asked)]

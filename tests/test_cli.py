@@ -88,6 +88,20 @@ def test_the_board_shows_who_was_asked_for_however_bad(call, data, tmp_path):
     assert (f"... and {left} more in {tmp_path / 'a' / 'leaderboard.csv'}" in printed) == (left > 0)
 
 
+def test_a_baseline_that_was_asked_for_and_answered_nothing_is_told_of(call, small, tmp_path):
+    (tmp_path / "two").mkdir()
+    # Of two runs one has not ended, so no finished run says how the other changes.
+    two = small.select(runs=["f0-s0", "f1-s0"], metrics=["accuracy"])
+    two = two.where(((two.points["run"] == "f0-s0") | (two.points["step"] < 500)).to_numpy())
+    tidy.save(two, tmp_path / "two")
+    words = ("--forecasters", "mean_change", "--cutoffs", "0.3", "--quiet")
+    status, printed, err = call("backtest", tmp_path / "two", "--out", tmp_path / "out", *words)
+    assert status == 0 and "mean_change answered 0 of 1 forecasts (0 %); the rest are the last value" in err
+    assert "mean_change did not answer" in (tmp_path / "out" / "index.html").read_text()
+    row = next(line for line in printed.splitlines() if line.startswith("mean_change"))
+    assert "nan" not in printed and row.split()[2] == "-"
+
+
 def test_the_board_counts_what_each_can_forecast_where_the_terminal_is_wide(call, small, tmp_path, monkeypatch):
     (tmp_path / "in").mkdir()
     tidy.save(curves_from(small.points, small.runs.assign(family=small.runs.index), small.metrics), tmp_path / "in")

@@ -26,6 +26,21 @@ def typed(small, tmp_path, monkeypatch):
     return run
 
 
+@pytest.mark.parametrize(
+    ("by", "words"),
+    [
+        ("2020-01-01", "got 2020-01-01; today is 20"),
+        (
+            "600",
+            "resolve_by=600 is too early for accuracy of f3-s0 at step 1000: only values from step 980 on answer it",
+        ),
+    ],
+)
+def test_a_deadline_that_is_too_early_registers_nothing(typed, tmp_path, by, words):
+    assert words in typed(f"register forecast --ledger runs.ledger --private f3-s0 --resolve-by {by}", fails=True)
+    assert not list(tmp_path.glob("runs.ledger*"))
+
+
 def test_register_resolve_record_publish(typed, tmp_path):
     said = typed("register forecast --ledger runs.ledger --author Ada --resolve-by 2030-01-01")
     assert "4 forecast(s) registered -> runs.ledger" in said and "replay" not in said

@@ -81,8 +81,11 @@ class Backtest:
 
     @property
     def unanswered(self) -> list[str]:
-        """The lines among them on forecasters whose forecasts are the last value in more than a tenth of cases."""
-        return short_of_answers(self.forecasts, BASELINES)
+        """The lines on forecasters whose forecasts are the last value in more than a tenth of cases.
+
+        Of baselines, only the one that the backtest speaks for: the others may well have nothing to say.
+        """
+        return short_of_answers(self.forecasts, set(BASELINES) - {self.primary})
 
     def summary(self) -> pd.DataFrame:
         """What the primary forecaster can forecast: kind, cutoff, skill with its 90 % interval, coverage, verdict."""

@@ -21,10 +21,11 @@ from predictdyn.ledger.aliases import aliases_file, aliases_for, read_aliases
 from predictdyn.ledger.chain import SHORT, ChainEntry
 from predictdyn.ledger.registering import Registrable, begin, entries_of
 from predictdyn.ledger.resolving import resolutions
-from predictdyn.ledger.rule import Rule
+from predictdyn.ledger.rule import Rule, check_deadline
 from predictdyn.ledger.standing import Standing, standing
 from predictdyn.ledger.store import Store
 from predictdyn.ledger.verify import Verified, verify
+from predictdyn.naming import matching
 from predictdyn.redaction import Finding, Redaction
 
 
@@ -96,20 +97,27 @@ def register(
 
     ``forecast`` is what `forecast` gave, or a folder that it was saved in. The rule: the mean of the last ``last_n``
     logged values up to the step; ``evaluation`` names the version of the evaluation; ``void_if`` are reasons out of
-    evaluation, intervened and replanned; ``resolve_by``, a step or a date such as "2026-12-31", is when whatever was
-    logged counts. ``events`` are joint events (of a folder: those it was made with). Runs that match ``private``
-    (globs) go by an alias that is kept beside the ledger, and so does every name that holds a secret. ``redact`` are
-    regular expressions to cut out of all text. The same forecast is registered once. Raises ValueError where a question
-    is resolved already.
+    evaluation, intervened and replanned; ``resolve_by``, a step or a date such as "2026-12-31", is when the question
+    closes: without a value by then, at 98 % of the step or later, it is censored. ``events`` are joint events (of a
+    folder: those it was made with). Runs that match ``private`` (globs) go by an alias that is kept beside the ledger,
+    and so does every name that holds a secret. ``redact`` are regular expressions to cut out of all text. The same
+    forecast is registered once. Raises ValueError where a question is resolved already, for a ``resolve_by`` that has
+    passed or is too early, and for a glob that matches no run and no family.
     """
     home = Ledger(ledger)
     rule = Rule(last_n, evaluation, tuple(void_if), resolve_by)
     given = _of_folder(Path(forecast)) if isinstance(forecast, Path | str) else _of_forecast(forecast, events)
     plain = Redaction(tuple(redact))
     file = aliases_file(home.path)
-    aliases = aliases_for(given.draws["run"], file, globs(private, "private"), plain)
+    for row in given.draws[["run", "metric", "step", "seen_step"]].drop_duplicates().to_dict("records"):
+        what = f"{row['metric']} of {row['run']} at step {row['step']:g}"
+        check_deadline(rule, float(row["step"]), float(row["seen_step"]), what, home.store.now())
+    # A ledger cannot be edited afterwards: a name that nobody bears is told of before anything is kept.
+    hidden = globs(private, "private")
+    matching([*dict.fromkeys([*given.draws["run"], *given.draws["family"].map(str)])], hidden, "run")
+    aliases = aliases_for(given.draws["run"], file, hidden, plain)
     aliases |= aliases_for(given.draws["metric"], file, (), plain, "metric")
-    families = aliases_for(given.draws["family"].map(str), file, globs(private, "private"), plain, "family")
+    families = aliases_for(given.draws["family"].map(str), file, hidden, plain, "family")
     redaction = Redaction(tuple(redact), tuple({**families, **aliases}.items()))
     found: list[Finding] = []
     entries = entries_of(given, rule, redaction=redaction, text=question, author=author, found=found)
@@ -131,7 +139,8 @@ def resolve(ledger: Ledger | Path | str, curves: Curves, *, ended: str | Sequenc
     """Answer what logs now answer, by the registered rules, and score it.
 
     ``ended`` are globs of runs that have stopped for good, wherever their logs end. A question that is resolved stays
-    so: calling this again adds only what is new. What the logs do not answer stays open.
+    so: calling this again adds only what is new. What the logs do not answer stays open. Raises ValueError for a glob
+    that matches no run of the ledger or of the logs.
     """
     home = Ledger(ledger)
     home.store.last()  # a ledger that is not there is told of before any work
@@ -141,6 +150,9 @@ def resolve(ledger: Ledger | Path | str, curves: Curves, *, ended: str | Sequenc
     data = digest_of(curves)
 
     def new(inside: Any) -> list[dict[str, Any]]:
+        asked = [e.content["question"]["run"] for e in inside.entries() if e.content["kind"] == "forecast"]
+        known = dict.fromkeys([*(names.get(run, run) for run in asked), *curves.runs.index])
+        matching([*known], globs(ended, "ended"), "run")
         return resolutions(
             inside.entries(), curves, names=names, ended=globs(ended, "ended"), now=home.store.now(), data=data,
             reason=redaction.text,

@@ -16,8 +16,9 @@ from predictdyn.ledger.aliases import aliases_file, aliases_for
 from predictdyn.ledger.metadata import a_report, citation, json_ld
 from predictdyn.ledger.pages import MARK, write_site
 from predictdyn.ledger.standing import Standing
+from predictdyn.naming import matching
 from predictdyn.publishing.branch import commit_to, is_repository
-from predictdyn.publishing.leaving import Leaving, elided, leaving, left, run_names
+from predictdyn.publishing.leaving import Leaving, check_page, elided, leaving, left, run_names
 from predictdyn.redaction import Redaction, summary
 
 PUBLISHED = "published.json"  # the file by which a folder is known as published by us
@@ -100,12 +101,16 @@ def publish(
     what matches the regular expressions ``redact``. Runs that match ``private`` (globs), or whose names hold such
     things, get aliases that are kept beside ``folder``, not in it. Each page gets metadata that machines read. Nothing
     is written unless ``go``: look at the ``lines`` of what is returned, then call its ``go()``. Nothing is ever pushed.
+    Raises ValueError for a glob that matches no run and no family.
     """
     source = Path(folder)
     plain = Redaction(tuple(redact))
-    names = run_names(source) if source.is_dir() else []
+    check_page(source)
+    names = run_names(source)
+    hidden = globs(private, "private")
+    matching(names, hidden, "run")
     file = aliases_file(source)
-    aliases = aliases_for(names, file, globs(private, "private"), plain)
+    aliases = aliases_for(names, file, hidden, plain)
     redaction = Redaction(tuple(redact), elided(aliases))
     found = leaving(source, redaction)
     if again := left(found.files, redaction):

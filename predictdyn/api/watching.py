@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,11 +24,13 @@ from predictdyn.forecasters._fitted import Fitted
 from predictdyn.loaders.files.paths import is_address
 from predictdyn.secrets import hidden, path_shown
 from predictdyn.watch.alarm import Alarm, Detector
+from predictdyn.watch.assumed_ends import surely_ended
 from predictdyn.watch.follow import ASSUMED_END, Follower, unknown_ends, usual_end
 from predictdyn.watch.hooks import Hook, command_hook, together, webhook
 from predictdyn.watch.keeping import load
 from predictdyn.watch.kept import ALARMS, kept, key, learnt_once
 from predictdyn.watch.learning import LearntDetector
+from predictdyn.watch.own_folder import check_own
 from predictdyn.watch.plain import Plain
 from predictdyn.watch.standing import check_sentences, targets_of
 from predictdyn.watch.state import NAME, Rung, new_state, read_state
@@ -100,7 +102,8 @@ def watch(
     ``model`` is what `fit` gave, or its folder. Else ``history`` (finished runs), else the finished runs at the path
     are learnt from. ``targets`` are sentences as ``"val_acc > 0.75"``. A healthy run rings with a probability of at
     most ``false_alarms``. A run that logs nothing for ``silent`` seconds has stopped (0: this is not looked at).
-    ``out`` is the folder of the page and of the state, from which a later watch goes on; None keeps nothing.
+    ``out`` is the folder of the page and of the state, from which a later watch goes on: new, empty, or written by a
+    watch; None keeps nothing.
     ``on_alarm`` is a shell command, or a function that takes the alarm as a dictionary; ``address`` takes it as a POST.
     Each is called once an alarm, and again with the same id only where a call was broken off or failed.
     ``stop_at_alarm`` ends the watch at the first look that rings. ``settings`` are those of the source, as for `load`.
@@ -114,6 +117,8 @@ def watch(
             false_alarms=false_alarms, silent=silent, every=None if once else every, out=folder, on_alarm=on_alarm,
             address=address, say=say, source=source, seed=seed, settings=settings,
         )  # fmt: skip
+        for note in found.made["tested"]:
+            say(f"note: {note}")
         for rung in rounds(found, say=say):
             if stop_at_alarm and rung:
                 break
@@ -152,12 +157,14 @@ def begun(
     if model is not None and history is not None:
         raise ValueError("give model= or history=, not both: a saved model has its history")
     check_sentences(targets)
+    if out is not None:
+        check_name(out)
+        check_own(out)
     hook = _hook(on_alarm, address)
     given = load_model(model) if isinstance(model, str | Path) else model
     if given is None and history is not None:
         given = learnt(prepared(history), as_model(forecaster), seed=seed)
     if out is not None:
-        check_name(out)
         out.mkdir(parents=True, exist_ok=True)
     name = _ready(path, source, every, say)
     follower = Follower.of(path, name, settings, None if given is None else usual_end(given.history))
@@ -166,11 +173,11 @@ def begun(
         "targets": list(targets), "false_alarms": false_alarms, "seed": seed,
     }  # fmt: skip
     state = new_state(made) if out is None else read_state(out, made)
-    fitted = given.fitted if given is not None else _of_path(path, name, settings, state.past, forecaster, seed)
+    fitted, notes = (given.fitted, []) if given is not None else _of_path(follower, state.past, forecaster, seed)
     _check_names(targets, fitted, path, name, settings)
     home = None if out is None else out / ALARMS
     detector, tested = _detector(fitted, targets, false_alarms, seed, home, _of_model(model))
-    made |= {"model": _words(fitted), "tested": tested, "learnt": isinstance(detector, LearntDetector)}
+    made |= {"model": _words(fitted), "tested": [*notes, *tested], "learnt": isinstance(detector, LearntDetector)}
     return Watcher(follower, made, detector, fitted, targets, metrics, out, hook, say, silent, every, seed)
 
 
@@ -310,14 +317,14 @@ def _nothing(path: Path) -> bool:
     return not path.exists() or not path.stat().st_size
 
 
-def _of_path(
-    path: Path, source: str, settings: dict[str, Any], past: list[str] | None, forecaster: str, seed: int
-) -> Fitted:
+def _of_path(follower: Follower, past: list[str] | None, forecaster: str, seed: int) -> tuple[Fitted, list[str]]:
     """What the finished runs at the path teach: those that had ended before the first look, also after a restart.
 
-    Where none had, or nothing says where runs end, curves are continued by themselves.
+    Where none surely had, curves are continued by themselves. A line says so where some seem to have ended.
     """
-    curves = None
+    curves: Curves | None = None
+    notes: list[str] = []
+    path, source, settings = follower.path, follower.source.name, follower.options
     # A table in which a run went back to a checkpoint contradicts itself; at a restart that is no wrong call.
     for more in ({}, {"merge": "yes"}) if past is not None and "merge" not in settings else ({},):
         try:
@@ -325,11 +332,24 @@ def _of_path(
             break
         except ValueError:
             continue
-    if curves is not None and not any(ASSUMED_END in line for line in curves.notes):
+    if curves is not None:
         done = [run for run in ended(curves) if past is None or run in past]
+        if any(ASSUMED_END in line for line in curves.notes):
+            done, notes = surely_ended(curves, done, _written(follower, past))
         if done:
-            return learnt(curves.select(runs=done), as_model(forecaster), seed=seed).fitted
-    return fitted_on(ALONE, no_curves(), seed=seed)
+            return learnt(curves.select(runs=done), as_model(forecaster), seed=seed).fitted, notes
+    return fitted_on(ALONE, no_curves(), seed=seed), notes
+
+
+def _written(follower: Follower, past: list[str] | None) -> Mapping[str, float]:
+    """When each log was written last; nothing where the path cannot be read now, which the first look tells."""
+    before = None if past is None else frozenset(past)
+    try:
+        # Another follower: the news of this one are for the first look.
+        news = Follower(follower.path, follower.source, follower.options, past=before).news()
+    except (ValueError, OSError):
+        return {}
+    return {} if news is None else news.written
 
 
 def _check_names(targets: tuple[str, ...], fitted: Fitted, path: Path, source: str, settings: dict[str, Any]) -> None:

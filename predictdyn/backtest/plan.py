@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from predictdyn.curves import OUTCOMES, Curves
-from predictdyn.naming import BY_METRICS, meant, some
+from predictdyn.naming import BY_METRICS, matching
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ def in_percent(cutoffs: Sequence[float]) -> str:
 
 def matching_runs(curves: Curves, globs: tuple[str, ...]) -> list[str]:
     """The runs that match any of the globs. Raises ValueError for a glob that matches none."""
-    return _matching(list(curves.runs.index), globs, "run")
+    return matching(list(curves.runs.index), globs, "run")
 
 
 def target_metrics(curves: Curves, globs: tuple[str, ...]) -> list[str]:
@@ -74,7 +73,7 @@ def target_metrics(curves: Curves, globs: tuple[str, ...]) -> list[str]:
     logged = set(curves.points["metric"].unique())
     names = [name for name in curves.metrics if name in logged and curves.metrics[name].kind != "schedule"]
     if globs:
-        return _matching(names, globs, "metric")
+        return matching(names, globs, "metric")
     outcomes = [name for name in names if curves.metrics[name].kind in OUTCOMES]
     chosen = outcomes or names
     if not chosen:
@@ -87,10 +86,3 @@ def needed_metrics(curves: Curves, globs: tuple[str, ...]) -> Curves:
     asked = set(target_metrics(curves, globs))
     beside = {name for name, metric in curves.metrics.items() if metric.kind in ("signal", "schedule")}
     return curves.select(metrics=asked | beside)
-
-
-def _matching(names: list[str], globs: tuple[str, ...], what: str) -> list[str]:
-    for glob in globs:
-        if not any(fnmatchcase(name, glob) for name in names):
-            raise ValueError(f"no {what} matches {glob!r}; {meant(glob, names)}there are {some(names, 8) or 'none'}")
-    return [name for name in names if any(fnmatchcase(name, glob) for glob in globs)]

@@ -90,6 +90,10 @@ class Monitor:
             raise ValueError(f"model= takes what fit gave, or its folder; there is no folder {model}")
         if isinstance(alarms, str | Path) and not Path(alarms).is_dir():
             raise ValueError(f"alarms= takes what learn gave, or its folder; there is no folder {alarms}")
+        if out is not None and Path(out).is_dir():
+            from predictdyn.watch.own_folder import check_own
+
+            check_own(Path(out), shared=True)  # the training's own folder will do
         self._call = {
             "model": model, "targets": targets, "metrics": metrics, "alarms": alarms, "out": out,
             "on_alarm": on_alarm, "seed": seed,

@@ -31,7 +31,7 @@ STATES = {
     "open": "open: the logs have not answered yet",
     "due": "due: the date has passed, and no log was read since",
     "resolved": "resolved",
-    "censored": "censored: the run stopped before it could be answered",
+    "censored": "censored: the run stopped, or the question closed, before it could be answered",
     "void": "void: by a rule that was fixed beforehand, nobody was right or wrong",
 }
 
@@ -230,7 +230,9 @@ def _rule(content: dict[str, Any], question: dict[str, Any]) -> list[str]:
         lines.append(f"Version of the evaluation: {rule['evaluation']}.")
     if rule["resolve_by"] is not None:
         by = rule["resolve_by"]
-        lines.append(f"Whatever is logged by {by if isinstance(by, str) else f'step {by:g}'} counts.")
+        lines.append(
+            f"Closes at {by if isinstance(by, str) else f'step {by:g}'}: without such a value by then it is censored."
+        )
     lines.append(f"Void if: {', '.join(rule['void_if']) or 'never'}.")
     made = content["made"]
     lines.append(f"Made with predictdyn {made.get('predictdyn', '')} on data with the hash {made['data'][:SHORT]}.")

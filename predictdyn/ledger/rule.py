@@ -26,8 +26,9 @@ class Rule:
 
     The value is the mean of the last ``last_n`` values that were logged at or before the step, the last of them at 98 %
     of the step or later. It counts once the run has reached the step, has ended, or ``resolve_by`` (a step of the run,
-    or a date) has passed. ``evaluation`` names the version of the evaluation that is meant. ``void_if`` are the reasons
-    for which nobody is right or wrong: keys of `VOID_IF`. Raises ValueError for anything else.
+    or a date) has passed: without such a value the question is then censored. ``evaluation`` names the version of the
+    evaluation that is meant. ``void_if`` are the reasons for which nobody is right or wrong: keys of `VOID_IF`. Raises
+    ValueError for anything else.
     """
 
     last_n: int = 1
@@ -73,6 +74,28 @@ def _date(word: str) -> date:
         return date.fromisoformat(word)
     except ValueError:
         raise ValueError(f"resolve_by= is a positive step or a date such as 2026-12-31, got {word!r}") from None
+
+
+def check_deadline(rule: Rule, step: float, seen: float, what: str, now: datetime) -> None:
+    """Raises ValueError for a ``resolve_by`` that has passed, or at which no value could answer a question yet.
+
+    ``step`` is that of the question, ``seen`` the last that its forecast has seen, ``what`` the question in words.
+    """
+    by = rule.resolve_by
+    if isinstance(by, str):
+        if _passed(rule, now):
+            today = now.astimezone(UTC).date()
+            raise ValueError(f"resolve_by= is a day that has not passed, got {by}; today is {today} (UTC)")
+    elif by is not None and by < ENDED * step:
+        raise ValueError(
+            f"resolve_by={by:g} is too early for {what}: only values from step {ENDED * step:g} on answer it; "
+            "choose such a step, or a date"
+        )
+    elif by is not None and by <= seen:
+        raise ValueError(
+            f"resolve_by={by:g} is too early for {what}: its forecast has seen step {seen:g}; "
+            "choose a later step, or a date"
+        )
 
 
 class Ruling(NamedTuple):

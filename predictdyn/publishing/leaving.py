@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 from collections.abc import Mapping
@@ -25,10 +26,14 @@ class Leaving(NamedTuple):
     home: dict[str, str]
 
 
-def leaving(folder: Path, redaction: Redaction) -> Leaving:
-    """Read a folder of pages, and redact it; nothing is written. Raises ValueError where it has no page."""
+def check_page(folder: Path) -> None:
+    """Raises ValueError for a folder that has no page."""
     if not (folder / "index.html").is_file():
         raise ValueError(f"{folder} has no index.html; publish takes a folder that forecast, backtest or record wrote")
+
+
+def leaving(folder: Path, redaction: Redaction) -> Leaving:
+    """Read a folder of pages, and redact it; nothing is written."""
     files: dict[str, str] = {}
     found: list[Finding] = []
     home: dict[str, str] = {}
@@ -77,6 +82,10 @@ def run_names(folder: Path) -> list[str]:
         for column in ("run", "family"):
             if column in table:
                 names |= dict.fromkeys(str(name) for name in table[column].dropna().unique())
+    for file in folder.glob("*.csv"):
+        with file.open(encoding="utf-8", errors="replace", newline="") as opened:
+            rows = csv.DictReader(opened)
+            names |= dict.fromkeys(row[key] for row in rows for key in ("run", "family") if row.get(key))
     for file in folder.glob("q/*.json"):
         data = json.loads(file.read_text(encoding="utf-8"))
         names |= dict.fromkeys(str(data[key]) for key in ("run", "family") if key in data)

@@ -27,18 +27,26 @@ def sentences(results: Results) -> list[str]:
     if known.empty:
         note = rows["note"].iloc[0] or "no finished run reaches this far"
         return [f"There are too few finished runs to say how far to trust these numbers ({note})."]
-    better = known.loc[known["skill_lo"] > 0, "metric"].nunique()
-    judged = known["metric"].nunique()
-    held = known["coverage_90"]
-    runs = f"{known['n_runs'].max():,.0f} of your finished runs"
-    said = [
-        f"In replays of {runs}, the forecasts beat the best simple guess reliably for {better} of "
-        f"{count(judged, 'outcome')}.",
-    ]
+    own = known[~_borrowed(known)]
+    said = []
+    if len(own):
+        better = own.loc[own["skill_lo"] > 0, "metric"].nunique()
+        runs = f"{own['n_runs'].max():,.0f} of your finished runs"
+        said.append(
+            f"In replays of {runs}, the forecasts beat the best simple guess reliably for {better} of "
+            f"{count(own['metric'].nunique(), 'outcome')}."
+        )
+    held = own["coverage_90"]
     if held.notna().any():
         low, high = held.min(), held.max()
         shares = percent(low) if percent(low) == percent(high) else percents(low, high)
         said.append(f"The 90{SPACE}% intervals contained the outcome in {shares} of cases.")
+    others = [name for name in dict.fromkeys(known["metric"]) if name not in set(own["metric"])]
+    if others:
+        said.append(
+            "These were not replayed themselves, and are judged by those of the same kind: "
+            f"{listed([results.label(name) for name in others], 4)}."
+        )
     few = [name for name in dict.fromkeys(rows["metric"]) if name not in set(known["metric"])]
     if few:
         said.append(f"Too few finished runs to say: {listed([results.label(name) for name in few], 4)}.")
@@ -50,11 +58,14 @@ def table(results: Results) -> PageTable | None:
     rows = results.trust
     if rows.empty:
         return None
-    sure = _known(rows).index
+    sure, borrowed = _known(rows).index, rows.index[_borrowed(rows)]
     cells = []
     for place, row in rows.head(ROWS).iterrows():
         named = results.label(row["metric"])
-        outcome = Cell(named, row["kind"] if named != row["kind"] else "", name=row["metric"])
+        note = row["kind"] if named != row["kind"] else ""
+        if place in borrowed:
+            note = f"not replayed; rests on {listed([results.label(name) for name in row['rests_on'].split(', ')], 4)}"
+        outcome = Cell(named, note, name=row["metric"])
         runs = Cell(
             _number(row["n_runs"]), count(row["n_families"], "family", "families") if _is(row["n_families"]) else ""
         )
@@ -79,6 +90,12 @@ def _known(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows that say something: no note that runs are too few, and a skill."""
     judged: pd.Series[bool] = (rows["note"] == "") & np.isfinite(rows["skill"].astype(float))
     return rows.loc[judged]
+
+
+def _borrowed(rows: pd.DataFrame) -> pd.Series[bool]:
+    """The rows of metrics that were not replayed themselves, and rest on others of their kind."""
+    rests: pd.Series[bool] = (rows["rests_on"] != "") & (rows["rests_on"] != rows["metric"])
+    return rests
 
 
 def _is(number: float) -> bool:

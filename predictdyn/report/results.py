@@ -162,8 +162,10 @@ def read(folder: Path) -> Results:
         tables["effects"] = _table(folder / "effects.csv", EFFECT_COLUMNS, made)
     if made == "forecast" and (folder / TRUST).is_file():
         trust = _table(folder / TRUST, TRUST_COLUMNS, made)
+        trust = trust.assign(rests_on=trust.get("rests_on", trust["metric"]))  # older folders do not say
         words = {
-            name: trust[name].astype(object).where(trust[name].notna(), "").astype(str) for name in ("baseline", "note")
+            name: trust[name].astype(object).where(trust[name].notna(), "").astype(str)
+            for name in ("baseline", "note", "rests_on")
         }
         tables["trust"] = trust.assign(**words)
     for name in _READERS:

@@ -114,7 +114,11 @@ class Plain:
                     entry["rang"] = [*entry["rang"], f"target {target.text}"]
                     step = entry["mark"] / MARKS * plan[run]
                     since = (entry["mark"] - 1) / MARKS * plan[run]
-                    words = f"{target.text} has a probability of {share:.2g} at the end, at two marks in succession"
+                    # More may have been seen since: what is forecast now can be likelier.
+                    words = (
+                        f"at step {step:g} of {plan[run]:g}, {target.text} had a probability of {share:.2g} at the "
+                        f"end, the second in succession below {UNLIKELY * 100:g} %"
+                    )
                     metric = target.bounds[0].metric
                     alarms.append(Alarm(run, "will miss target", metric, since, step, share, words))
             entry["low"] = low

@@ -82,7 +82,7 @@ def read_state(folder: Path, made: Mapping[str, Any]) -> WatchState:
     except FileNotFoundError:
         return new_state(made)
     except ValueError:
-        raise ValueError(f"{file} is no state of a watch; choose another out=, or remove the file") from None
+        raise ValueError(f"{file} is no state of a watch; choose another out=, or remove the folder") from None
     try:
         before = said["made"]
         if said["version"] != VERSION or before["path"] != made["path"]:
@@ -101,7 +101,8 @@ def read_state(folder: Path, made: Mapping[str, Any]) -> WatchState:
         )  # fmt: skip
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(
-            f"{file} is no state of a watch ({type(error).__name__}: {error}); choose another out=, or remove the file"
+            f"{file} is no state of a watch ({type(error).__name__}: {error}); "
+            "choose another out=, or remove the folder"
         ) from None
 
 

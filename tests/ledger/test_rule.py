@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from predictdyn.curves import Metric, curves_from
-from predictdyn.ledger.rule import Rule, deadline, outcome
+from predictdyn.ledger.rule import Rule, check_deadline, deadline, outcome
 
 DAY = datetime(2026, 5, 1, tzinfo=UTC)
 
@@ -61,7 +61,7 @@ def test_a_run_that_stopped_before_is_censored_only_once_it_is_said():
     assert ruled(logs([50], train_to=100)).state == "censored"
 
 
-def test_after_a_date_or_a_step_whatever_was_logged_counts():
+def test_after_a_date_or_a_step_a_question_closes_answered_or_not():
     by_day = Rule(resolve_by="2026-05-01")
     assert ruled(logs([99]), by_day).state == "open"
     later = datetime(2026, 5, 2, 1, tzinfo=UTC)
@@ -69,6 +69,27 @@ def test_after_a_date_or_a_step_whatever_was_logged_counts():
     assert ruled(logs([50]), by_day, now=later).state == "censored"
     assert ruled(logs([50, 70]), Rule(resolve_by=80.0)).state == "open"
     assert ruled(logs([50, 80]), Rule(resolve_by=80.0)).state == "censored"
+
+
+@pytest.mark.parametrize(
+    ("by", "words"),
+    [
+        ("2026-04-30", "resolve_by= is a day that has not passed, got 2026-04-30; today is 2026-05-01"),
+        (80.0, "resolve_by=80 is too early for it: only values from step 98 on answer it"),
+        (98.5, "resolve_by=98.5 is too early for it: its forecast has seen step 99"),
+        ("2026-05-01", None),
+        (99.5, None),
+        (200.0, None),
+        (None, None),
+    ],
+)
+def test_a_deadline_at_which_nothing_can_be_answered_is_refused(by, words):
+    rule = Rule(resolve_by=by)
+    if words is None:
+        check_deadline(rule, 100, 99, "it", DAY)
+    else:
+        with pytest.raises(ValueError, match=words):
+            check_deadline(rule, 100, 99, "it", DAY)
 
 
 def test_void_only_by_the_reasons_that_were_fixed():

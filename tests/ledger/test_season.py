@@ -135,6 +135,27 @@ def test_private_runs_go_by_an_alias_that_is_kept_beside(season, tmp_path):
     assert pdyn.resolve(path, season.after).states.to_dict() == {"resolved": 4}
 
 
+@pytest.mark.parametrize("private", ["nobody", ["f3-s0", "f3-s7"]])
+def test_a_private_name_that_nobody_bears_writes_nothing(season, tmp_path, private):
+    with pytest.raises(ValueError, match=r"^no run matches '(nobody|f3-s7)'; .*there are f3-s0, f3-s1, f3$"):
+        pdyn.register(season.forecast, tmp_path / "a.ledger", private=private)
+    assert not list(tmp_path.glob("*"))
+    assert pdyn.register(season.forecast, tmp_path / "a.ledger", private="f[3-9]").entries  # a family
+
+
+def test_ended_names_runs_of_the_ledger_or_of_the_logs(season, tmp_path):
+    path = tmp_path / "a.ledger"
+    pdyn.register(season.forecast, path, private="f3-s0")
+    size = len(pdyn.Ledger(path))
+    with pytest.raises(ValueError, match=r"^no run matches 'f3_s0'; did you mean 'f3-s0'"):
+        pdyn.resolve(path, begun(season.after, 0.6), ended="f3_s0")
+    assert len(pdyn.Ledger(path)) == size
+    for _ in range(2):  # the same command again, once all is resolved
+        pdyn.resolve(path, begun(season.after, 0.6), ended=["f3-s0", "f0-*"])
+    only = season.after.select(runs=["f3-s1"])
+    assert pdyn.resolve(path, only, ended="f3-s0").states.to_dict() == {"resolved": 2}
+
+
 def test_skill_is_one_less_the_share_of_the_best_baseline():
     truth = 1.0
     own, base = np.linspace(0.8, 1.2, 50), np.linspace(0.0, 2.0, 50)

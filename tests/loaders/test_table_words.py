@@ -86,8 +86,9 @@ def test_settings_lie_in_a_file_a_run_too(tmp_path: Path) -> None:
 
 def test_words_and_a_seed_are_a_recipe(tmp_path: Path) -> None:
     for name, optimizer, seed in (("a", "adam", 1), ("b", "sgd", 1), ("c", "sgd", 2)):
-        rows = "".join(f"{step},{step / 8},{optimizer},{seed}\n" for step in STEPS)
-        (tmp_path / f"{name}.csv").write_text(f"step,acc,optimizer,seed\n{rows}")
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "log.csv").write_text("step,acc\n" + "".join(f"{step},{step / 8}\n" for step in STEPS))
+        (tmp_path / name / "config.json").write_text(json.dumps({"optimizer": optimizer, "seed": seed}))
     curves, _ = heard(tmp_path)
     assert curves.runs["family"].nunique() == 2 and len(curves.runs) == 3
 

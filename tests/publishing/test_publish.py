@@ -67,6 +67,25 @@ def test_nothing_is_written_before_it_was_shown(pages, tmp_path):
     )
 
 
+def test_a_private_name_that_nobody_bears_publishes_nothing(pages, tmp_path):
+    with pytest.raises(ValueError, match=r"^no run matches 'nobody'; there are "):
+        pdyn.publish(pages, tmp_path / "public", private=["falcon*", "nobody"], go=True)
+    assert not (tmp_path / "public").exists()
+    with pytest.raises(ValueError, match=r"has no index\.html"):
+        pdyn.publish(tmp_path, tmp_path / "public", private="nobody")
+
+
+def test_private_runs_of_a_table_go_by_an_alias(tmp_path):
+    folder = tmp_path / "law"
+    folder.mkdir()
+    (folder / "index.html").write_text("<html><head></head><body>falcon</body></html>")
+    (folder / "runs.csv").write_text("run,loss\nfalcon,3\nother,2\n")
+    (folder / "empty.csv").write_text("")
+    pdyn.publish(folder, tmp_path / "public", private="falcon", go=True)
+    texts = [file.read_text() for file in (tmp_path / "public").rglob("*") if file.is_file()]
+    assert not any("falcon" in text for text in texts) and any("other,2" in text for text in texts)
+
+
 def test_a_folder_of_ours_is_written_anew_and_another_is_not(pages, tmp_path):
     for _ in range(2):
         pdyn.publish(pages, tmp_path / "public", go=True)

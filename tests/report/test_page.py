@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -233,6 +234,29 @@ def test_same_files_same_page_and_nothing_else_is_left(useful: Path, tmp_path: P
     assert page.read_bytes() == (useful / "index.html").read_bytes()
     assert {p.name for p in page.parent.iterdir()} == {"index.html", "report.md", "figures"}
     assert not list(useful.rglob("*.partial"))
+
+
+def test_a_page_is_made_again_where_it_was_and_replaces_no_other(useful: Path, useless: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    before = publish(useful, own).read_bytes()
+    (own / "index.html").write_bytes(before + b"<!-- of an older version -->")
+    (own / "figures" / "old.svg").write_text("<svg/>")
+    assert publish(useful, own).read_bytes() == before
+    assert publish(useful, useful / ".." / useful.name).read_bytes() == before
+    (own / "CNAME").write_text("example.org")
+    for target in (own, useless):
+        files = {file: file.read_bytes() for file in target.rglob("*") if file.is_file()}
+        with pytest.raises(ValueError, match=rf"{target} holds .*, and not only the page of .*; choose another out="):
+            publish(useful, target)
+        assert files == {file: file.read_bytes() for file in target.rglob("*") if file.is_file()}
+    (own / "CNAME").unlink()
+    later = Path(shutil.copytree(useful, tmp_path / "later"))
+    about = json.loads((later / "provenance.json").read_text())
+    (later / "provenance.json").write_text(json.dumps(about | {"created": "2026-11-21T12:00:00+00:00"}))
+    with pytest.raises(ValueError, match="not only the page of"):
+        publish(later, own)
+    with pytest.raises(ValueError, match="not only the page of"):
+        publish(useful, own / "index.html")
 
 
 def test_failures_are_counted(useful: Path) -> None:

@@ -44,6 +44,21 @@ def test_page_says_how_well_finished_runs_were_forecast(replays: Path) -> None:
     assert "How far to trust these forecasts" in (replays / "report.md").read_text(encoding="utf-8")
 
 
+def test_a_metric_that_was_not_replayed_is_not_counted_and_names_those_it_rests_on(replays: Path) -> None:
+    head, accuracy, gap, _ = TRUST.splitlines()
+    lines = [f"{head},rests_on", f"{accuracy},accuracy", f"{gap},accuracy"]
+    (replays / "trust.csv").write_text("\n".join(lines) + "\n")
+    said = replayed.sentences(read(replays))
+    assert said[0].endswith("reliably for 1 of 1 outcome.")
+    assert said[1].endswith("contained the outcome in 91\u00a0% of cases.")
+    judged = "These were not replayed themselves, and are judged by those of the same kind: bias gap."
+    assert said[2:] == [judged]
+    table = replayed.table(read(replays))
+    assert table and [row[0].note for row in table.rows] == ["capability", "not replayed; rests on accuracy"]
+    (replays / "trust.csv").write_text("\n".join([lines[0], lines[2]]) + "\n")
+    assert replayed.sentences(read(replays)) == [judged]
+
+
 def test_trust_that_rests_on_too_few_runs_says_so(replays: Path) -> None:
     (replays / "trust.csv").write_text("".join(TRUST.splitlines(keepends=True)[i] for i in (0, 3)))
     said = replayed.sentences(read(replays))

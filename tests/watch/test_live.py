@@ -25,6 +25,7 @@ from predictdyn.forecasters import fit
 from predictdyn.watch.alarm import Alarm, Look
 from predictdyn.watch.follow import Follower
 from predictdyn.watch.hooks import HookError, command_hook
+from predictdyn.watch.own_folder import check_own
 from predictdyn.watch.plain import Plain
 from predictdyn.watch.state import TRACK, alarm_id, durable, read_state, thinned
 from predictdyn.watch.watcher import Watcher, table_of
@@ -254,6 +255,35 @@ def test_a_state_of_another_path_is_refused_and_of_other_targets_kept(tmp_path):
         read_state(out, MADE)
 
 
+@pytest.mark.parametrize("other", ["index.html", "provenance.json", "notes.txt"])
+def test_a_watch_replaces_no_other_page(tmp_path, other):
+    log(tmp_path, "a", range(4), lambda step: 9.0)
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / other).write_text("of somebody else")
+    with pytest.raises(ValueError, match=rf"out was not written by a watch \(it holds {other}\); choose another out="):
+        pdyn.watch(tmp_path / "logs", once=True, out=out, say=lambda _: None)
+    assert [file.name for file in out.iterdir()] == [other] and (out / other).read_text() == "of somebody else"
+    if other == "notes.txt":
+        pdyn.Monitor(last_step=9, out=out)
+    else:
+        with pytest.raises(ValueError, match="was not written by a watch"):
+            pdyn.Monitor(last_step=9, out=out)
+
+
+def test_a_watch_goes_on_where_one_was(tmp_path):
+    check_own(tmp_path / "new")
+    for left in ([], [".gitkeep"], ["alarms"], ["alarms", "index.html", "state.json", "watch.log"]):
+        folder = tmp_path / str(len(left))
+        folder.mkdir(exist_ok=True)
+        for name in left:
+            (folder / name).touch()
+        check_own(folder)
+    (folder / "provenance.json").touch()
+    with pytest.raises(ValueError, match=r"it holds alarms, index.html, provenance.json, state.json and 1 more"):
+        check_own(folder)
+
+
 def test_a_file_is_whole_at_any_moment(tmp_path, monkeypatch):
     durable(tmp_path / "f", b"old")
     monkeypatch.setattr(os, "fsync", lambda handle: (_ for _ in ()).throw(OSError("disk")))
@@ -300,6 +330,10 @@ def test_one_look_from_python(board):
     alarms = found.alarms.set_index("run")
     assert alarms.loc["nan", "kind"] == "not finite" and alarms.loc["nan", "step"] == 35
     assert alarms.loc["low", "kind"] == "will miss target" and alarms.loc["low", "evidence"] < 0.05
+    step = alarms.loc["low", "step"]
+    assert step < found.table.set_index("run").loc["low", "step"], "the alarm is of an earlier step"
+    assert alarms.loc["low", "words"].startswith(f"at step {step:g} of 100, val_acc > 0.7 had a probability of 0.0")
+    assert alarms.loc["low", "words"].endswith("at the end, the second in succession below 5 %")
     assert "good" not in alarms.index
     table = found.table.set_index("run")
     assert table.loc["good", "p_val_acc > 0.7"] > 0.9 > 0.1 > table.loc["low", "p_val_acc > 0.7"]
