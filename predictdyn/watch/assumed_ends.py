@@ -41,10 +41,10 @@ def surely_ended(curves: Curves, done: Sequence[str], written: Mapping[str, floa
     if taken:
         ends = some(sorted({f"{end:g}" for end in length[taken]}, key=float))
         told = f"Learnt from are the {len(taken)} that stopped at step {ends}"
-    elif len(still) < SEVERAL:
-        told = f"They are not learnt from, as their logs were written to less than {STILL / 60:g} minutes ago"
-    else:
+    elif max(_alike(end, length.to_numpy()) for end in length) < SEVERAL:
         told = f"They are not learnt from, as no {SEVERAL} of them are equally long"
+    else:
+        told = f"They are not learnt from, as nothing shows that their logs were left alone for {STILL / 60:g} minutes"
     return SurelyEnded(taken, [f"{begin}. {told}. If runs go on beyond, state last_step=NUMBER"])
 
 

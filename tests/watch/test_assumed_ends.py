@@ -31,8 +31,9 @@ def sweep(lengths: list[int]) -> Curves:
     [
         ([20, 20, 20, 7], {"r3"}, 3, r"3 of 4 runs count as ended, .* Learnt from are the 3 that stopped at step 20\."),
         ([20, 20, 20, 20, 7], {"r2", "r4"}, 3, r"4 of 5 runs count as ended, .* Learnt from are the 3"),
-        ([20, 20, 20, 7], {"r0", "r1", "r2"}, 0, r"not learnt from, as their logs .* less than 30 minutes ago"),
+        ([20, 20, 20, 7], {"r0", "r1", "r2"}, 0, r"not learnt from, as nothing shows .* left alone for 30 minutes"),
         ([20, 20, 30, 40, 7], set(), 0, r"not learnt from, as no 3 of them are equally long"),
+        ([20, 20, 7], set(), 0, r"not learnt from, as no 3 of them are equally long"),
         ([20, 20, 20], set(), 0, None),  # all have ended: the watch refuses
         ([7, 8], set(), 0, None),
     ],
