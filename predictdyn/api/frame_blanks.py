@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from predictdyn.loaders.engine.facts import log_metric, looks_like_outcome
 from predictdyn.loaders.engine.not_finite import broke
 from predictdyn.naming import some
 
@@ -30,7 +31,8 @@ def ends_in_nan(points: pd.DataFrame) -> NanEnds:
     a value behind it was not logged. Behind the last value of a metric it was NaN if the metric is due there: in all
     earlier rows with the same other metrics it had a value. Others count as long as they have values themselves. So a
     metric that is logged every tenth row, or not in a last row of results, does not end in NaN. Beside metrics that go
-    on, two such rows are needed. A metric that is blank for more than twice its longest gap is told of.
+    on, two such rows are needed; and a signal beside outcomes that go on does not end in NaN. A metric that is blank
+    for more than twice its longest gap is told of.
 
     >>> points = pd.DataFrame({"run": "a", "metric": "loss", "step": [1, 2, 3, 4], "value": [2, 1, np.nan, np.nan]})
     >>> ends = ends_in_nan(points)
@@ -54,11 +56,15 @@ def ends_in_nan(points: pd.DataFrame) -> NanEnds:
         column = pd.Index(names).get_indexer(cells["metric"])
         there, empty = np.zeros((2, len(step), len(names)), dtype=bool)
         full = cells["value"].notna().to_numpy()
+        outcome = np.array([log_metric(name).kind != "signal" or looks_like_outcome(name) for name in names])
         there[code[full], column[full]] = True
         empty[code[~full], column[~full]] = True
         for name in ending[runs == run].get_level_values("metric"):
             own = int(np.flatnonzero(names == name)[0])
             due = _due(there, empty[:, own], own)
+            # Beside outcomes that go on, a signal belonged to a phase that is over.
+            if not outcome[own] and (there[step > step[there[:, own]][-1]].any(axis=0) & outcome).any():
+                due = np.zeros_like(due)
             at = np.flatnonzero(there[:, own])
             if due.any():
                 events.append((str(run), float(step[due][0]), broke(str(name), np.nan)))

@@ -317,3 +317,17 @@ def test_a_run_that_goes_on_as_infinite_keeps_its_end_too():
 def test_a_run_without_a_value_is_left_out_and_said():
     with pytest.warns(UserWarning, match=r"1 run\(s\) without a value left out: b"):
         assert Curves.from_frame(long_frame(0), {"last_step": 10}).runs.index.tolist() == ["a"]
+
+
+def test_a_signal_of_a_phase_that_is_over_does_not_end_in_nan():
+    steps = np.arange(1, 41)
+    frame = pd.DataFrame(
+        {"run": "a", "step": steps, "loss": 3 / steps**0.3, "aux": np.where(steps <= 20, steps, np.nan)}
+    )
+    frame = pd.concat([frame, frame.assign(run="b", loss=frame["loss"] + 0.1)])
+    with pytest.warns(UserWarning, match="blank long before the last row"):
+        assert Curves.from_frame(frame, last_step=40).events.empty
+    broken = frame.assign(loss=frame["loss"].where(frame["step"] <= 30), aux=frame["step"])
+    with pytest.warns(UserWarning, match="NaN at the end of a run"):
+        found = Curves.from_frame(broken, last_step=40)
+    assert found.events["what"].tolist() == ["loss is NaN"] * 2
