@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -69,7 +70,10 @@ def load(name: str, *, mirror: str | None = None, progress: Progress = lambda do
     _check_alone(one, folder)
     beside = {f"{table}_file": one.folder / f"{table}.csv" for table in ("runs", "metrics")}
     stated = {option: path for option, path in beside.items() if path.is_file()}
-    return loaders.load(folder, one.loader, **one.settings, **stated)
+    with warnings.catch_warnings():
+        # What is known of these files, and does no harm, need not be told again.
+        warnings.filterwarnings("ignore", message=".*no value is lost", category=UserWarning)
+        return loaders.load(folder, one.loader, **one.settings, **stated)
 
 
 def _check_alone(one: Entry, folder: Path) -> None:
