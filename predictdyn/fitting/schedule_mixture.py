@@ -148,9 +148,10 @@ class ScheduleFit(NamedTuple):
     ) -> Float[np.ndarray, "m n"]:
         """Draws of how runs differ from the laws by ``differ``: Student's t, as its sd is an estimate.
 
-        ``root`` is that of the correlation of what is asked. Zeros for a run that is seen, which shows it by itself.
+        ``root`` is that of the correlation of what is asked. A run that is seen shows its level by itself, so that its
+        fit has no ``differ``.
         """
-        if self.own is not None or not self.differ:
+        if not self.differ:
             return np.zeros((len(root), n))
         heavy = np.sqrt(self.held_out / random.chisquare(self.held_out, n))
         return np.asarray(self.differ * heavy * (root @ random.standard_normal((len(root), n))))

@@ -33,8 +33,8 @@ def fit_runs(
     max(0, m^2 - 4 v): the others know less than all runs together, so two sds are nothing to tell. None as in
     `fit_schedules`.
     """
-    fit = fit_schedules(curves, laws=laws, n=n, seed=seed)
     thinned = [curve for curve in map(blocks, curves) if len(curve.step)]
+    fit = fit_schedules(thinned, laws=laws, n=n, seed=seed)
     if fit is None or len(thinned) < 2:
         return fit
     # By content, so that neither names nor order matter.
@@ -74,10 +74,7 @@ def begun(others: ScheduleFit, own: LossCurve, *, n: int = 1000, seed: int = 0) 
     # As noise is estimated: what is left over beside what is expected, which here is the same for all laws.
     values = min(ALONE, float(len(fit.members[0].mode.residual)))
     weights = others.weights * weights_by(np.sqrt((values * left + others.noise**2) / (values + 1.0)), values)
-    return fit._replace(
-        weights=weights / weights.sum(), known=max(others.known, fit.known),
-        differ=others.differ, held_out=others.held_out,
-    )  # fmt: skip
+    return fit._replace(weights=weights / weights.sum(), known=max(others.known, fit.known))
 
 
 def _of_another_run(member: FittedScheduleLaw, level: float) -> LawPrior:

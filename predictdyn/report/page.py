@@ -21,7 +21,6 @@ def publish(folder: Path, out: Path | None = None) -> Path:
     ``out`` holds anything else, and then writes nothing.
     """
     # drawing is slow to import, so nobody pays for it who only asks for help
-    from predictdyn.report.alarms_page import render_alarms
     from predictdyn.report.alarms_results import ABOUT, PAGE, read_alarms
     from predictdyn.report.law_page import render_law
     from predictdyn.report.law_results import read_law
@@ -34,8 +33,11 @@ def publish(folder: Path, out: Path | None = None) -> Path:
     if target.resolve() != folder.resolve():
         _check_free(target, folder, provenance)
     made = provenance["made"]
-    alarms = {PAGE: render_alarms(read_alarms(folder))} if (folder / ABOUT).is_file() else {}
-    files = {**alarms, **(render_law(read_law(folder)) if made == "law" else render(read(folder)))}
+    files = render_law(read_law(folder)) if made == "law" else render(read(folder))
+    if (folder / ABOUT).is_file():
+        from predictdyn.report.alarms_page import render_alarms
+
+        files = {PAGE: render_alarms(read_alarms(folder)), **files}
     for name, text in files.items():
         path = target / name
         path.parent.mkdir(parents=True, exist_ok=True)

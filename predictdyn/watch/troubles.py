@@ -35,10 +35,14 @@ def milestones_said(curves: Curves) -> list[str]:
     ]
 
 
+def _telling(curves: Curves) -> pd.DataFrame:
+    """The events but for `milestones`."""
+    return curves.events[~curves.events["what"].isin(milestones(curves))]
+
+
 def healthy_runs(curves: Curves) -> list[str]:
     """Finished runs without an intervention, and without an event other than `milestones`."""
-    changed = arms(curves.runs).index
-    events = curves.events[~curves.events["what"].isin(milestones(curves))]
+    changed, events = arms(curves.runs).index, _telling(curves)
     logged = curves.select(metrics=looked_at(curves.metrics.values()))  # a schedule may be told to its end beforehand
     return [run for run in ended(logged) if run not in set(events["run"]) and run not in changed]
 
@@ -51,8 +55,7 @@ def troubles_of(curves: Curves) -> pd.DataFrame:
     changed = arms(curves.runs)
     step = changed["start"] * curves.runs["last_step"].astype(float).reindex(changed.index)
     planned = pd.DataFrame({"run": changed.index, "trouble": changed["intervention"], "at": step})
-    events = curves.events[~curves.events["what"].isin(milestones(curves))]
-    logged = events.rename(columns={"what": "trouble", "step": "at"})[["run", "trouble", "at"]]
+    logged = _telling(curves).rename(columns={"what": "trouble", "step": "at"})[["run", "trouble", "at"]]
     table = pd.concat([planned, logged], ignore_index=True).sort_values(["run", "at"], kind="stable")
     failure = table["trouble"].map(failed).astype(bool)
     other = set(table.loc[~failure, "run"])

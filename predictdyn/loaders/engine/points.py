@@ -62,12 +62,13 @@ def fitted_to(
     have, and lines on what was not clear.
     """
     metrics, lines = dict(stated), []
-    for name, cells in points.groupby("metric"):
-        if name not in stated and np.isfinite(cells["value"]).all():
-            ranges = cells.groupby("run")["value"].agg(["min", "max"])
-            by_run = {str(run): (float(low), float(high)) for run, low, high in ranges.itertuples()}
-            metrics[str(name)], line = fitted_to_runs(known[str(name)], by_run)
-            lines += [line] if line else []
+    rest = points[~points["metric"].isin(stated)]
+    finite = np.isfinite(rest["value"]).groupby(rest["metric"]).all()
+    ranges = rest.groupby(["metric", "run"])["value"].agg(["min", "max"])
+    for name in finite.index[finite]:
+        by_run = {str(run): (float(low), float(high)) for run, low, high in ranges.loc[name].itertuples()}
+        metrics[str(name)], line = fitted_to_runs(known[str(name)], by_run)
+        lines += [line] if line else []
     return metrics, lines
 
 
