@@ -62,10 +62,10 @@ def fitted_to(
     have, and lines on what was not clear.
     """
     metrics, lines = dict(stated), []
-    rest = points[~points["metric"].isin(stated)]
+    rest = points[~points["metric"].isin(stated)].astype({"value": float})
     finite = np.isfinite(rest["value"]).groupby(rest["metric"]).all()
     ranges = rest.groupby(["metric", "run"])["value"].agg(["min", "max"])
-    for name in finite.index[finite]:
+    for name in finite.index[finite.to_numpy(dtype=bool)]:
         by_run = {str(run): (float(low), float(high)) for run, low, high in ranges.loc[name].itertuples()}
         metrics[str(name)], line = fitted_to_runs(known[str(name)], by_run)
         lines += [line] if line else []
