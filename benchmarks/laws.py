@@ -1,6 +1,7 @@
 """Laws of finished runs on public tables, beside published numbers: how near, how sure, how long.
 
-python benchmarks/laws.py [scalebench] [mlfoundations] [isoflops] [gemstones] [obs_scaling] [exponents] [--out DIR]
+python benchmarks/laws.py [scalebench] [mlfoundations] [isoflops] [gemstones] [obs_scaling] [exponents] [published]
+    [--out DIR]
 
 Reads the folders of $PREDICTDYN_DATA. One default for all: no setting depends on a task, and names of columns are
 replaced by x1, x2, ... before anything is fitted. R2 is 1 - sum of squared errors / sum of squares around the mean of
@@ -15,12 +16,14 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
+from itertools import product
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy.optimize import least_squares
 
 from predictdyn.laws import law_of
 from predictdyn.laws.design import design_for, scene_of
@@ -200,6 +203,37 @@ SUITES: dict[str, Callable[[], Iterator[Task]]] = {
 }
 
 
+def published() -> pd.DataFrame:
+    """The law that is published with the tables of `mlfoundations`, by least squares on the same runs.
+
+    L = E + (A (N/N0)^-a + B (D/D0)^-a), one exponent for both (arXiv 2403.08540, in other letters); N0 and D0 are
+    geometric means of the runs that are fitted.
+    """
+    found = []
+    for task in mlfoundations():
+        if not task.name.startswith("loss"):
+            continue
+        known, asked = ((part[["params", "tokens"]], part["loss"].to_numpy()) for part in (task.finished, task.asked))
+        centre = np.log(known[0]).mean(axis=0)
+
+        def law(numbers: np.ndarray, rows: pd.DataFrame, centre: pd.Series = centre) -> np.ndarray:
+            floor, size, data, exponent = numbers
+            return np.asarray(floor + np.exp(-exponent * (np.log(rows) - centre)) @ np.array([size, data]))
+
+        starts = product((1.5, 2.0), (0.3, 1.0), (0.3, 1.0), (0.1, 0.25))
+        fits = [least_squares(lambda x, known=known: law(x, known[0]) - known[1], start) for start in starts]
+        best = min(fits, key=lambda fit: float(fit.cost))
+        error = float(np.mean(np.abs(law(best.x, asked[0]) / asked[1] - 1)))
+        found.append({"task": task.name, "runs": len(asked[1]), "relative error": error, "exponent": best.x[3]})
+    return pd.DataFrame(found).set_index("task")
+
+
+TABLES: dict[str, tuple[str, Callable[[], pd.DataFrame]]] = {
+    "exponents": ("exponent of the best size in compute", exponents),
+    "published": ("the published law of mlfoundations, fitted again", published),
+}
+
+
 def markdown(table: pd.DataFrame) -> str:
     """A table of numbers, by its index."""
     lines = [["task", *table.columns], ["---"] * (len(table.columns) + 1)]
@@ -214,14 +248,15 @@ def markdown(table: pd.DataFrame) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("suites", nargs="*", metavar="SUITE", help=", ".join(SUITES))
+    parser.add_argument("suites", nargs="*", metavar="SUITE", help=", ".join([*SUITES, *TABLES]))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
-    for suite in asked.suites or [*SUITES, "exponents"]:
-        if suite == "exponents":
-            print("\nexponent of the best size in compute\n")
-            print(markdown(exponents()), flush=True)
+    for suite in asked.suites or [*SUITES, *TABLES]:
+        if suite in TABLES:
+            title, table_of = TABLES[suite]
+            print(f"\n{title}\n")
+            print(markdown(table_of()), flush=True)
             continue
         rows = pd.concat([answered(task, asked.seed) for task in SUITES[suite]()], ignore_index=True)
         table = rows.groupby("task", sort=False).apply(summary, include_groups=False)

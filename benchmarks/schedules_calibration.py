@@ -6,7 +6,8 @@ simulated: for each law, N tables. Its numbers come from the prior. Three runs (
 fitted by all laws, as in `schedule_law`, and the ends of three other schedules are forecast: warm-up-stable-decay, a
 linear fall, and a cosine of half the length. Noise is of a random size, half of it carried on from point to point.
 begun: the same, where a third of each of these runs is seen, too; alone: where nothing else is.
-control: the loss of each run falls by a power of its own and knows nothing of its rate.
+control: the loss of each run falls by a power of its own and knows nothing of its rate. Beside it stands the forecast
+from the mean and sd of the fitted runs at the same step (Student's t), which uses no rates.
 Prints the share of ends inside 90 and 50 % intervals, the shares of ranks by fifths, and the median width.
 """
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 
 import numpy as np
+from scipy import stats
 
 from predictdyn.fitting.schedule_laws import LAWS, RateCurve, Reference, ScheduleLaw, rate_curve, terms
 from predictdyn.fitting.schedule_mixture import LossCurve, fit_schedules
@@ -103,6 +105,18 @@ def asked(curves: dict[str, LossCurve], seed: int, seen: str) -> list[tuple[floa
     return found
 
 
+def by_ends(curves: dict[str, LossCurve]) -> list[tuple[float, float]]:
+    """As `asked`, where a run is at its end one more draw of what the fitted runs are at that step."""
+    found = []
+    for name in ASKED:
+        end, truth = float(curves[name].step[-1]), float(curves[name].log_loss[-1])
+        known = np.array([np.interp(end, curves[one].step, curves[one].log_loss) for one in FITTED])
+        n = len(known)
+        t = stats.t(n - 1, loc=known.mean(), scale=known.std(ddof=1) * np.sqrt(1 + 1 / n))
+        found.append((float(t.cdf(truth)), float(np.diff(t.ppf([0.05, 0.95]))[0])))
+    return found
+
+
 def told(name: str, seen: str, rows: list[tuple[float, float]]) -> None:
     """A row of the table."""
     below, width = np.array(rows).T
@@ -126,12 +140,10 @@ def main() -> None:
     print("| --- | --- | ---: | ---: | ---: | --- | ---: |")
     for part in called.parts:
         if part == "control":
-            tables = (by_no_law(np.random.default_rng([called.seed, 9, i])) for i in range(called.tables))
-            told(
-                "no schedule matters",
-                SEEN["simulated"],
-                [row for i, c in enumerate(tables) for row in asked(c, i, part)],
-            )
+            tables = [by_no_law(np.random.default_rng([called.seed, 9, i])) for i in range(called.tables)]
+            name, seen = "no schedule matters", SEEN["simulated"]
+            told(name, seen, [row for i, c in enumerate(tables) for row in asked(c, i, part)])
+            told(f"{name}, by mean and sd", seen, [row for c in tables for row in by_ends(c)])
             continue
         for place, law in enumerate(LAWS):
             tables = (by_law(law, np.random.default_rng([called.seed, place, i])) for i in range(called.tables))

@@ -24,6 +24,7 @@ OWN_LEVEL = {"floor": 0.3, "term": 0.5}  # sd of a group's own constant
 MOST_COST = 2e8
 OWN_SHARE = 0.3  # sd of a group's own exponent, in parts of the sd of the exponent
 ALIKE = 0.9  # correlation of the exponents of summands: published pairs differ by about .1
+TIED = 0.999  # where they are tied: they differ by a hundredth
 
 
 # What groups have of their own: numbers of each term, the constants of terms, or one constant for all of them.
@@ -174,7 +175,8 @@ def _alike(structure: Structure, columns: list[tuple[Monomial, int]], term: list
             for (feature, group), at in zip(columns, term, strict=True)
         ]
     )
-    return np.where(np.eye(len(same), dtype=bool), 1.0, ALIKE * np.outer(same, same))
+    correlation = TIED if structure.tied else ALIKE
+    return np.where(np.eye(len(same), dtype=bool), 1.0, correlation * np.outer(same, same))
 
 
 def _widening(feature: Monomial, scene: Scene) -> float:

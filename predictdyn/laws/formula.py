@@ -100,6 +100,8 @@ def formula_of(design: Design, raw: np.ndarray, inputs: Inputs, link: Link, targ
     if structure.factor:
         values = _values(design, raw, FACTOR_TERM, group)
         factor = Piece("factor", None, [], _sum("h", values, letters, inputs.proportions, used))
+    if structure.tied:
+        where.append(" ≈ ".join(power.symbol for piece in pieces for _, power in piece.powers))
     where += [f"{letters[i]} = ln({shown[i]} / {figure(float(np.exp(centres[i])))})" for i in sorted(used)]
     return Formula(left_of(link, target), pieces, factor, where, given)
 

@@ -28,7 +28,10 @@ NARROWEST = 0.9
 FARTHEST = 9.0  # a squared error in units of its variance counts for no more
 WORTH_SAMPLING = 0.01  # weight of a member whose posterior is sampled; others are normal at their mode
 # What weighs alike where too few runs are left to hold any out.
-CLASSIC = ("power", "floor + powers", "floor + product", "floor + exp of shares", "floor + exp of roots")
+CLASSIC = (
+    "power", "floor + powers", "floor + tied powers", "floor + product",
+    "floor + exp of shares", "floor + exp of roots",
+)  # fmt: skip
 LEAST_WEIGHT = 1e-3  # members with less have no draws
 
 

@@ -136,7 +136,7 @@ def _voices(
     """Draws of the numbers of the structures that have an optimum, in parts of their weights."""
     weight = {
         place: float(w)
-        for place, (member, w) in enumerate(zip(law.mixture.members, law.mixture.weights, strict=True))
+        for place, (member, w) in enumerate(zip(law.mixture.members, _untied(law), strict=True))
         if _closed(member.design.structure, budget.costly)
     }
     notes = []
@@ -167,8 +167,26 @@ def _voices(
     return voices, notes
 
 
+def _untied(law: Law) -> np.ndarray:
+    """Weights of members (k,), those of a structure with tied exponents given to the same one with exponents of its own.
+
+    With one exponent for size and data the best size grows as the root of the budget, whatever the runs say.
+    """
+    weights = np.array(law.mixture.weights, dtype=float)
+    structures = [member.design.structure for member in law.mixture.members]
+    for structure in {one for one in structures if one.tied}:
+        tied = [place for place, one in enumerate(structures) if one == structure]
+        own = [place for place, one in enumerate(structures) if not one.tied and one.terms == structure.terms
+               and (one.factor, one.saturation) == (structure.factor, structure.saturation)]  # fmt: skip
+        weights[own] += weights[tied]
+        weights[tied] = 0.0
+    return weights
+
+
 def _closed(structure: Structure, costly: Sequence[int]) -> bool:
-    """Whether a structure can have an optimum for a reason: no squares or shared bends of inputs that cost."""
+    """Whether a structure can have an optimum for a reason: no squares, tied exponents or shared bends of such inputs."""
+    if structure.tied:
+        return False
     if structure.saturation is not None and structure.saturation.kind == "limit":
         return False
     bent = [one for one in structure.factor if one.what == "product"]

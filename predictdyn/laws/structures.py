@@ -48,12 +48,16 @@ class Saturation(NamedTuple):
 
 @dataclass(frozen=True)
 class Structure:
-    """One row of the table of structures: its terms, a factor of all of them, and an input that saturates."""
+    """One row of the table of structures: its terms, a factor of all of them, and an input that saturates.
+
+    ``tied``: the summands that are powers of one input each share one exponent (Gadre et al. 2024, arXiv:2403.08540).
+    """
 
     name: str
     terms: tuple[Term, ...]
     factor: tuple[Monomial, ...] = ()
     saturation: Saturation | None = None
+    tied: bool = False
 
 
 REPEATS = (2.0, 5.0, 15.0, 40.0)
@@ -66,7 +70,7 @@ def structures_for(encoded: Encoded, centres: np.ndarray) -> list[Structure]:
 
     >>> some = Encoded(np.random.default_rng(0).normal(size=(9, 2)), np.zeros((9, 0)), np.zeros(9, dtype=int))
     >>> [one.name for one in structures_for(some, np.zeros(2))][:4]
-    ['power', 'floor + powers', 'floor + product', 'floor + powers + product']
+    ['power', 'floor + powers', 'floor + tied powers', 'floor + product']
     """
     d, m = encoded.logs.shape[1], encoded.proportions.shape[1]
     if m:
@@ -97,6 +101,8 @@ def _powers(d: int) -> Iterator[Structure]:
     product = Term(TERM, (ONE, *logs))
     yield Structure("power", (product,))
     yield Structure("floor + powers", (floor, *_sum(d)))
+    if d == 2:
+        yield Structure("floor + tied powers", (floor, *_sum(d)), tied=True)
     if d > 1:
         yield Structure("floor + product", (floor, product))
         yield Structure("floor + powers + product", (floor, *_sum(d), product))

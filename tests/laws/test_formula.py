@@ -30,6 +30,7 @@ def written(text: str, numbers: dict[str, float], table: pd.DataFrame) -> np.nda
     """The value of a formula as a reader would work it out: Python for what stands behind the sign of equality."""
     body, _, where = text.split(" = ", 1)[1].partition(", where ")
     names = {name: table[name].to_numpy() for name in table}
+    where = where.removeprefix("a ≈ b").removeprefix(", ")  # that two numbers are alike
     for line in re.split(r", (?=[\w()]+ = )", where) if where else []:
         left, right = line.split(" = ", 1)
         key = left.replace("(", "_").replace(")", "")
@@ -86,6 +87,16 @@ def test_intervals_hold_the_numbers_that_made_the_table(law, known):
     assert sum(inside) >= 4
     share = known.b / (known.a + known.b)
     assert rows.loc["b/(a+b)", "q0.05"] < share < rows.loc["b/(a+b)", "q0.95"]
+
+
+def test_tied_exponents_are_alike_and_never_stand_for_the_law(law):
+    rows = parameters_of(law)
+    assert not rows.loc[rows["shown"], "structure"].str.contains("tied").any(), "they would look too sure"
+    member = next(one for one in law.mixture.members if one.design.structure.tied)
+    formula = formula_of(member.design, member.numbers[None], law.inputs, law.link, "loss")
+    assert formula.symbols == "loss = E + A / params^a + B / tokens^b, where a ≈ b"
+    size, data = (abs(one.median) for piece in formula.pieces for _, one in piece.powers)
+    assert size == pytest.approx(data, abs=0.03)
 
 
 def test_structures_and_correlations(law):
