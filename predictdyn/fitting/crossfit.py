@@ -10,7 +10,7 @@ error so far, and a tail stands for those.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from scipy.special import stdtrit
@@ -31,6 +31,15 @@ class Regressor(Protocol):
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         """Answers (m,) for rows (m, p)."""
+        ...
+
+
+@runtime_checkable
+class OutOfBag(Protocol):
+    """A regression of many parts, some of which can be fitted without a family."""
+
+    def out_of_bag(self, x: np.ndarray, y: np.ndarray, family: np.ndarray, *, folds: int) -> np.ndarray:
+        """Answers (n,) to rows (n, p) by parts that have not seen their family, of answers and families (n,)."""
         ...
 
 
@@ -99,7 +108,13 @@ def crossfit(
 
 
 def left_out(make: Make, rows: Examples, every: Examples, *, folds: int, seed: int) -> np.ndarray:
-    """Answers to rows by regressions on what ``every`` row says of the other folds of families, shaped like rows.y."""
+    """Answers to rows by regressions on what ``every`` row says of the other folds of families, shaped like rows.y.
+
+    ``every`` begins with ``rows``. A regression that is `OutOfBag` deals families into folds again and again.
+    """
+    one = make(every.family, seed)
+    if isinstance(one, OutOfBag):
+        return one.out_of_bag(every.x, every.y, every.family, folds=folds)[: len(rows.y)]
     names = np.random.default_rng(seed).permutation(np.unique(rows.family))
     out = np.empty(rows.y.shape)
     for fold in range(min(folds, len(names))):

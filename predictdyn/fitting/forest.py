@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 LEAF = -1  # instead of a column
+TIMES_OUT = 24  # trees that answer for a family they have not seen
 
 
 class Trees(NamedTuple):
@@ -48,40 +49,51 @@ class Forest:
 
     def fit(self, x: np.ndarray, y: np.ndarray) -> Forest:
         """Learn from rows (n, p) and answers (n,)."""
+        rows, answers = _ready(x, y)
+        everything = np.ones(len(rows), dtype=bool)
+        self._found = self._grown(rows, answers, [everything] * self.trees)
+        return self
+
+    def out_of_bag(self, x: np.ndarray, y: np.ndarray, family: np.ndarray, *, folds: int) -> Float[np.ndarray, " n"]:
+        """Answers (n,) to rows (n, p) by trees that did not learn from their family, of answers and families (n,).
+
+        Families are dealt into ``folds`` `TIMES_OUT` times, and a tree is grown without each fold: out-of-bag
+        estimates (Breiman 1996) with families for rows. What `fit` has learnt stays as it is.
+        """
+        rows, answers = _ready(x, y)
+        names, number = np.unique(family, return_inverse=True)
+        folds = min(folds, len(names))
+        if folds < 2:
+            raise ValueError(f"trees without a family need two families and folds at least, found {folds}")
+        rng = np.random.default_rng(self.seed)
+        dealt = [(rng.permutation(len(names)) % folds)[number] for _ in range(TIMES_OUT)]
+        kept = [one != fold for one in dealt for fold in range(folds)]
+        each = _each(self._grown(rows, answers, kept), rows)
+        return np.asarray(np.where(kept, 0.0, each).sum(axis=0) / TIMES_OUT)
+
+    def _grown(self, rows: np.ndarray, answers: np.ndarray, kept: Sequence[np.ndarray]) -> Trees:
+        """A tree for each mask (n,) of the rows that it learns from."""
         from sklearn import config_context
         from sklearn.tree import ExtraTreeRegressor
 
         # A forest of scikit-learn's prepares the same table for each tree, which takes as long as small trees do.
-        rows, answers = np.asfortranarray(x, dtype=np.float32), np.ascontiguousarray(y, dtype=float)[:, None]
-        if not rows.shape[1] or not np.isfinite(rows).all() or not np.isfinite(answers).all():
-            raise ValueError("trees need at least one column, and finite numbers")
         lots = np.random.RandomState(self.seed)
         grown = []
         with config_context(skip_parameter_validation=True):
-            for _ in range(self.trees):
+            for keep in kept:
                 lot = lots.randint(np.iinfo(np.int32).max)
                 one = ExtraTreeRegressor(min_samples_leaf=self.leaf, max_features=self.share, random_state=lot)
-                grown.append(one.fit(rows, answers, check_input=False).tree_)
-        self._found = _joined(grown)
-        return self
+                part = (rows, answers) if keep.all() else (np.asfortranarray(rows[keep]), answers[keep])
+                grown.append(one.fit(*part, check_input=False).tree_)
+        return _joined(grown)
 
     def predict(self, x: np.ndarray) -> Float[np.ndarray, " m"]:
         """Answers (m,) for rows (m, p)."""
-        found = self._found
-        rows = np.asarray(x, dtype=np.float32)
-        node = np.repeat(found.root[:, None], len(rows), axis=1)  # (trees, m)
-        tree, row = np.nonzero(found.column[node] != LEAF)
-        while len(tree):
-            at = node[tree, row]
-            left = rows[row, found.column[at]] <= found.threshold[at]
-            at = at + np.where(left, 1, found.right[at])
-            node[tree, row] = at
-            inner = found.column[at] != LEAF
-            tree, row = tree[inner], row[inner]
-        total = np.zeros(len(rows))
-        for value in found.value[node]:  # one after the other, so that the last digits are scikit-learn's
+        values = _each(self._found, np.asarray(x, dtype=np.float32))
+        total = np.zeros(values.shape[1])
+        for value in values:  # one after the other, so that the last digits are scikit-learn's
             total += value
-        return total / len(found.root)
+        return total / len(values)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What was learnt, by name: of a node column, threshold and right child, of a leaf its value."""
@@ -103,6 +115,28 @@ class Forest:
         made = Forest(len(arrays["root"]), 1, 1.0, 0)
         made._found = Trees(column, threshold, right, value, arrays["root"].astype(np.intp))
         return made
+
+
+def _each(found: Trees, rows: np.ndarray) -> Float[np.ndarray, "trees m"]:
+    """The answer of each tree to rows (m, p)."""
+    node = np.repeat(found.root[:, None], len(rows), axis=1)  # (trees, m)
+    tree, row = np.nonzero(found.column[node] != LEAF)
+    while len(tree):
+        at = node[tree, row]
+        left = rows[row, found.column[at]] <= found.threshold[at]
+        at = at + np.where(left, 1, found.right[at])
+        node[tree, row] = at
+        inner = found.column[at] != LEAF
+        tree, row = tree[inner], row[inner]
+    return np.asarray(found.value[node])
+
+
+def _ready(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and answers as trees of scikit-learn's take them."""
+    rows, answers = np.asfortranarray(x, dtype=np.float32), np.ascontiguousarray(y, dtype=float)[:, None]
+    if not rows.shape[1] or not np.isfinite(rows).all() or not np.isfinite(answers).all():
+        raise ValueError("trees need at least one column, and finite numbers")
+    return rows, answers
 
 
 def _joined(grown: list[Any]) -> Trees:

@@ -158,7 +158,7 @@ def _crps(law: Law, place: int) -> float:
 
 
 def _additive(structure: Structure) -> bool:
-    """E + A / x^a + B / y^b + ...: the law that the field writes first. Tied exponents would look surer than they are."""
+    """E + A / x^a + B / y^b + ...: the law that the field writes first. Tied exponents would look too sure."""
     several = len(structure.terms) > 1 and all(len(term.features) <= 2 for term in structure.terms)
     return _plain(structure) and several and not structure.tied
 

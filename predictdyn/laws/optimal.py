@@ -168,7 +168,7 @@ def _voices(
 
 
 def _untied(law: Law) -> np.ndarray:
-    """Weights of members (k,), those of a structure with tied exponents given to the same one with exponents of its own.
+    """Weights of members (k,): the same structure with exponents of its own speaks for one with tied exponents.
 
     With one exponent for size and data the best size grows as the root of the budget, whatever the runs say.
     """
@@ -184,7 +184,7 @@ def _untied(law: Law) -> np.ndarray:
 
 
 def _closed(structure: Structure, costly: Sequence[int]) -> bool:
-    """Whether a structure can have an optimum for a reason: no squares, tied exponents or shared bends of such inputs."""
+    """Whether a structure can have an optimum for a reason: no tied exponents, squares or bends of inputs that cost."""
     if structure.tied:
         return False
     if structure.saturation is not None and structure.saturation.kind == "limit":

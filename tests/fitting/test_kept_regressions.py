@@ -49,6 +49,20 @@ def test_trees_refuse_what_is_no_number(bad):
         Forest(3, leaf=6, share=0.5, seed=0).fit(x[:, :0], y)
 
 
+def test_trees_without_a_family_say_nothing_of_its_answers():
+    x, y = rows(n=120)
+    family = np.arange(120) // 6
+    one = Forest(30, leaf=3, share=0.5, seed=3)
+    before = one.out_of_bag(x, y, family, folds=5)
+    after = one.out_of_bag(x, np.where(family == 4, y + 100.0, y), family, folds=5)
+    assert_array_equal(after[family == 4], before[family == 4])
+    assert np.abs(after - before)[family != 4].max() > 1.0, "the others learn from it"
+    assert np.corrcoef(before, y)[0, 1] > 0.7
+    assert np.mean((before - y) ** 2) > np.mean((one.fit(x, y).predict(x) - y) ** 2)
+    with pytest.raises(ValueError, match="two families"):
+        one.out_of_bag(x, y, np.zeros(120), folds=5)
+
+
 def test_a_median_on_directions_is_what_both_libraries_give(tmp_path):
     x, y = rows()
     ours = MedianRegression(5, 8).fit(x, y)
