@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -73,12 +74,17 @@ class Replays:
         found: dict[float, Replayed] = {origin: {} for origin in origins}
         for kind in sorted(kinds):
             of = {origin: [row for row in some if row.kind == kind] for origin, some in rows.items()}
-            weights = {origin: self._stacked(some) for origin, some in of.items() if some}
+            before = self._before()
+            weights = {
+                origin: _worth_asking(_with_untried(some, self._stacked(some), before))
+                for origin, some in of.items() if some
+            }  # fmt: skip
             # Few curves, seen in part, say little of the spread at one origin; with a history each is learnt alone.
-            wants, family = zip(*(_needed(of[origin], weight) for origin, weight in weights.items()), strict=True)
-            anywhere = spread(list(chain(*wants)), list(chain(*family)), prior=self.spread_prior)
+            needed = [_needed(_tried(of[origin], weight), weight) for origin, weight in weights.items()]
+            wants, family = (list(chain(*part)) for part in zip(*needed, strict=True))
+            anywhere = spread(wants, family, prior=self.spread_prior) if wants else 1.0
             for origin, weight in weights.items():
-                found[origin] |= self._of_kind(kind, of[origin], weight, anywhere)
+                found[origin] |= self._of_kind(kind, of[origin], weight, anywhere, short=True)
         return found
 
     def _learnt(self, history: History, origin: float, folds: list[list[str]], seed: int) -> Replayed:
@@ -122,20 +128,33 @@ class Replays:
         return {key: np.concatenate(some) for key, some in sorted(tables.items())}
 
     def _of_kind(
-        self, kind: str, rows: list[Resolved], weight: np.ndarray, towards: float, families: int | None = None
+        self,
+        kind: str,
+        rows: list[Resolved],
+        weight: np.ndarray,
+        towards: float,
+        families: int | None = None,
+        *,
+        short: bool = False,
     ) -> Replayed:
-        """Weights and factor of a kind, and of each of its metrics."""
-        factor = _spread(rows, weight, self.spread_prior, towards)
+        """Weights and factor of a kind, and of each of its metrics; ``short``: of curves that will be longer."""
+
+        factor = towards if short else _spread(rows, weight, self.spread_prior, towards)
         found = {f"{kind}/{WHOLE_KIND}": self._whole(weight, factor)}
         for metric in sorted({row.metric for row in rows}):
             mine = [row for row in rows if row.metric == metric]
-            own = _worth_asking(stack(mine, weight, prior=self.metric_prior, families=families))
-            found[f"{kind}/{metric}"] = self._whole(own, _spread(mine, own, CALMER * self.metric_prior, factor))
+            own = stack(mine, weight, prior=self.metric_prior, families=families)
+            own = _worth_asking(_with_untried(mine, own, weight) if short else own)
+            of_its_own = factor if short else _spread(mine, own, CALMER * self.metric_prior, factor)
+            found[f"{kind}/{metric}"] = self._whole(own, of_its_own)
         return found
 
+    def _before(self) -> np.ndarray:
+        """Weights before any replay, of the members that take part."""
+        return self.prior_weights[self.prior_weights > 0]
+
     def _stacked(self, rows: list[Resolved], families: int | None = None) -> np.ndarray:
-        towards = self.prior_weights[self.prior_weights > 0]
-        return _worth_asking(stack(rows, towards, prior=self.prior, families=families))
+        return _worth_asking(stack(rows, self._before(), prior=self.prior, families=families))
 
     def _whole(self, weight: np.ndarray, factor: float) -> np.ndarray:
         """Weights of all members (k,), and the factor."""
@@ -191,6 +210,21 @@ def _still_to_come(curve: Curve, limit: float) -> float:
 def of_metric(learnt: Replayed, kind: str, metric: str, otherwise: np.ndarray) -> np.ndarray:
     """The weights and factor (k + 1,) of a metric; those of its kind, or others, where none were learnt of it."""
     return learnt.get(f"{kind}/{metric}", learnt.get(f"{kind}/{WHOLE_KIND}", otherwise))
+
+
+def _with_untried(rows: Sequence[Resolved], weight: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """Weights (k,) in which members that had no answer keep those of before.
+
+    A curve that is short now was shorter still when it was replayed: nothing was learnt of who needs more points.
+    """
+    tried = np.any([row.good for row in rows], axis=0)
+    kept = np.where(tried, 0.0, before / before.sum())
+    return np.asarray(kept + (1.0 - kept.sum()) * np.where(tried, weight, 0.0))
+
+
+def _tried(rows: Sequence[Resolved], weight: np.ndarray) -> list[Resolved]:
+    """The rows that members with most of the weight answered: only these tell of the spread."""
+    return [row for row in rows if weight @ row.good >= 0.5 * weight.sum()]
 
 
 def _worth_asking(weight: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from scipy.special import ndtri
 from predictdyn.laws.formula import Formula, Number, formula_of, words_of
 from predictdyn.laws.law import Law
 from predictdyn.laws.member import Member
-from predictdyn.laws.structures import FLOOR, Structure
+from predictdyn.laws.structures import FLOOR, Structure, untied
 from predictdyn.scores import crps
 
 # A plain law is shown where its noise, and its held-out CRPS, are at most so many times the smallest of any.
@@ -54,8 +54,12 @@ def shown_structure(law: Law, table: pd.DataFrame) -> str:
     for test in (_additive, _plain):
         good = [name for name in near["name"] if test(by_name[name])]
         if good:
-            return str(near.set_index("name").loc[good, "held_out_crps"].fillna(0).idxmin())
-    return str(table["name"].iloc[0])
+            found = str(near.set_index("name").loc[good, "held_out_crps"].fillna(0).idxmin())
+            break
+    else:
+        found = str(table["name"].iloc[0])
+    # Tied exponents would look surer than they are.
+    return untied(by_name[found], by_name.values()).name
 
 
 def shown_member(law: Law) -> Member:
@@ -107,9 +111,12 @@ def correlations_of(law: Law) -> pd.DataFrame:
 
 
 def derived(formula: Formula) -> list[Number]:
-    """What follows from E + A / x^a + B / y^b where x y is given: by which power of it the best x and y grow."""
+    """What follows from E + A / x^a + B / y^b where x y is given: by which power of it the best x and y grow.
+
+    Nothing where a and b are tied: then it is one half beforehand.
+    """
     powers = [piece.powers for piece in formula.pieces if piece.role != FLOOR]
-    if formula.factor or len(powers) != 2 or any(len(some) != 1 for some in powers):
+    if formula.tied or formula.factor or len(powers) != 2 or any(len(some) != 1 for some in powers):
         return []
     (x, a), (y, b) = powers[0][0], powers[1][0]
     if (a.draws + b.draws <= 0).any():
@@ -158,9 +165,8 @@ def _crps(law: Law, place: int) -> float:
 
 
 def _additive(structure: Structure) -> bool:
-    """E + A / x^a + B / y^b + ...: the law that the field writes first. Tied exponents would look too sure."""
-    several = len(structure.terms) > 1 and all(len(term.features) <= 2 for term in structure.terms)
-    return _plain(structure) and several and not structure.tied
+    """E + A / x^a + B / y^b + ...: the law that the field writes first."""
+    return _plain(structure) and all(len(term.features) <= 2 for term in structure.terms) and len(structure.terms) > 1
 
 
 def _plain(structure: Structure) -> bool:

@@ -46,6 +46,7 @@ class Formula(NamedTuple):
     factor: Piece | None
     where: list[str]
     given: list[Number]
+    tied: bool = False  # its exponents are alike by assumption
 
     @property
     def numbers(self) -> list[Number]:
@@ -103,7 +104,7 @@ def formula_of(design: Design, raw: np.ndarray, inputs: Inputs, link: Link, targ
     if structure.tied:
         where.append(" ≈ ".join(power.symbol for piece in pieces for _, power in piece.powers))
     where += [f"{letters[i]} = ln({shown[i]} / {figure(float(np.exp(centres[i])))})" for i in sorted(used)]
-    return Formula(left_of(link, target), pieces, factor, where, given)
+    return Formula(left_of(link, target), pieces, factor, where, given, structure.tied)
 
 
 def left_of(link: Link, target: str) -> str:

@@ -13,7 +13,7 @@ from predictdyn.laws.budget import Budget, Cost, Value, budget_for
 from predictdyn.laws.member import Member
 from predictdyn.laws.posterior import FREEDOM, mode_of
 from predictdyn.laws.resampling import resamples, size_input, units
-from predictdyn.laws.structures import Structure
+from predictdyn.laws.structures import Structure, untied
 
 if TYPE_CHECKING:
     from predictdyn.laws.law import Law
@@ -134,12 +134,12 @@ def _voices(
     law: Law, budget: Budget, compute: float, uncertainty: str, n: int, seed: int
 ) -> tuple[list[_Voice], list[str]]:
     """Draws of the numbers of the structures that have an optimum, in parts of their weights."""
+    weights, notes = _untied(law)
     weight = {
         place: float(w)
-        for place, (member, w) in enumerate(zip(law.mixture.members, _untied(law), strict=True))
+        for place, (member, w) in enumerate(zip(law.mixture.members, weights, strict=True))
         if _closed(member.design.structure, budget.costly)
     }
-    notes = []
     if sum(weight.values()) <= 0:
         notes.append("no structure with an optimum forecasts held-out runs well; the plan rests on all of them alike")
         weight = dict.fromkeys(weight, 1.0)
@@ -167,20 +167,26 @@ def _voices(
     return voices, notes
 
 
-def _untied(law: Law) -> np.ndarray:
-    """Weights of members (k,): the same structure with exponents of its own speaks for one with tied exponents.
+def _untied(law: Law) -> tuple[np.ndarray, list[str]]:
+    """Weights of members (k,), those of tied exponents given to the same structure with exponents of its own; a note.
 
     With one exponent for size and data the best size grows as the root of the budget, whatever the runs say.
     """
     weights = np.array(law.mixture.weights, dtype=float)
     structures = [member.design.structure for member in law.mixture.members]
-    for structure in {one for one in structures if one.tied}:
-        tied = [place for place, one in enumerate(structures) if one == structure]
-        own = [place for place, one in enumerate(structures) if not one.tied and one.terms == structure.terms
-               and (one.factor, one.saturation) == (structure.factor, structure.saturation)]  # fmt: skip
+    notes = []
+    for structure in [one for one in dict.fromkeys(structures) if one.tied]:
+        other = untied(structure, structures)
+        tied, own = ([place for place, one in enumerate(structures) if one == which] for which in (structure, other))
+        share = weights[tied].sum() / weights.sum()
+        if share > LEAST_WEIGHT:
+            notes.append(
+                f"{other.name} speaks for {structure.name} ({share:.0%} of the law), whose best size grows as the root "
+                "of compute whatever the runs say"
+            )
         weights[own] += weights[tied]
         weights[tied] = 0.0
-    return weights
+    return weights, notes
 
 
 def _closed(structure: Structure, costly: Sequence[int]) -> bool:

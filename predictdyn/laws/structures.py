@@ -6,8 +6,8 @@ of features, times one more product. Floors, additive laws, interactions, optima
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from itertools import combinations, permutations
 from typing import NamedTuple
 
@@ -58,6 +58,11 @@ class Structure:
     factor: tuple[Monomial, ...] = ()
     saturation: Saturation | None = None
     tied: bool = False
+
+
+def untied(structure: Structure, among: Iterable[Structure]) -> Structure:
+    """The one of some structures that is the same with exponents of its own; the structure itself where it has them."""
+    return next((one for one in among if one == replace(structure, name=one.name, tied=False)), structure)
 
 
 REPEATS = (2.0, 5.0, 15.0, 40.0)

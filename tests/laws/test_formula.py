@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from predictdyn.laws import law_of
-from predictdyn.laws.account import correlations_of, parameters_of, structures_of
+from predictdyn.laws.account import correlations_of, parameters_of, shown_structure, structures_of
 from predictdyn.laws.formula import figure, formula_of, left_of
 from predictdyn.laws.link import link_for
 
@@ -90,8 +90,13 @@ def test_intervals_hold_the_numbers_that_made_the_table(law, known):
 
 
 def test_tied_exponents_are_alike_and_never_stand_for_the_law(law):
+    names = [one.design.structure.name for one in law.mixture.members]
+    best = pd.DataFrame({"name": list(dict.fromkeys(names)), "noise": 1.0, "held_out_crps": 9.0})
+    best.loc[best["name"] == "floor + tied powers", "held_out_crps"] = 1.0
+    assert shown_structure(law, best) == "floor + powers", "the best one is tied"
     rows = parameters_of(law)
     assert not rows.loc[rows["shown"], "structure"].str.contains("tied").any(), "they would look too sure"
+    assert not rows.loc[rows["structure"].str.contains("tied"), "symbol"].str.contains("/").any(), "one half beforehand"
     member = next(one for one in law.mixture.members if one.design.structure.tied)
     formula = formula_of(member.design, member.numbers[None], law.inputs, law.link, "loss")
     assert formula.symbols == "loss = E + A / params^a + B / tokens^b, where a ≈ b"
