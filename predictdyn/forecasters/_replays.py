@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
 
 import numpy as np
 import pandas as pd
@@ -28,6 +27,7 @@ LEAST_WEIGHT = 0.04
 CALMER = 3.0  # the spread of one metric leans so many times more on its kind than its weights do
 ENOUGH_ROWS = 20.0  # of equal weight
 MOST_ROWS = 480  # of a kind
+TRIED = 0.5  # of the weight, with members that had an answer: only such rows tell of the spread
 CROSSED = 3  # parts of the families, each of which is scored with the weights that the others teach
 
 
@@ -80,8 +80,9 @@ class Replays:
                 for origin, some in of.items() if some
             }  # fmt: skip
             # Few curves, seen in part, say little of the spread at one origin; with a history each is learnt alone.
-            needed = [_needed(_tried(of[origin], weight), weight) for origin, weight in weights.items()]
-            wants, family = (list(chain(*part)) for part in zip(*needed, strict=True))
+            tried = [(row, weight * row.good) for origin, weight in weights.items() for row in of[origin]]
+            tried = [(row, own / own.sum()) for row, own in tried if own.sum() >= TRIED]
+            wants, family = [wanted(row, own) for row, own in tried], [row.family for row, _ in tried]
             anywhere = spread(wants, family, prior=self.spread_prior) if wants else 1.0
             for origin, weight in weights.items():
                 found[origin] |= self._of_kind(kind, of[origin], weight, anywhere, short=True)
@@ -220,11 +221,6 @@ def _with_untried(rows: Sequence[Resolved], weight: np.ndarray, before: np.ndarr
     tried = np.any([row.good for row in rows], axis=0)
     kept = np.where(tried, 0.0, before / before.sum())
     return np.asarray(kept + (1.0 - kept.sum()) * np.where(tried, weight, 0.0))
-
-
-def _tried(rows: Sequence[Resolved], weight: np.ndarray) -> list[Resolved]:
-    """The rows that members with most of the weight answered: only these tell of the spread."""
-    return [row for row in rows if weight @ row.good >= 0.5 * weight.sum()]
 
 
 def _worth_asking(weight: np.ndarray) -> np.ndarray:

@@ -183,6 +183,21 @@ def test_where_no_run_has_ended_members_that_need_one_get_no_weight():
     assert ended[f"capability/{WHOLE_KIND}"][2] > 0.2, "with runs that have ended, the mean change has its weight"
 
 
+def test_a_short_curve_alone_keeps_the_weight_of_members_that_need_more_points_than_its_beginning_had():
+    step = np.array([0.0, 250.0, 500.0, 750.0, 1000.0, 1250.0, 1500.0])
+    points = pd.DataFrame({"run": "a", "step": step, "metric": "loss", "value": 2.0 + 5.0 / (1.0 + step / 100)})
+    runs = pd.DataFrame({"family": ["a"], "last_step": [5000.0]}, index=pd.Index(["a"], name="run"))
+    curves = curves_from(points, runs, {"loss": Metric("loss", "loss", lower=0.0)})
+    two = dataclasses.replace(CHEAP, members=("last_value", "structural"), prior_weights=(1.0, 9.0))
+    learnt = two.replays(without_history=True).within(curves, two.own_origins, 0)
+    weight = {origin: found["loss/loss"][1] for origin, found in learnt.items()}
+    assert weight[0.2] == pytest.approx(0.9), "two points were seen there: nothing was learnt"
+    assert min(weight.values()) > 0.5
+    target = pd.DataFrame({"run": ["a"], "metric": ["loss"], "step": [5000.0]})
+    found = fit(two, curves.select(runs=[])).forecast(curves, target, seed=0)
+    assert np.median(found.draws) < 2.0 + 5.0 / 16 - 0.1, "it falls on"
+
+
 def test_larger_runs_take_weights_from_the_largest_left_out():
     """The rise grows with size in a way that small runs do not show: what wins among them loses at the largest."""
     curves = rising()
