@@ -31,7 +31,8 @@ def expected(results: Results) -> Section | None:
     said = (
         "When each event first holds, as far as finished runs tell. A finished run in which it never held counts as "
         "not yet, not as never. Where a step is missing, the event does not come before the planned end with more "
-        "than that probability."
+        "than that probability. This is a model of its own, of when finished runs got there. Events that are forecast "
+        "from the draws of the outcomes can differ from it by the errors of both."
     )
     head = ["run", "event", "before the end", f"90{SPACE}% interval of the step", "median step", "status"]
     shown = []
