@@ -84,23 +84,27 @@ def _answer(
                 return said._replace(points=[])
     values = {metric: np.array([said.value]) for metric, said in each.items()}
     held = bool(parse(question["event"], values).held(values)[0])
-    return Ruling("resolved", float(held), [], "")
+    points = sorted(point for said in each.values() for point in said.points)
+    return Ruling("resolved", float(held), points, "")
 
 
 def _entry(
     name: str, asked: Asked, said: Ruling, stamp: str, data: str, reason: Callable[[str], str]
 ) -> dict[str, Any]:
+    metric = asked.question["what"] == "metric"
     content: dict[str, Any] = {
         "kind": "resolution", "id": name, "key": f"resolution-{name}", "state": said.state,
-        "truth": said.value if math.isfinite(said.value) else None, "points": said.points,
+        "truth": said.value if math.isfinite(said.value) else None, "points": said.points if metric else [],
         "reason": reason(said.reason), "data": data, "scores": {}, "revisions": [],
     }  # fmt: skip
     if said.state != "resolved":
         return content
-    score = "crps" if asked.question["what"] == "metric" else "brier"
-    content["scores"] = {str(one["number"]): scored(one, said.value) for one in asked.forecasts}
+    score = "crps" if metric else "brier"
+    # A revision that had seen a part of the answer has no score: the question stands for those before it.
+    before = [one for one in asked.forecasts if one["seen"]["step"] < said.points[0][0] or not one["seen"]["step"]]
+    content["scores"] = {str(one["number"]): scored(one, said.value) for one in before}
     makers: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for one in asked.forecasts:
+    for one in before:
         makers.setdefault((one["forecaster"], one["author"]), []).append(one)
     for (forecaster, author), own in makers.items():
         numbers = [content["scores"][str(one["number"])][score] for one in own]

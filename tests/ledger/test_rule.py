@@ -105,6 +105,25 @@ def test_void_only_by_the_reasons_that_were_fixed():
     assert ruled(logs([100]), Rule(void_if=("replanned",))).state == "resolved"
 
 
+@pytest.mark.parametrize("n", [1, 3, 4, 5])
+def test_a_mean_of_values_that_the_forecast_had_seen_is_void(n):
+    found = ruled(logs([10, 20, 60, 80, 100]), Rule(last_n=n))  # the forecast had seen step 20
+    if n <= 3:
+        assert found.state == "resolved" and found.points[0][0] == 120 - 20 * n
+    else:
+        begins = {4: 20, 5: 10}[n]
+        assert (
+            found.reason
+            == f"the mean of the last {n} values begins at step {begins}, and the forecast had seen step 20"
+        )
+        assert found.state == "void" and ruled(logs([10, 20, 60, 80, 100]), Rule(last_n=n, void_if=())).state == "void"
+
+
+def test_a_last_value_that_the_forecast_had_seen_is_void():
+    found = ruled(logs([10, 20]), step=20.2, ended=True)
+    assert found[::3] == ("void", "the last value was logged at step 20, and the forecast had seen step 20")
+
+
 def test_a_schedule_that_is_known_ahead_does_not_bring_the_run_there():
     points = pd.DataFrame({"run": "r", "metric": ["accuracy", "rate"], "step": [99, 100], "value": [0.9, 0.0]})
     metrics = {"accuracy": Metric("accuracy", "capability", 0, 1), "rate": Metric("rate", "schedule", 0)}
