@@ -20,7 +20,7 @@ from predictdyn.events import parse, probabilities
 from predictdyn.ledger.aliases import aliases_file, aliases_for, read_aliases
 from predictdyn.ledger.chain import SHORT, ChainEntry
 from predictdyn.ledger.registering import Registrable, begin, entries_of
-from predictdyn.ledger.resolving import resolutions
+from predictdyn.ledger.resolving import Absent, absent, resolutions
 from predictdyn.ledger.rule import Rule, check_deadline
 from predictdyn.ledger.standing import Standing, standing
 from predictdyn.ledger.store import Store
@@ -32,13 +32,15 @@ from predictdyn.redaction import Finding, Redaction
 class Appended(NamedTuple):
     """What a call added: the new entries, how many were there before, and the head of the ledger now.
 
-    ``replaced`` is what was redacted in the new entries.
+    ``replaced`` is what was redacted in the new entries. ``absent`` are open questions whose run the logs do not have:
+    words of the question, and name of the run.
     """
 
     entries: list[ChainEntry]
     known: int
     head: str
     replaced: list[Finding]
+    absent: tuple[Absent, ...] = ()
 
     @property
     def states(self) -> pd.Series:
@@ -140,8 +142,9 @@ def resolve(ledger: Ledger | Path | str, curves: Curves, *, ended: str | Sequenc
     """Answer what logs now answer, by the registered rules, and score it.
 
     ``ended`` are globs of runs that have stopped for good, wherever their logs end. A question that is resolved stays
-    so: calling this again adds only what is new. What the logs do not answer stays open. Raises ValueError for a glob
-    that matches no run of the ledger or of the logs.
+    so: calling this again adds only what is new. What the logs do not answer stays open. A run that they do not have is
+    censored once it is among ``ended``, or its date has passed; until then ``absent`` of the result names it. Raises
+    ValueError for a glob that matches no run of the ledger or of the logs.
     """
     home = Ledger(ledger)
     home.store.last()  # a ledger that is not there is told of before any work
@@ -160,7 +163,7 @@ def resolve(ledger: Ledger | Path | str, curves: Curves, *, ended: str | Sequenc
         )  # fmt: skip
 
     added = home.store.append(new, begin())
-    return Appended(added, 0, home.head, [])
+    return Appended(added, 0, home.head, [], tuple(absent(home.store.entries(), curves, names)))
 
 
 def _of_forecast(found: Forecast, events: Sequence[str]) -> Registrable:

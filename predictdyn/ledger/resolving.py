@@ -26,6 +26,13 @@ class Asked(NamedTuple):
     forecasts: list[dict[str, Any]]
 
 
+class Absent(NamedTuple):
+    """An open question whose run is not in the logs: its words, and what the logs would have to call the run."""
+
+    text: str
+    run: str
+
+
 def open_questions(entries: Iterable[ChainEntry]) -> dict[str, Asked]:
     """The questions that have no resolution yet, by their names."""
     found: dict[str, Asked] = {}
@@ -37,6 +44,15 @@ def open_questions(entries: Iterable[ChainEntry]) -> dict[str, Asked]:
         elif content["kind"] == "resolution":
             found.pop(content["id"], None)
     return found
+
+
+def absent(entries: Iterable[ChainEntry], curves: Curves, names: Mapping[str, str]) -> list[Absent]:
+    """The open questions that these logs cannot answer, whatever they come to: they do not have the run."""
+    found = [
+        Absent(asked.forecasts[0]["text"], names.get(asked.question["run"], asked.question["run"]))
+        for asked in open_questions(entries).values()
+    ]
+    return [one for one in found if one.run not in curves.runs.index]
 
 
 def resolutions(

@@ -110,13 +110,14 @@ class Ruling(NamedTuple):
 def outcome(question: dict[str, Any], curves: Curves, run: str, *, now: datetime, ended: bool) -> Ruling:
     """Apply the rule of a question about one metric to logs; ``run`` is what the logs call the run.
 
-    ``ended`` says that the run has stopped for good, wherever its log ends. Logs without the run leave it open.
+    ``ended`` says that the run has stopped for good, wherever its log ends. Logs without the run leave it open until
+    then, or until its date has passed: a run under another name would stay open for ever, and nobody would see it.
     """
     rule, step = rule_of(question), float(question["step"])
     waiting = Ruling("open", math.nan, [], "")
     passed = _passed(rule, now)
     if run not in curves.runs.index:
-        return waiting._replace(reason="the logs do not have the run")
+        return waiting._replace(state="censored" if ended or passed else "open", reason="the logs do not have the run")
     if reason := _void(rule, question, curves.runs.loc[[run]].iloc[0]):
         return Ruling("void", math.nan, [], reason)
     reached = _reached(curves, run)

@@ -71,6 +71,17 @@ def test_after_a_date_or_a_step_a_question_closes_answered_or_not():
     assert ruled(logs([50, 80]), Rule(resolve_by=80.0)).state == "censored"
 
 
+def test_a_run_that_the_logs_do_not_have_is_open_until_its_date_or_until_it_has_stopped():
+    def found(rule=None, **how):
+        question = {"metric": "accuracy", "step": 100, "last_step": 100, "seen_step": 20}
+        return outcome({**question, "rule": (rule or Rule()).as_data()}, logs([100]), "gone", **{"now": DAY, **how})
+
+    by_day, by_step = Rule(resolve_by="2026-05-01"), Rule(resolve_by=150.0)
+    assert [found(rule, ended=False).state for rule in (None, by_day, by_step)] == ["open"] * 3
+    for one in (found(ended=True), found(by_day, ended=False, now=datetime(2026, 5, 2, 1, tzinfo=UTC))):
+        assert one[::3] == ("censored", "the logs do not have the run")
+
+
 @pytest.mark.parametrize(
     ("by", "words"),
     [

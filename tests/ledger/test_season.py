@@ -179,6 +179,15 @@ def test_ended_names_runs_of_the_ledger_or_of_the_logs(season, tmp_path):
     assert pdyn.resolve(path, only, ended="f3-s0").states.to_dict() == {"resolved": 2}
 
 
+def test_questions_without_a_run_in_the_logs_are_told(season, tmp_path):
+    path = tmp_path / "a.ledger"
+    pdyn.register(season.forecast, path, private="f3-s0")
+    done = pdyn.resolve(path, season.after.select(runs=["f3-s1"]))
+    assert done.states.to_dict() == {"resolved": 2}
+    assert {one.run for one in done.absent} == {"f3-s0"} and not any("f3-s0" in one.text for one in done.absent)
+    assert pdyn.resolve(path, season.before).absent == ()
+
+
 def test_skill_is_one_less_the_share_of_the_best_baseline():
     truth = 1.0
     own, base = np.linspace(0.8, 1.2, 50), np.linspace(0.0, 2.0, 50)
