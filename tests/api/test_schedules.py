@@ -135,6 +135,16 @@ def test_what_cannot_be_learnt_from_is_told():
         design.schedule(blind, "loss", total_steps=END)
     with pytest.raises(ValueError, match="accuracy is no loss above zero"):
         design.schedule(curves, "accuracy", total_steps=END)
+    with pytest.raises(ValueError, match=r"upper bound; losses are loss$"):
+        design.schedule(curves, "accuracy", total_steps=END)
+    none = curves.select(metrics=["accuracy", "lr"])
+    for metric, words in (
+        ("accuracy", "upper bound; no loss is logged, and a schedule is designed for a loss$"),
+        ("speed", "no metric 'speed'; no loss is logged"),
+        (None, "^no loss is logged, and a schedule is designed for a loss; metrics are accuracy, lr$"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            design.schedule(none, metric, total_steps=END)
     with pytest.raises(ValueError, match="no metric 'los'; did you mean 'loss'"):
         design.schedule(curves, "los", total_steps=END)
     with pytest.raises(ValueError, match="total_steps= is a number of steps above zero, got -1"):
