@@ -12,8 +12,8 @@ import click
 
 from predictdyn import cli_words
 from predictdyn.cli_words import listed
-from predictdyn.console import FOLDER, PATH, notes, say
-from predictdyn.naming import some
+from predictdyn.console import FOLDER, PATH, as_options, notes, say
+from predictdyn.naming import BY_RUNS, some
 
 if TYPE_CHECKING:
     from predictdyn.ledger.resolving import Absent
@@ -116,6 +116,14 @@ def resolve(ledger: Path, data: Path, ended: str, source: str | None, settings: 
         say(f"{entry.number}  {text[one['id']]}: {one['state']}, {told}")
     if len(done.entries) > SHOWN:
         say(f"... and {len(done.entries) - SHOWN} more")
+    unchecked = sum(one.content["state"] == "resolved" and one.content["reason"] != "" for one in done.entries)
+    if unchecked:
+        place = as_options(f"name it as evaluation {BY_RUNS}")
+        say(
+            f"{unchecked} answer(s) count although the logs name no version of the evaluation, and the rule does; "
+            f"{place} before you resolve",
+            err=True,
+        )
     if done.absent:
         say(_absent(done.absent, ledger), err=True)
     counts = standing.questions["state"].value_counts()

@@ -5,6 +5,7 @@ import shlex
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 
@@ -87,6 +88,20 @@ def test_a_question_whose_run_is_not_in_the_logs_is_named_and_can_be_closed(type
     said = typed(f"resolve runs.ledger other --ended {alias}")
     assert "2 censored" in said and "censored, the logs do not have the run" in said
     assert "no run in these logs" not in typed("resolve runs.ledger other")
+
+
+def test_answers_whose_evaluation_nobody_checked_are_counted(typed, tmp_path):
+    typed("register forecast --ledger runs.ledger --evaluation v2")
+    said = typed("resolve runs.ledger later")
+    assert "4 answer(s) count although the logs name no version of the evaluation, and the rule does" in said
+    assert "name it as evaluation in runs.csv" in said and "4 resolved" in said
+    typed("register forecast --ledger b.ledger")
+    assert "no version" not in typed("resolve b.ledger later")
+    runs = pd.read_csv(tmp_path / "later" / "runs.csv").assign(evaluation="v2")
+    runs.to_csv(tmp_path / "later" / "runs.csv", index=False)
+    typed("register forecast --ledger c.ledger --evaluation v2")
+    said = typed("resolve c.ledger later")
+    assert "no version" not in said and "4 resolved" in said
 
 
 def test_a_name_with_letters_of_globs_can_be_typed_as_it_is_printed():

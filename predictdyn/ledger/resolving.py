@@ -101,7 +101,7 @@ def _answer(
     values = {metric: np.array([said.value]) for metric, said in each.items()}
     held = bool(parse(question["event"], values).held(values)[0])
     points = sorted(point for said in each.values() for point in said.points)
-    return Ruling("resolved", float(held), points, "")
+    return Ruling("resolved", float(held), points, next(iter(each.values())).reason)
 
 
 def _entry(

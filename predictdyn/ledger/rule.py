@@ -140,7 +140,15 @@ def outcome(question: dict[str, Any], curves: Curves, run: str, *, now: datetime
     if seen > 0 and at[0] <= seen:
         return Ruling("void", math.nan, [], f"{_begun(rule, at[0])}, and the forecast had seen step {seen:g}")
     mean = float(value[0]) if rule.last_n == 1 else float(np.mean(value))
-    return Ruling("resolved", mean, [(float(s), float(v)) for s, v in zip(at, value, strict=True)], "")
+    points = [(float(s), float(v)) for s, v in zip(at, value, strict=True)]
+    return Ruling("resolved", mean, points, _unchecked(rule, curves.runs.loc[[run]].iloc[0]))
+
+
+def _unchecked(rule: Rule, run: pd.Series) -> str:
+    """A line where the rule names a version of the evaluation, and the logs name none: blank where they do."""
+    if "evaluation" not in rule.void_if or not rule.evaluation or pd.notna(run.get("evaluation")):
+        return ""
+    return f"the logs name no version of the evaluation, and the rule says {rule.evaluation}"
 
 
 def _begun(rule: Rule, step: float) -> str:

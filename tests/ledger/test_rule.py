@@ -108,6 +108,10 @@ def test_void_only_by_the_reasons_that_were_fixed():
     assert ruled(other, Rule(evaluation="v1"))[::3] == ("void", "the evaluation is v2, and the rule says v1")
     assert ruled(other, Rule(evaluation="v2")).state == ruled(other).state == "resolved"
     assert ruled(other, Rule(evaluation="v1", void_if=())).state == "resolved"
+    for silent in (logs([100]), logs([100], evaluation=None)):
+        reason = "the logs name no version of the evaluation, and the rule says v1"
+        assert ruled(silent, Rule(evaluation="v1"))[::3] == ("resolved", reason)
+        assert ruled(silent, Rule(evaluation="v1", void_if=())).reason == ruled(silent).reason == ""
     changed = logs([100], intervention_step=50.0)
     assert ruled(changed)[::3] == ("void", "the run was changed after step 50")
     assert ruled(changed, Rule(void_if=("evaluation",))).state == "resolved"
