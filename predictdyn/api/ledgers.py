@@ -97,15 +97,15 @@ def register(
 ) -> Appended:
     """Write a forecast into a ledger, before its outcome is known: its draws, and the rule by which logs will answer.
 
-    ``forecast`` is what `forecast` gave, or a folder that it was saved in. The rule: the mean of the last ``last_n``
-    logged values up to the step, void where the forecast had seen one of them; ``evaluation`` names the version of the
-    evaluation; ``void_if`` are reasons out of evaluation, intervened and replanned; ``resolve_by``, a step or a date
-    such as "2026-12-31", is when the question closes: without a value by then, at 98 % of the step or later, it is
-    censored. ``events`` are joint events (of a folder: those it was made with). Runs that match ``private`` (globs) go
-    by an alias that is kept beside the ledger, and so does every name that holds a secret. ``redact`` are regular
-    expressions to cut out of all text. The same forecast is registered once. Raises ValueError where a question is
-    resolved already, for a ``resolve_by`` that has passed or is too early, and for a glob that matches no run and no
-    family.
+    ``forecast`` is what `forecast` gave, or a folder that it was saved in. ``question`` is the question in words; where
+    there are several, each adds its metric, run and step. The rule: the mean of the last ``last_n`` logged values up to
+    the step, void where the forecast had seen one of them; ``evaluation`` names the version of the evaluation;
+    ``void_if`` are reasons out of evaluation, intervened and replanned; ``resolve_by``, a step or a date such as
+    "2026-12-31", is when the question closes: without a value by then, at 98 % of the step or later, it is censored.
+    ``events`` are joint events (of a folder: those it was made with). Runs that match ``private`` (globs) go by an
+    alias that is kept beside the ledger, and so does every name that holds a secret. ``redact`` are regular expressions
+    to cut out of all text. The same forecast is registered once. Raises ValueError where a question is resolved
+    already, for a ``resolve_by`` that has passed or is too early, and for a glob that matches no run and no family.
     """
     home = Ledger(ledger)
     rule = Rule(last_n, evaluation, tuple(void_if), resolve_by)

@@ -108,6 +108,16 @@ def test_revisions_are_scored_first_last_and_by_time(season, ledger):
         pdyn.register(revised, ledger, author="Eve")
 
 
+def test_a_text_of_several_questions_tells_them_apart(season, tmp_path):
+    several = pdyn.register(season.forecast, tmp_path / "a.ledger", question="How well?", events=["accuracy > 0.5"])
+    texts = [entry.content["text"] for entry in several.entries]
+    assert len(set(texts)) == len(texts) == 6
+    assert {"How well? (loss of f3-s0 at step 1000)", "How well? (accuracy > 0.5 for f3-s1)"} <= set(texts)
+    one = pdyn.forecast(season.before, forecaster="mean_change", metrics="loss", runs="f3-s0", progress=False)
+    (entry,) = pdyn.register(one, tmp_path / "b.ledger", question="How well?").entries
+    assert entry.content["text"] == "How well?"
+
+
 def test_a_revision_that_had_seen_a_part_of_the_mean_has_no_score(season, tmp_path):
     path, made = tmp_path / "a.ledger", {}
     for progress in (0.2, 0.6):
