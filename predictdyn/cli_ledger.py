@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
+from glob import escape
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from predictdyn import cli_words
 from predictdyn.cli_words import listed
-from predictdyn.console import FOLDER, PATH, notes, say
+from predictdyn.console import FOLDER, PATH, as_options, notes, say
+from predictdyn.naming import BY_RUNS, some
+
+if TYPE_CHECKING:
+    from predictdyn.ledger.resolving import Absent
 
 LEDGER = click.argument("ledger", type=PATH)
 SHOWN = 8  # lines of a kind
@@ -108,9 +116,35 @@ def resolve(ledger: Path, data: Path, ended: str, source: str | None, settings: 
         say(f"{entry.number}  {text[one['id']]}: {one['state']}, {told}")
     if len(done.entries) > SHOWN:
         say(f"... and {len(done.entries) - SHOWN} more")
+    unchecked = sum(one.content["state"] == "resolved" and one.content["reason"] != "" for one in done.entries)
+    if unchecked:
+        place = as_options(f"name it as evaluation {BY_RUNS}")
+        say(
+            f"{unchecked} answer(s) count although the logs name no version of the evaluation, and the rule does; "
+            f"{place} before you resolve",
+            err=True,
+        )
+    if done.absent:
+        say(_absent(done.absent, ledger), err=True)
     counts = standing.questions["state"].value_counts()
     say(f"{len(done.entries)} answered now; in all " + ", ".join(f"{n} {state}" for state, n in counts.items()))
     say(f"head: {done.head}")
+
+
+def _absent(questions: Sequence[Absent], ledger: Path) -> str:
+    """Which questions wait for a run that the logs do not have, and what to type."""
+    from predictdyn.ledger.aliases import ALIAS, aliases_file
+
+    runs = list(dict.fromkeys(one.run for one in questions))
+    # Typed as globs: a name matches itself whatever letters it has.
+    globs = ",".join(escape(run).replace(",", "?") for run in runs[:SHOWN])
+    lost = [run for run in runs if ALIAS.fullmatch(run)]
+    alias = f"; if {lost[0]} is an alias, put {aliases_file(ledger)} back" if lost else ""
+    return (
+        f"{len(questions)} open question(s) have no run in these logs, so no log answers them: "
+        f"{some([one.text for one in questions])}; read logs that call the run {runs[0]}, or type "
+        f"--ended {shlex.quote(globs)} if it has stopped for good{alias}"
+    )
 
 
 @click.command()

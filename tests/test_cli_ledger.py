@@ -1,9 +1,18 @@
 """The commands of ledgers, as a new user types them: register today, resolve when the run ends, publish the record."""
 
+import re
+import shlex
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 
 from predictdyn.cli import cli
+from predictdyn.cli_ledger import _absent
+from predictdyn.cli_words import listed
+from predictdyn.ledger.resolving import Absent
 from predictdyn.loaders import tidy
 from tests.ledger.conftest import begun
 
@@ -62,6 +71,43 @@ def test_register_resolve_record_publish(typed, tmp_path):
         assert f"head: {head}" in typed(f"ledger verify {name} --head {head}")
     typed("ledger import git --out again.ledger")
     assert typed("ledger head again.ledger").strip() == head
+
+
+def test_a_question_whose_run_is_not_in_the_logs_is_named_and_can_be_closed(typed, small, tmp_path):
+    typed("register forecast --ledger runs.ledger --private f3-s0")
+    (tmp_path / "other").mkdir()
+    tidy.save(small.select(runs=["f3-s1"], metrics=["accuracy", "loss"]), tmp_path / "other")
+    said = typed("resolve runs.ledger other")
+    assert "in all 2 open, 2 resolved" in said and "2 open question(s) have no run in these logs" in said
+    assert "read logs that call the run f3-s0, or type --ended f3-s0 if it has stopped for good\n" in said
+    (tmp_path / "runs.ledger.aliases.json").unlink()
+    said = typed("resolve runs.ledger other")
+    (alias,) = re.findall(r"--ended (run-[0-9a-f]{6}) if", said)
+    assert f"accuracy of {alias} at step 1000" in said
+    assert f"if {alias} is an alias, put runs.ledger.aliases.json back" in said
+    said = typed(f"resolve runs.ledger other --ended {alias}")
+    assert "2 censored" in said and "censored, the logs do not have the run" in said
+    assert "no run in these logs" not in typed("resolve runs.ledger other")
+
+
+def test_answers_whose_evaluation_nobody_checked_are_counted(typed, tmp_path):
+    typed("register forecast --ledger runs.ledger --evaluation v2")
+    said = typed("resolve runs.ledger later")
+    assert "4 answer(s) count although the logs name no version of the evaluation, and the rule does" in said
+    assert "name it as evaluation in runs.csv" in said and "4 resolved" in said
+    typed("register forecast --ledger b.ledger")
+    assert "no version" not in typed("resolve b.ledger later")
+    runs = pd.read_csv(tmp_path / "later" / "runs.csv").assign(evaluation="v2")
+    runs.to_csv(tmp_path / "later" / "runs.csv", index=False)
+    typed("register forecast --ledger c.ledger --evaluation v2")
+    said = typed("resolve c.ledger later")
+    assert "no version" not in said and "4 resolved" in said
+
+
+def test_a_name_with_letters_of_globs_can_be_typed_as_it_is_printed():
+    said = _absent([Absent("loss", "a,[b] c")], Path("runs.ledger"))
+    (typed,) = listed(shlex.split(said.split("type ")[1])[1])
+    assert fnmatchcase("a,[b] c", typed)
 
 
 def test_faults_are_one_line(typed, tmp_path):

@@ -13,7 +13,7 @@ from predictdyn.api.reading import prepared, tell
 from predictdyn.api.schedules import KnownRuns, known_runs, loss_named
 from predictdyn.api.show import html_table
 from predictdyn.backtest.folder import digest
-from predictdyn.curves import Curves
+from predictdyn.curves import Curve, Curves
 from predictdyn.fitting.schedule_design import SHARES, end_draws
 from predictdyn.fitting.schedule_laws import RateCurve
 from predictdyn.fitting.schedule_mixture import LossCurve, ScheduleFit, fit_schedules
@@ -146,7 +146,7 @@ def cooldown(
     The rate falls in a straight line to ``least``. What is seen of the run counts, and finished runs of the same model
     with known schedules, of which one at least should have cooled. The run may have up to ``most_steps``, by default
     four times the steps so far. The answer reaches the target with ``probability``. Raises ValueError, one line, for a
-    run whose rate is not known or falls already.
+    run whose rate is not known or falls already, and for a target that it has reached: its last value is no higher.
     """
     curves = prepared(curves)
     metric = loss_named(curves, metric)
@@ -158,6 +158,7 @@ def cooldown(
         raise ValueError(f"probability= lies between 0 and 1, got {probability!r}")
     if not 0 < target < np.inf:
         raise ValueError(f"target= is a loss above zero, got {target!r}")
+    once = _reached(curves.series[run, metric], target, f"{metric} of run {run!r}")
     rates, why = rates_of(curves, past=True)
     if run not in rates:
         raise ValueError(f"the learning rate of run {run!r} must be known: {why.get(run, 'it is not logged')}")
@@ -209,12 +210,23 @@ def cooldown(
     })  # fmt: skip
     words = f"curves, {run!r}, {metric!r}, target={target!r}, most_steps={most_steps!r}, probability={probability!r}"
     tell(lines, stacklevel=2)
-    lines += said(fit)
+    lines += [*once, *said(fit)]
     return DesignedCooldown(
         run, metric, float(target), now, most, probability, table, _fewest(stops, losses[best], target),
         _fewest(stops, losses[stays], target), known.runs if known else (), tuple(lines),
         f"predictdyn.design.cooldown({words})", digest(curves), seed,
     )  # fmt: skip
+
+
+def _reached(seen: Curve, target: float, what: str) -> list[str]:
+    """A line where a logged value was at or below the target once; ValueError where the last one still is."""
+    below = np.flatnonzero(seen.value <= target)
+    if not len(below):
+        return []
+    first = f"{what} was {seen.value[below[0]]:.4g} at step {seen.step[below[0]]:g}"
+    if below[-1] == len(seen.value) - 1:
+        raise ValueError(f"the target {target:g} has been reached already: {first}; choose a lower target")
+    return [f"{first}, at or below the target {target:g}, but its last value is above"]
 
 
 def _fitted(

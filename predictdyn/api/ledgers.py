@@ -20,7 +20,7 @@ from predictdyn.events import parse, probabilities
 from predictdyn.ledger.aliases import aliases_file, aliases_for, read_aliases
 from predictdyn.ledger.chain import SHORT, ChainEntry
 from predictdyn.ledger.registering import Registrable, begin, entries_of
-from predictdyn.ledger.resolving import resolutions
+from predictdyn.ledger.resolving import Absent, absent, resolutions
 from predictdyn.ledger.rule import Rule, check_deadline
 from predictdyn.ledger.standing import Standing, standing
 from predictdyn.ledger.store import Store
@@ -32,13 +32,15 @@ from predictdyn.redaction import Finding, Redaction
 class Appended(NamedTuple):
     """What a call added: the new entries, how many were there before, and the head of the ledger now.
 
-    ``replaced`` is what was redacted in the new entries.
+    ``replaced`` is what was redacted in the new entries. ``absent`` are open questions whose run the logs do not have:
+    words of the question, and name of the run.
     """
 
     entries: list[ChainEntry]
     known: int
     head: str
     replaced: list[Finding]
+    absent: tuple[Absent, ...] = ()
 
     @property
     def states(self) -> pd.Series:
@@ -95,14 +97,15 @@ def register(
 ) -> Appended:
     """Write a forecast into a ledger, before its outcome is known: its draws, and the rule by which logs will answer.
 
-    ``forecast`` is what `forecast` gave, or a folder that it was saved in. The rule: the mean of the last ``last_n``
-    logged values up to the step; ``evaluation`` names the version of the evaluation; ``void_if`` are reasons out of
-    evaluation, intervened and replanned; ``resolve_by``, a step or a date such as "2026-12-31", is when the question
-    closes: without a value by then, at 98 % of the step or later, it is censored. ``events`` are joint events (of a
-    folder: those it was made with). Runs that match ``private`` (globs) go by an alias that is kept beside the ledger,
-    and so does every name that holds a secret. ``redact`` are regular expressions to cut out of all text. The same
-    forecast is registered once. Raises ValueError where a question is resolved already, for a ``resolve_by`` that has
-    passed or is too early, and for a glob that matches no run and no family.
+    ``forecast`` is what `forecast` gave, or a folder that it was saved in. ``question`` is the question in words; where
+    there are several, each adds its metric, run and step. The rule: the mean of the last ``last_n`` logged values up to
+    the step, void where the forecast had seen one of them; ``evaluation`` names the version of the evaluation;
+    ``void_if`` are reasons out of evaluation, intervened and replanned; ``resolve_by``, a step or a date such as
+    "2026-12-31", is when the question closes: without a value by then, at 98 % of the step or later, it is censored.
+    ``events`` are joint events (of a folder: those it was made with). Runs that match ``private`` (globs) go by an
+    alias that is kept beside the ledger, and so does every name that holds a secret. ``redact`` are regular expressions
+    to cut out of all text. The same forecast is registered once. Raises ValueError where a question is resolved
+    already, for a ``resolve_by`` that has passed or is too early, and for a glob that matches no run and no family.
     """
     home = Ledger(ledger)
     rule = Rule(last_n, evaluation, tuple(void_if), resolve_by)
@@ -139,8 +142,9 @@ def resolve(ledger: Ledger | Path | str, curves: Curves, *, ended: str | Sequenc
     """Answer what logs now answer, by the registered rules, and score it.
 
     ``ended`` are globs of runs that have stopped for good, wherever their logs end. A question that is resolved stays
-    so: calling this again adds only what is new. What the logs do not answer stays open. Raises ValueError for a glob
-    that matches no run of the ledger or of the logs.
+    so: calling this again adds only what is new. What the logs do not answer stays open. A run that they do not have is
+    censored once it is among ``ended``, or its date has passed; until then ``absent`` of the result names it. Raises
+    ValueError for a glob that matches no run of the ledger or of the logs.
     """
     home = Ledger(ledger)
     home.store.last()  # a ledger that is not there is told of before any work
@@ -159,7 +163,7 @@ def resolve(ledger: Ledger | Path | str, curves: Curves, *, ended: str | Sequenc
         )  # fmt: skip
 
     added = home.store.append(new, begin())
-    return Appended(added, 0, home.head, [])
+    return Appended(added, 0, home.head, [], tuple(absent(home.store.entries(), curves, names)))
 
 
 def _of_forecast(found: Forecast, events: Sequence[str]) -> Registrable:

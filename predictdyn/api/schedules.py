@@ -294,17 +294,18 @@ def loss_named(curves: Curves, metric: str | None) -> str:
     """The metric that is asked for, by default the one loss that is there; ValueError where it is none."""
     logged = {name for _, name in curves.series}
     losses = [name for name, one in curves.metrics.items() if one.kind == "loss" and name in logged]
+    there = f"losses are {some(losses, 12)}" if losses else "no loss is logged, and a schedule is designed for a loss"
     if metric is None:
-        if len(losses) != 1:
-            raise ValueError(f"name the metric: there are {len(losses)} losses, {some(losses, 12) or 'none'}")
+        if not losses:
+            raise ValueError(f"{there}; metrics are {some(sorted(logged), 12) or 'none'}")
+        if len(losses) > 1:
+            raise ValueError(f"name the metric: there are {len(losses)} losses, {some(losses, 12)}")
         return losses[0]
     if metric not in logged:
-        raise ValueError(f"no metric {metric!r}; {meant(metric, logged)}losses are {some(losses, 12) or 'none'}")
+        raise ValueError(f"no metric {metric!r}; {meant(metric, logged)}{there}")
     about = curves.metrics[metric]
     if about.better == "higher" or about.upper is not None or (about.lower or 0) < 0:
-        raise ValueError(
-            f"{metric} is no loss above zero without an upper bound; losses are {some(losses, 12) or 'none'}"
-        )
+        raise ValueError(f"{metric} is no loss above zero without an upper bound; {there}")
     return metric
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
@@ -11,6 +12,8 @@ from pathlib import Path
 
 from predictdyn.backtest.writing import locked
 from predictdyn.redaction import Redaction
+
+ALIAS = re.compile(r"run-[0-9a-f]{6}")  # what an alias of a run looks like
 
 
 def aliases_file(ledger: Path) -> Path:

@@ -20,9 +20,15 @@ def export(store: Store, out: Path) -> int:
     """Write all entries to ``out``: JSON lines where its name ends so, else a folder; how many there are.
 
     A line is {"entry": text, "hash": ..., "number": ...}. A file of a folder is the text of its entry and nothing else,
-    so that `sha256sum` gives its hash, and ``HEAD`` holds the newest. A folder that an export wrote is written anew.
+    so that `sha256sum` gives its hash, and ``HEAD`` holds the newest. An export of before is written anew. Raises
+    ValueError where anything else stands there: also an export that holds more than the ledger, which may be a backup.
     """
     entries = list(store.entries())
+    if out.suffix != LINES:
+        recovered(out)
+    again = out.exists() and not (out.is_dir() and out.suffix != LINES and not any(out.iterdir()))
+    if again:
+        _check_older(out, entries)
     if out.suffix == LINES:
         aside = out.with_name(f".{out.name}.partial")
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -31,13 +37,35 @@ def export(store: Store, out: Path) -> int:
                 opened.write(canonical({"number": entry.number, "hash": entry.hash, "entry": entry.text}) + "\n")
         aside.replace(out)
         return len(entries)
-    recovered(out)
-    again = out.is_dir() and any(out.iterdir())
     with folder_again(out, HEAD, "export") if again else new_folder(out) as folder:
         for entry in entries:
             (folder / _name(entry.number)).write_text(entry.text, encoding="ascii", newline="")
         (folder / HEAD).write_text(f"{entries[-1].hash if entries else BEGIN}\n", encoding="ascii")
     return len(entries)
+
+
+def _check_older(out: Path, entries: list[ChainEntry]) -> None:
+    """Raises ValueError where ``out`` is anything but an export whose entries are the first, or all, of ``entries``."""
+    way = "nothing was overwritten; choose another name, or move it away first"
+    lines = out.suffix == LINES
+    if lines == out.is_dir():
+        raise ValueError(f"{out} is a {'folder' if lines else 'file'}, and no export of this ledger; {way}")
+    strange = [] if lines else [file.name for file in sorted(out.iterdir()) if not _is_own(file)]
+    if strange:
+        raise ValueError(f"{out} holds {strange[0]}, which no export wrote; {way}")
+    try:
+        before = list(read_export(out))
+    except ValueError as error:
+        raise ValueError(f"{error}; {way}") from None
+    if len(before) > len(entries) and before[: len(entries)] == entries:
+        raise ValueError(f"{out} is an export of {len(before)} entries, and this ledger has {len(entries)} only; {way}")
+    if before != entries[: len(before)]:
+        raise ValueError(f"{out} is an export of another ledger, or was edited; {way}")
+
+
+def _is_own(file: Path) -> bool:
+    """Whether a file of a folder is one that an export writes."""
+    return file.is_file() and (file.name == HEAD or (file.suffix == ".json" and file.stem.isdigit()))
 
 
 def read_export(path: Path) -> Iterator[ChainEntry]:

@@ -233,7 +233,7 @@ def _rule(content: dict[str, Any], question: dict[str, Any]) -> list[str]:
         lines.append(
             f"Closes at {by if isinstance(by, str) else f'step {by:g}'}: without such a value by then it is censored."
         )
-    lines.append(f"Void if: {', '.join(rule['void_if']) or 'never'}.")
+    lines.append(f"Void if: {', '.join([*rule['void_if'], 'the answer takes a value that the forecast had seen'])}.")
     made = content["made"]
     lines.append(f"Made with predictdyn {made.get('predictdyn', '')} on data with the hash {made['data'][:SHORT]}.")
     return lines

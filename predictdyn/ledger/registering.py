@@ -47,14 +47,17 @@ def entries_of(
 ) -> list[dict[str, Any]]:
     """One entry for each target of the forecast, and one for each joint event; all text in them is redacted.
 
-    Runs that have an alias in ``redaction`` go by it. The same forecast gives the same keys, so that registering it
-    again adds nothing.
+    ``text`` is the question in words; where there are several, each names its metric, run and step behind it. Runs that
+    have an alias in ``redaction`` go by it. The same forecast gives the same keys, so that registering it again adds
+    nothing.
     """
     table = given.draws
     name = str(table["forecaster"].iloc[0])
     own = table[table["forecaster"] == name]
     others = dict(iter(table[table["forecaster"] != name].groupby(["run", "metric", "step"], sort=False)))
     made = redaction.data(_made(given.made), "provenance", found)
+    told = given.events[np.isfinite(given.events["probability"].to_numpy(float))]
+    several = len(own) + len(told) > 1
     entries = []
     for row in own.to_dict("records"):
         beside = others.get((row["run"], row["metric"], row["step"]))
@@ -67,7 +70,7 @@ def entries_of(
             "kind": "forecast",
             "question": question,
             "about": {"family": row["family"], "metric_kind": row["kind"]},
-            "text": text or f"{row['metric']} of {row['run']} at step {row['step']:g}",
+            "text": _text(text, f"{row['metric']} of {row['run']} at step {row['step']:g}", several),
             "forecaster": name, "author": author or "", "status": row["status"], "replay": given.replay,
             "seen": {"step": float(row["seen_step"]), "progress": float(row["seen_step"] / row["last_step"])},
             "made": made,
@@ -83,9 +86,7 @@ def entries_of(
         lambda rows: dict(zip(rows["metric"], rows["step"], strict=True))
     )
     seen = own.groupby(["run"])["seen_step"].max()
-    for row in given.events.to_dict("records"):
-        if not np.isfinite(row["probability"]):
-            continue
+    for row in told.to_dict("records"):
         at = {metric: float(steps[row["run"]][metric]) for metric in row["metrics"]}
         last_step = float(own.loc[own["run"] == row["run"], "last_step"].iloc[0])
         question = {
@@ -94,8 +95,8 @@ def entries_of(
         }  # fmt: skip
         content = {
             "kind": "forecast", "question": question, "about": {"family": _first(own, row["run"], "family")},
-            "text": text or f"{row['event']} for {row['run']}", "forecaster": name, "author": author or "",
-            "status": "ok", "replay": given.replay,
+            "text": _text(text, f"{row['event']} for {row['run']}", several), "forecaster": name,
+            "author": author or "", "status": "ok", "replay": given.replay,
             "seen": {"step": float(seen[row["run"]]), "progress": float(seen[row["run"]]) / last_step}, "made": made,
             "probability": float(row["probability"]),
         }  # fmt: skip
@@ -113,6 +114,11 @@ def _keyed(content: dict[str, Any]) -> dict[str, Any]:
     question = question_id(content["question"])
     same = {name: content.get(name) for name in ("forecaster", "author", "draws", "probability", "seen", "replay")}
     return {**content, "id": question, "key": f"forecast-{digest(canonical({**same, 'id': question}))[: 2 * ID]}"}
+
+
+def _text(given: str | None, plain: str, several: bool) -> str:
+    """A question in words: those that were given, with what it is of where others have the same words."""
+    return plain if not given else f"{given} ({plain})" if several else given
 
 
 def _first(table: pd.DataFrame, run: str, column: str) -> str:

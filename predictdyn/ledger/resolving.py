@@ -26,6 +26,13 @@ class Asked(NamedTuple):
     forecasts: list[dict[str, Any]]
 
 
+class Absent(NamedTuple):
+    """An open question whose run is not in the logs: its words, and what the logs would have to call the run."""
+
+    text: str
+    run: str
+
+
 def open_questions(entries: Iterable[ChainEntry]) -> dict[str, Asked]:
     """The questions that have no resolution yet, by their names."""
     found: dict[str, Asked] = {}
@@ -37,6 +44,15 @@ def open_questions(entries: Iterable[ChainEntry]) -> dict[str, Asked]:
         elif content["kind"] == "resolution":
             found.pop(content["id"], None)
     return found
+
+
+def absent(entries: Iterable[ChainEntry], curves: Curves, names: Mapping[str, str]) -> list[Absent]:
+    """The open questions that these logs cannot answer, whatever they come to: they do not have the run."""
+    found = [
+        Absent(asked.forecasts[0]["text"], names.get(asked.question["run"], asked.question["run"]))
+        for asked in open_questions(entries).values()
+    ]
+    return [one for one in found if one.run not in curves.runs.index]
 
 
 def resolutions(
@@ -84,23 +100,27 @@ def _answer(
                 return said._replace(points=[])
     values = {metric: np.array([said.value]) for metric, said in each.items()}
     held = bool(parse(question["event"], values).held(values)[0])
-    return Ruling("resolved", float(held), [], "")
+    points = sorted(point for said in each.values() for point in said.points)
+    return Ruling("resolved", float(held), points, next(iter(each.values())).reason)
 
 
 def _entry(
     name: str, asked: Asked, said: Ruling, stamp: str, data: str, reason: Callable[[str], str]
 ) -> dict[str, Any]:
+    metric = asked.question["what"] == "metric"
     content: dict[str, Any] = {
         "kind": "resolution", "id": name, "key": f"resolution-{name}", "state": said.state,
-        "truth": said.value if math.isfinite(said.value) else None, "points": said.points,
+        "truth": said.value if math.isfinite(said.value) else None, "points": said.points if metric else [],
         "reason": reason(said.reason), "data": data, "scores": {}, "revisions": [],
     }  # fmt: skip
     if said.state != "resolved":
         return content
-    score = "crps" if asked.question["what"] == "metric" else "brier"
-    content["scores"] = {str(one["number"]): scored(one, said.value) for one in asked.forecasts}
+    score = "crps" if metric else "brier"
+    # A revision that had seen a part of the answer has no score: the question stands for those before it.
+    before = [one for one in asked.forecasts if one["seen"]["step"] < said.points[0][0] or not one["seen"]["step"]]
+    content["scores"] = {str(one["number"]): scored(one, said.value) for one in before}
     makers: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for one in asked.forecasts:
+    for one in before:
         makers.setdefault((one["forecaster"], one["author"]), []).append(one)
     for (forecaster, author), own in makers.items():
         numbers = [content["scores"][str(one["number"])][score] for one in own]

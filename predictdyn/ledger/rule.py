@@ -27,8 +27,8 @@ class Rule:
     The value is the mean of the last ``last_n`` values that were logged at or before the step, the last of them at 98 %
     of the step or later. It counts once the run has reached the step, has ended, or ``resolve_by`` (a step of the run,
     or a date) has passed: without such a value the question is then censored. ``evaluation`` names the version of the
-    evaluation that is meant. ``void_if`` are the reasons for which nobody is right or wrong: keys of `VOID_IF`. Raises
-    ValueError for anything else.
+    evaluation that is meant. ``void_if`` are the reasons for which nobody is right or wrong: keys of `VOID_IF`. A mean
+    that takes a value which the forecast had seen is void under every rule. Raises ValueError for anything else.
     """
 
     last_n: int = 1
@@ -110,13 +110,14 @@ class Ruling(NamedTuple):
 def outcome(question: dict[str, Any], curves: Curves, run: str, *, now: datetime, ended: bool) -> Ruling:
     """Apply the rule of a question about one metric to logs; ``run`` is what the logs call the run.
 
-    ``ended`` says that the run has stopped for good, wherever its log ends. Logs without the run leave it open.
+    ``ended`` says that the run has stopped for good, wherever its log ends. Logs without the run leave it open until
+    then, or until its date has passed: a run under another name would stay open for ever, and nobody would see it.
     """
     rule, step = rule_of(question), float(question["step"])
     waiting = Ruling("open", math.nan, [], "")
     passed = _passed(rule, now)
     if run not in curves.runs.index:
-        return waiting._replace(reason="the logs do not have the run")
+        return waiting._replace(state="censored" if ended or passed else "open", reason="the logs do not have the run")
     if reason := _void(rule, question, curves.runs.loc[[run]].iloc[0]):
         return Ruling("void", math.nan, [], reason)
     reached = _reached(curves, run)
@@ -134,8 +135,27 @@ def outcome(question: dict[str, Any], curves: Curves, run: str, *, now: datetime
         return Ruling("censored", math.nan, [], f"only {place} of the {rule.last_n} checkpoints were logged")
     part = slice(place - rule.last_n, place)
     value, at = curve.value[part], curve.step[part]
+    seen = float(question["seen_step"])
+    # A forecast that has seen no value at all has zero here, and a value at step 0 was not seen then.
+    if seen > 0 and at[0] <= seen:
+        return Ruling("void", math.nan, [], f"{_begun(rule, at[0])}, and the forecast had seen step {seen:g}")
     mean = float(value[0]) if rule.last_n == 1 else float(np.mean(value))
-    return Ruling("resolved", mean, [(float(s), float(v)) for s, v in zip(at, value, strict=True)], "")
+    points = [(float(s), float(v)) for s, v in zip(at, value, strict=True)]
+    return Ruling("resolved", mean, points, _unchecked(rule, curves.runs.loc[[run]].iloc[0]))
+
+
+def _unchecked(rule: Rule, run: pd.Series) -> str:
+    """A line where the rule names a version of the evaluation, and the logs name none: blank where they do."""
+    if "evaluation" not in rule.void_if or not rule.evaluation or pd.notna(run.get("evaluation")):
+        return ""
+    return f"the logs name no version of the evaluation, and the rule says {rule.evaluation}"
+
+
+def _begun(rule: Rule, step: float) -> str:
+    """Where the values of an answer begin, in words."""
+    if rule.last_n == 1:
+        return f"the last value was logged at step {step:g}"
+    return f"the mean of the last {rule.last_n} values begins at step {step:g}"
 
 
 def _reached(curves: Curves, run: str) -> float:

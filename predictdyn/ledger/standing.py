@@ -53,7 +53,8 @@ QUESTION_COLUMNS = [
 
 
 class Standing(NamedTuple):
-    """``forecasts``: one row an entry, scores blank until it is resolved. ``questions``: one row a question.
+    """``forecasts``: one row an entry, scores blank until it is resolved, and where it had seen a part of the answer,
+    which makes it void. ``questions``: one row a question.
 
     ``revisions``: of each question and forecaster the first, the last and the time-weighted score. ``head`` is the
     short hash of the newest entry.
@@ -100,7 +101,9 @@ def standing(entries: Iterable[ChainEntry], now: datetime) -> Standing:
         row["state"] = questions[row["question"]]["state"]
         row["truth"] = questions[row["question"]]["truth"]
         if row["question"] in answers:
-            row.update(answers[row["question"]]["scores"].get(str(row["entry"]), {}))
+            scores = answers[row["question"]]["scores"].get(str(row["entry"]), {})
+            # A revision that had seen a part of the answer: nobody is right or wrong.
+            row.update(scores or ({"state": "void"} if row["state"] == "resolved" else {}))
     columns = ["question", "forecaster", "author", "first", "last", "time_weighted", "forecasts"]
     return Standing(
         _table(forecasts, FORECAST_COLUMNS),

@@ -135,6 +135,16 @@ def test_what_cannot_be_learnt_from_is_told():
         design.schedule(blind, "loss", total_steps=END)
     with pytest.raises(ValueError, match="accuracy is no loss above zero"):
         design.schedule(curves, "accuracy", total_steps=END)
+    with pytest.raises(ValueError, match=r"upper bound; losses are loss$"):
+        design.schedule(curves, "accuracy", total_steps=END)
+    none = curves.select(metrics=["accuracy", "lr"])
+    for metric, words in (
+        ("accuracy", "upper bound; no loss is logged, and a schedule is designed for a loss$"),
+        ("speed", "no metric 'speed'; no loss is logged"),
+        (None, "^no loss is logged, and a schedule is designed for a loss; metrics are accuracy, lr$"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            design.schedule(none, metric, total_steps=END)
     with pytest.raises(ValueError, match="no metric 'los'; did you mean 'loss'"):
         design.schedule(curves, "los", total_steps=END)
     with pytest.raises(ValueError, match="total_steps= is a number of steps above zero, got -1"):
@@ -185,6 +195,25 @@ def test_more_certainty_costs_steps_and_a_target_out_of_reach_is_told(cooled):
         design.cooldown(curves, "cosine-0.001-1", "loss", target=3.1)
     with pytest.raises(ValueError, match="most_steps= must lie beyond the last step that is logged, 1000, got 900"):
         design.cooldown(curves, "constant-0.001-1", "loss", target=3.1, most_steps=900)
+
+
+def test_a_target_that_has_been_reached_is_told_with_its_step():
+    curves = runs_of("constant", "cosine", "step", "decay", until=1000)
+    run = "constant-0.001-1"
+    seen = curves.series[run, "loss"]
+    last = float(seen.value[-1])
+    for target in (5.0, last):
+        first = int(seen.step[np.argmax(seen.value <= target)])
+        with pytest.raises(ValueError, match=f"has been reached already: loss of run '{run}' was .* at step {first};"):
+            design.cooldown(curves, run, "loss", target=target, most_steps=2500)
+    # One lucky value is no end: the design stands, and a note tells of it.
+    points = curves.points.copy()
+    points.loc[(points["run"] == run) & (points["metric"] == "loss") & (points["step"] == 600), "value"] = 3.05
+    found = design.cooldown(curves_from(points, curves.runs, METRICS), run, "loss", target=3.1, most_steps=2500)
+    assert (
+        found.notes[0]
+        == f"loss of run '{run}' was 3.05 at step 600, at or below the target 3.1, but its last value is above"
+    )
 
 
 def test_what_a_cooldown_brings_is_a_guess_where_no_run_has_cooled():

@@ -137,6 +137,53 @@ def test_export_and_import(store, tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["out.jsonl", "out"])
+def test_an_export_overwrites_nothing_but_an_earlier_export_of_the_same_ledger(store, tmp_path, name):
+    size, longer, other = len(list(store.entries())), Store(tmp_path / "longer.ledger"), Store(tmp_path / "b.ledger")
+    export(store, tmp_path / f"first-{name}")
+    import_(tmp_path / f"first-{name}", longer)
+    longer.append(lambda inside: [{"key": "new"}], FIRST)
+    other.append(lambda inside: [{"key": "another"}], FIRST)
+    for one, words in ((longer, f"of {size + 1} entries, and this ledger has {size}"), (other, "of another ledger")):
+        out = tmp_path / f"{len(words)}-{name}"
+        export(one, out)
+        kept = held(out)
+        with pytest.raises(ValueError, match=words):
+            export(store, out)
+        assert held(out) == kept
+    assert export(longer, tmp_path / f"first-{name}") == size + 1
+
+
+@pytest.mark.parametrize("text", ['{"step": 1, "loss": 2.5}\n', "", '{"step": 1}', "\u00e9\n"])
+def test_an_export_overwrites_no_file_of_another_kind(store, tmp_path, text):
+    log = tmp_path / "train.jsonl"
+    log.write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"train\.jsonl.*nothing was overwritten; choose another name"):
+        export(store, log)
+    assert log.read_text(encoding="utf-8") == text and not list(tmp_path.glob(".*"))
+    (tmp_path / "folder.jsonl").mkdir()
+    with pytest.raises(ValueError, match=r"folder\.jsonl is a folder"):
+        export(store, tmp_path / "folder.jsonl")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(ValueError, match=r"file is a file"):
+        export(store, tmp_path / "file")
+
+
+def test_an_export_takes_no_other_files_of_a_folder_away(store, tmp_path):
+    out = tmp_path / "out"
+    export(store, out)
+    for name in (".git", "notes"):
+        (out / name).mkdir()
+        with pytest.raises(ValueError, match=f"holds {name}, which no export wrote"):
+            export(store, out)
+        (out / name).rmdir()
+    assert export(store, out)
+
+
+def held(out):
+    return out.read_bytes() if out.is_file() else {file.name: file.read_bytes() for file in out.iterdir()}
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out"])
 def test_edits_of_exports_are_found(store, tmp_path, name):
     out = tmp_path / name
     export(store, out)

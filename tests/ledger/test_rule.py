@@ -71,6 +71,17 @@ def test_after_a_date_or_a_step_a_question_closes_answered_or_not():
     assert ruled(logs([50, 80]), Rule(resolve_by=80.0)).state == "censored"
 
 
+def test_a_run_that_the_logs_do_not_have_is_open_until_its_date_or_until_it_has_stopped():
+    def found(rule=None, **how):
+        question = {"metric": "accuracy", "step": 100, "last_step": 100, "seen_step": 20}
+        return outcome({**question, "rule": (rule or Rule()).as_data()}, logs([100]), "gone", **{"now": DAY, **how})
+
+    by_day, by_step = Rule(resolve_by="2026-05-01"), Rule(resolve_by=150.0)
+    assert [found(rule, ended=False).state for rule in (None, by_day, by_step)] == ["open"] * 3
+    for one in (found(ended=True), found(by_day, ended=False, now=datetime(2026, 5, 2, 1, tzinfo=UTC))):
+        assert one[::3] == ("censored", "the logs do not have the run")
+
+
 @pytest.mark.parametrize(
     ("by", "words"),
     [
@@ -97,12 +108,35 @@ def test_void_only_by_the_reasons_that_were_fixed():
     assert ruled(other, Rule(evaluation="v1"))[::3] == ("void", "the evaluation is v2, and the rule says v1")
     assert ruled(other, Rule(evaluation="v2")).state == ruled(other).state == "resolved"
     assert ruled(other, Rule(evaluation="v1", void_if=())).state == "resolved"
+    for silent in (logs([100]), logs([100], evaluation=None)):
+        reason = "the logs name no version of the evaluation, and the rule says v1"
+        assert ruled(silent, Rule(evaluation="v1"))[::3] == ("resolved", reason)
+        assert ruled(silent, Rule(evaluation="v1", void_if=())).reason == ruled(silent).reason == ""
     changed = logs([100], intervention_step=50.0)
     assert ruled(changed)[::3] == ("void", "the run was changed after step 50")
     assert ruled(changed, Rule(void_if=("evaluation",))).state == "resolved"
     # A change that the forecast had seen is none.
     assert ruled(logs([100], intervention_step=20.0)).state == "resolved"
     assert ruled(logs([100]), Rule(void_if=("replanned",))).state == "resolved"
+
+
+@pytest.mark.parametrize("n", [1, 3, 4, 5])
+def test_a_mean_of_values_that_the_forecast_had_seen_is_void(n):
+    found = ruled(logs([10, 20, 60, 80, 100]), Rule(last_n=n))  # the forecast had seen step 20
+    if n <= 3:
+        assert found.state == "resolved" and found.points[0][0] == 120 - 20 * n
+    else:
+        begins = {4: 20, 5: 10}[n]
+        assert (
+            found.reason
+            == f"the mean of the last {n} values begins at step {begins}, and the forecast had seen step 20"
+        )
+        assert found.state == "void" and ruled(logs([10, 20, 60, 80, 100]), Rule(last_n=n, void_if=())).state == "void"
+
+
+def test_a_last_value_that_the_forecast_had_seen_is_void():
+    found = ruled(logs([10, 20]), step=20.2, ended=True)
+    assert found[::3] == ("void", "the last value was logged at step 20, and the forecast had seen step 20")
 
 
 def test_a_schedule_that_is_known_ahead_does_not_bring_the_run_there():

@@ -108,6 +108,39 @@ def test_revisions_are_scored_first_last_and_by_time(season, ledger):
         pdyn.register(revised, ledger, author="Eve")
 
 
+def test_a_text_of_several_questions_tells_them_apart(season, tmp_path):
+    several = pdyn.register(season.forecast, tmp_path / "a.ledger", question="How well?", events=["accuracy > 0.5"])
+    texts = [entry.content["text"] for entry in several.entries]
+    assert len(set(texts)) == len(texts) == 6
+    assert {"How well? (loss of f3-s0 at step 1000)", "How well? (accuracy > 0.5 for f3-s1)"} <= set(texts)
+    one = pdyn.forecast(season.before, forecaster="mean_change", metrics="loss", runs="f3-s0", progress=False)
+    (entry,) = pdyn.register(one, tmp_path / "b.ledger", question="How well?").entries
+    assert entry.content["text"] == "How well?"
+
+
+def test_a_revision_that_had_seen_a_part_of_the_mean_has_no_score(season, tmp_path):
+    path, made = tmp_path / "a.ledger", {}
+    for progress in (0.2, 0.6):
+        seen = begun(season.after, progress)
+        made[progress] = pdyn.forecast(seen, forecaster="mean_change", metrics=["accuracy", "loss"], progress=False)
+    steps = sorted(season.after.series["f3-s0", "loss"].step)
+    last_n = sum(int(step > 200) for step in steps)
+    for forecast in made.values():
+        pdyn.register(forecast, path, last_n=last_n, author="Ada", events=["accuracy > 0.5 and loss < 2"])
+    assert pdyn.resolve(path, season.after).states.to_dict() == {"resolved": 6}
+    found = pdyn.Ledger(path).standing()
+    states = found.forecasts.groupby("seen_step")["state"].unique().map(list)
+    assert states.tolist() == [["resolved"], ["void"]]
+    assert found.forecasts.loc[found.forecasts["state"] == "void", ["crps", "brier", "pit"]].isna().all(axis=None)
+    assert found.revisions["forecasts"].tolist() == [1] * 6 and len(counted(found.forecasts)) == 4
+    assert reliability(found.forecasts)["n"].sum() == 2
+    pdyn.record(path, tmp_path / "site")
+    # The question itself is void where its first forecast had seen a part.
+    late = tmp_path / "b.ledger"
+    pdyn.register(made[0.6], late, last_n=last_n)
+    assert pdyn.resolve(late, season.after).states.to_dict() == {"void": 4}
+
+
 def test_time_weights():
     days = [f"2026-01-0{day}T00:00:00Z" for day in (1, 3, 4)]
     assert weighted([6.0, 3.0, 1.0], days, "2026-01-07T00:00:00Z") == pytest.approx((6 * 2 + 3 * 1 + 1 * 3) / 6)
@@ -154,6 +187,15 @@ def test_ended_names_runs_of_the_ledger_or_of_the_logs(season, tmp_path):
         pdyn.resolve(path, begun(season.after, 0.6), ended=["f3-s0", "f0-*"])
     only = season.after.select(runs=["f3-s1"])
     assert pdyn.resolve(path, only, ended="f3-s0").states.to_dict() == {"resolved": 2}
+
+
+def test_questions_without_a_run_in_the_logs_are_told(season, tmp_path):
+    path = tmp_path / "a.ledger"
+    pdyn.register(season.forecast, path, private="f3-s0")
+    done = pdyn.resolve(path, season.after.select(runs=["f3-s1"]))
+    assert done.states.to_dict() == {"resolved": 2}
+    assert {one.run for one in done.absent} == {"f3-s0"} and not any("f3-s0" in one.text for one in done.absent)
+    assert pdyn.resolve(path, season.before).absent == ()
 
 
 def test_skill_is_one_less_the_share_of_the_best_baseline():
