@@ -106,8 +106,12 @@ def _tenths(share: float) -> str:
 
 
 def _held(row: Any) -> tuple[str, Mark]:
-    """Whether a measured rate is what was asked for."""
+    """Whether a measured rate is what was asked for; few families cannot say so of a small one."""
     if row["measured"] <= row["asked"]:
+        need = math.ceil(1 / row["asked"]) - 1
+        if row["families"] < need and row["high"] > row["asked"]:
+            few = count(row["families"], "family is", "families are")
+            return f"no more than was asked, but {few} too few to certify it: that takes {need}", "unsure"
         return "no more than was asked", "good"
     surely = row["low"] > row["asked"]
     return ("more than was asked", "bad") if surely else ("more than was asked, but not surely so", "unsure")
