@@ -25,7 +25,7 @@ from predictdyn.report.downloads import download
 from predictdyn.report.figures import alarms as drawn
 from predictdyn.report.render import written
 from predictdyn.report.style import variables
-from predictdyn.report.words import SPACE, UNKNOWN, count, percent, readable, short_number, value
+from predictdyn.report.words import SPACE, TAIL, UNKNOWN, count, percent, readable, short_number, value
 
 ROWS, FEW = 40, 8  # rows of a table, and those that are not folded away
 WAYS = ("cost", "never", "always")
@@ -370,9 +370,7 @@ def _origin(view: AlarmsView) -> Section:
             ),
             *([PageBlock("list", lines=lines)] if lines else []),
             words(
-                "An exponential tail is an assumption: so rarely do healthy runs go further than any that was seen."
-                if any("exponential tail" in line for line in lines)
-                else ""
+                TAIL if any("exponential tail" in line for line in lines) else "",
             ),
         ],
     )  # fmt: skip
