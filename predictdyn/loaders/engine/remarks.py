@@ -77,8 +77,17 @@ def _twins(runs: pd.DataFrame, metrics: Mapping[str, Metric], prints: Mapping[tu
     family = runs["family"].to_dict()
     first: dict[tuple[str, int], str] = {}
     pairs: dict[tuple[str, str], str] = {}
+    sharing: dict[tuple[str, int], list[str]] = {}
+    for (run, metric), mark in prints.items():
+        sharing.setdefault((metric, mark), []).append(run)
+    outcomes = [name for name, one in metrics.items() if one.kind in OUTCOMES]
+    telling = {
+        (metric, mark)
+        for (metric, mark), same in sharing.items()
+        if metric in outcomes and not _otherwise_apart(same, [name for name in outcomes if name != metric], prints)
+    }
     for (run, metric), mark in sorted(prints.items()):
-        if metrics[metric].kind in OUTCOMES:
+        if (metric, mark) in telling:
             twin = first.setdefault((metric, mark), run)
             if family[twin] != family[run]:
                 pairs.setdefault((twin, run), metric)
@@ -89,6 +98,13 @@ def _twins(runs: pd.DataFrame, metrics: Mapping[str, Metric], prints: Mapping[tu
         f"{len(pairs)} pair(s) of runs have an equal curve but are of two families, so that one could give away the "
         f"other in a backtest: {words}; if they are copies or forks, say so in runs.csv (run, family) or by family=..."
     ]
+
+
+def _otherwise_apart(runs: list[str], others: list[str], prints: Mapping[tuple[str, str], int]) -> bool:
+    """Whether several runs share a curve though ``others`` tell them apart: then its metric says nothing."""
+    return len(runs) > 2 and any(
+        len({prints[run, name] for run in runs if (run, name) in prints}) > 1 for name in others
+    )
 
 
 def _one_family(runs: pd.DataFrame, stated: bool, settings: bool) -> list[str]:
