@@ -81,7 +81,8 @@ def table(results: Results) -> PageTable | None:
         "How far to trust these forecasts: your own finished runs were cut at "
         f"{_where(results)} and forecast again. "
         "Skill is the share of the best simple guess's error that the forecast removes, with its "
-        f"90{SPACE}% interval.{f' {left:,} further rows are in trust.csv.' if left else ''}"
+        f"90{SPACE}% interval. Where that reaches below zero, the forecast is not reliably better than such a "
+        f"guess, but may be close.{f' {left:,} further rows are in trust.csv.' if left else ''}"
     )
     head = ["outcome", "progress", "skill", "best simple guess", f"inside 90{SPACE}%", "finished runs"]
     return PageTable(caption, head, cells, download=download(rows, "trust.csv"))
