@@ -28,7 +28,7 @@ BESIDE_VALUES = ("stderr", "seen")  # columns of a long table that belong to its
 ERROR = "_stderr"  # behind the name of a metric: its standard error
 # Files beside a log, as loaders name them, and what a frame has instead.
 BESIDE = {
-    r"in runs\.csv \(run, family\) or (with|by) family=\.\.\.": r"by runs={'family': {RUN: FAMILY}}",
+    r"in runs\.csv \(run, family(; runs_file=FILE)?\) or (with|by) family=\.\.\.": r"by runs={'family': {RUN: FAMILY}}",
     r"in metrics\.csv \(metric, kind; metrics_file=FILE\)": r"by metrics={METRIC: KIND}",
     r"write a metrics\.csv with .*$": r"give metrics={METRIC: {'kind': KIND, 'lower': LOWER, 'upper': UPPER}}",
 }
@@ -108,7 +108,8 @@ def from_frame(
     curves = curves_from(points, table_of_runs, facts, events)
     said = remarks(
         curves.runs, curves.metrics, stated, fingerprints(curves.points),
-        known=runs is not None or family is not None or "family" in table,
+        families=family is not None or "family" in table or (runs is not None and "family" in _columns_of(runs)),
+        settings=runs is not None or bool(settings),
     )  # fmt: skip
     curves = replace(curves, notes=(*lines, *assumed, *map(_by_keyword, (*noted, *said))))
     tell(curves.notes, stacklevel=3)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
@@ -125,7 +125,8 @@ def copies_left_out(ask: LiveSplit) -> list[str]:
     return [
         f"{len(ask.left_out)} finished run(s) have the curves of a run in question, as far as it is seen "
         f"({some(list(ask.left_out))}); they may be the same run under another name, so they are left out, and "
-        f"{len(ask.history.runs)} run(s) are learnt from"
+        f"{len(ask.history.runs)} run(s) are learnt from; if they are other runs, leave out the metric that they share "
+        "(exclude=METRIC)"
     ]
 
 
@@ -242,7 +243,10 @@ def _grids(curves: Curves, metrics: Collection[str]) -> dict[str, list[_Grid]]:
 
 
 def _equal(history: Curves, seen: Curves) -> set[str]:
-    """Runs of a history of which a curve equals one that is seen wherever both are logged (`ALIKE` values at least)."""
+    """Runs of a history of which a curve equals one that is seen wherever both are logged (`ALIKE` values at least).
+
+    A curve that several runs of the history share though they differ otherwise says nothing (`_differ`).
+    """
     of_plan = {name for name, metric in seen.metrics.items() if metric.kind == "schedule"}
     begun = _grids(seen, {metric for _, metric in seen.series} - of_plan)
     found: set[str] = set()
@@ -259,8 +263,30 @@ def _equal(history: Curves, seen: Curves) -> set[str]:
                         alike = np.flatnonzero(value[:, 0] == one[0])
                         alike = alike[(value[alike] == one).all(axis=1)]
                         if len(alike) and len(np.unique(one)) >= ALIKE:
-                            found |= {grid.runs[i] for i in alike}
+                            same = [grid.runs[i] for i in alike]
+                            if not _differ(history, metric, same, float(own.step[both][-1])):
+                                found |= set(same)
     return found
+
+
+def _differ(history: Curves, metric: str, runs: Sequence[str], upto: float) -> bool:
+    """Whether runs that share a curve are other runs by another one: then its metric tells no run from another.
+
+    An accuracy that follows from the epoch alone is such a metric, or one that a constant seed made. Runs that
+    branched off later than ``upto`` do not differ up to there.
+    """
+    kinds = {name: one.kind for name, one in history.metrics.items()}
+    first = runs[0]
+    for name in (name for run, name in history.series if run == first and name != metric):
+        if kinds[name] == "schedule":
+            continue
+        one = history.series[first, name]
+        for other in (history.series.get((run, name)) for run in runs[1:]):
+            if other is not None:
+                _, here, there = np.intersect1d(one.step[one.step <= upto], other.step, return_indices=True)
+                if len(here) >= ALIKE and (one.value[here] != other.value[there]).any():
+                    return True
+    return False
 
 
 def forecast_live(

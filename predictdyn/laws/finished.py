@@ -15,7 +15,7 @@ from predictdyn.curves import OUTCOMES, Curves, ended
 from predictdyn.laws import cells
 from predictdyn.laws.cost import Cost, cost_fault, cost_guessed, cost_named, plain
 from predictdyn.laws.inputs import SUM_SLACK
-from predictdyn.naming import meant, some
+from predictdyn.naming import BY_RUNS, meant, some
 
 _OUTCOME = re.compile(r"(^|_)(loss|accuracy|acc|perplexity|ppl|error|f1|bleu|auc|score|reward)(_|$)")
 RUN_NAMES = ("run", "run_id", "run_name", "name", "model", "id", "index")
@@ -346,7 +346,10 @@ def _guess(
         kept.remove(name)
     if not kept:
         why = "; ".join(f"{name} {said}" for name, said in left.items())
-        raise ValueError(f"no column varies that a law could use: {why or 'there is none beside the target'}")
+        raise ValueError(
+            f"no column varies that a law could use: {why or 'there is none beside the target'}; "
+            f"state the settings of runs, such as params and tokens, {BY_RUNS}"
+        )
     reasons = dict.fromkeys(left.values())
     out = ", ".join(f"{some([name for name in left if left[name] == why])} ({why})" for why in reasons)
     notes.append(

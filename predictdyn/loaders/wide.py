@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ from predictdyn.loaders.engine.gather import gathered
 from predictdyn.loaders.engine.runlog import Item, RunLog
 from predictdyn.loaders.engine.source import Source
 from predictdyn.loaders.files.logs import log_files
-from predictdyn.loaders.files.tables import TABLES, header, is_table, read_table
+from predictdyn.loaders.files.tables import TABLES, Table, header, is_table, read_table
 from predictdyn.loaders.tables.clock import counts
+from predictdyn.loaders.tables.columns import RUNS, of_runs, remark
 from predictdyn.loaders.tables.kinds import COMPANIONS, is_long
-from predictdyn.loaders.tables.options import TABLE_OPTIONS
+from predictdyn.loaders.tables.options import COLUMNS, TABLE_OPTIONS
 from predictdyn.loaders.tables.runs import Choices, items_of, read_item, readable
 from predictdyn.loaders.tidy import NEEDED
 
@@ -60,6 +62,8 @@ def load(path: Path | str, **options: object) -> Curves:
       name is the run (with its folders in front where two files share it).
     * ``step``: the column of the clock; by itself as `tables.clock.clock_of` finds it.
     * ``files``: "metrics" or "runs", where a file holds one column and its name could be that of either.
+    * ``columns``: "runs" where each column beside the step is a run, and the file names the metric (a chart of one
+      metric over many runs). Columns that look so are told.
     * ``family``, ``covariates``, ``last_step`` name columns, too, which must be constant within every run.
 
     A column mode, phase or split that says train and val tells the metrics of phases apart, if they share names. A
@@ -78,15 +82,22 @@ def load(path: Path | str, **options: object) -> Curves:
     return gathered(path, SOURCE, options)
 
 
-def scan(path: Path, **options: Any) -> list[Item]:
-    """The runs of all tables, each with its log; options are `TABLE_OPTIONS`.
+def scan(path: Path, *, columns: str = COLUMNS.allowed[0], **options: Any) -> list[Item]:
+    """The runs of all tables, each with its log; options are ``columns`` and `TABLE_OPTIONS`.
 
     Raises ValueError, one line with file and line, for a faulty table.
     """
     found = _logs(path)
     choices = Choices(**options)
     one = partial(read_table, keep=() if choices.step is None else (choices.step,))
-    return items_of(path, readable(found, one, whole=len(found) == 1), choices)
+    tables = readable(found, one, whole=len(found) == 1)
+    if columns == RUNS:
+        turned = [of_runs(table, choices.step) if isinstance(table, Table) else table for table in tables]
+        return items_of(path, turned, choices._replace(run="run", files="runs"))
+    if choices.run is None:
+        for line in filter(None, (remark(table) for table in tables if isinstance(table, Table))):
+            warnings.warn(line, UserWarning, stacklevel=2)
+    return items_of(path, tables, choices)
 
 
 def read(item: Item) -> RunLog:
@@ -102,5 +113,5 @@ SOURCE = Source(
     load,
     scan,
     read,
-    scan_options=TABLE_OPTIONS,
+    scan_options=(*TABLE_OPTIONS, COLUMNS),
 )

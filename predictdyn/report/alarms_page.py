@@ -25,7 +25,7 @@ from predictdyn.report.downloads import download
 from predictdyn.report.figures import alarms as drawn
 from predictdyn.report.render import written
 from predictdyn.report.style import variables
-from predictdyn.report.words import SPACE, UNKNOWN, count, percent, readable, short_number, value
+from predictdyn.report.words import SPACE, TAIL, UNKNOWN, count, percent, readable, short_number, value
 
 ROWS, FEW = 40, 8  # rows of a table, and those that are not folded away
 WAYS = ("cost", "never", "always")
@@ -106,8 +106,12 @@ def _tenths(share: float) -> str:
 
 
 def _held(row: Any) -> tuple[str, Mark]:
-    """Whether a measured rate is what was asked for."""
+    """Whether a measured rate is what was asked for; few families cannot say so of a small one."""
     if row["measured"] <= row["asked"]:
+        need = math.ceil(1 / row["asked"]) - 1
+        if row["families"] < need and row["high"] > row["asked"]:
+            few = count(row["families"], "family is", "families are")
+            return f"no more than was asked, but {few} too few to certify it: that takes {need}", "unsure"
         return "no more than was asked", "good"
     surely = row["low"] > row["asked"]
     return ("more than was asked", "bad") if surely else ("more than was asked, but not surely so", "unsure")
@@ -366,9 +370,7 @@ def _origin(view: AlarmsView) -> Section:
             ),
             *([PageBlock("list", lines=lines)] if lines else []),
             words(
-                "An exponential tail is an assumption: so rarely do healthy runs go further than any that was seen."
-                if any("exponential tail" in line for line in lines)
-                else ""
+                TAIL if any("exponential tail" in line for line in lines) else "",
             ),
         ],
     )  # fmt: skip

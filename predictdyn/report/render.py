@@ -82,6 +82,7 @@ def _templates(*, escape: bool) -> Environment:
     )
     found.filters["md"] = markdown
     found.filters["powers"] = powers
+    found.filters["breaking"] = breaking
     return found
 
 
@@ -92,6 +93,15 @@ def powers(text: str) -> Markup:
     Markup('A / N<sup>0.34</sup> &lt; 2')
     """
     return Markup(re.sub(r"\^(−?[\d.]+)", r"<sup>\1</sup>", str(escape(text))))
+
+
+def breaking(text: str) -> Markup:
+    """A name that may go on in a new line behind a slash, rather than inside a word.
+
+    >>> breaking("a&b/loss </b")
+    Markup('a&amp;b/<wbr>loss &lt;/b')
+    """
+    return Markup(re.sub(r"(?<=\w)/(?=\w)", "/<wbr>", str(escape(text))))
 
 
 def markdown(text: object) -> str:

@@ -78,12 +78,24 @@ def table(results: Results) -> PageTable | None:
         cells.append([outcome, Cell(percent(row["progress"])), *judged, runs])
     left = len(rows) - len(cells)
     caption = (
-        "How far to trust these forecasts: your own finished runs were cut at the same progress and forecast again. "
+        "How far to trust these forecasts: your own finished runs were cut at "
+        f"{_where(results)} and forecast again. "
         "Skill is the share of the best simple guess's error that the forecast removes, with its "
-        f"90{SPACE}% interval.{f' {left:,} further rows are in trust.csv.' if left else ''}"
+        f"90{SPACE}% interval. Where that reaches below zero, the forecast is not reliably better than such a "
+        f"guess, but may be close.{f' {left:,} further rows are in trust.csv.' if left else ''}"
     )
     head = ["outcome", "progress", "skill", "best simple guess", f"inside 90{SPACE}%", "finished runs"]
     return PageTable(caption, head, cells, download=download(rows, "trust.csv"))
+
+
+def _where(results: Results) -> str:
+    """At which progress finished runs were cut, where it is not what is seen of the runs in question."""
+    cut = [percent(share) for share in cutoffs_of(results.trust["progress"].dropna())]
+    seen = [percent(share) for share in cutoffs_of(results.forecasts["cutoff"].dropna())]
+    if not cut or not seen or set(cut) == set(seen):
+        return "the same progress"
+    shares = f"{seen[0]} to {seen[-1]}" if len(seen) > 2 else listed(seen)
+    return f"{listed(cut)}, the nearest progress that was replayed (seen: {shares}),"
 
 
 def _known(rows: pd.DataFrame) -> pd.DataFrame:

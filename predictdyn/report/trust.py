@@ -58,7 +58,9 @@ def answer(results: Results) -> PageAnswer:
         *_fallbacks(results, own),
         f"{results.primary} did not answer for {mute_kinds}: those forecasts are the last value." if mute_kinds else "",
         trust(results),
-        f"Not predictable here: {bad}." if bad and len(good) else "",
+        f"Not predictable here: {bad}. That means not reliably better than the best simple guess."
+        if bad and len(good)
+        else "",
         f"Too few runs to say: {few}." if few and (len(good) or bad) else "",
     ]
     kind = in_order(best["kind"], results.kinds)[0]
@@ -197,7 +199,8 @@ def verdict_table(results: Results, verdicts: pd.DataFrame) -> PageTable:
     caption = (
         "Can the outcome be predicted from this much of a run? The number is the skill: the share of the best simple "
         f"guess's error that {results.speaker} removes, with its 90{SPACE}% interval. A simple guess is, for example, "
-        "the last value, or the mean of finished runs. Predictable: skill is above zero with confidence. Each cell is "
+        "the last value, or the mean of finished runs. Predictable: skill is above zero with confidence. Not "
+        "predictable: not reliably better than that guess, though the forecast may be close. Each cell is "
         "judged by itself."
     )
     return PageTable(caption, head, rows, len(head), download(results.verdicts, "verdicts.csv"))

@@ -17,7 +17,7 @@ from predictdyn.report.blocks import Cell, PageAnswer, PageBlock, PageTable, Sec
 from predictdyn.report.figures.track import RunTrack, draw
 from predictdyn.report.render import written
 from predictdyn.report.style import Drawing, variables
-from predictdyn.report.words import SPACE, UNKNOWN, between, count, percent, readable, value
+from predictdyn.report.words import SPACE, TAIL, UNKNOWN, between, count, percent, readable, value
 
 ROWS = 60
 FIGURES = 6  # runs that are drawn below the first
@@ -103,8 +103,12 @@ def _headline(view: WatchView) -> str:
 
 def _sentences(view: WatchView) -> list[str]:
     ended = int(view.table["ended"].sum()) if len(view.table) else 0
-    over = "This was the last look." if ended and ended == len(view.table) else "This was the only look."
-    after = over if view.every is None else f"The next look follows in {view.every:g} s."
+    if view.every is not None:
+        after = f"The next look follows in {view.every:g} s."
+    elif ended and ended == len(view.table):
+        after = "This was the last look."
+    else:
+        after = "No further look is planned." if view.looks > 1 else "This was the only look."
     rate = view.made.get("false_alarms")
     return [
         f"Last look: {_time(view.looked)}, number {view.looks:,} of this watch. {after}",
@@ -164,7 +168,7 @@ def _alarms(view: WatchView) -> Section | None:
     ][:ROWS]  # fmt: skip
     caption = "Alarms, the latest first. Since: the step at which the trouble seems to have begun."
     head = ["run", "alarm", "what was seen", "since", "step", "evidence", "told", "hook"]
-    blocks = [table(PageTable(caption, head, rows, 3))]
+    blocks = [table(PageTable(caption, head, rows, 3)), _meaning(view)]
     latest = dict.fromkeys(str(one["run"]) for one in reversed(view.alarms))
     weighed = [run for run in latest if view.runs.get(run, {}).get("weighed", {}).get("entries")][:WEIGHED]
     if weighed:
@@ -177,6 +181,20 @@ def _alarms(view: WatchView) -> Section | None:
         )
     blocks += [table(_remedies(view, run)) for run in weighed]
     return Section("alarms", "Alarms", blocks, paper=True)
+
+
+def _meaning(view: WatchView) -> PageBlock:
+    """What the words and numbers of learnt alarms mean, where there are any."""
+    learnt = [one for one in view.alarms if _evidence(one).endswith(" to 1")]
+    return words(
+        "Evidence is an e-value: over healthy runs its mean is at most one, so 20 to 1 is rarer than 2 to 1."
+        if learnt
+        else "",
+        "Announced is what the earlier log of the run led to expect at that step. "
+        "One sd is the usual size of such surprises in healthy runs."
+        if any("announced" in str(one["words"]) for one in learnt)
+        else "",
+    )
 
 
 def _remedies(view: WatchView, run: str) -> PageTable:
@@ -242,13 +260,15 @@ def _origin(view: WatchView) -> Section:
     made = view.made
     model = str(made.get("model") or "none")
     again = "" if view.every is None else "The page loads itself again. "
+    tested = [f"{line[:1].upper()}{line[1:]}." for line in made.get("tested") or ()]
     return Section(
         "origin", "How this was made",
         [words(
             f"Path: {made.get('path')}. Model: {model}.",
             f"{again}It holds no script, and nothing from elsewhere.",
             "state.json beside it is what the next look goes on from.",
-            *(f"{line[:1].upper()}{line[1:]}." for line in made.get("tested") or ()),
+            *tested,
+            TAIL if any("exponential tail" in line for line in tested) else "",
         )],
     )  # fmt: skip
 
@@ -287,6 +307,8 @@ def _caption(track: RunTrack) -> str:
         return ""
     width = float(track.high[-1] - track.low[-1])
     now = f"{value(float(track.median[-1]), width)} ({between(float(track.low[-1]), float(track.high[-1]))})"
+    if len(track.when) == 1:
+        return f"Black: logged. Blue: the forecast of the end, where it was made (dot) and at the end (diamond), {now}."
     times = count(len(track.when), "forecast")
     return f"Black: logged. Blue: {times} of the end, each where it was made; the diamond is the latest, {now}."
 

@@ -12,6 +12,10 @@ SPACE = "\u00a0"
 UNKNOWN = "–"
 
 
+# What a certificate of alarms says of a rate that few families ask for, in plain words.
+TAIL = "An exponential tail is an assumption: so rarely do healthy runs go further than any that was seen."
+
+
 def percent(share: float) -> str:
     """A share as a whole number of per cent, with a tenth where it is small.
 

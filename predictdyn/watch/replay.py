@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 RATES = (0.05, 0.01)
 FOLDS = 5
+LEFT = "without the runs that are judged, the history has as few as"
 RESULTS = ("runs", "rates", "catches", "cost", "rules", "doubtful")
 
 
@@ -183,7 +184,7 @@ def _certificates(folds: Sequence[Mapping[str, int]], rates: Iterable[float]) ->
     """What can be said of each rate, by the fold that had the fewest families."""
     fewest = {kind: min(fold[kind] for fold in folds if kind in fold) for kind in ("new", "known") if kind in folds[0]}
     of = {kind: "" if len(fewest) == 1 else f"for runs of a {kind} family, " for kind in fewest}
-    return [f"{of[kind]}{certificate(families, rate)}" for kind, families in fewest.items() for rate in rates]
+    return [f"{of[kind]}{certificate(families, rate, LEFT)}" for kind, families in fewest.items() for rate in rates]
 
 
 def _by_rules(

@@ -50,8 +50,8 @@ def _enough(families: int, rate: float) -> bool:
     return rate * (families + 1) >= 1
 
 
-def certificate(families: int, rate: float) -> str:
-    """What so many families of healthy runs can say of a rate, as one line.
+def certificate(families: int, rate: float, history: str = "the history has") -> str:
+    """What so many families of healthy runs can say of a rate, as one line; ``history`` says where they are.
 
     >>> certificate(31, 0.05)
     'the rate 0.05 is certified by 31 families of healthy runs'
@@ -60,7 +60,7 @@ def certificate(families: int, rate: float) -> str:
         return f"the rate {rate:g} is certified by {families} families of healthy runs"
     need = int(np.ceil(1 / rate)) - 1
     return (
-        f"the history has {families} families of healthy runs; {need} would certify the rate {rate:g}, so it "
+        f"{history} {families} families of healthy runs; {need} would certify the rate {rate:g}, so it "
         "rests on an exponential tail"
     )
 

@@ -129,7 +129,8 @@ def test_a_copy_of_the_run_under_another_name_teaches_nothing_with_and_without_a
     assert alone.notes == () and len(plain.notes) == len(model.notes) == 1
     assert plain.notes[0] == (
         "1 finished run(s) have the curves of a run in question, as far as it is seen (sweep/r6); they may be the same "
-        "run under another name, so they are left out, and 7 run(s) are learnt from"
+        "run under another name, so they are left out, and 7 run(s) are learnt from; if they are other "
+        "runs, leave out the metric that they share (exclude=METRIC)"
     )
     assert "(sweep/r6); it was fitted again without them, on 7 run(s)" in model.notes[0]
 

@@ -65,6 +65,20 @@ def test_a_run_that_differs_in_one_value_that_is_seen_is_history(small):
     assert seen.left_out == () and "other" in seen.history.runs.index
 
 
+def test_a_metric_that_is_equal_in_all_runs_makes_no_copies_of_them_and_hides_none(small):
+    """A running accuracy that follows from the step alone, say: other metrics tell the runs apart."""
+
+    def timed(curves):
+        clock = curves.points[curves.points["metric"] == "accuracy"].assign(metric="by_step")
+        clock["value"] = clock["step"] / 1000
+        by_step = {**curves.metrics, "by_step": Metric("by_step", "capability")}
+        return curves_from(pd.concat([curves.points, clock]), curves.runs, by_step)
+
+    asked = split_live(timed(small), runs=("f2-s0",), cutoff=0.5)
+    assert asked.left_out == () and set(asked.history.runs.index) == set(small.runs.index) - {"f2-s0"}
+    assert split_live(timed(copied(small, "f2-s0", "other")), runs=("f2-s0",), cutoff=0.5).left_out == ("other",)
+
+
 def test_as_many_finished_runs_as_unfinished_ones_are_no_reason_to_refuse(small):
     half = list(small.runs.index[:4])
     points = small.points

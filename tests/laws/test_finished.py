@@ -38,7 +38,7 @@ BAD = {
     "a target of words": (table(loss=list("abcdef")), "loss", None, "target 'loss' holds no numbers, first 'a'"),
     "one size": (
         pd.DataFrame({"params": 1e6, "loss": [3.0, 2.9, 3.1]}), "loss", None,
-        "no column varies that a law could use: params has one value",
+        "no column varies that a law could use: params has one value; state the settings of runs,.* runs_file= of",
     ),
     "nothing but the target": (pd.DataFrame({"loss": [3.0, 2.0]}), "loss", None, "there is none beside the target"),
     "proportions": (shares(0.5), "loss", None, r"columns web, code are proportions, .* sum to 1.4 in 1, first row 1"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -325,6 +326,15 @@ def test_copies_under_another_name_are_told(tmp_path: Path) -> None:
         table(tmp_path / f"{name}.csv", "step,loss", [(i, 3 / (1 + i) + shift) for i in range(9)])
     with pytest.warns(UserWarning, match=r"1 pair\(s\) of runs have an equal curve but .*: gamma and alpha \(loss\)"):
         load(tmp_path)
+
+
+def test_a_metric_that_is_equal_in_several_runs_that_differ_makes_no_copies(tmp_path: Path) -> None:
+    for place, name in enumerate(("alpha", "beta", "gamma")):
+        table(tmp_path / f"{name}.csv", "step,loss,acc", [(i, 3 / (1 + i) + place, i / 10) for i in range(9)])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        load(tmp_path)
+    assert not any("equal curve" in str(one.message) for one in caught)
 
 
 def test_one_family_for_all_is_told(tmp_path: Path) -> None:

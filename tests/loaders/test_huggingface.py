@@ -286,6 +286,29 @@ def test_equal_lengths_alone_make_no_family_of_all_runs(tmp_path: Path) -> None:
     assert loaders.load(tmp_path, "huggingface").runs["family"].nunique() == 4
 
 
+def test_a_model_config_alone_makes_no_family_of_other_names_or_rates(tmp_path: Path) -> None:
+    runs = [("sft-14m-lr0.1", 1.0), ("sft-14m-lr0.2", 1.0), ("sft-70m-lr0.1", 1.0), ("run1", 1.0), ("run2", 2.0)]
+    for i, (name, rate) in enumerate([*runs, ("run3", 1.0)]):
+        history = [loss(5, 1.0 + i), loss(10, 0.9 + i)]
+        write(tmp_path / name / "checkpoint-10", [{**row, "learning_rate": rate / row["step"]} for row in history], 10)
+        (tmp_path / name / "checkpoint-10" / "config.json").write_text('{"hidden_size": 512, "model_type": "gpt_neox"}')
+    family = loaders.load(tmp_path, "huggingface").runs["family"]
+    assert family["run1"] == family["run3"]
+    assert family.nunique() == 5
+
+
+def test_one_family_by_equal_settings_is_told_and_a_table_of_runs_splits_it(tmp_path: Path) -> None:
+    for i in range(3):
+        write(tmp_path / f"run{i}", [loss(5, 1.0 + i), loss(10, 0.9 + i)], 10)
+        (tmp_path / f"run{i}" / "config.json").write_text('{"hidden_size": 512}')
+    with pytest.warns(UserWarning, match=r"all 3 runs fall into one family \(run0\), by their names and settings;"):
+        assert loaders.load(tmp_path, "huggingface").runs["family"].nunique() == 1
+    table = tmp_path / "plan.csv"
+    table.write_text("run,peak_lr,seed,what\nrun0,1e-3,1,a\nrun1,3e-3,2,b\nrun2,1e-3,3,c\n")
+    family = loaders.load(tmp_path, "huggingface", runs_file=str(table)).runs["family"]
+    assert family.tolist() == ["run0", "run1", "run0"]
+
+
 def test_hints_name_only_options_that_the_source_has(tmp_path: Path) -> None:
     """There are no columns here that could tell runs apart."""
     history = [loss(5, 3.0), loss(10, 2.5), loss(10, 2.0), loss(15, 1.75)]

@@ -129,10 +129,10 @@ def test_results_beside_the_checkpoints_of_a_run_are_counted(tmp_path: Path) -> 
         for step in (500, 1000):
             dump(tmp_path / run / f"checkpoint-{step}" / "eval_results.json", {"eval_loss": 2 - step / 2000})
         dump(tmp_path / run / "all_results.json", {"eval_loss": 1.5 if run == "a" else 1.25, "train_runtime": 60.5})
-    with pytest.warns(UserWarning, match=r"^1 value\(s\) of all_results.json left out: .*, in b/eval_results$") as said:
+    with pytest.warns(UserWarning, match=r"^1 value\(s\) of all_results.json left out: .*, in b$") as said:
         curves = load(tmp_path, last_step=1000)
     assert len(said) == 1, "what is said again at the end is no loss"
-    assert points(curves)["b/eval_results", "eval_loss"] == [(500, 1.75), (1000, 1.5)]
+    assert points(curves)["b", "eval_loss"] == [(500, 1.75), (1000, 1.5)]
 
 
 def test_the_files_of_several_runs_and_of_phases(tmp_path: Path) -> None:
@@ -201,3 +201,11 @@ def test_a_file_that_is_being_written_is_counted(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match=r"1 file\(s\) dropped that are no JSON object"):
         curves = load(tmp_path, last_step=3)
     assert points(curves)["metrics", "training_loss"] == [(i, 2 - i / 16) for i in range(3)]
+
+
+def test_files_of_one_name_are_called_like_their_folders(tmp_path: Path) -> None:
+    for place, run in enumerate(("run01", "run02")):
+        (tmp_path / run).mkdir()
+        lines = [f'{{"step": {step}, "loss": {3 + place - step / 9}}}' for step in range(1, 6)]
+        (tmp_path / run / "metrics.jsonl").write_text("\n".join(lines))
+    assert {run for run, _ in points(load(tmp_path, last_step=5))} == {"run01", "run02"}

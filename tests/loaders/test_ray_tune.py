@@ -193,9 +193,9 @@ def other(folder: Path) -> Path:
 def test_load_gives_curves(tmp_path: Path) -> None:
     for name in ("t_0", "t_1"):
         trial(tmp_path / name, REPORTS)
-    curves = ray_tune.load(tmp_path, last_step=10, metrics="loss")
+    curves = ray_tune.load(tmp_path, last_step=10, metrics="loss", family="(.*)")
     assert curves.points["value"].tolist() == VALUES * 2
-    curves = ray_tune.load(tmp_path, last_step=1000, metrics="loss", clock="timesteps_total")
+    curves = ray_tune.load(tmp_path, last_step=1000, metrics="loss", clock="timesteps_total", family="(.*)")
     assert curves.points["step"].tolist() == [100, 200, 300, 400] * 2
 
 

@@ -94,6 +94,16 @@ def test_nothing_that_was_caught_is_told_plainly():
     render_alarms(_view(caught=0, best=0))
 
 
+def test_few_families_do_not_certify_that_a_rate_was_kept():
+    none = {"rang": 0, "measured": 0.0, "low": 0.0}
+    lines = answers(_view(rate={**none, "families": 9, "high": 0.226}))
+    assert lines[1].endswith(": no more than was asked, but 9 families are too few to certify it: that takes 19.")
+    assert lines[2].endswith("that takes 99.")
+    page = render_alarms(_view(rate={**none, "families": 9, "high": 0.226}))
+    assert '"good"' not in page.split("how it compares")[1].split("</table>")[0]
+    assert answers(_view(rate={**none, "families": 120, "high": 0.02}))[2].endswith(": no more than was asked.")
+
+
 @pytest.mark.parametrize(
     ("measured", "low", "said"),
     [

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
+
+from predictdyn.backtest.decay import AHEAD
+from predictdyn.report import publish
 
 WIDTHS = (390, 1300, 1900)
 # a window cannot be as narrow as a phone, a frame can
@@ -38,6 +43,19 @@ def test_page_prints_on_two_sheets(which: str, request: pytest.FixtureRequest, b
     page, paper = request.getfixturevalue(which) / "index.html", tmp_path / "page.pdf"
     browser.run(page, tmp_path, f"--print-to-pdf={paper}")
     assert len(re.findall(rb"/Type\s*/Page\b", paper.read_bytes())) == 2
+
+
+def test_a_long_status_wraps_inside_its_column(forecast: Path, browser: Any, tmp_path: Path) -> None:
+    """At the width of a laptop, where the table would else scroll sideways and hide the head of the column."""
+    folder = Path(shutil.copytree(forecast, tmp_path / "unsure"))
+    rows = pd.read_parquet(folder / "forecasts.parquet").assign(status=AHEAD)
+    rows.to_parquet(folder / "forecasts.parquet")
+    frame = FRAME.replace("root.scrollWidth, root.clientWidth", "table.scrollWidth, table.clientWidth").replace(
+        "root = page.documentElement", "root = page.documentElement, table = page.querySelector('.outlook .scroll')"
+    )
+    shown, _ = browser.opened(frame.format(page=publish(folder).as_uri(), width=1200), tmp_path)
+    found = re.search(r'title="(\d+) (\d+) \d+"', shown.stdout)
+    assert found and int(found[1]) == int(found[2])
 
 
 def test_the_check_sees_errors_requests_and_what_is_too_wide(browser: Any, tmp_path: Path) -> None:

@@ -74,6 +74,7 @@ def test_headline_of_a_useful_forecaster_holds_the_numbers_of_the_verdicts(usefu
         proof = f"{CALLED[row.kind]} {percent(row.skill)} ({percents(row.skill_lo, row.skill_hi)})"
         assert proof.replace("\u00a0", " ") in page
     assert re.search(r"Not predictable here: [^.]*exact recall at 10 %", page)
+    assert "That means not reliably better than the best simple guess." in page
 
 
 @pytest.mark.parametrize("kept", [1, 2])

@@ -44,6 +44,14 @@ def test_page_says_how_well_finished_runs_were_forecast(replays: Path) -> None:
     assert "How far to trust these forecasts" in (replays / "report.md").read_text(encoding="utf-8")
 
 
+def test_the_table_says_where_finished_runs_were_cut_if_not_at_what_is_seen(replays: Path) -> None:
+    results = read(replays)
+    for seen, where in ((0.25, "at the same progress and"), (0.35, "at 25 %, the nearest progress that was replayed")):
+        table = replayed.table(replace(results, forecasts=results.forecasts.assign(cutoff=seen)))
+        assert table and f"finished runs were cut {where}" in table.caption.replace("\u00a0", " ")
+    assert table and "(seen: 35\u00a0%), and forecast again" in table.caption
+
+
 def test_a_metric_that_was_not_replayed_is_not_counted_and_names_those_it_rests_on(replays: Path) -> None:
     head, accuracy, gap, _ = TRUST.splitlines()
     lines = [f"{head},rests_on", f"{accuracy},accuracy", f"{gap},accuracy"]

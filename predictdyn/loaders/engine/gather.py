@@ -69,7 +69,9 @@ def gathered(path: Path | str, source: Source, options: Mapping[str, object]) ->
       merged by the rules below, and tables (wide, long) must not contradict themselves.
     * ``family``: a pattern such as ``"{family}_s*"`` or a regular expression with one group on the run name, or keys of
       the configuration. By itself runs are one family if their names differ in seed or variant only
-      (`names.VARIANTS`), or their configurations in seed, name and folders only.
+      (`names.VARIANTS`), or their configurations in seed, name and folders only, with nothing in runs_file that
+      differs. Where a configuration has neither a rate nor a seed, it may be that of a model alone: then the names,
+      but for counters, and the highest rates that were logged must be equal, too.
     * ``covariates``: keys (globs) of the configuration; by itself all with one number, truth value or word that differ
       between runs, but for seeds, names and folders; "" for none.
     * ``last_step``: where runs are planned to end: a number, a key of the configuration, ``logged`` or ``longest``. By
@@ -179,6 +181,7 @@ def tables_of(path: Path, heads: Sequence[Head], chosen: Mapping[str, object]) -
             {head.run: head.length for head in full},
             table,
             **{name: chosen[name] for name in ("family", "covariates", "last_step")},  # type: ignore[arg-type]
+            highest={head.run: {name: high for name, (_, high) in head.ranges.items()} for head in full},
         )
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
@@ -194,9 +197,9 @@ def tables_of(path: Path, heads: Sequence[Head], chosen: Mapping[str, object]) -
         *([] if log is None else _unasked(log, chosen, stated, table, full)),
     ]
     stated_families = chosen["family"] is not None or (table is not None and "family" in table)
-    known = stated_families or any(head.config for head in full)
+    settings = any(head.config for head in full) or len(runs.columns) > 2
     prints = {key: mark for head in full for key, mark in head.prints.items()}
-    noted = remarks(runs, metrics, stated, prints, known=known)
+    noted = remarks(runs, metrics, stated, prints, families=stated_families, settings=settings)
     table_of_events = pd.DataFrame(events, columns=["run", "step", "what"])
     return Tables(runs, metrics, table_of_events, [*lines, *wide, *assumed, *noted])
 

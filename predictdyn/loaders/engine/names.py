@@ -17,6 +17,12 @@ VARIANTS = (
     r"baseline", r"long", r"interven(?:tion|e)", r"resumed?\d*", r"fork\d*",
 )  # fmt: skip
 _VARIANT = re.compile(rf"(?:^|[-_ ])(?:{'|'.join(VARIANTS)})(?=$|[-_ ])", re.IGNORECASE)
+# A number of digits with a dot or an exponent is a setting, and so is one behind any other word.
+_COUNTER = re.compile(
+    r"(?:^|(?<=[-_/ ]))(?:(?:run|version|trial|exp(?:eriment)?|job|try|rep(?:eat)?|fold|out(?:put)?|no)?[-_ #]?\d+|"
+    r"(?=[0-9a-f]*\d)[0-9a-f]{6,})(?=$|[-_/ ])",
+    re.IGNORECASE,
+)
 _SIZE = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)([kmbt])(?![a-z0-9])", re.IGNORECASE)
 _POWER = {"k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
 
@@ -29,6 +35,15 @@ def family_of(name: str) -> str:
     """
     name = re.sub(r"#\d+$", "", name)
     return _VARIANT.sub("", name).strip("-_ ") or name
+
+
+def without_counter(name: str) -> str:
+    """The name without what counts runs or stamps them: whole numbers by themselves or behind such a word, and hashes.
+
+    >>> without_counter("lightning_logs/version_3"), without_counter("sft-14m-lr0.001"), without_counter("run07")
+    ('lightning_logs', 'sft-14m-lr0.001', '')
+    """
+    return _COUNTER.sub("", name).strip("-_ /")
 
 
 def families_of(names: Iterable[str]) -> dict[str, str]:

@@ -10,12 +10,13 @@ import pandas as pd
 
 from predictdyn.loaders.engine.lengths import Length, last_steps
 from predictdyn.loaders.engine.merge import matches
-from predictdyn.loaders.engine.names import families_by, families_like, families_of
+from predictdyn.loaders.engine.names import families_by, families_like, families_of, without_counter
 from predictdyn.loaders.engine.notes import some
 from predictdyn.loaders.engine.words import listed
 
 # Keys of a configuration that tell copies of one recipe apart, and say nothing of what it does.
 _LENGTH = re.compile(r"(?i)(epochs?|steps?|batch_?size)$")
+_RATE = re.compile(r"(?i)(learning_?rate|(^|[/_.])lr($|[/_.]))")
 _COPY = re.compile(
     r"(^|[/_.])(seed|rng|random_state|run_?(id|name)|(exp|experiment|trial|project|job)_?(id|name)?|names?|notes|tags?|group|host(name)?|"
     r"user|(output|logging|log|save|checkpoint|ckpt|work|cache|hub)_?(dir|path|folder|root|model_id|token)|resume_from\w*|.*_?seed|"
@@ -32,10 +33,12 @@ def planned_runs(
     family: str | None = None,
     covariates: str | Sequence[str] | None = None,
     last_step: str | float | None = None,
+    highest: Mapping[str, Mapping[str, float]] | None = None,
 ) -> tuple[pd.DataFrame, list[str]]:
     """The table of runs (index run: family, last_step, covariates) and lines on what had to be assumed.
 
-    ``table`` is the user's own, whose columns win. The other arguments are options of `gather.gathered`.
+    ``table`` is the user's own, whose columns win. ``highest`` is the highest value of each metric of a run, of which
+    those of learning rates are looked at. The other arguments are options of `gather.gathered`.
     """
     index = pd.Index(sorted(configs), name="run", dtype="str")
     if table is not None and not index.isin(table.index).any():  # a table that somebody padded with blanks
@@ -45,7 +48,7 @@ def planned_runs(
     stated = pd.DataFrame(index=index) if table is None else table.reindex(index)
     if table is not None and (missing := [run for run in index if run not in table.index]):
         lines.append(f"{len(missing)} run(s) have no row in the table of runs: {some(missing)}")
-    runs["family"] = pd.Series(_families(configs, family), dtype="str")
+    runs["family"] = pd.Series(_families(configs, family, _settings(stated), highest or {}), dtype="str")
     if "family" in stated:
         runs["family"] = stated["family"].where(stated["family"].notna(), runs["family"])
     said = stated["last_step"] if "last_step" in stated else pd.Series(dtype=float)
@@ -69,11 +72,24 @@ def tells_copies_apart(key: str) -> bool:
     return _COPY.search(key) is not None
 
 
-def _families(configs: Mapping[str, Mapping[str, object]], family: str | None) -> dict[str, str]:
+def _settings(stated: pd.DataFrame) -> dict[str, dict[str, object]]:
+    """What a table of runs (index run) says of every run, but for its family, its end, blank cells and names."""
+    # A word that is another in every run is a name.
+    names = [c for c in stated if stated[c].nunique() == len(stated) and not pd.api.types.is_numeric_dtype(stated[c])]
+    cells = stated.drop(columns=["family", "last_step", *names], errors="ignore")
+    return {str(run): {str(key): cell for key, cell in row.items() if pd.notna(cell)} for run, row in cells.iterrows()}
+
+
+def _families(
+    configs: Mapping[str, Mapping[str, object]],
+    family: str | None,
+    stated: Mapping[str, Mapping[str, object]],
+    highest: Mapping[str, Mapping[str, float]],
+) -> dict[str, str]:
     if family is None:
         # Some tools say themselves which runs belong together: nested ones, say.
         said = {run: str(configs[run].get("family", name)) for run, name in families_of(configs).items()}
-        return _together(said, configs)
+        return _together(said, configs, stated, highest)
     if "{family}" in family:
         return families_like(family, configs)
     keys = listed(family)
@@ -90,8 +106,13 @@ def _families(configs: Mapping[str, Mapping[str, object]], family: str | None) -
     return families_by(family, configs)
 
 
-def _together(family: dict[str, str], configs: Mapping[str, Mapping[str, object]]) -> dict[str, str]:
-    """Families by name, joined where two configurations say the same of the recipe."""
+def _together(
+    family: dict[str, str],
+    configs: Mapping[str, Mapping[str, object]],
+    stated: Mapping[str, Mapping[str, object]],
+    highest: Mapping[str, Mapping[str, float]],
+) -> dict[str, str]:
+    """Families by name, joined where two configurations say the same of the recipe, and nothing ``stated`` differs."""
     recipes: dict[tuple[str, ...], str] = {}
     joined: dict[str, str] = {}
 
@@ -102,11 +123,17 @@ def _together(family: dict[str, str], configs: Mapping[str, Mapping[str, object]
 
     for run, config in configs.items():
         of_recipe = {key: value for key, value in config.items() if not tells_copies_apart(key)}
-        recipe = tuple(sorted(f"{key}={value}" for key, value in of_recipe.items()))
         # Length and size of batches alone, as a trainer's state has them, are no recipe, nor are words alone, as a
         # table has them beside its numbers: rates may differ unseen. A seed says that all else is there.
         seeded = any("seed" in key.lower() for key in config)
         if not all(_LENGTH.search(key) or (isinstance(value, str) and not seeded) for key, value in of_recipe.items()):
+            said = [f"{key}={value}" for key, value in stated[run].items() if not tells_copies_apart(key)]
+            name = ""
+            # Settings of a model alone (config.json) are equal in all runs of a sweep: names and logs say the rest.
+            if not seeded and not any(map(_RATE.search, config)):
+                name = without_counter(family[run])
+                said += [f"{key}={value:.3g}" for key, value in highest.get(run, {}).items() if _RATE.search(key)]
+            recipe = (name, *sorted([*said, *(f"{key}={value}" for key, value in of_recipe.items())]))
             twin, own = first(recipes.setdefault(recipe, family[run])), first(family[run])
             if twin != own:
                 joined[own] = twin

@@ -49,7 +49,8 @@ def curves_at(
     except ValueError as error:
         _refuse_repeats(points, files)  # looked for where something is wrong: millions of names are slow to compare
         raise ValueError(f"{source}: {error}") from None
-    noted = remarks(curves.runs, curves.metrics, stated, fingerprints(curves.points), known=runs is not None)
+    told = runs is not None
+    noted = remarks(curves.runs, curves.metrics, stated, fingerprints(curves.points), families=told, settings=told)
     for line in (*([] if runs is None else unlogged(runs.index, set(curves.runs.index))), *noted):
         warnings.warn(line, UserWarning, stacklevel=3)
     return curves

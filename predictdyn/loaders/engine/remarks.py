@@ -49,12 +49,13 @@ def remarks(
     stated: Container[str],
     prints: Mapping[tuple[str, str], int],
     *,
-    known: bool,
+    families: bool,
+    settings: bool,
 ) -> list[str]:
-    """Lines on a table of runs (index run; family), of which kinds of metrics are ``stated``; ``known`` says whether
-    families were stated or settings logged.
+    """Lines on a table of runs (index run; family), of which kinds of metrics are ``stated``; ``families`` says whether
+    these were stated, ``settings`` whether those were logged.
     """
-    return [*_twins(runs, metrics, prints), *_one_family(runs, known), *_unseen(metrics, stated)]
+    return [*_twins(runs, metrics, prints), *_one_family(runs, families, settings), *_unseen(metrics, stated)]
 
 
 def unlogged(named: Iterable[str], there: Container[str]) -> list[str]:
@@ -76,8 +77,17 @@ def _twins(runs: pd.DataFrame, metrics: Mapping[str, Metric], prints: Mapping[tu
     family = runs["family"].to_dict()
     first: dict[tuple[str, int], str] = {}
     pairs: dict[tuple[str, str], str] = {}
+    sharing: dict[tuple[str, int], list[str]] = {}
+    for (run, metric), mark in prints.items():
+        sharing.setdefault((metric, mark), []).append(run)
+    outcomes = [name for name, one in metrics.items() if one.kind in OUTCOMES]
+    telling = {
+        (metric, mark)
+        for (metric, mark), same in sharing.items()
+        if metric in outcomes and not _otherwise_apart(same, [name for name in outcomes if name != metric], prints)
+    }
     for (run, metric), mark in sorted(prints.items()):
-        if metrics[metric].kind in OUTCOMES:
+        if (metric, mark) in telling:
             twin = first.setdefault((metric, mark), run)
             if family[twin] != family[run]:
                 pairs.setdefault((twin, run), metric)
@@ -90,13 +100,21 @@ def _twins(runs: pd.DataFrame, metrics: Mapping[str, Metric], prints: Mapping[tu
     ]
 
 
-def _one_family(runs: pd.DataFrame, known: bool) -> list[str]:
-    if len(runs) < 2 or len(set(runs["family"])) > 1 or known or len(runs.columns) > 2:
+def _otherwise_apart(runs: list[str], others: list[str], prints: Mapping[tuple[str, str], int]) -> bool:
+    """Whether several runs share a curve though ``others`` tell them apart: then its metric says nothing."""
+    return len(runs) > 2 and any(
+        len({prints[run, name] for run in runs if (run, name) in prints}) > 1 for name in others
+    )
+
+
+def _one_family(runs: pd.DataFrame, stated: bool, settings: bool) -> list[str]:
+    if len(runs) < 2 or len(set(runs["family"])) > 1 or stated:
         return []
+    why = "names and settings" if settings else "names alone, since their settings are not known"
     return [
-        f"all {len(runs)} runs fall into one family ({runs['family'].iloc[0]}), by their names alone, since their "
-        "settings are not known; a backtest holds out whole families and would have no history: state the families in "
-        "runs.csv (run, family) or with family=..."
+        f"all {len(runs)} runs fall into one family ({runs['family'].iloc[0]}), by their {why}; a backtest holds out "
+        "whole families and would have no history, and a forecast learns from no run of the same family: if they "
+        "differ in more than a seed, state the families in runs.csv (run, family; runs_file=FILE) or with family=..."
     ]
 
 

@@ -15,6 +15,8 @@ from predictdyn.report.figures.fan import thinned
 from predictdyn.report.style import LIGHT, NARROW, WIDE, Drawing, canvas, drawing, plain
 from predictdyn.report.words import SPACE, step_word
 
+SHORT = 0.02  # share of a run that is hard to see as a line
+
 
 class RunTrack(NamedTuple):
     """One metric of one run: ``step`` and ``value`` (t,) as logged; ``when`` (f,) steps at which its end was forecast,
@@ -47,10 +49,13 @@ def draw(track: RunTrack, name: str, *, wide: bool = False) -> Drawing:
             low, middle, high = (np.r_[row, row[-1]] for row in (track.low, track.median, track.high))
             ax.fill_between(ends, low, high, color=blue, alpha=0.22, linewidth=0, step="post")
             ax.plot(ends, middle, color=blue, drawstyle="steps-post")
-            ax.errorbar(
-                [track.plan], [middle[-1]], [[middle[-1] - low[-1]], [high[-1] - middle[-1]]], color=blue, marker="D",
-                markersize=4.5, capsize=3, linewidth=1.6,
-            )  # fmt: skip
+            # A single look has no width as a line, so it is drawn as the end is.
+            points = [(track.plan, "D"), *([(ends[-1], "o")] if ends[-1] - ends[0] < SHORT * track.plan else [])]
+            for at, marker in points:
+                ax.errorbar(
+                    [at], [middle[-1]], [[middle[-1] - low[-1]], [high[-1] - middle[-1]]], color=blue, marker=marker,
+                    markersize=4.5, capsize=3, linewidth=1.6,
+                )  # fmt: skip
         ax.plot(step, value, color=LIGHT["ink"], linewidth=1.6, marker="o" if len(step) <= 40 else "", markersize=3)
         if math.isfinite(track.bound):
             ax.axhline(track.bound, color=LIGHT["green"], linewidth=1.1, linestyle=(0, (6, 3)))
