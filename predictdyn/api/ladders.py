@@ -22,6 +22,7 @@ from predictdyn.laws.formula import Number
 from predictdyn.laws.ladder import BEGUN, Ladder, OutcomeFacts, ladder_of, questions
 from predictdyn.laws.ladder_account import held_out_by_ladder, numbers_of, written
 from predictdyn.laws.replay import dearness
+from predictdyn.laws.tied import EXACT
 from predictdyn.naming import some
 
 if TYPE_CHECKING:
@@ -298,7 +299,9 @@ def fit_ladder(
     data, via, logs, said_of_logs = as_losses(data, via)
     known = finished_runs(data, targets[0], inputs, cost)
     chosen = [name for name in known.inputs if name not in (*via, *targets)]
-    parts = {name: finished_runs(data, name, chosen, cost) for name in (*via, *targets)}
+    # What follows from inputs is no input, but the cost may be made of it.
+    asked_of = [*chosen, *(name for name, tie in known.reading.ties.items() if tie.apart <= EXACT)]
+    parts = {name: finished_runs(data, name, asked_of, cost) for name in (*via, *targets)}
     for name, one in parts.items():
         if len(set(one.runs)) < len(one.runs):
             raise ValueError(f"{name}: two finished runs have one name; give each row a name of its own")
@@ -326,7 +329,7 @@ def fit_ladder(
         if len(rows) <= len(table):
             rows = None
     known_of_logs = {"lower": 0.0, "better": "lower"} if via[0] in logs else {}
-    below = first(data, via[0], chosen, cost=cost, towards=towards, seed=seed, **known_of_logs)
+    below = first(data, via[0], asked_of, cost=cost, towards=towards, seed=seed, **known_of_logs)
     plans = None if towards is None else below.finished.reading.plan(towards.rename(columns=str))
     ladder = ladder_of(table, outcomes, via, chosen, rows=rows, towards=plans, first=below.law, seed=seed)
     settings, _ = _facts(parts[targets[0]], table[list(via)], given)

@@ -153,7 +153,10 @@ class FittedLaw:
 
     def said(self, plan: pd.Series) -> str:
         """A plan in words."""
-        names = [*self.inputs, *(name for name in self.finished.reading.fixed if name not in self.inputs)]
+        names = [
+            *self.inputs,
+            *(name for name in self.finished.reading.optional if name in plan and pd.notna(plan[name])),
+        ]
         return "a run with " + ", ".join(f"{name} {_word(plan[name])}" for name in names if name in plan)
 
     def residuals(self) -> pd.DataFrame:
@@ -254,7 +257,10 @@ class FittedLaw:
         x = "cost" if over else main[0] if main else self.law.inputs.names[0]
         unit = f", {cost.unit}" if cost and cost.unit else ""
         nothing = pd.DataFrame()
-        line = surfaces.along(self.law, self.finished, main[0]) if len(main) == 1 and x == main[0] else self.path
+        line = (
+            surfaces.along(self.law, self.finished, main[0]) if len(main) == 1 and x in ("cost", *main) else self.path
+        )
+        line = line.assign(cost=cost(line)) if cost is not None and over and len(main) == 1 else line
         return Picture(
             target=self.finished.label, column=self.target, x=x, x_label=f"cost{unit}" if over else x,
             main=tuple(main), runs=self.residuals(), held=held, line=line, asked=nothing,
@@ -305,7 +311,7 @@ class FittedLaw:
 
     def _must_know(self, name: str) -> None:
         """Raise ValueError, one line, for a part of a plan that is no input, and why it is none."""
-        if name in (*self.inputs, *self.finished.reading.fixed):
+        if name in (*self.inputs, *self.finished.reading.optional):
             return
         why = self.law.inputs.dropped.get(name)
         said = f"it {why}; " if why else meant(name, self.inputs)
@@ -399,7 +405,7 @@ def fit_law(  # type: ignore[misc] # the overloads say settings in short
     facts, lines = facts_of(found, {"lower": lower, "upper": upper, "better": better, "chance": chance})
     plans = None if towards is None else found.reading.plan(towards.rename(columns=str))
     law = law_of(found.table, target, found.inputs, towards=plans, nuts=nuts, seed=seed, **facts)
-    law = replace(law, fixed={**found.reading.fixed, **law.fixed})
+    law = replace(law, fixed={**found.reading.fixed, **law.fixed}, ties=found.reading.ties)
     used = tuple(name for name in found.inputs if name in law.inputs.names)
     apart = [name for name in (found.cost.columns if found.cost else ()) if name not in used]
     if found.cost is not None and apart:

@@ -14,6 +14,7 @@ from predictdyn.laws.link import Link, link_for
 from predictdyn.laws.mixture import Mixture, mixture_of
 from predictdyn.laws.optimal import Optimum, optimal
 from predictdyn.laws.sampling import importance_sample, nuts_sample
+from predictdyn.laws.tied import Tie
 
 FEWEST = 5  # finished runs
 DRAWS = 400
@@ -26,7 +27,8 @@ class Law:
     """A mixture of structures, each with the posterior of its numbers, for one target.
 
     ``runs`` are the finished runs that it was learnt from, with columns of inputs and the target. ``fixed`` are numbers
-    that all of them had: what another one would do is not known, and makes intervals wider.
+    that all of them had, ``ties`` columns that follow from inputs in all of them: what another value would do is not
+    known, and makes intervals wider.
     """
 
     target: str
@@ -35,6 +37,7 @@ class Law:
     mixture: Mixture
     runs: pd.DataFrame
     fixed: dict[str, float] = field(default_factory=dict)
+    ties: dict[str, Tie] = field(default_factory=dict)
 
     def draws(self, table: pd.DataFrame, *, n: int = DRAWS, seed: int = 0, noise: bool = True) -> np.ndarray:
         """Joint draws of the target for the runs of a table (m rows with the inputs): (m, n), in units of the target.
@@ -48,9 +51,11 @@ class Law:
         if good.any():
             u = self.mixture.draws(encoded.rows(good), n=n, seed=seed, noise=noise)
             random = np.random.default_rng((seed, len(self.fixed)))
-            for name, value in self.fixed.items():
+            off = [self._farther(name, value, table) for name, value in self.fixed.items()]
+            off += [tie.farther(_numbers(table, name), table) for name, tie in self.ties.items() if name in table]
+            for farther in off:
                 exponent = NEVER_VARIED * random.standard_normal(n)
-                u = u + self._farther(name, value, table)[good][:, None] * exponent
+                u = u + farther[good][:, None] * exponent
             out[good] = self.link.value(u)
         return out
 
@@ -58,7 +63,7 @@ class Law:
         """How many times, in logarithms, an input that never varied is another in each row, (m,)."""
         if name not in table:
             return np.zeros(len(table))
-        other = pd.to_numeric(table[name], errors="coerce").to_numpy(dtype=float)
+        other = _numbers(table, name)
         return np.nan_to_num(np.log(np.where(other > 0, other, np.nan) / value))
 
     def status(self, table: pd.DataFrame) -> np.ndarray:
@@ -158,6 +163,10 @@ def law_of(
     )
     one_value = {name: float(whole[name].iloc[0]) for name in used if _one_positive(whole[name])}
     return Law(target, how, link, mixture, whole, one_value)
+
+
+def _numbers(table: pd.DataFrame, name: str) -> np.ndarray:
+    return pd.to_numeric(table[name], errors="coerce").to_numpy(dtype=float)
 
 
 def _one_positive(column: pd.Series) -> bool:

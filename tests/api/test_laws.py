@@ -186,20 +186,30 @@ def test_curves_are_learnt_from_at_their_end():
     assert law.predict(params=4e9)["median"][0] == pytest.approx(2 + 60 * 4e9**-0.3, rel=0.03)
 
 
-def test_a_cost_that_the_law_does_not_use_plans_nothing():
+def test_a_cost_is_in_terms_of_inputs_where_its_columns_follow_from_them():
     rng = np.random.default_rng(0)
     width = 10 ** rng.uniform(1, 3, 30)
     table = pd.DataFrame({"width": width, "params": 12 * width**2, "tokens": 10 ** rng.uniform(8, 10, 30)})
     table["loss"] = loss(table["params"] * 1e4, table["tokens"])
-    with pytest.warns(UserWarning, match="the cost of a plan is not known, since the law does not use params"):
+    with pytest.warns(UserWarning, match=r"params is 12 x width\^2 in all runs"):
         law = pdyn.fit_law(table, "loss")
     assert law.inputs == ["width", "tokens"]
+    largest = (6 * table["params"] * table["tokens"]).max()
+    assert law.predict(width=1e3, tokens=1e10)["times"][0] == pytest.approx(7.2e17 / largest)
+    assert len(law.path) and law.picture.x == "cost"
+    own = pdyn.fit_law(table, "loss", ["width", "tokens"], cost=lambda rows: 72 * rows["width"] ** 2 * rows["tokens"])
+    assert own.predict(width=1e3, tokens=1e10)["times"][0] == pytest.approx(7.2e17 / largest)
+
+
+def test_a_cost_that_the_law_does_not_use_plans_nothing():
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"width": 10 ** rng.uniform(1, 3, 30), "tokens": 10 ** rng.uniform(8, 10, 30)})
+    table["loss"] = loss(1e4 * table["width"] ** 2, table["tokens"])
+    table["hours"] = table["width"] * rng.uniform(1, 9, 30)
+    with pytest.warns(UserWarning, match="the cost of a plan is not known, since the law does not use hours"):
+        law = pdyn.fit_law(table, "loss", ["width", "tokens"], cost="hours")
     found = law.predict(width=1e4, tokens=1e10)
-    assert found["times"][0] == pytest.approx(1e4 / width.max()), "by the farthest input"
+    assert found["times"][0] == pytest.approx(1e4 / table["width"].max()), "by the farthest input"
     assert not len(law.path) and law.picture.x == "width"
     with pytest.raises(ValueError, match="in terms of its inputs, width, tokens"):
         law.optimal(1e20)
-    own = pdyn.fit_law(table, "loss", ["width", "tokens"], cost=lambda rows: 72 * rows["width"] ** 2 * rows["tokens"])
-    assert own.predict(width=1e3, tokens=1e10)["times"][0] == pytest.approx(
-        7.2e17 / (6 * table["params"] * table["tokens"]).max()
-    )
