@@ -99,15 +99,15 @@ def law(
 
 def _read(path: Path, target: str, source: str | None, settings: tuple[str, ...]) -> pd.DataFrame | Curves:
     """A table with one row a run as it is; any other log as curves."""
-    from predictdyn.api.law_files import table_of_runs
-    from predictdyn.api.reading import prepared, read, source_of
+    from predictdyn.api.law_files import log_of_runs, table_of_runs
+    from predictdyn.api.reading import prepared, source_of
 
     if source is None and not settings and path.suffix.lower() in TABLES and path.is_file():
         table = table_of_runs(path, target)
         if table is not None:
             return table
     name, found = source_of(path, source)
-    curves = prepared(read(path, name, cli_words.options(settings)))
+    curves = prepared(log_of_runs(path, name, cli_words.options(settings)))
     notes([*found, *curves.notes])
     return curves
 

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from predictdyn.api.reading import read
 from predictdyn.backtest.folder import about, file_hashes, write_json
 from predictdyn.backtest.writing import new_folder
+from predictdyn.curves import Curves
 from predictdyn.laws import surfaces
+from predictdyn.laws.cost import counts_data
 from predictdyn.laws.finished import RUN_NAMES
 from predictdyn.laws.replay import dearness
+from predictdyn.loaders import catalogue
 from predictdyn.loaders.engine.facts import is_clock
+from predictdyn.loaders.engine.log_metrics import CLOCKS
 
 if TYPE_CHECKING:
     from predictdyn.api.ladders import FittedLadder
@@ -115,6 +121,21 @@ def table_of_runs(path: Path, target: str) -> pd.DataFrame | None:
     name = next((name for name in table.columns if name.lower() in RUN_NAMES), None)
     again = name is not None and table[name].duplicated().mean() > SEVERAL
     return None if again and any(map(is_clock, table.columns)) else table
+
+
+def log_of_runs(path: Path, source: str, settings: dict[str, Any]) -> Curves:
+    """A log with its counters of data beside its metrics: the tokens of a run are an input of a law.
+
+    Other clocks stay out, as in `load`; so do all where settings choose metrics.
+    """
+    named = {option.name for option in catalogue.source(source).options}
+    if {"metrics", "exclude"} & set(settings) or not {"metrics", "exclude"} <= named:
+        return read(path, source, settings)
+    others = [name for name in CLOCKS if not counts_data(name)]
+    exclude = [*others, *(f"*/{name}" for name in others)]
+    curves = read(path, source, {**settings, "metrics": ["*"], "exclude": exclude})
+    kept = [name for name in curves.metrics if counts_data(name) or not is_clock(name)]
+    return replace(curves.select(metrics=kept), notes=curves.notes)
 
 
 def _predictions(law: FittedLaw | FittedLadder, predict: Plans) -> tuple[pd.DataFrame, bool]:

@@ -13,7 +13,7 @@ import pandas as pd
 from predictdyn.covariates import LABELS, known_before, named_as_reached, planned
 from predictdyn.curves import OUTCOMES, Curves, ended
 from predictdyn.laws import cells
-from predictdyn.laws.cost import Cost, cost_fault, cost_guessed, cost_named, plain
+from predictdyn.laws.cost import Cost, cost_fault, cost_guessed, cost_named, counts_data, plain
 from predictdyn.laws.inputs import SUM_SLACK
 from predictdyn.laws.reading import Reading
 from predictdyn.laws.tied import Tie, in_inputs, said_of_ties, tie_of, tied
@@ -87,8 +87,10 @@ def finished_runs(
     for name in (target, *(inputs or ())):
         if name not in columns:
             what = "target" if name == target else "input"
+            # Clocks of logs are no metrics, but where they are asked for.
+            how = "; load the log with metrics='*' if it logs it" if isinstance(data, Curves) else ""
             raise ValueError(
-                f"{what} {name!r} is no column; {meant(str(name), columns)}there are {some(columns, 12) or 'none'}"
+                f"{what} {name!r} is no column; {meant(str(name), columns)}there are {some(columns, 12) or 'none'}{how}"
             )
     if target in (inputs or ()):
         raise ValueError(f"{target!r} is the target, so it is no input")
@@ -211,6 +213,13 @@ def _of_curves(curves: Curves, target: str) -> tuple[pd.DataFrame, dict[str, Any
         notes.append(
             f"{some(list(settings))} never change within a run, and count as settings of runs; no value is lost"
         )
+    counters = _counters(curves, done, {*table.columns, target})
+    table = table.assign(**counters)
+    if counters:
+        notes.append(
+            f"{some(list(counters))} only rise within each run, so their value at its end counts as its plan; no value "
+            "is lost"
+        )
     table[target] = last.loc[done].to_numpy()
     facts = {
         "lower": metric.lower, "upper": metric.upper, "better": metric.better, "chance": metric.chance,
@@ -235,6 +244,17 @@ def _logged_settings(curves: Curves, runs: pd.Index, taken: set[str]) -> dict[st
         series = [curves.series.get((run, name)) for run in runs]
         if all(one is not None and np.ptp(one.value) == 0 for one in series):
             found[name] = np.array([one.value[0] for one in series if one is not None])
+    return found
+
+
+def _counters(curves: Curves, runs: pd.Index, taken: set[str]) -> dict[str, np.ndarray]:
+    """Logged counters of data, such as tokens: their last value in each of some runs (n,), where they only rise."""
+    found = {}
+    for name in curves.metrics:
+        series = [curves.series.get((run, name)) for run in runs] if counts_data(name) and name not in taken else []
+        known = [one.value for one in series if one is not None]
+        if known and len(known) == len(runs) and all(v[-1] > 0 and (np.diff(v) >= 0).all() for v in known):
+            found[name] = np.array([value[-1] for value in known])
     return found
 
 
