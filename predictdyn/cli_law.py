@@ -60,8 +60,6 @@ def law(
     """
     import warnings
 
-    import pandas as pd
-
     from predictdyn.api.law_files import write
     from predictdyn.api.laws import fit_law
     from predictdyn.backtest.writing import check_new, new_folder
@@ -83,7 +81,7 @@ def law(
             fitted = fit_law(
                 found, targets if via else target, list(listed(inputs)) or None, **ways,
                 lower=lower, upper=upper, better=better, chance=chance,
-                cost=cost, towards=pd.DataFrame(asked) if asked else None, nuts=nuts, seed=seed,
+                cost=cost, towards=asked or None, compute=budgets, nuts=nuts, seed=seed,
             )  # fmt: skip
         notes(fitted.notes)
         predictions, optima, cautions = write(
@@ -114,6 +112,7 @@ def _read(path: Path, target: str, source: str | None, settings: tuple[str, ...]
 
 def _lines(law: FittedLaw | FittedLadder, predictions: pd.DataFrame, optima: pd.DataFrame) -> list[str]:
     """The answer in short: the formula, its weight and numbers, forecasts, best plans, and how held-out runs went."""
+    from predictdyn.api.law_budgets import said_of_budget
     from predictdyn.report.words import short_number
 
     rows = law.parameters
@@ -137,7 +136,7 @@ def _lines(law: FittedLaw | FittedLadder, predictions: pd.DataFrame, optima: pd.
     ]
     for row in optima.head(SHOWN).to_dict("records"):
         low, middle, high = (short_number(row[name]) for name in ("q0.05", "median", "q0.95"))
-        lines.append(f"best at {short_number(row['compute'])}: {row['quantity']} {middle}  [{low}, {high}] (90 %)")
+        lines.append(f"best at {said_of_budget(row)}: {row['quantity']} {middle}  [{low}, {high}] (90 %)")
     return [*lines, *_checked(law)]
 
 

@@ -106,9 +106,14 @@ BAD = {
     "part": (["--target", "loss", "--predict", "params=7e9"], "a plan needs params, tokens; missing tokens"),
     "misspelt": (
         ["--target", "loss", "--predict", "parms=7e9,tokens=1e9"],
-        "missing params, found parms, tokens; 'parms' is no input, did you mean 'params'?",
+        "'parms' is no input; did you mean 'params'? inputs are params, tokens",
     ),
-    "strange": (["--target", "loss", "--predict", "tokens=1e9,speed=3"], "missing params, found tokens, speed\n"),
+    "strange": (
+        ["--target", "loss", "--predict", "tokens=1e9,speed=3"],
+        "'speed' is no input; inputs are params, tokens\n",
+    ),
+    "more": (["--target", "loss", "--predict", "params=1e9,tokens=1e9,lr=1"], "'lr' is no input; inputs are params, t"),
+    "no cost": (["--target", "loss", "--inputs", "params", "--compute", "1e22"], "optimal needs the cost of a run"),
     "word": (["--target", "loss", "--predict", "params=big,tokens=1e9"], "expected a number, got 'big'"),
     "budget": (["--target", "loss", "--compute", "-3"], "--compute takes positive numbers such as 1e23, got '-3'"),
     "cost": (["--target", "loss", "--cost", "6*param"], "'param' is no column and no number"),
@@ -116,7 +121,8 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_words_end_in_one_line(call, csv, tmp_path, name):
+def test_bad_words_end_in_one_line_and_before_the_fit(call, csv, tmp_path, name, monkeypatch):
+    monkeypatch.setattr("predictdyn.laws.law.mixture_of", lambda *given, **more: pytest.fail("it was fitted"))
     words, line = BAD[name]
     status, out, err = call("law", csv, *words, "--out", tmp_path / "page", "--quiet")
     assert (status, out) == (2, "") and err.count("\n") == 1 and line in err, err

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from predictdyn.curves import Curves
 from predictdyn.laws import surfaces
 from predictdyn.laws.cost import counts_data
 from predictdyn.laws.finished import RUN_NAMES
+from predictdyn.laws.reading import Plans
 from predictdyn.laws.replay import dearness
 from predictdyn.loaders import catalogue
 from predictdyn.loaders.engine.facts import is_clock
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from predictdyn.api.laws import FittedLaw
 
 SEVERAL = 0.6  # of the rows name a run that another row has, too, from which the table is a log
-Plans = pd.DataFrame | Sequence[Mapping[str, Any]]
 
 
 def save(
@@ -140,7 +140,9 @@ def log_of_runs(path: Path, source: str, settings: dict[str, Any]) -> Curves:
 
 def _predictions(law: FittedLaw | FittedLadder, predict: Plans) -> tuple[pd.DataFrame, bool]:
     """Forecasts of the plans that were asked for, else of the dearest run made ten times larger."""
-    plans = predict if isinstance(predict, pd.DataFrame) else law.plans(predict)
+    if not isinstance(predict, pd.DataFrame):
+        law.finished.reading.must_know(dict.fromkeys(name for one in predict for name in one))
+    plans = predict if isinstance(predict, pd.DataFrame) else pd.DataFrame(list(predict))
     asked, larger = bool(len(plans)), None
     if not asked:
         larger = surfaces.larger(law.finished, dearness(law.finished, dict(law.settings)))

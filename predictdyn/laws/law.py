@@ -125,6 +125,39 @@ def law_of(
     >>> round(float(np.median(law.draws(pd.DataFrame({"params": [1e9]})))), 2)
     2.1
     """
+    how, whole, link = _read(table, target, inputs, lower, upper, better, chance)
+    asked = None if towards is None else how.encode(towards)
+    if asked is not None:
+        asked = asked.rows(np.isfinite(asked.logs).all(axis=1) & np.isfinite(asked.proportions).all(axis=1))
+        asked = asked if len(asked) else None
+    centres = np.array([centre for _, centre in how.logs.values()])
+    mixture = mixture_of(
+        how.encode(whole),
+        link.latent(whole[target].to_numpy(dtype=float)),
+        centres=centres,
+        groups=len(how.groups),
+        towards=asked,
+        seed=seed,
+        sampler=nuts_sample if nuts else importance_sample,
+    )
+    columns = [name for name in whole.columns if name != target]
+    one_value = {name: float(whole[name].iloc[0]) for name in columns if _one_positive(whole[name])}
+    return Law(target, how, link, mixture, whole, one_value)
+
+
+def inputs_of(
+    table: pd.DataFrame, target: str, inputs: Sequence[str], *, lower: float = np.nan, upper: float = np.nan,
+    better: str = "lower", chance: float | None = None,
+) -> Inputs:  # fmt: skip
+    """The inputs that a law of these runs will have, without fitting it; raises ValueError as `law_of` does."""
+    return _read(table, target, inputs, lower, upper, better, chance)[0]
+
+
+def _read(
+    table: pd.DataFrame, target: str, inputs: Sequence[str] | None, lower: float, upper: float, better: str,
+    chance: float | None,
+) -> tuple[Inputs, pd.DataFrame, Link]:  # fmt: skip
+    """The inputs, the rows that have them all, and the link of the target."""
     names = [str(name) for name in table.columns if name != target] if inputs is None else list(inputs)
     value = pd.to_numeric(table[target], errors="coerce").to_numpy(dtype=float)
     finished = table[np.isfinite(value)]
@@ -146,23 +179,7 @@ def law_of(
             f"a law of {target!r} needs outcomes that differ, got {y.min():g} to {y.max():g} in {len(y)} runs; write "
             "very small numbers in another unit"
         )
-    how = most_telling(how, whole, link.latent(y))
-    asked = None if towards is None else how.encode(towards)
-    if asked is not None:
-        asked = asked.rows(np.isfinite(asked.logs).all(axis=1) & np.isfinite(asked.proportions).all(axis=1))
-        asked = asked if len(asked) else None
-    centres = np.array([centre for _, centre in how.logs.values()])
-    mixture = mixture_of(
-        how.encode(whole),
-        link.latent(y),
-        centres=centres,
-        groups=len(how.groups),
-        towards=asked,
-        seed=seed,
-        sampler=nuts_sample if nuts else importance_sample,
-    )
-    one_value = {name: float(whole[name].iloc[0]) for name in used if _one_positive(whole[name])}
-    return Law(target, how, link, mixture, whole, one_value)
+    return most_telling(how, whole, link.latent(y)), whole, link
 
 
 def _numbers(table: pd.DataFrame, name: str) -> np.ndarray:

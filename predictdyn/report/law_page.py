@@ -87,11 +87,14 @@ def _best(results: LawResults) -> str:
     if not len(rows):
         return ""
     some = rows[rows["compute"] == rows["compute"].iloc[0]]
+    grouped = "group" in some
+    some = some[some["group"] == some["group"].iloc[0]] if grouped else some
+    of = f" with {some['group'].iloc[0]}" if grouped else ""
     plan = [f"{row['quantity']} {_plain(row)}" for _, row in some.iterrows() if row["quantity"] != target]
     there = some[some["quantity"] == target]
     end = f", with {readable(results.label)} {_plain(there.iloc[0], digits=True)}" if len(there) else ""
     unit = f" {results.facts['unit']}" if results.facts.get("unit") else ""
-    return f"The best plan for {short_number(some['compute'].iloc[0])}{unit} has {listed(plan)}{end}."
+    return f"The best plan for {short_number(some['compute'].iloc[0])}{unit}{of} has {listed(plan)}{end}."
 
 
 def _check(results: LawResults) -> str:
@@ -273,7 +276,7 @@ def _plans(results: LawResults, picture: scaling.Picture) -> Section | None:
         target = str(results.facts["target"])
         cells = [
             [
-                Cell(short_number(row["compute"])),
+                *([Cell(str(row["group"]))] if "group" in rows else []), Cell(short_number(row["compute"])),
                 Cell(results.label if row["quantity"] == target else str(row["quantity"])),
                 Cell(_plain(row, interval=False, digits=row["quantity"] == target), mark="main"),
                 Cell(_range(row) if row["quantity"] != target else between(row["q0.05"], row["q0.95"])),
@@ -281,8 +284,8 @@ def _plans(results: LawResults, picture: scaling.Picture) -> Section | None:
             for _, row in rows.head(ROWS).iterrows()
         ]  # fmt: skip
         caption = f"The best plan for each budget ({results.facts.get('cost')}), over draws of the law."
-        head = ["budget", "what", "median", INTERVAL]
-        blocks.append(table(PageTable(caption, head, cells, 2, download(rows, "optimum.csv"))))
+        head = [*(["group"] if "group" in rows else []), "budget", "what", "median", INTERVAL]
+        blocks.append(table(PageTable(caption, head, cells, len(head) - 2, download(rows, "optimum.csv"))))
     if shown:
         blocks.append(figures(shown))
     return Section("plans", "Plans of equal cost", blocks, paper=True)

@@ -173,6 +173,41 @@ def test_groups_and_one_input(tmp_path):
         law.plot_isoflops()
 
 
+def test_the_best_plan_is_told_for_each_group_and_for_the_mean_mixture(runs, tmp_path):
+    table = runs.assign(data=np.where(np.arange(40) % 2, "c4", "pile"))
+    table["loss"] += np.where(table["data"] == "pile", 0.3, 0.0)
+    law = pdyn.fit_law(table, "loss", compute=1e22)
+    found = law.optimal([1e21, 1e22])
+    best = found.table.set_index(["group", "compute", "quantity"])["estimate"]
+    assert best["data pile", 1e22, "loss"] - best["data c4", 1e22, "loss"] == pytest.approx(0.3, abs=0.05)
+    assert set(found.exponents["group"]) == {"data c4", "data pile"} and len(law.path)
+    one = law.optimal(1e22, fixed={"data": "c4"}).table
+    assert "group" not in one and one["estimate"].tolist() == best["data c4", 1e22].tolist()
+    text = law.save(tmp_path / "law", compute=1e22).read_text()
+    assert "The best plan for 1e22 FLOP with data c4 has params" in text and "data pile" in text
+    web = np.linspace(0.1, 0.9, 40)
+    mixed = pdyn.fit_law(runs.assign(web=web, code=1 - web), "loss").optimal(1e22)
+    assert "best plans are for web 0.5, code 0.5, the mean of the finished runs" in mixed.notes[0]
+
+
+def test_plans_and_budgets_are_checked_before_the_fit(runs, monkeypatch):
+    monkeypatch.setattr("predictdyn.laws.law.mixture_of", lambda *given, **more: pytest.fail("it was fitted"))
+    spare = runs.assign(**{f"x{i}": np.random.default_rng(i).uniform(1, 2, 40) for i in range(5)})
+    for table, settings, words in (
+        (runs, {"towards": [{"params": 1, "tokens": 1, "speed": 3}]}, "'speed' is no input; inputs are params, tokens"),
+        (
+            spare,
+            {"towards": [{name: 1 for name in spare if name != "loss"}]},
+            "it tells less than others; leave it out",
+        ),
+        (runs, {"compute": -1}, "compute= is one positive number or some, got -1"),
+        (runs, {"compute": 1e22, "inputs": ["params"]}, "optimal needs the cost of a run in terms of its inputs"),
+        (runs.assign(acc=runs["loss"] / 9), {"compute": 1, "via": "acc"}, "the best plan for loss is that for acc"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            pdyn.fit_law(table, "loss", **settings)
+
+
 def test_curves_are_learnt_from_at_their_end():
     step = np.array([1, 2, 4, 8])
     sizes = np.geomspace(1e6, 1e9, 12)
