@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -78,7 +78,7 @@ def check_budgets(how: Inputs, finished: Finished, compute: float | Sequence[flo
     budget_for(how, finished.table, cost.sequence, {**_proportions(how, finished, {}), **group}, {})
 
 
-def said_of_budget(row: Mapping[str, Any]) -> str:
+def said_of_budget(row: Mapping[Hashable, Any]) -> str:
     """A budget in words, with its group where there are several."""
     return " with ".join([short_number(row["compute"]), *([str(row["group"])] if "group" in row else [])])
 
