@@ -151,7 +151,9 @@ def _hero(results: LawResults, picture: scaling.Picture, *, wide: bool) -> Shown
 def _watch(results: LawResults) -> Section | None:
     lines = [_sentence(line) for line in results.facts["warnings"]]
     if not lines:
-        checked = "extrapolation, exponents, sizes, single runs, checkpoints, mixed tables and held-out runs"
+        checked = (
+            "extrapolation, exponents, sizes, single runs, crashed runs, checkpoints, mixed tables and held-out runs"
+        )
         return Section("warnings", "What to watch", [words(f"Nothing was found. Checked were {checked}.")])
     return Section("warnings", "What to watch", [PageBlock("list", lines=lines)], paper=True)
 
