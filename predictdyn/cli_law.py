@@ -101,9 +101,10 @@ def _read(path: Path, target: str, source: str | None, settings: tuple[str, ...]
     from predictdyn.api.reading import prepared, source_of
 
     if source is None and not settings and path.suffix.lower() in TABLES and path.is_file():
-        table = table_of_runs(path, target)
-        if table is not None:
-            return table
+        known = table_of_runs(path, target)
+        if known is not None:
+            notes(known[1])
+            return known[0]
     name, found = source_of(path, source)
     curves = prepared(log_of_runs(path, name, cli_words.options(settings)))
     notes([*found, *curves.notes])

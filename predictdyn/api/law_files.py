@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from predictdyn.backtest.writing import new_folder
 from predictdyn.curves import Curves
 from predictdyn.laws import surfaces
 from predictdyn.laws.cost import counts_data
+from predictdyn.laws.decimals import with_points
 from predictdyn.laws.finished import RUN_NAMES
 from predictdyn.laws.reading import Plans
 from predictdyn.laws.replay import dearness
@@ -91,36 +93,36 @@ def write(
     return predictions, optima, cautions
 
 
-def table_of_runs(path: Path, target: str) -> pd.DataFrame | None:
-    """A CSV, TSV or parquet file with one row a run; None for a log, which has several rows a run.
+def table_of_runs(path: Path, target: str) -> tuple[pd.DataFrame, list[str]] | None:
+    """A CSV, TSV or parquet file with one row a run, and what to say of it; None for a log of several rows a run.
 
     Raises ValueError where it cannot be read.
     """
+    line = ""
     try:
         if path.suffix.lower() == ".parquet":
             table = pd.read_parquet(path)
         else:
             with path.open(encoding="utf-8-sig") as lines:
-                head, first = lines.readline(), lines.readline()
+                head = lines.readline()
             sep = max(",;\t", key=head.count)
-            # Where semicolons part the columns, numbers have decimal commas.
-            how: dict[str, Any] = {
-                "sep": sep,
-                "encoding": "utf-8-sig",
-                "decimal": "," if sep == ";" and "," in first else ".",
-            }
+            how: dict[str, Any] = {"sep": sep, "encoding": "utf-8-sig"}
             names = pd.read_csv(path, header=None, nrows=1, dtype=str, **how).iloc[0].dropna()
             if names.duplicated().any():
                 raise ValueError(f"column {names[names.duplicated()].iloc[0]!r} is there more than once")
             table = pd.read_csv(path, **how)
+            if sep != ",":
+                text, line = with_points(pd.read_csv(path, dtype=str, **how), sep)
+                table = pd.read_csv(StringIO(text.to_csv(index=False))) if line else table
     except ValueError as error:
-        raise ValueError(f"{path}: cannot be read as a table ({' '.join(str(error).split())[:160]})") from None
+        raise ValueError(f"{path}: cannot be read as a table ({' '.join(str(error).split())[:300]})") from None
     table = table.rename(columns=str)
     if target not in table and {"metric", "value"} <= set(table):
         return None
     name = next((name for name in table.columns if name.lower() in RUN_NAMES), None)
     again = name is not None and table[name].duplicated().mean() > SEVERAL
-    return None if again and any(map(is_clock, table.columns)) else table
+    log = again and any(map(is_clock, table.columns))
+    return None if log else (table, [f"{path}: {line}"] if line else [])
 
 
 def log_of_runs(path: Path, source: str, settings: dict[str, Any]) -> Curves:

@@ -59,6 +59,11 @@ def size_columns(columns: Sequence[str]) -> list[str]:
     return sorted(found, key=lambda name: "active" not in plain(name))
 
 
+def is_size_or_data(name: str) -> bool:
+    """Whether a column is called as one that counts parameters or tokens."""
+    return bool(_SIZE.fullmatch(plain(name)) or _TOKENS.fullmatch(plain(name)))
+
+
 def counts_data(name: str) -> bool:
     """Whether a logged metric is called as a counter of the data that a run has seen.
 

@@ -13,7 +13,7 @@ import pandas as pd
 from predictdyn.covariates import LABELS, known_before, named_as_reached, planned
 from predictdyn.curves import OUTCOMES, Curves, ended
 from predictdyn.laws import cells
-from predictdyn.laws.cost import Cost, cost_fault, cost_guessed, cost_named, counts_data, plain
+from predictdyn.laws.cost import Cost, cost_fault, cost_guessed, cost_named, counts_data, is_size_or_data, plain
 from predictdyn.laws.inputs import SUM_SLACK
 from predictdyn.laws.reading import Reading
 from predictdyn.laws.tied import Tie, in_inputs, said_of_ties, tie_of, tied
@@ -318,8 +318,11 @@ def _guess(
     kept = []
     for name in candidates:
         filled = table[name].dropna()
-        if name == run or name.lower() in (*LABELS, *RUN_NAMES):
+        if name.lower() in (*LABELS, *RUN_NAMES):
             left[name] = "names runs"
+        elif name == run:
+            _check_text(table, name)
+            left[name] = "is text with another value in each row"
         elif (
             name != "last_step"
             and name in numbers
@@ -331,6 +334,7 @@ def _guess(
         elif filled.nunique() < 2:
             left[name] = "has one value"
         elif name not in numbers and filled.nunique() > len(table) // 2:
+            _check_text(table, name)
             left[name] = "is text with too many values"
         elif (np.isfinite(numbers[name]) if name in numbers else table[name].notna()).mean() < 0.5:
             left[name] = "is blank in most rows"
@@ -340,6 +344,16 @@ def _guess(
         why = "; ".join(f"{name} {said}" for name, said in left.items())
         raise ValueError(f"no column varies that a law could use: {why or 'there is none beside the target'}")
     return kept
+
+
+def _check_text(table: pd.DataFrame, name: str) -> None:
+    """Raise ValueError, one line, for text with digits in a column that is called as a size or a number of tokens."""
+    rows = [row for row, cell in enumerate(table[name]) if re.search(r"\d", str(cell))]
+    if len(rows) > len(table) // 2 and is_size_or_data(name):
+        raise ValueError(
+            f"column {name!r} holds {table[name].iloc[rows[0]]!r} in row {rows[0] + 1}, which is no number; write one, "
+            "such as 7e9 or 7B, or rename the column if it names runs"
+        )
 
 
 def _said(kept: Sequence[str], left: dict[str, str]) -> str:
