@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,8 +124,7 @@ def _lines(law: FittedLaw | FittedLadder, predictions: pd.DataFrame, optima: pd.
         *law.formula.splitlines(),
         _weighed(law),
         *(
-            f"  {row['symbol']:<{wide}}  {row['median']:<10.4g} [{row['5 %']:.4g}, {row['95 %']:.4g}] (90 %)  "
-            f"{row['meaning']}"
+            f"  {row['symbol']:<{wide}}  {row['median']:<10.4g} {_interval(row)}  {row['meaning']}"
             for row in own.head(SHOWN).to_dict("records")
         ),
     ]
@@ -139,6 +139,11 @@ def _lines(law: FittedLaw | FittedLadder, predictions: pd.DataFrame, optima: pd.
         low, middle, high = (short_number(row[name]) for name in ("q0.05", "median", "q0.95"))
         lines.append(f"best at {said_of_budget(row)}: {row['quantity']} {middle}  [{low}, {high}] (90 %)")
     return [*lines, *_checked(law)]
+
+
+def _interval(row: dict[Hashable, Any]) -> str:
+    """The interval of a number; one that belongs to a structure has none."""
+    return f"[{row['5 %']:.4g}, {row['95 %']:.4g}] (90 %)" if row["5 %"] < row["95 %"] else "(given)"
 
 
 def _weighed(law: FittedLaw | FittedLadder) -> str:

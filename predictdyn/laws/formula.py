@@ -275,7 +275,7 @@ def _saturated(
     if how is None:
         return shown, [], []
     i = how.of[0]
-    shown[i] = f"effective({names[i]})"
+    shown[i] = f"effective{names[i]}" if names[i].startswith("(") else f"effective({names[i]})"
     if how.kind == "limit":
         most = how.strength * float(np.exp(design.scene.largest[i] + centres[i]))
         given = Number(strength, f"most that {names[i]} can count for", np.array([most]))

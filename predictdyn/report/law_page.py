@@ -18,6 +18,7 @@ from predictdyn.report.words import SPACE, UNKNOWN, between, count, listed, perc
 
 LONGEST = 90  # letters of a formula that a headline carries
 ROWS = 40
+SAID = ("90 %", "too few runs to hold")  # how warnings begin that the check says, too
 INTERVAL = f"90{SPACE}% interval"
 
 
@@ -63,13 +64,15 @@ def _beside(results: LawResults, named: str) -> str:
 
 
 def _warned(results: LawResults) -> str:
-    """How many warnings there are, and the first that no other sentence says, up to what to do."""
+    """How many warnings there are, and one that no other sentence says, up to what to do."""
     lines = [str(line) for line in results.facts["warnings"]]
     if not lines:
         return ""
-    rest = [line for line in lines if not line.startswith("90 %")]
-    first = f"; the first: {rest[0].split(';')[0].rstrip('.')}" if rest else ""
-    return f"{count(len(lines), 'warning')} below{first}."
+    rest = [line for line in lines if not line.startswith(SAID)]
+    one = "" if not rest else f": {rest[0].split(';')[0].rstrip('.')}" if len(lines) == 1 else (
+        f", among them: {rest[0].split(';')[0].rstrip('.')}"
+    )  # fmt: skip
+    return f"{count(len(lines), 'warning')} below{one}."
 
 
 def _forecast(results: LawResults) -> str:
@@ -144,6 +147,8 @@ def _hero(results: LawResults, picture: scaling.Picture, *, wide: bool) -> Shown
         else ""
     )
     line = line or (" Blue line: the law with its 90 % band." if len(picture.line) else "")
+    # A line is of one group: the commonest.
+    line += f" It is of runs with {results.facts['drawn']}." if line and results.facts.get("drawn") else ""
     said = f"Dots: {count(len(picture.runs), 'finished run')}.{held}{line} Diamonds: forecasts."
     return Shown(done, f"{readable(results.label)} over {readable(picture.x_label)}", said)
 
@@ -177,7 +182,9 @@ def _numbers(results: LawResults) -> Section:
             "Forecasts use all structures by weight, so they can differ from it.",
             "Numbers are medians of the posterior, in the units of the inputs and the target.",
         ),
-        PageBlock("code", lines=[str(facts["symbols"]), *map(str, facts.get("steps", [facts["formula"]]))]),
+        PageBlock(
+            "code", lines=[str(facts["symbols"]), *map(str, facts.get("steps", [facts["formula"]]))], wrapped=True
+        ),
         table(
             _parameters(
                 f"Numbers of {'the second step' if measure else facts['structure']}.",
@@ -200,10 +207,12 @@ def _parameters(caption: str, rows: pd.DataFrame, link: object, by: str = "") ->
         [
             *([Cell(str(row[by]))] if by else []), Cell(str(row["symbol"])), Cell(str(row["meaning"])),
             Cell(scaling_number(row["median"], row["q0.95"] - row["q0.05"]), mark="main"),
-            Cell(_range(row)),
+            Cell(_range(row) if row["q0.05"] < row["q0.95"] else "given"),
         ]
         for _, row in rows.head(ROWS).iterrows()
     ]  # fmt: skip
+    if (rows["q0.05"] == rows["q0.95"]).any():
+        caption += " A number that is given belongs to the structure and is not fitted."
     head = [*(["group"] if by else []), "symbol", "what it is", "median", INTERVAL]
     return PageTable(caption, head, cells, 3 if by else 2, link)  # type: ignore[arg-type]
 
@@ -212,11 +221,14 @@ def _fit(results: LawResults, picture: scaling.Picture) -> Section:
     held, runs = results.held_out, results.runs
     with canvas() as (figure, ax):
         scaling.paint_residuals(ax, picture)
-        left = Shown(
-            drawing(figure, "residuals"), "What the law leaves over",
-            "Dots near the line and without a pattern: the law fits. Open circles far off: it does not extrapolate.",
-        )  # fmt: skip
+        done = drawing(figure, "residuals")
     far = runs[runs["far_out"].astype(str).str.lower().isin(["true", "1"])]
+    said = [
+        "Dots near the line and without a pattern: the law fits.",
+        "Open circles far off: it does not extrapolate." if len(held) else "",
+        "Crosses: runs far out, those beyond the others at the edge." if len(far) else "",
+    ]
+    left = Shown(done, "What the law leaves over", " ".join(line for line in said if line))
     blocks = [
         words(
             f"A law of the other {int(results.facts['runs']) - len(held)} runs alone made the forecasts of the "

@@ -185,6 +185,7 @@ def test_the_best_plan_is_told_for_each_group_and_for_the_mean_mixture(runs, tmp
     assert "group" not in one and one["estimate"].tolist() == best["data c4", 1e22].tolist()
     text = law.save(tmp_path / "law", compute=1e22).read_text()
     assert "The best plan for 1e22 FLOP with data c4 has params" in text and "data pile" in text
+    assert "It is of runs with data c4." in text
     web = np.linspace(0.1, 0.9, 40)
     mixed = pdyn.fit_law(runs.assign(web=web, code=1 - web), "loss").optimal(1e22)
     assert "best plans are for web 0.5, code 0.5, the mean of the finished runs" in mixed.notes[0]
