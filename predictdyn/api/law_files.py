@@ -72,7 +72,8 @@ def write(
     facts = {
         "target": law.target, "label": law.finished.label, "better": law.settings.get("better", "lower"),
         "inputs": law.inputs, "groups": list(law.law.inputs.groups),
-        "drawn": ", ".join(f"{name} {rest[name].iloc[0]}" for name in law.law.inputs.by), "runs": len(law.finished.table),
+        "drawn": ", ".join(f"{name} {rest[name].iloc[0]}" for name in law.law.inputs.by),
+        "runs": len(law.finished.table),
         "cost": cost.words if cost else None, "unit": cost.unit if cost else "",
         "structure": str(structures.loc[structures["shown"], "structure"].iloc[0]),
         "symbols": symbols, "formula": formula, "weight": weight, **law.page,

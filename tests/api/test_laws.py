@@ -186,9 +186,16 @@ def test_the_best_plan_is_told_for_each_group_and_for_the_mean_mixture(runs, tmp
     text = law.save(tmp_path / "law", compute=1e22).read_text()
     assert "The best plan for 1e22 FLOP with data c4 has params" in text and "data pile" in text
     assert "It is of runs with data c4." in text
+
+
+def test_the_best_plan_of_mixtures_is_for_the_mean_one():
     web = np.linspace(0.1, 0.9, 40)
-    mixed = pdyn.fit_law(runs.assign(web=web, code=1 - web), "loss").optimal(1e22)
-    assert "best plans are for web 0.5, code 0.5, the mean of the finished runs" in mixed.notes[0]
+    table = pd.DataFrame({"params": 10 ** np.random.default_rng(0).uniform(6, 9, 40), "web": web, "code": 1 - web})
+    table["loss"] = 2 + 60 * table["params"] ** -0.3 * np.exp(-web)
+    found = pdyn.fit_law(table, "loss", cost="params", compute=1e10).optimal(1e10)
+    assert "best plans are for web 0.5, code 0.5, the mean of the finished runs" in found.notes[0]
+    best = found.table.set_index("quantity")["estimate"]
+    assert best["params"] == pytest.approx(1e10) and best["loss"] == pytest.approx(2 + 60e-3 * np.exp(-0.5), abs=0.05)
 
 
 def test_plans_and_budgets_are_checked_before_the_fit(runs, monkeypatch):
