@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,8 +61,6 @@ def law(
     """
     import warnings
 
-    import pandas as pd
-
     from predictdyn.api.law_files import write
     from predictdyn.api.laws import fit_law
     from predictdyn.backtest.writing import check_new, new_folder
@@ -83,7 +82,7 @@ def law(
             fitted = fit_law(
                 found, targets if via else target, list(listed(inputs)) or None, **ways,
                 lower=lower, upper=upper, better=better, chance=chance,
-                cost=cost, towards=pd.DataFrame(asked) if asked else None, nuts=nuts, seed=seed,
+                cost=cost, towards=asked or None, compute=budgets, nuts=nuts, seed=seed,
             )  # fmt: skip
         notes(fitted.notes)
         predictions, optima, cautions = write(
@@ -99,21 +98,23 @@ def law(
 
 def _read(path: Path, target: str, source: str | None, settings: tuple[str, ...]) -> pd.DataFrame | Curves:
     """A table with one row a run as it is; any other log as curves."""
-    from predictdyn.api.law_files import table_of_runs
-    from predictdyn.api.reading import prepared, read, source_of
+    from predictdyn.api.law_files import log_of_runs, table_of_runs
+    from predictdyn.api.reading import prepared, source_of
 
     if source is None and not settings and path.suffix.lower() in TABLES and path.is_file():
-        table = table_of_runs(path, target)
-        if table is not None:
-            return table
+        known = table_of_runs(path, target)
+        if known is not None:
+            notes(known[1])
+            return known[0]
     name, found = source_of(path, source)
-    curves = prepared(read(path, name, cli_words.options(settings)))
+    curves = prepared(log_of_runs(path, name, cli_words.options(settings)))
     notes([*found, *curves.notes])
     return curves
 
 
 def _lines(law: FittedLaw | FittedLadder, predictions: pd.DataFrame, optima: pd.DataFrame) -> list[str]:
     """The answer in short: the formula, its weight and numbers, forecasts, best plans, and how held-out runs went."""
+    from predictdyn.api.law_budgets import said_of_budget
     from predictdyn.report.words import short_number
 
     rows = law.parameters
@@ -123,8 +124,7 @@ def _lines(law: FittedLaw | FittedLadder, predictions: pd.DataFrame, optima: pd.
         *law.formula.splitlines(),
         _weighed(law),
         *(
-            f"  {row['symbol']:<{wide}}  {row['median']:<10.4g} [{row['5 %']:.4g}, {row['95 %']:.4g}] (90 %)  "
-            f"{row['meaning']}"
+            f"  {row['symbol']:<{wide}}  {row['median']:<10.4g} {_interval(row)}  {row['meaning']}"
             for row in own.head(SHOWN).to_dict("records")
         ),
     ]
@@ -137,8 +137,13 @@ def _lines(law: FittedLaw | FittedLadder, predictions: pd.DataFrame, optima: pd.
     ]
     for row in optima.head(SHOWN).to_dict("records"):
         low, middle, high = (short_number(row[name]) for name in ("q0.05", "median", "q0.95"))
-        lines.append(f"best at {short_number(row['compute'])}: {row['quantity']} {middle}  [{low}, {high}] (90 %)")
+        lines.append(f"best at {said_of_budget(row)}: {row['quantity']} {middle}  [{low}, {high}] (90 %)")
     return [*lines, *_checked(law)]
+
+
+def _interval(row: dict[Hashable, Any]) -> str:
+    """The interval of a number; one that belongs to a structure has none."""
+    return f"[{row['5 %']:.4g}, {row['95 %']:.4g}] (90 %)" if row["5 %"] < row["95 %"] else "(given)"
 
 
 def _weighed(law: FittedLaw | FittedLadder) -> str:

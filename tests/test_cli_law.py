@@ -75,6 +75,29 @@ def test_a_log_is_read_by_its_loader(call, tmp_path):
     assert "a run with params 4e9: 2.0" in printed
 
 
+@pytest.mark.parametrize("words", [(), ("--inputs", "params,tokens")])
+def test_tokens_that_a_log_counts_are_an_input(call, tmp_path, words):
+    rng = np.random.default_rng(1)
+    share = np.array([0.1, 0.3, 0.6, 1.0])
+    rows = []
+    for i, size in enumerate(np.geomspace(1e7, 1e9, 12)):
+        tokens = 10 ** rng.uniform(9, 11)
+        seen = pd.DataFrame({"run": f"r{i}", "step": [1, 3, 6, 10], "params": size, "tokens": tokens * share})
+        rows.append(seen.assign(epoch=1, train_loss=loss(size, tokens * share)))
+    log = tmp_path / "log.csv"
+    pd.concat(rows).to_csv(log, index=False)
+    status, _, err = call(
+        "law", log, "--target", "train_loss", *words, "--predict", "params=1e9,tokens=2e10", "--out", tmp_path / "page",
+        "--quiet",
+    )  # fmt: skip
+    assert status == 0, err
+    assert "tokens only rise within each run" in err and "cost is 6 x params x tokens" in err
+    found = pd.read_csv(tmp_path / "page" / "predictions.csv")
+    assert found["median"][0] == pytest.approx(loss(1e9, 2e10), rel=0.03)
+    ends = pd.read_csv(tmp_path / "page" / "runs.csv")
+    assert np.allclose(ends["train_loss"], loss(ends["params"], ends["tokens"]))
+
+
 # Words behind the table, and what the one line says.
 BAD = {
     "target": (["--target", "los"], "target 'los' is no column; did you mean 'loss'?"),
@@ -83,9 +106,14 @@ BAD = {
     "part": (["--target", "loss", "--predict", "params=7e9"], "a plan needs params, tokens; missing tokens"),
     "misspelt": (
         ["--target", "loss", "--predict", "parms=7e9,tokens=1e9"],
-        "missing params, found parms, tokens; 'parms' is no input, did you mean 'params'?",
+        "'parms' is no input; did you mean 'params'? inputs are params, tokens",
     ),
-    "strange": (["--target", "loss", "--predict", "tokens=1e9,speed=3"], "missing params, found tokens, speed\n"),
+    "strange": (
+        ["--target", "loss", "--predict", "tokens=1e9,speed=3"],
+        "'speed' is no input; inputs are params, tokens\n",
+    ),
+    "more": (["--target", "loss", "--predict", "params=1e9,tokens=1e9,lr=1"], "'lr' is no input; inputs are params, t"),
+    "no cost": (["--target", "loss", "--inputs", "params", "--compute", "1e22"], "optimal needs the cost of a run"),
     "word": (["--target", "loss", "--predict", "params=big,tokens=1e9"], "expected a number, got 'big'"),
     "budget": (["--target", "loss", "--compute", "-3"], "--compute takes positive numbers such as 1e23, got '-3'"),
     "cost": (["--target", "loss", "--cost", "6*param"], "'param' is no column and no number"),
@@ -93,7 +121,8 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_words_end_in_one_line(call, csv, tmp_path, name):
+def test_bad_words_end_in_one_line_and_before_the_fit(call, csv, tmp_path, name, monkeypatch):
+    monkeypatch.setattr("predictdyn.laws.law.mixture_of", lambda *given, **more: pytest.fail("it was fitted"))
     words, line = BAD[name]
     status, out, err = call("law", csv, *words, "--out", tmp_path / "page", "--quiet")
     assert (status, out) == (2, "") and err.count("\n") == 1 and line in err, err

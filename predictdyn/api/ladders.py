@@ -21,7 +21,9 @@ from predictdyn.laws.finished import Finished, finished_runs
 from predictdyn.laws.formula import Number
 from predictdyn.laws.ladder import BEGUN, Ladder, OutcomeFacts, ladder_of, questions
 from predictdyn.laws.ladder_account import held_out_by_ladder, numbers_of, written
+from predictdyn.laws.reading import Plans
 from predictdyn.laws.replay import dearness
+from predictdyn.laws.tied import EXACT
 from predictdyn.naming import some
 
 if TYPE_CHECKING:
@@ -185,10 +187,6 @@ class FittedLadder:
         words = self.first.said(plan)
         return f"{words} ({plan['target']})" if "target" in plan and len(self.targets) > 1 else words
 
-    def plans(self, asked: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-        """Plans as a table. Raises ValueError, one line, for a name that is no input."""
-        return self.first.plans(asked)
-
     def residuals(self) -> pd.DataFrame:
         """One row a finished run: inputs, first target, fitted (by its plan), residual, and whether it is far out."""
         table = self.finished.table
@@ -208,10 +206,7 @@ class FittedLadder:
 
         Raises ValueError that says how to ask for it.
         """
-        raise ValueError(
-            f"the best plan for {self.target} is that for {self.first.target}, on which it rests; ask for a law of "
-            f"{self.logs.get(self.first.target, self.first.target)} without via="
-        )
+        raise ValueError(_no_optimum(self.target, self.logs.get(self.first.target, self.first.target)))
 
     def plot(self, *, ax: Axes | None = None) -> Axes:
         """The first outcome over cost (or the main input): finished runs, those held out, and where the ladder goes."""
@@ -285,7 +280,8 @@ def fit_ladder(
     given: Mapping[str, Any],
     asked: float | Mapping[str, float] | None,
     cost: str | Callable[[pd.DataFrame], np.ndarray] | None,
-    towards: pd.DataFrame | None,
+    towards: Plans | None,
+    compute: float | Sequence[float],
     seed: int,
     first: Callable[..., FittedLaw],
 ) -> FittedLadder:
@@ -294,11 +290,15 @@ def fit_ladder(
     both = sorted({*targets} & {*via})
     if both:
         raise ValueError(f"{both[0]!r} is a target, so it is not on the way; name another with via=")
+    if np.size(compute):
+        raise ValueError(_no_optimum(targets[0], via[0]))
     named = via
     data, via, logs, said_of_logs = as_losses(data, via)
     known = finished_runs(data, targets[0], inputs, cost)
     chosen = [name for name in known.inputs if name not in (*via, *targets)]
-    parts = {name: finished_runs(data, name, chosen, cost) for name in (*via, *targets)}
+    # What follows from inputs is no input, but the cost may be made of it.
+    asked_of = [*chosen, *(name for name, tie in known.reading.ties.items() if tie.apart <= EXACT)]
+    parts = {name: finished_runs(data, name, asked_of, cost) for name in (*via, *targets)}
     for name, one in parts.items():
         if len(set(one.runs)) < len(one.runs):
             raise ValueError(f"{name}: two finished runs have one name; give each row a name of its own")
@@ -326,8 +326,8 @@ def fit_ladder(
         if len(rows) <= len(table):
             rows = None
     known_of_logs = {"lower": 0.0, "better": "lower"} if via[0] in logs else {}
-    below = first(data, via[0], chosen, cost=cost, towards=towards, seed=seed, **known_of_logs)
-    plans = None if towards is None else below.finished.reading.plan(towards.rename(columns=str))
+    below = first(data, via[0], asked_of, cost=cost, towards=towards, seed=seed, **known_of_logs)
+    plans = None if towards is None else below.finished.reading.plans(towards)
     ladder = ladder_of(table, outcomes, via, chosen, rows=rows, towards=plans, first=below.law, seed=seed)
     settings, _ = _facts(parts[targets[0]], table[list(via)], given)
     words = [repr(targets[0] if len(targets) == 1 else list(targets))]
@@ -342,6 +342,12 @@ def fit_ladder(
     finished = replace(parts[targets[0]], reading=below.finished.reading)
     tell(lines, stacklevel=3)
     return FittedLadder(ladder, below, finished, rows, settings, seed, call, tuple(lines), logs)
+
+
+def _no_optimum(target: str, measure: str) -> str:
+    return (
+        f"the best plan for {target} is that for {measure}, on which it rests; ask for a law of {measure} without via="
+    )
 
 
 def _names_of(names: str | Sequence[str]) -> list[str]:

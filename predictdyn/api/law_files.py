@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from predictdyn.api.reading import read
 from predictdyn.backtest.folder import about, file_hashes, write_json
 from predictdyn.backtest.writing import new_folder
+from predictdyn.curves import Curves
 from predictdyn.laws import surfaces
+from predictdyn.laws.cost import counts_data
+from predictdyn.laws.decimals import with_points
 from predictdyn.laws.finished import RUN_NAMES
+from predictdyn.laws.reading import Plans
 from predictdyn.laws.replay import dearness
+from predictdyn.loaders import catalogue
 from predictdyn.loaders.engine.facts import is_clock
+from predictdyn.loaders.engine.log_metrics import CLOCKS
 
 if TYPE_CHECKING:
     from predictdyn.api.ladders import FittedLadder
     from predictdyn.api.laws import FittedLaw
 
 SEVERAL = 0.6  # of the rows name a run that another row has, too, from which the table is a log
-Plans = pd.DataFrame | Sequence[Mapping[str, Any]]
 
 
 def save(
@@ -60,9 +68,12 @@ def write(
             table.to_csv(folder / f"{name}.csv", index=False)
     cost = law.finished.cost
     warned, told = ([worded(line) for line in lines] for lines in ((*law.warnings, *cautions), (*law.notes, *noted)))
+    rest = surfaces.middle(law.finished)
     facts = {
         "target": law.target, "label": law.finished.label, "better": law.settings.get("better", "lower"),
-        "inputs": law.inputs, "groups": list(law.law.inputs.groups), "runs": len(law.finished.table),
+        "inputs": law.inputs, "groups": list(law.law.inputs.groups),
+        "drawn": ", ".join(f"{name} {rest[name].iloc[0]}" for name in law.law.inputs.by),
+        "runs": len(law.finished.table),
         "cost": cost.words if cost else None, "unit": cost.unit if cost else "",
         "structure": str(structures.loc[structures["shown"], "structure"].iloc[0]),
         "symbols": symbols, "formula": formula, "weight": weight, **law.page,
@@ -85,41 +96,58 @@ def write(
     return predictions, optima, cautions
 
 
-def table_of_runs(path: Path, target: str) -> pd.DataFrame | None:
-    """A CSV, TSV or parquet file with one row a run; None for a log, which has several rows a run.
+def table_of_runs(path: Path, target: str) -> tuple[pd.DataFrame, list[str]] | None:
+    """A CSV, TSV or parquet file with one row a run, and what to say of it; None for a log of several rows a run.
 
     Raises ValueError where it cannot be read.
     """
+    line = ""
     try:
         if path.suffix.lower() == ".parquet":
             table = pd.read_parquet(path)
         else:
             with path.open(encoding="utf-8-sig") as lines:
-                head, first = lines.readline(), lines.readline()
+                head = lines.readline()
             sep = max(",;\t", key=head.count)
-            # Where semicolons part the columns, numbers have decimal commas.
-            how: dict[str, Any] = {
-                "sep": sep,
-                "encoding": "utf-8-sig",
-                "decimal": "," if sep == ";" and "," in first else ".",
-            }
+            how: dict[str, Any] = {"sep": sep, "encoding": "utf-8-sig"}
             names = pd.read_csv(path, header=None, nrows=1, dtype=str, **how).iloc[0].dropna()
             if names.duplicated().any():
                 raise ValueError(f"column {names[names.duplicated()].iloc[0]!r} is there more than once")
             table = pd.read_csv(path, **how)
+            if sep != ",":
+                text, line = with_points(pd.read_csv(path, dtype=str, **how), sep)
+                table = pd.read_csv(StringIO(text.to_csv(index=False))) if line else table
     except ValueError as error:
-        raise ValueError(f"{path}: cannot be read as a table ({' '.join(str(error).split())[:160]})") from None
+        raise ValueError(f"{path}: cannot be read as a table ({' '.join(str(error).split())[:300]})") from None
     table = table.rename(columns=str)
     if target not in table and {"metric", "value"} <= set(table):
         return None
     name = next((name for name in table.columns if name.lower() in RUN_NAMES), None)
     again = name is not None and table[name].duplicated().mean() > SEVERAL
-    return None if again and any(map(is_clock, table.columns)) else table
+    log = again and any(map(is_clock, table.columns))
+    return None if log else (table, [f"{path}: {line}"] if line else [])
+
+
+def log_of_runs(path: Path, source: str, settings: dict[str, Any]) -> Curves:
+    """A log with its counters of data beside its metrics: the tokens of a run are an input of a law.
+
+    Other clocks stay out, as in `load`; so do all where settings choose metrics.
+    """
+    named = {option.name for option in catalogue.source(source).options}
+    if {"metrics", "exclude"} & set(settings) or not {"metrics", "exclude"} <= named:
+        return read(path, source, settings)
+    others = [name for name in CLOCKS if not counts_data(name)]
+    exclude = [*others, *(f"*/{name}" for name in others)]
+    curves = read(path, source, {**settings, "metrics": ["*"], "exclude": exclude})
+    kept = [name for name in curves.metrics if counts_data(name) or not is_clock(name)]
+    return replace(curves.select(metrics=kept), notes=curves.notes)
 
 
 def _predictions(law: FittedLaw | FittedLadder, predict: Plans) -> tuple[pd.DataFrame, bool]:
     """Forecasts of the plans that were asked for, else of the dearest run made ten times larger."""
-    plans = predict if isinstance(predict, pd.DataFrame) else law.plans(predict)
+    if not isinstance(predict, pd.DataFrame):
+        law.finished.reading.must_know(dict.fromkeys(name for one in predict for name in one))
+    plans = predict if isinstance(predict, pd.DataFrame) else pd.DataFrame(list(predict))
     asked, larger = bool(len(plans)), None
     if not asked:
         larger = surfaces.larger(law.finished, dearness(law.finished, dict(law.settings)))

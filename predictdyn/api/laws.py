@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 import pandas as pd
 
+from predictdyn.api.law_budgets import best_plans, check_budgets
 from predictdyn.api.reading import tell
 from predictdyn.api.show import html_table
 from predictdyn.curves import Curves
 from predictdyn.laws import checks, surfaces
 from predictdyn.laws.account import correlations_of, formulas_of, parameters_of, shown_member, structures_of
 from predictdyn.laws.finished import Finished, finished_runs
-from predictdyn.laws.law import Law, law_of
+from predictdyn.laws.law import Law, inputs_of, law_of
+from predictdyn.laws.reading import Plans
 from predictdyn.laws.replay import held_out
 from predictdyn.loaders.engine.facts import log_metrics
-from predictdyn.naming import meant, some
+from predictdyn.naming import some
 from predictdyn.report.words import short_number
 
 if TYPE_CHECKING:
@@ -153,7 +155,10 @@ class FittedLaw:
 
     def said(self, plan: pd.Series) -> str:
         """A plan in words."""
-        names = [*self.inputs, *(name for name in self.finished.reading.fixed if name not in self.inputs)]
+        names = [
+            *self.inputs,
+            *(name for name in self.finished.reading.optional if name in plan and pd.notna(plan[name])),
+        ]
         return "a run with " + ", ".join(f"{name} {_word(plan[name])}" for name in names if name in plan)
 
     def residuals(self) -> pd.DataFrame:
@@ -173,19 +178,10 @@ class FittedLaw:
         """The plan with the best target for a budget: each input and the target there, with 90 % intervals.
 
         ``compute`` is in the units of the cost; see `predictdyn.laws.optimal.optimal` for limits of inputs and other
-        settings. Raises ValueError where no cost is known: name it with cost=... in fit_law.
+        settings. Of several groups each has its own rows, named in ``group``; ``fixed={"data": "c4"}`` asks for one.
+        Raises ValueError where no cost is known: name it with cost=... in fit_law.
         """
-        from predictdyn.laws.optimal import optimal
-
-        cost = self.finished.cost
-        if cost is None or not set(cost.columns) <= set(self.inputs):
-            raise ValueError(
-                f"optimal needs the cost of a run in terms of its inputs, {some(self.inputs, 12)}; name it in fit_law "
-                "with cost='6*params*tokens', a column, or a function of a table"
-            )
-        if "compute" in self.inputs:
-            raise ValueError("the best plan is a table with a column compute, so no input can be called so; rename it")
-        return optimal(self.law, compute, cost=cost.sequence, **settings)
+        return best_plans(self.law, self.finished, compute, settings)
 
     def plot(self, *, ax: Axes | None = None) -> Axes:
         """The target over cost (or the main input): finished runs, those held out, and where the law goes on."""
@@ -231,14 +227,16 @@ class FittedLaw:
             return pd.DataFrame()
         price = cost(self.finished.table)
         levels = np.geomspace(price.min(), surfaces.AHEAD * price.max(), surfaces.BUDGETS).tolist()
+        rest = surfaces.middle(self.finished)
+        # Figures are of the commonest group.
+        group = {name: rest[name].iloc[0] for name in self.law.inputs.by}
         try:
-            found = self.optimal(levels, n=100)
+            found = self.optimal(levels, n=100, fixed=group)
         except ValueError:
             return pd.DataFrame()
         plans = found.table.pivot_table(index="compute", columns="quantity", values="estimate")
         # An input may be called compute, too.
         budgets, plans = plans.index.to_numpy(), plans.reset_index(drop=True)
-        rest = surfaces.middle(self.finished)
         plans = plans.assign(**{name: rest[name].iloc[0] for name in self.inputs if name not in plans})
         return surfaces.forecasts(self.law, plans[self.inputs], noise=False).assign(cost=budgets)
 
@@ -254,7 +252,10 @@ class FittedLaw:
         x = "cost" if over else main[0] if main else self.law.inputs.names[0]
         unit = f", {cost.unit}" if cost and cost.unit else ""
         nothing = pd.DataFrame()
-        line = surfaces.along(self.law, self.finished, main[0]) if len(main) == 1 and x == main[0] else self.path
+        line = (
+            surfaces.along(self.law, self.finished, main[0]) if len(main) == 1 and x in ("cost", *main) else self.path
+        )
+        line = line.assign(cost=cost(line)) if cost is not None and over and len(main) == 1 else line
         return Picture(
             target=self.finished.label, column=self.target, x=x, x_label=f"cost{unit}" if over else x,
             main=tuple(main), runs=self.residuals(), held=held, line=line, asked=nothing,
@@ -286,8 +287,7 @@ class FittedLaw:
                 f"give a table of plans, or values of {some(self.inputs, 12)} as keywords, not both or none"
             )
         if table is None:
-            for name in plan:
-                self._must_know(name)
+            self.finished.reading.must_know(plan)
             lengths = {len(value) for value in plan.values() if _several(value)}
             if len(lengths) > 1:
                 raise ValueError(f"plans have one length, got {', '.join(map(str, sorted(lengths)))}")
@@ -296,20 +296,6 @@ class FittedLaw:
                 name: list(value) if _several(value) else [value] * n for name, value in plan.items()
             })  # fmt: skip
         return self.finished.reading.plan(table)
-
-    def plans(self, asked: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-        """Plans as a table. Raises ValueError, one line, for a name that is no input."""
-        for name in dict.fromkeys(name for one in asked for name in one):
-            self._must_know(name)
-        return pd.DataFrame(list(asked))
-
-    def _must_know(self, name: str) -> None:
-        """Raise ValueError, one line, for a part of a plan that is no input, and why it is none."""
-        if name in (*self.inputs, *self.finished.reading.fixed):
-            return
-        why = self.law.inputs.dropped.get(name)
-        said = f"it {why}; " if why else meant(name, self.inputs)
-        raise ValueError(f"{name!r} is no input; {said}inputs are {some(self.inputs, 12)}")
 
     def _status(self, plans: pd.DataFrame) -> np.ndarray:
         status = self.law.status(plans)
@@ -357,7 +343,8 @@ def fit_law(  # type: ignore[misc] # the overloads say settings in short
     better: str | None = None,
     chance: float | None = None,
     cost: str | Callable[[pd.DataFrame], np.ndarray] | None = None,
-    towards: pd.DataFrame | None = None,
+    towards: Plans | None = None,
+    compute: float | Sequence[float] = (),
     nuts: bool = False,
     seed: int = 0,
 ) -> FittedLaw | FittedLadder:
@@ -368,8 +355,8 @@ def fit_law(  # type: ignore[misc] # the overloads say settings in short
     ``upper`` bound the target, ``better`` is "lower" or "higher", ``chance`` is what a model without skill has; where
     not given they are those of the metric, or of its name. ``cost`` is a column, a product such as
     ``"6*params*tokens"``, or a function of a table; without it 6 x parameters x tokens where columns are called so.
-    ``towards`` are plans in question: structures are weighed by forecasts in their direction. ``nuts`` samples the
-    numbers of structures by NUTS, in minutes.
+    ``towards`` are plans in question: structures are weighed by forecasts in their direction. ``compute`` are budgets
+    in question. Both are checked before the fit. ``nuts`` samples the numbers of structures by NUTS, in minutes.
 
     ``via`` names a loss, a log-probability of the right answer, or several, that lie between plan and target: the plan
     forecasts these, and these the target, which may be a list of accuracies. ``questions`` is how many each exam has.
@@ -387,7 +374,7 @@ def fit_law(  # type: ignore[misc] # the overloads say settings in short
         from predictdyn.api.ladders import fit_ladder
 
         return fit_ladder(
-            data, target, via, inputs, asked=questions, cost=cost, towards=towards, seed=seed,
+            data, target, via, inputs, asked=questions, cost=cost, towards=towards, compute=compute, seed=seed,
             given={"lower": lower, "upper": upper, "better": better, "chance": chance},
             first=partial(fit_law, nuts=nuts),
         )  # fmt: skip
@@ -397,10 +384,14 @@ def fit_law(  # type: ignore[misc] # the overloads say settings in short
         raise ValueError("questions= is of exams that are forecast via a loss; name the loss with via=")
     found = finished_runs(data, target, inputs, cost)
     facts, lines = facts_of(found, {"lower": lower, "upper": upper, "better": better, "chance": chance})
-    plans = None if towards is None else found.reading.plan(towards.rename(columns=str))
+    how = inputs_of(found.table, target, found.inputs, **facts)
+    used = tuple(name for name in found.inputs if name in how.names)
+    found = replace(found, reading=replace(found.reading, inputs=used, dropped=how.dropped))
+    # What is asked is checked before the fit, which takes long.
+    plans = None if towards is None else found.reading.plans(towards)
+    check_budgets(how, found, compute)
     law = law_of(found.table, target, found.inputs, towards=plans, nuts=nuts, seed=seed, **facts)
-    law = replace(law, fixed={**found.reading.fixed, **law.fixed})
-    used = tuple(name for name in found.inputs if name in law.inputs.names)
+    law = replace(law, fixed={**found.reading.fixed, **law.fixed}, ties=found.reading.ties)
     apart = [name for name in (found.cost.columns if found.cost else ()) if name not in used]
     if found.cost is not None and apart:
         lines.append(
@@ -414,7 +405,7 @@ def fit_law(  # type: ignore[misc] # the overloads say settings in short
         words.append(f"cost={cost!r}" if isinstance(cost, str) else "cost=cost")
     words += ["towards=plans"] if towards is not None else []
     call = f"predictdyn.fit_law({', '.join(['data', repr(target), *words])})"
-    noted = replace(found, notes=(*found.notes, *lines), reading=replace(found.reading, inputs=used))
+    noted = replace(found, notes=(*found.notes, *lines))
     tell(noted.notes, stacklevel=2)
     return FittedLaw(law, noted, facts, seed, call)
 

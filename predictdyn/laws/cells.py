@@ -10,16 +10,20 @@ import pandas as pd
 
 from predictdyn.naming import some
 
-SIZES = {"k": 1e3, "m": 1e6, "mn": 1e6, "b": 1e9, "bn": 1e9, "g": 1e9, "t": 1e12, "tn": 1e12}
+SIZES = {
+    "k": 1e3, "m": 1e6, "mn": 1e6, "b": 1e9, "bn": 1e9, "g": 1e9, "t": 1e12, "tn": 1e12,
+    "thousand": 1e3, "million": 1e6, "billion": 1e9, "trillion": 1e12,
+}  # fmt: skip
 BLANK = {"", "-", "–", "?", "na", "n/a", "nan", "none", "null"}
 MOSTLY = 0.6  # of the cells that are numbers, from which a column is one of numbers
 GAP = 3000.0  # between neighbouring values of a column, from which its units seem mixed
 _NUMBER = re.compile(
     # Commas and underscores stand before three digits: 3,14 is not 314.
-    r"([+-]?(?:\d{1,3}(?:[,_]\d{3})+(?:\.\d*)?|\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*([a-z]{0,2})(%?)",
+    r"([+-]?(?:\d{1,3}(?:[,_]\d{3})+(?:\.\d*)?|\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*([a-z]{0,8})(%?)",
     flags=re.IGNORECASE,
 )
 _DECIMAL_COMMA = re.compile(r"\s*[+-]?\d+,\d+(e[+-]?\d+)?\s*", flags=re.IGNORECASE)
+_POINTS = re.compile(r"\s*[+-]?\d{1,3}(\.\d{3}){2,}(,\d*)?\s*")
 
 
 class Column(NamedTuple):
@@ -32,8 +36,8 @@ class Column(NamedTuple):
 def number(cell: object) -> float:
     """A cell as a number: NaN where it is blank. Raises ValueError for other text.
 
-    >>> [number(cell) for cell in ("7B", "1.3e9", " 70M ", "2,048", "12 %", "n/a", 3)]
-    [7000000000.0, 1300000000.0, 70000000.0, 2048.0, 0.12, nan, 3.0]
+    >>> [number(cell) for cell in ("7B", "1.3e9", " 70M ", "2,048", "12 %", "n/a", "3 million")]
+    [7000000000.0, 1300000000.0, 70000000.0, 2048.0, 0.12, nan, 3000000.0]
     """
     if cell is None or (isinstance(cell, float) and np.isnan(cell)) or cell is pd.NA or cell is pd.NaT:
         return float("nan")
@@ -70,6 +74,12 @@ def column(table: pd.DataFrame, name: str) -> Column | None:
             value[row] = number(cell)
         except (ValueError, TypeError):
             wrong.append(row)
+    pointed = [row for row in wrong if isinstance(cells.iloc[row], str) and _POINTS.fullmatch(cells.iloc[row])]
+    if pointed:
+        raise ValueError(
+            f"column {name!r} holds {cells.iloc[pointed[0]]!r} in row {pointed[0] + 1}, and points between "
+            "thousands are not read; leave them out"
+        )
     commas = [row for row in wrong if isinstance(cells.iloc[row], str) and _DECIMAL_COMMA.fullmatch(cells.iloc[row])]
     if commas and len(commas) == len(wrong):
         raise ValueError(

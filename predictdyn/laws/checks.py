@@ -33,12 +33,16 @@ CANDIDATES = 5  # runs that are left out in earnest
 CHECKPOINTS = 8  # values of an input at equal distances, all else equal
 UNEVEN = 0.02
 FEWEST_HELD = 4
+FEWEST_QUARTILES = 5
+MOST_CRASHED = 0.1  # of the runs, or one: with more, values of zero or less are a matter of the target
+FENCE = 5.0  # widths of the middle half; Tukey's far out is 3, and small models lie as far as 4
 TWO_GROUPS = {"rows": 20, "apart": 3.0, "least": 0.2, "odds": 10.0}
 
 
 def findings(finished: Finished, law: Law, held: pd.DataFrame, settings: dict[str, Any], member: Member) -> list[str]:
     """All findings on a law, those that hurt most first; ``member`` is the one that pages show."""
     found = [
+        *_crashed(finished, settings),
         *of_held_out(held),
         *_sizes(finished),
         *_copies(finished),
@@ -97,6 +101,12 @@ def cautions(finished: Finished, plans: pd.DataFrame, names: list[str]) -> list[
                     f"{name}: all finished runs have {column} {one:g}, so nothing is known of {other:g}, and its "
                     "interval is a guess; add runs there"
                 )
+        for column, tie in finished.reading.ties.items():
+            if column in plan and tie.farther(np.array([float(plan[column])]), plan.to_frame().T)[0] != 0:
+                lines.append(
+                    f"{name}: all finished runs have {column} = {tie.words}, so nothing is known of {plan[column]:g}, "
+                    "and its interval is a guess; add runs there"
+                )
         strange = [
             column for column in finished.reading.text if plan[column] not in set(finished.table[column])
         ]  # fmt: skip
@@ -136,6 +146,34 @@ def _held_out(held: pd.DataFrame) -> list[str]:
     return [
         f"90 % intervals contained {int(held['inside'].sum())} of {len(held)} held-out runs; read the intervals as too "
         "narrow, and add runs near the size in question"
+    ]
+
+
+def _crashed(finished: Finished, settings: dict[str, Any]) -> list[str]:
+    """Losses that no run ends with: zero or less beside positive ones, or far out of the others' quartiles."""
+    value = finished.table[finished.target].to_numpy(dtype=float)
+    if (
+        settings.get("better") == "higher"
+        or np.isfinite(settings.get("upper", np.inf))
+        or len(value) < FEWEST_QUARTILES
+    ):
+        return []
+    mend = f"if that run crashed, leave its cell of {finished.target} blank"
+    none = value <= 0
+    if none.sum() > max(1, MOST_CRASHED * len(value)):
+        return []
+    lines = [
+        f"{run} has {finished.target} {one:g}, where all others are positive, and the law bends to it; {mend}"
+        for run, one in zip(finished.runs[none], value[none], strict=True)
+    ]
+    logs = np.log(value[~none])
+    low, high = np.quantile(logs, (0.25, 0.75))
+    far = np.maximum(low - logs, logs - high) > FENCE * (high - low) if high > low else np.zeros(len(logs), dtype=bool)
+    quartiles = f"{np.exp(low):.3g} to {np.exp(high):.3g}"
+    return lines + [
+        f"{run} has {finished.target} {one:.4g}, far from the middle half of all runs ({quartiles}): more than "
+        f"{FENCE:g} times its width away, in logarithms; {mend}"
+        for run, one in zip(finished.runs[~none][far], value[~none][far], strict=True)
     ]
 
 

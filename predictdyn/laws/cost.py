@@ -13,6 +13,7 @@ from predictdyn.naming import meant, some
 
 _SIZE = re.compile(r"(.+_)?(params?|parameters?|nparams|model_size|n)(_.+)?|size")
 _TOKENS = re.compile(r"(.+_)?(tokens?|ntokens)(_.+)?|d|data_size")
+_COUNTER = re.compile(r"(.+_)?(tokens|samples|examples|sequences)(_seen|_consumed|_processed)?")
 _FLOPS = re.compile(r"(.+_)?(flops?|compute)(_.+)?|c|cost")
 FLOPS_A_TOKEN = 6.0  # a parameter, forward and backward (Kaplan et al. 2020, arXiv:2001.08361)
 
@@ -56,6 +57,20 @@ def size_columns(columns: Sequence[str]) -> list[str]:
     """Columns that count parameters, by their names; those that are active for a token first."""
     found = [name for name in columns if _SIZE.fullmatch(plain(name))]
     return sorted(found, key=lambda name: "active" not in plain(name))
+
+
+def is_size_or_data(name: str) -> bool:
+    """Whether a column is called as one that counts parameters or tokens."""
+    return bool(_SIZE.fullmatch(plain(name)) or _TOKENS.fullmatch(plain(name)))
+
+
+def counts_data(name: str) -> bool:
+    """Whether a logged metric is called as a counter of the data that a run has seen.
+
+    >>> [counts_data(name) for name in ("tokens", "train/tokens_seen", "consumed_samples", "tokens_per_s", "epoch")]
+    [True, True, True, False, False]
+    """
+    return bool(_COUNTER.fullmatch(plain(name)))
 
 
 def cost_named(cost: str | Callable[[pd.DataFrame], np.ndarray], columns: Sequence[str]) -> Cost:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,10 @@ import pandas as pd
 from predictdyn.covariates import LABELS, known_before, named_as_reached, planned
 from predictdyn.curves import OUTCOMES, Curves, ended
 from predictdyn.laws import cells
-from predictdyn.laws.cost import Cost, cost_fault, cost_guessed, cost_named, plain
+from predictdyn.laws.cost import Cost, cost_fault, cost_guessed, cost_named, counts_data, is_size_or_data, plain
 from predictdyn.laws.inputs import SUM_SLACK
+from predictdyn.laws.reading import Reading
+from predictdyn.laws.tied import Tie, in_inputs, said_of_ties, tie_of, tied
 from predictdyn.naming import BY_RUNS, meant, some
 
 _OUTCOME = re.compile(r"(^|_)(loss|accuracy|acc|perplexity|ppl|error|f1|bleu|auc|score|reward)(_|$)")
@@ -26,46 +28,6 @@ RESERVED = {
     "inside", "crps", "crps_dearest", "budget", "best", "edge", "plan", "run",
 }  # fmt: skip
 MOST_SUM = 0.6  # of the rows whose proportions have one sum, from which the others are mistakes
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How columns of a table become inputs: ``text`` are groups, ``scale`` is what numbers are multiplied by.
-
-    ``fixed`` are columns of one positive number: a plan may have another, of which the law knows nothing.
-    """
-
-    inputs: tuple[str, ...]
-    text: tuple[str, ...] = ()
-    scale: dict[str, float] = field(default_factory=dict)
-    fixed: dict[str, float] = field(default_factory=dict)
-
-    def plan(self, table: pd.DataFrame) -> pd.DataFrame:
-        """The inputs of other runs, and what else of ``fixed`` they say.
-
-        Raises ValueError where a column is missing or a cell is no number.
-        """
-        missing = [name for name in self.inputs if name not in table]
-        if missing:
-            columns = list(map(str, table.columns))
-            strange = [name for name in columns if name not in (*self.inputs, *self.fixed)]
-            asked = ((name, meant(name, missing).strip()) for name in strange)
-            hint = next((f"; {name!r} is no input, {question}" for name, question in asked if question), "")
-            raise ValueError(
-                f"a plan needs {some(list(self.inputs), 12)}; missing {some(missing)}, found "
-                f"{some(columns, 12) or 'nothing'}{hint}"
-            )
-        found: dict[str, Any] = {}
-        for name in (*self.inputs, *(name for name in self.fixed if name in table and name not in self.inputs)):
-            if name in self.text:
-                found[name] = table[name].astype(object).where(table[name].notna(), None).map(str)
-                continue
-            try:
-                value = np.array([cells.number(cell) for cell in table[name]], dtype=float)
-            except (ValueError, TypeError) as error:
-                raise ValueError(f"plan: {name}: {error}") from None
-            found[name] = value * self.scale.get(name, 1.0)
-        return pd.DataFrame(found).reset_index(drop=True)
 
 
 @dataclass(frozen=True)
@@ -125,8 +87,10 @@ def finished_runs(
     for name in (target, *(inputs or ())):
         if name not in columns:
             what = "target" if name == target else "input"
+            # Clocks of logs are no metrics, but where they are asked for.
+            how = "; load the log with metrics='*' if it logs it" if isinstance(data, Curves) else ""
             raise ValueError(
-                f"{what} {name!r} is no column; {meant(str(name), columns)}there are {some(columns, 12) or 'none'}"
+                f"{what} {name!r} is no column; {meant(str(name), columns)}there are {some(columns, 12) or 'none'}{how}"
             )
     if target in (inputs or ()):
         raise ValueError(f"{target!r} is the target, so it is no input")
@@ -138,15 +102,27 @@ def finished_runs(
     names, known = _names(table, inputs)
     numbers, read = _numbers(table, columns, target, inputs)
     candidates = [name for name in columns if name != target and name not in aside]
-    chosen = list(inputs) if inputs is not None else _guess(table, candidates, numbers, known, notes)
-    price = _cost(cost, columns, chosen, numbers, notes)
+    left: dict[str, str] = {}
+    chosen = list(inputs) if inputs is not None else _guess(table, candidates, numbers, known, left)
+    products = {} if inputs is not None else _products(chosen, numbers)
+    kept = [name for name in chosen if name not in products]
+    percents: list[str] = []
+    scale = _percents(kept, numbers, percents)
+    follow = tied(kept, numbers)
+    kept = [name for name in kept if name not in follow]
+    ties = {**follow, **products}
+    if inputs is None:
+        left |= dict.fromkeys(products, "is a product of others") | dict.fromkeys(follow, "follows from others")
+        notes.append(_said(kept, left))
+    notes += [*percents, *said_of_ties(follow)]
+    price = _cost(cost, columns, [name for name in chosen if name not in products], numbers, notes)
+    chosen = kept
     # The cost of runs is a column of results, too, but where it is that very column.
     own = {"cost"} if price and price.columns != ("cost",) else set()
     taken = sorted((RESERVED | own) & {*chosen, target})
     if taken:
         raise ValueError(f"column {taken[0]!r} has the name of a column of results; rename it")
     text = tuple(name for name in chosen if name not in numbers)
-    scale = _percents(chosen, numbers, notes)
     found = pd.DataFrame({name: numbers.get(name, table[name]) for name in dict.fromkeys([*chosen, target])})
     for name in text:
         found[name] = table[name].astype(object).where(table[name].isna(), table[name].astype(str))
@@ -158,7 +134,8 @@ def finished_runs(
     found = found.assign(**{name: value for name, value in extra.items() if name not in found})
     found = found[keep].reset_index(drop=True)
     price = _check_cost(price, found, cost is not None, target, notes)
-    reading = Reading(tuple(chosen), text, scale, _fixed(table[keep], candidates, chosen, numbers))
+    price = price and in_inputs(price, ties)
+    reading = Reading(tuple(chosen), text, scale, _fixed(table[keep], candidates, chosen, numbers), ties)
     return Finished(
         found, names[keep], known is not None, target, reading, price, facts, label, tuple(notes), tuple(columns)
     )
@@ -236,6 +213,13 @@ def _of_curves(curves: Curves, target: str) -> tuple[pd.DataFrame, dict[str, Any
         notes.append(
             f"{some(list(settings))} never change within a run, and count as settings of runs; no value is lost"
         )
+    counters = _counters(curves, done, {*table.columns, target})
+    table = table.assign(**counters)
+    if counters:
+        notes.append(
+            f"{some(list(counters))} only rise within each run, so their value at its end counts as its plan; no value "
+            "is lost"
+        )
     table[target] = last.loc[done].to_numpy()
     facts = {
         "lower": metric.lower, "upper": metric.upper, "better": metric.better, "chance": metric.chance,
@@ -260,6 +244,17 @@ def _logged_settings(curves: Curves, runs: pd.Index, taken: set[str]) -> dict[st
         series = [curves.series.get((run, name)) for run in runs]
         if all(one is not None and np.ptp(one.value) == 0 for one in series):
             found[name] = np.array([one.value[0] for one in series if one is not None])
+    return found
+
+
+def _counters(curves: Curves, runs: pd.Index, taken: set[str]) -> dict[str, np.ndarray]:
+    """Logged counters of data, such as tokens: their last value in each of some runs (n,), where they only rise."""
+    found = {}
+    for name in curves.metrics:
+        series = [curves.series.get((run, name)) for run in runs] if counts_data(name) and name not in taken else []
+        known = [one.value for one in series if one is not None]
+        if known and len(known) == len(runs) and all(v[-1] > 0 and (np.diff(v) >= 0).all() for v in known):
+            found[name] = np.array([value[-1] for value in known])
     return found
 
 
@@ -316,15 +311,18 @@ def _numbers(
 
 
 def _guess(
-    table: pd.DataFrame, candidates: Sequence[str], numbers: dict[str, np.ndarray], run: str | None, notes: list[str]
-) -> list[str]:
-    """The columns that can be inputs: not labels, outcomes, columns of one value, or products of the others."""
-    left: dict[str, str] = {}
+    table: pd.DataFrame, candidates: Sequence[str], numbers: dict[str, np.ndarray], run: str | None,
+    left: dict[str, str],
+) -> list[str]:  # fmt: skip
+    """The columns that can be inputs: not labels, outcomes, or columns of one value; ``left`` says why not."""
     kept = []
     for name in candidates:
         filled = table[name].dropna()
-        if name == run or name.lower() in (*LABELS, *RUN_NAMES):
+        if name.lower() in (*LABELS, *RUN_NAMES):
             left[name] = "names runs"
+        elif name == run:
+            _check_text(table, name)
+            left[name] = "is text with another value in each row"
         elif (
             name != "last_step"
             and name in numbers
@@ -336,30 +334,42 @@ def _guess(
         elif filled.nunique() < 2:
             left[name] = "has one value"
         elif name not in numbers and filled.nunique() > len(table) // 2:
+            _check_text(table, name)
             left[name] = "is text with too many values"
         elif (np.isfinite(numbers[name]) if name in numbers else table[name].notna()).mean() < 0.5:
             left[name] = "is blank in most rows"
         else:
             kept.append(name)
-    for name in _products(kept, numbers):
-        left[name] = "is a product of others"
-        kept.remove(name)
     if not kept:
         why = "; ".join(f"{name} {said}" for name, said in left.items())
         raise ValueError(
             f"no column varies that a law could use: {why or 'there is none beside the target'}; "
             f"state the settings of runs, such as params and tokens, {BY_RUNS}"
         )
-    reasons = dict.fromkeys(left.values())
-    out = ", ".join(f"{some([name for name in left if left[name] == why])} ({why})" for why in reasons)
-    notes.append(
-        f"inputs are {some(kept, 12)}{f'; not used: {out}' if out else ''}; no value is lost; "
-        "name others with inputs=COLUMNS"
-    )
     return kept
 
 
-def _products(kept: Sequence[str], numbers: dict[str, np.ndarray]) -> list[str]:
+def _check_text(table: pd.DataFrame, name: str) -> None:
+    """Raise ValueError, one line, for text with digits in a column that is called as a size or a number of tokens."""
+    rows = [row for row, cell in enumerate(table[name]) if re.search(r"\d", str(cell))]
+    if len(rows) > len(table) // 2 and is_size_or_data(name):
+        raise ValueError(
+            f"column {name!r} holds {table[name].iloc[rows[0]]!r} in row {rows[0] + 1}, which is no number; write one, "
+            "such as 7e9 or 7B, or rename the column if it names runs"
+        )
+
+
+def _said(kept: Sequence[str], left: dict[str, str]) -> str:
+    """Which columns are inputs, and why others are not."""
+    reasons = dict.fromkeys(left.values())
+    out = ", ".join(f"{some([name for name in left if left[name] == why])} ({why})" for why in reasons)
+    return (
+        f"inputs are {some(list(kept), 12)}{f'; not used: {out}' if out else ''}; no value is lost; "
+        "name others with inputs=COLUMNS"
+    )
+
+
+def _products(kept: Sequence[str], numbers: dict[str, np.ndarray]) -> dict[str, Tie]:
     """Columns that are products of positive powers of at least two others, as a budget is: what it is made of stays."""
     good = [name for name in kept if name in numbers and np.isfinite(numbers[name]).all() and (numbers[name] > 0).all()]
     found: list[str] = []
@@ -374,7 +384,9 @@ def _products(kept: Sequence[str], numbers: dict[str, np.ndarray]) -> list[str]:
         real = np.abs(shares) > 0.05 * z.std()
         if (z - design @ powers).std() <= NEARLY * z.std() and real.sum() >= 2 and (powers[1:][real] > 0).all():
             found.append(name)
-    return found
+    rest = [name for name in good if name not in found]
+    ties = {name: tie_of(name, rest, numbers, NEARLY) for name in found}
+    return {name: tie for name, tie in ties.items() if tie is not None}
 
 
 def _left(z: np.ndarray, others: Sequence[np.ndarray]) -> float:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -77,6 +78,32 @@ class Formula(NamedTuple):
         return f"{self.left} = {body}{where}"
 
 
+class _Symbols:
+    """Symbols of a formula, each with one meaning: none is called like a column, or like another symbol.
+
+    ``letters`` stand for logarithms of inputs: the first letter of each, where all of these are free, else x1, x2, ...
+    """
+
+    def __init__(self, columns: set[str], inputs: list[str], terms: int) -> None:
+        # A number of a term A is called a, a1 or a_n.
+        taken = {re.sub(r"_.*|\d+$", "", name) for name in columns} | columns | {name.lower() for name in columns}
+
+        def free(some: Iterable[str]) -> Iterator[str]:
+            return (one for one in some if not {one, one.lower()} & taken)
+
+        self.floor = next(free(["E", *(f"E{i}" for i in range(len(columns) + 1))]))
+        self.capitals = list(islice(free(CAPITALS), terms))
+        taken |= {one.lower() for one in (self.floor, "E", *self.capitals)}
+        self.factor = next(free("hgkqvw"))
+        taken |= {self.factor}
+        self.strength = next(free("RSTUVWXYZ"))
+        taken |= {self.strength.lower()}
+        first = [next((letter for letter in name.lower() if letter.isalpha()), "x") for name in inputs]
+        own = len(set(first)) == len(first) and not {*first} & taken
+        stem = next(free("xyzuvw"))
+        self.letters = first if own else [f"{stem}{i + 1}" for i in range(len(inputs))]
+
+
 def formula_of(design: Design, raw: np.ndarray, inputs: Inputs, link: Link, target: str, *, group: int = -1) -> Formula:
     """The formula of a structure with draws (s, k) of its numbers, for one of the groups (-1: of all).
 
@@ -86,21 +113,19 @@ def formula_of(design: Design, raw: np.ndarray, inputs: Inputs, link: Link, targ
     structure = design.structure
     names = [_offset(name, offset) for name, (offset, _) in inputs.logs.items()]
     centres = np.array([centre for _, centre in inputs.logs.values()])
-    shown, where, given = _saturated(structure, design, names, centres)
-    letters = _letters(list(inputs.logs))
-    used: set[int] = set()
-    # A coefficient that is called like a column would make no sense.
-    capitals = (one for one in CAPITALS if not {one, one.lower()} & {*inputs.logs, *inputs.proportions})
-    floor = "E" if "E" not in inputs.names else "E0"
+    words = _Symbols({target, *inputs.names}, list(inputs.logs), len(structure.terms))
+    shown, where, given = _saturated(structure, design, names, centres, words.strength)
+    letters, used = words.letters, set[int]()
+    capitals = iter(words.capitals)
     pieces = []
     for place, term in enumerate(structure.terms):
         values = _values(design, raw, place, group)
-        capital = floor if term.role == FLOOR else next(capitals)
+        capital = words.floor if term.role == FLOOR else next(capitals)
         pieces.append(_term(capital, term.role, values, shown, centres, letters, inputs.proportions, used))
     factor = None
     if structure.factor:
         values = _values(design, raw, FACTOR_TERM, group)
-        factor = Piece("factor", None, [], _sum("h", values, letters, inputs.proportions, used))
+        factor = Piece("factor", None, [], _sum(words.factor, values, letters, inputs.proportions, used))
     if structure.tied:
         where.append(" ≈ ".join(power.symbol for piece in pieces for _, power in piece.powers))
     where += [f"{letters[i]} = ln({shown[i]} / {figure(float(np.exp(centres[i])))})" for i in sorted(used)]
@@ -142,6 +167,7 @@ def words_of(structure: Structure, inputs: Inputs) -> str:
 
     words = re.sub(r"(power of |bowl in |bowl in \S+ and |repeats )(\d+)\b", name, structure.name)
     words = re.sub(r"(, )(\d+)(?= (?:saturates|repeats))", name, words)
+    words = re.sub(r"(saturates at [\d.]+)$", r"\1 times its largest value", words)
     return re.sub(r"(bowl in .+ and )(\d+)\b", name, words)
 
 
@@ -242,27 +268,22 @@ def _offset(name: str, offset: float) -> str:
     return name if offset == 0 else f"({name} + {figure(offset)})"
 
 
-def _letters(names: list[str]) -> list[str]:
-    """A letter for each input: its first one that no other has, else x1, x2, ..."""
-    first = [next((letter for letter in name.lower() if letter.isalpha()), "x") for name in names]
-    free = len(set(first)) == len(first) and "e" not in first
-    return first if free else [f"x{i + 1}" for i in range(len(names))]
-
-
 def _saturated(
-    structure: Structure, design: Design, names: list[str], centres: np.ndarray
+    structure: Structure, design: Design, names: list[str], centres: np.ndarray, strength: str
 ) -> tuple[list[str], list[str], list[Number]]:
     """Names of inputs with the one that saturates as what it counts for, what that is, and its strength."""
     how, shown = structure.saturation, list(names)
     if how is None:
         return shown, [], []
     i = how.of[0]
-    shown[i] = f"effective({names[i]})"
+    shown[i] = f"effective{names[i]}" if names[i].startswith("(") else f"effective({names[i]})"
     if how.kind == "limit":
         most = how.strength * float(np.exp(design.scene.largest[i] + centres[i]))
-        given = Number("R", f"most that {names[i]} can count for", np.array([most]))
-        return shown, [f"{shown[i]} = 1 / (1 / {names[i]} + 1 / {figure(most)})"], [given]
+        given = Number(strength, f"most that {names[i]} can count for", np.array([most]))
+        said = f"{shown[i]} = 1 / (1 / {names[i]} + 1 / {strength})"
+        return shown, [f"{strength} = {figure(most)}", said], [given]
     unique = names[how.of[1]]
-    given = Number("R", f"repeats of {unique} after which {names[i]} counts for little", np.array([how.strength]))
-    said = f"{shown[i]} = {unique} · (1 + {how.strength:g} (1 − exp(−({names[i]} / {unique} − 1) / {how.strength:g})))"
-    return shown, [said], [given]
+    given = Number(strength, f"repeats of {unique} after which {names[i]} counts for little", np.array([how.strength]))
+    repeats = f"({names[i]} / {unique} − 1) / {strength}"
+    said = f"{shown[i]} = {unique} · (1 + {strength} (1 − exp(−{repeats})))"
+    return shown, [f"{strength} = {how.strength:g}", said], [given]

@@ -103,7 +103,7 @@ def inputs_from(table: pd.DataFrame, names: list[str] | None = None) -> Inputs:
             dropped[name] = "has one value"
         else:
             numbers[name] = value
-    proportions = _proportions(numbers)
+    proportions = proportions_among(numbers)
     logs: dict[str, tuple[float, float]] = {}
     kept: list[np.ndarray] = [np.ones(len(table))]
     for name, value in numbers.items():
@@ -172,7 +172,8 @@ def _explained(columns: np.ndarray, z: np.ndarray) -> bool:
     return bool(left.std() <= 1e-3 * z.std())
 
 
-def _proportions(numbers: dict[str, np.ndarray]) -> list[str]:
+def proportions_among(numbers: dict[str, np.ndarray]) -> list[str]:
+    """Columns in [0, 1] whose sum is constant."""
     shares = [name for name, value in numbers.items() if value.min() >= 0 and value.max() <= 1]
     if len(shares) < 2:
         return []

@@ -14,6 +14,7 @@ from predictdyn.laws.link import Link, link_for
 from predictdyn.laws.mixture import Mixture, mixture_of
 from predictdyn.laws.optimal import Optimum, optimal
 from predictdyn.laws.sampling import importance_sample, nuts_sample
+from predictdyn.laws.tied import Tie
 
 FEWEST = 5  # finished runs
 DRAWS = 400
@@ -26,7 +27,8 @@ class Law:
     """A mixture of structures, each with the posterior of its numbers, for one target.
 
     ``runs`` are the finished runs that it was learnt from, with columns of inputs and the target. ``fixed`` are numbers
-    that all of them had: what another one would do is not known, and makes intervals wider.
+    that all of them had, ``ties`` columns that follow from inputs in all of them: what another value would do is not
+    known, and makes intervals wider.
     """
 
     target: str
@@ -35,6 +37,7 @@ class Law:
     mixture: Mixture
     runs: pd.DataFrame
     fixed: dict[str, float] = field(default_factory=dict)
+    ties: dict[str, Tie] = field(default_factory=dict)
 
     def draws(self, table: pd.DataFrame, *, n: int = DRAWS, seed: int = 0, noise: bool = True) -> np.ndarray:
         """Joint draws of the target for the runs of a table (m rows with the inputs): (m, n), in units of the target.
@@ -48,9 +51,11 @@ class Law:
         if good.any():
             u = self.mixture.draws(encoded.rows(good), n=n, seed=seed, noise=noise)
             random = np.random.default_rng((seed, len(self.fixed)))
-            for name, value in self.fixed.items():
+            off = [self._farther(name, value, table) for name, value in self.fixed.items()]
+            off += [tie.farther(_numbers(table, name), table) for name, tie in self.ties.items() if name in table]
+            for farther in off:
                 exponent = NEVER_VARIED * random.standard_normal(n)
-                u = u + self._farther(name, value, table)[good][:, None] * exponent
+                u = u + farther[good][:, None] * exponent
             out[good] = self.link.value(u)
         return out
 
@@ -58,7 +63,7 @@ class Law:
         """How many times, in logarithms, an input that never varied is another in each row, (m,)."""
         if name not in table:
             return np.zeros(len(table))
-        other = pd.to_numeric(table[name], errors="coerce").to_numpy(dtype=float)
+        other = _numbers(table, name)
         return np.nan_to_num(np.log(np.where(other > 0, other, np.nan) / value))
 
     def status(self, table: pd.DataFrame) -> np.ndarray:
@@ -120,6 +125,39 @@ def law_of(
     >>> round(float(np.median(law.draws(pd.DataFrame({"params": [1e9]})))), 2)
     2.1
     """
+    how, whole, link = _read(table, target, inputs, lower, upper, better, chance)
+    asked = None if towards is None else how.encode(towards)
+    if asked is not None:
+        asked = asked.rows(np.isfinite(asked.logs).all(axis=1) & np.isfinite(asked.proportions).all(axis=1))
+        asked = asked if len(asked) else None
+    centres = np.array([centre for _, centre in how.logs.values()])
+    mixture = mixture_of(
+        how.encode(whole),
+        link.latent(whole[target].to_numpy(dtype=float)),
+        centres=centres,
+        groups=len(how.groups),
+        towards=asked,
+        seed=seed,
+        sampler=nuts_sample if nuts else importance_sample,
+    )
+    columns = [name for name in whole.columns if name != target]
+    one_value = {name: float(whole[name].iloc[0]) for name in columns if _one_positive(whole[name])}
+    return Law(target, how, link, mixture, whole, one_value)
+
+
+def inputs_of(
+    table: pd.DataFrame, target: str, inputs: Sequence[str], *, lower: float = np.nan, upper: float = np.nan,
+    better: str = "lower", chance: float | None = None,
+) -> Inputs:  # fmt: skip
+    """The inputs that a law of these runs will have, without fitting it; raises ValueError as `law_of` does."""
+    return _read(table, target, inputs, lower, upper, better, chance)[0]
+
+
+def _read(
+    table: pd.DataFrame, target: str, inputs: Sequence[str] | None, lower: float, upper: float, better: str,
+    chance: float | None,
+) -> tuple[Inputs, pd.DataFrame, Link]:  # fmt: skip
+    """The inputs, the rows that have them all, and the link of the target."""
     names = [str(name) for name in table.columns if name != target] if inputs is None else list(inputs)
     value = pd.to_numeric(table[target], errors="coerce").to_numpy(dtype=float)
     finished = table[np.isfinite(value)]
@@ -141,23 +179,11 @@ def law_of(
             f"a law of {target!r} needs outcomes that differ, got {y.min():g} to {y.max():g} in {len(y)} runs; write "
             "very small numbers in another unit"
         )
-    how = most_telling(how, whole, link.latent(y))
-    asked = None if towards is None else how.encode(towards)
-    if asked is not None:
-        asked = asked.rows(np.isfinite(asked.logs).all(axis=1) & np.isfinite(asked.proportions).all(axis=1))
-        asked = asked if len(asked) else None
-    centres = np.array([centre for _, centre in how.logs.values()])
-    mixture = mixture_of(
-        how.encode(whole),
-        link.latent(y),
-        centres=centres,
-        groups=len(how.groups),
-        towards=asked,
-        seed=seed,
-        sampler=nuts_sample if nuts else importance_sample,
-    )
-    one_value = {name: float(whole[name].iloc[0]) for name in used if _one_positive(whole[name])}
-    return Law(target, how, link, mixture, whole, one_value)
+    return most_telling(how, whole, link.latent(y)), whole, link
+
+
+def _numbers(table: pd.DataFrame, name: str) -> np.ndarray:
+    return pd.to_numeric(table[name], errors="coerce").to_numpy(dtype=float)
 
 
 def _one_positive(column: pd.Series) -> bool:

@@ -8,10 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from predictdyn.covariates import LABELS
 from predictdyn.laws.budget import Cost
+from predictdyn.laws.cost import cost_guessed, is_size_or_data
+from predictdyn.laws.finished import RUN_NAMES
 from predictdyn.laws.inputs import Encoded, Inputs, inputs_from
 from predictdyn.laws.link import link_for
 from predictdyn.laws.pilot import Pilot, pilot_of
+from predictdyn.laws.tied import EXACT, tie_of
 
 POWERS = (0.0, 0.25, 0.5, 0.75, 1.0)  # plans are made with gain / cost ** power, and the best of them is kept
 BATCHES = 4
@@ -75,7 +79,7 @@ def next_runs(
     With ``run``, a function from chosen rows to their values, runs are bought in ``batches``, and laws are fitted again
     after each. Without it the whole plan is made from what is known now; call again when some runs have ended.
     It stops when the budget is spent, or when the best next run would lower the targets' standard deviation by less
-    than ``least_gain`` of it. Raises ValueError where a cost is no positive number or an input is missing.
+    than ``least_gain`` of it. Raises ValueError where a cost or a size is no positive number, or an input is missing.
 
     >>> sizes = pd.DataFrame({"params": [1e6, 3e6, 1e7, 3e7, 1e8, 3e8]})
     >>> bought = next_runs(sizes, "params", 2e8, pd.DataFrame({"params": [1e10]}))
@@ -240,8 +244,9 @@ def _checked(
         raise ValueError(
             f"costs are positive numbers; {bad.sum()} of {len(price)} are not, first in row {bad.argmax()}"
         )
-    if not (np.isfinite(budget) and budget > 0):
-        raise ValueError(f"the budget is a positive number, got {budget}")
+    known = isinstance(budget, int | float | np.number) and not isinstance(budget, bool)
+    if not (known and np.isfinite(budget) and budget > 0):
+        raise ValueError(f"the budget is a positive number, got {budget!r}")
     if batches < 1:
         raise ValueError(f"there is one batch at least, got {batches}")
     both = [str(name) for name in candidates.columns if name in target.columns and name != value]
@@ -249,10 +254,18 @@ def _checked(
     lacking = [name for name in names if name not in candidates or name not in target]
     if lacking or not names:
         raise ValueError(f"inputs must be columns of candidates and of targets; missing: {', '.join(lacking) or 'all'}")
+    if inputs is None:
+        _check_shared(candidates, target, names, {value, cost} if isinstance(cost, str) else {value})
     for what, table in (("candidates", candidates), ("targets", target)):
         for name in names:
             if table[name].isna().any():
                 raise ValueError(f"{what} lack {name} in {table[name].isna().sum()} of {len(table)} rows")
+            if is_size_or_data(name) and pd.api.types.is_numeric_dtype(table[name]) and (table[name] <= 0).any():
+                wrong = (table[name] <= 0).to_numpy()
+                raise ValueError(
+                    f"{what} have {name} {table[name].iloc[wrong.argmax()]:g} in row {wrong.argmax() + 1}; it is a "
+                    "positive number"
+                )
     known = _ended(finished, names, value)
     tables = [candidates[names], target[names], known[names]]
     pool = pd.concat([table for table in tables if len(table)], ignore_index=True)
@@ -262,6 +275,23 @@ def _checked(
         raise ValueError(f"choosing runs needs an input that varies: {why}")
     rows = how.encode(pool.iloc[: len(candidates) + len(target)])
     return price, _Pool(how, names, rows, len(candidates))
+
+
+def _check_shared(candidates: pd.DataFrame, target: pd.DataFrame, names: list[str], apart: set[str]) -> None:
+    """Raise ValueError, one line, for what looks like an input of candidates or of targets alone."""
+    for table, what, other in ((candidates, "candidates", "targets"), (target, "targets", "candidates")):
+        numbers = {
+            str(name): table[name].to_numpy(dtype=float) for name in table if pd.api.types.is_numeric_dtype(table[name])
+        }
+        for name in numbers:
+            label = name.lower() in (*LABELS, *RUN_NAMES) or name in (*names, *apart)
+            # What a run costs, and products of its inputs, say nothing more of it.
+            if label or cost_guessed([name]) or tie_of(name, [one for one in names if one in numbers], numbers, EXACT):
+                continue
+            if what == "targets" or np.ptp(numbers[name]) > 0:
+                raise ValueError(
+                    f"{what} have {name}, and {other} do not; add it there, or name the inputs with inputs="
+                )
 
 
 def _ended(finished: pd.DataFrame | None, names: list[str], value: str) -> pd.DataFrame:

@@ -73,7 +73,8 @@ class Shown(NamedTuple):
 class PageBlock(NamedTuple):
     """One thing on the page; ``kind`` says which field holds it.
 
-    ``fold`` is the line under which it is folded away; ``more`` is a figure too many for paper.
+    ``fold`` is the line under which it is folded away; ``more`` is a figure too many for paper. Lines of code that are
+    ``wrapped`` go on below, where others are scrolled.
     """
 
     kind: Literal["words", "figures", "table", "list", "code"]
@@ -83,6 +84,7 @@ class PageBlock(NamedTuple):
     title: str = ""
     fold: str = ""
     more: bool = False
+    wrapped: bool = False
 
 
 class Section(NamedTuple):

@@ -18,6 +18,7 @@ from predictdyn.report.words import SPACE, UNKNOWN, between, count, listed, perc
 
 LONGEST = 90  # letters of a formula that a headline carries
 ROWS = 40
+SAID = ("90 %", "too few runs to hold")  # how warnings begin that the check says, too
 INTERVAL = f"90{SPACE}% interval"
 
 
@@ -63,13 +64,15 @@ def _beside(results: LawResults, named: str) -> str:
 
 
 def _warned(results: LawResults) -> str:
-    """How many warnings there are, and the first that no other sentence says, up to what to do."""
+    """How many warnings there are, and one that no other sentence says, up to what to do."""
     lines = [str(line) for line in results.facts["warnings"]]
     if not lines:
         return ""
-    rest = [line for line in lines if not line.startswith("90 %")]
-    first = f"; the first: {rest[0].split(';')[0].rstrip('.')}" if rest else ""
-    return f"{count(len(lines), 'warning')} below{first}."
+    rest = [line for line in lines if not line.startswith(SAID)]
+    one = "" if not rest else f": {rest[0].split(';')[0].rstrip('.')}" if len(lines) == 1 else (
+        f", among them: {rest[0].split(';')[0].rstrip('.')}"
+    )  # fmt: skip
+    return f"{count(len(lines), 'warning')} below{one}."
 
 
 def _forecast(results: LawResults) -> str:
@@ -87,11 +90,14 @@ def _best(results: LawResults) -> str:
     if not len(rows):
         return ""
     some = rows[rows["compute"] == rows["compute"].iloc[0]]
+    grouped = "group" in some
+    some = some[some["group"] == some["group"].iloc[0]] if grouped else some
+    of = f" with {some['group'].iloc[0]}" if grouped else ""
     plan = [f"{row['quantity']} {_plain(row)}" for _, row in some.iterrows() if row["quantity"] != target]
     there = some[some["quantity"] == target]
     end = f", with {readable(results.label)} {_plain(there.iloc[0], digits=True)}" if len(there) else ""
     unit = f" {results.facts['unit']}" if results.facts.get("unit") else ""
-    return f"The best plan for {short_number(some['compute'].iloc[0])}{unit} has {listed(plan)}{end}."
+    return f"The best plan for {short_number(some['compute'].iloc[0])}{unit}{of} has {listed(plan)}{end}."
 
 
 def _check(results: LawResults) -> str:
@@ -141,6 +147,8 @@ def _hero(results: LawResults, picture: scaling.Picture, *, wide: bool) -> Shown
         else ""
     )
     line = line or (" Blue line: the law with its 90 % band." if len(picture.line) else "")
+    # A line is of one group: the commonest.
+    line += f" It is of runs with {results.facts['drawn']}." if line and results.facts.get("drawn") else ""
     said = f"Dots: {count(len(picture.runs), 'finished run')}.{held}{line} Diamonds: forecasts."
     return Shown(done, f"{readable(results.label)} over {readable(picture.x_label)}", said)
 
@@ -148,7 +156,9 @@ def _hero(results: LawResults, picture: scaling.Picture, *, wide: bool) -> Shown
 def _watch(results: LawResults) -> Section | None:
     lines = [_sentence(line) for line in results.facts["warnings"]]
     if not lines:
-        checked = "extrapolation, exponents, sizes, single runs, checkpoints, mixed tables and held-out runs"
+        checked = (
+            "extrapolation, exponents, sizes, single runs, crashed runs, checkpoints, mixed tables and held-out runs"
+        )
         return Section("warnings", "What to watch", [words(f"Nothing was found. Checked were {checked}.")])
     return Section("warnings", "What to watch", [PageBlock("list", lines=lines)], paper=True)
 
@@ -172,7 +182,9 @@ def _numbers(results: LawResults) -> Section:
             "Forecasts use all structures by weight, so they can differ from it.",
             "Numbers are medians of the posterior, in the units of the inputs and the target.",
         ),
-        PageBlock("code", lines=[str(facts["symbols"]), *map(str, facts.get("steps", [facts["formula"]]))]),
+        PageBlock(
+            "code", lines=[str(facts["symbols"]), *map(str, facts.get("steps", [facts["formula"]]))], wrapped=True
+        ),
         table(
             _parameters(
                 f"Numbers of {'the second step' if measure else facts['structure']}.",
@@ -195,10 +207,12 @@ def _parameters(caption: str, rows: pd.DataFrame, link: object, by: str = "") ->
         [
             *([Cell(str(row[by]))] if by else []), Cell(str(row["symbol"])), Cell(str(row["meaning"])),
             Cell(scaling_number(row["median"], row["q0.95"] - row["q0.05"]), mark="main"),
-            Cell(_range(row)),
+            Cell(_range(row) if row["q0.05"] < row["q0.95"] else "given"),
         ]
         for _, row in rows.head(ROWS).iterrows()
     ]  # fmt: skip
+    if (rows["q0.05"] == rows["q0.95"]).any():
+        caption += " A number that is given belongs to the structure and is not fitted."
     head = [*(["group"] if by else []), "symbol", "what it is", "median", INTERVAL]
     return PageTable(caption, head, cells, 3 if by else 2, link)  # type: ignore[arg-type]
 
@@ -207,11 +221,14 @@ def _fit(results: LawResults, picture: scaling.Picture) -> Section:
     held, runs = results.held_out, results.runs
     with canvas() as (figure, ax):
         scaling.paint_residuals(ax, picture)
-        left = Shown(
-            drawing(figure, "residuals"), "What the law leaves over",
-            "Dots near the line and without a pattern: the law fits. Open circles far off: it does not extrapolate.",
-        )  # fmt: skip
+        done = drawing(figure, "residuals")
     far = runs[runs["far_out"].astype(str).str.lower().isin(["true", "1"])]
+    said = [
+        "Dots near the line and without a pattern: the law fits.",
+        "Open circles far off: it does not extrapolate." if len(held) else "",
+        "Crosses: runs far out, those beyond the others at the edge." if len(far) else "",
+    ]
+    left = Shown(done, "What the law leaves over", " ".join(line for line in said if line))
     blocks = [
         words(
             f"A law of the other {int(results.facts['runs']) - len(held)} runs alone made the forecasts of the "
@@ -273,7 +290,7 @@ def _plans(results: LawResults, picture: scaling.Picture) -> Section | None:
         target = str(results.facts["target"])
         cells = [
             [
-                Cell(short_number(row["compute"])),
+                *([Cell(str(row["group"]))] if "group" in rows else []), Cell(short_number(row["compute"])),
                 Cell(results.label if row["quantity"] == target else str(row["quantity"])),
                 Cell(_plain(row, interval=False, digits=row["quantity"] == target), mark="main"),
                 Cell(_range(row) if row["quantity"] != target else between(row["q0.05"], row["q0.95"])),
@@ -281,8 +298,8 @@ def _plans(results: LawResults, picture: scaling.Picture) -> Section | None:
             for _, row in rows.head(ROWS).iterrows()
         ]  # fmt: skip
         caption = f"The best plan for each budget ({results.facts.get('cost')}), over draws of the law."
-        head = ["budget", "what", "median", INTERVAL]
-        blocks.append(table(PageTable(caption, head, cells, 2, download(rows, "optimum.csv"))))
+        head = [*(["group"] if "group" in rows else []), "budget", "what", "median", INTERVAL]
+        blocks.append(table(PageTable(caption, head, cells, len(head) - 2, download(rows, "optimum.csv"))))
     if shown:
         blocks.append(figures(shown))
     return Section("plans", "Plans of equal cost", blocks, paper=True)

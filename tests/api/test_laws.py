@@ -173,6 +173,49 @@ def test_groups_and_one_input(tmp_path):
         law.plot_isoflops()
 
 
+def test_the_best_plan_is_told_for_each_group_and_for_the_mean_mixture(runs, tmp_path):
+    table = runs.assign(data=np.where(np.arange(40) % 2, "c4", "pile"))
+    table["loss"] += np.where(table["data"] == "pile", 0.3, 0.0)
+    law = pdyn.fit_law(table, "loss", compute=1e22)
+    found = law.optimal([1e21, 1e22])
+    best = found.table.set_index(["group", "compute", "quantity"])["estimate"]
+    assert best["data pile", 1e22, "loss"] - best["data c4", 1e22, "loss"] == pytest.approx(0.3, abs=0.05)
+    assert set(found.exponents["group"]) == {"data c4", "data pile"} and len(law.path)
+    one = law.optimal(1e22, fixed={"data": "c4"}).table
+    assert "group" not in one and one["estimate"].tolist() == best["data c4", 1e22].tolist()
+    text = law.save(tmp_path / "law", compute=1e22).read_text()
+    assert "The best plan for 1e22 FLOP with data c4 has params" in text and "data pile" in text
+    assert "It is of runs with data c4." in text
+
+
+def test_the_best_plan_of_mixtures_is_for_the_mean_one():
+    web = np.linspace(0.1, 0.9, 40)
+    table = pd.DataFrame({"params": 10 ** np.random.default_rng(0).uniform(6, 9, 40), "web": web, "code": 1 - web})
+    table["loss"] = 2 + 60 * table["params"] ** -0.3 * np.exp(-web)
+    found = pdyn.fit_law(table, "loss", cost="params", compute=1e10).optimal(1e10)
+    assert "best plans are for web 0.5, code 0.5, the mean of the finished runs" in found.notes[0]
+    best = found.table.set_index("quantity")["estimate"]
+    assert best["params"] == pytest.approx(1e10) and best["loss"] == pytest.approx(2 + 60e-3 * np.exp(-0.5), abs=0.05)
+
+
+def test_plans_and_budgets_are_checked_before_the_fit(runs, monkeypatch):
+    monkeypatch.setattr("predictdyn.laws.law.mixture_of", lambda *given, **more: pytest.fail("it was fitted"))
+    spare = runs.assign(**{f"x{i}": np.random.default_rng(i).uniform(1, 2, 40) for i in range(5)})
+    for table, settings, words in (
+        (runs, {"towards": [{"params": 1, "tokens": 1, "speed": 3}]}, "'speed' is no input; inputs are params, tokens"),
+        (
+            spare,
+            {"towards": [{name: 1 for name in spare if name != "loss"}]},
+            "it tells less than others; leave it out",
+        ),
+        (runs, {"compute": -1}, "compute= is one positive number or some, got -1"),
+        (runs, {"compute": 1e22, "inputs": ["params"]}, "optimal needs the cost of a run in terms of its inputs"),
+        (runs.assign(acc=runs["loss"] / 9), {"compute": 1, "via": "acc"}, "the best plan for loss is that for acc"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            pdyn.fit_law(table, "loss", **settings)
+
+
 def test_curves_are_learnt_from_at_their_end():
     step = np.array([1, 2, 4, 8])
     sizes = np.geomspace(1e6, 1e9, 12)
@@ -186,20 +229,30 @@ def test_curves_are_learnt_from_at_their_end():
     assert law.predict(params=4e9)["median"][0] == pytest.approx(2 + 60 * 4e9**-0.3, rel=0.03)
 
 
-def test_a_cost_that_the_law_does_not_use_plans_nothing():
+def test_a_cost_is_in_terms_of_inputs_where_its_columns_follow_from_them():
     rng = np.random.default_rng(0)
     width = 10 ** rng.uniform(1, 3, 30)
     table = pd.DataFrame({"width": width, "params": 12 * width**2, "tokens": 10 ** rng.uniform(8, 10, 30)})
     table["loss"] = loss(table["params"] * 1e4, table["tokens"])
-    with pytest.warns(UserWarning, match="the cost of a plan is not known, since the law does not use params"):
+    with pytest.warns(UserWarning, match=r"params is 12 x width\^2 in all runs"):
         law = pdyn.fit_law(table, "loss")
     assert law.inputs == ["width", "tokens"]
+    largest = (6 * table["params"] * table["tokens"]).max()
+    assert law.predict(width=1e3, tokens=1e10)["times"][0] == pytest.approx(7.2e17 / largest)
+    assert len(law.path) and law.picture.x == "cost"
+    own = pdyn.fit_law(table, "loss", ["width", "tokens"], cost=lambda rows: 72 * rows["width"] ** 2 * rows["tokens"])
+    assert own.predict(width=1e3, tokens=1e10)["times"][0] == pytest.approx(7.2e17 / largest)
+
+
+def test_a_cost_that_the_law_does_not_use_plans_nothing():
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"width": 10 ** rng.uniform(1, 3, 30), "tokens": 10 ** rng.uniform(8, 10, 30)})
+    table["loss"] = loss(1e4 * table["width"] ** 2, table["tokens"])
+    table["hours"] = table["width"] * rng.uniform(1, 9, 30)
+    with pytest.warns(UserWarning, match="the cost of a plan is not known, since the law does not use hours"):
+        law = pdyn.fit_law(table, "loss", ["width", "tokens"], cost="hours")
     found = law.predict(width=1e4, tokens=1e10)
-    assert found["times"][0] == pytest.approx(1e4 / width.max()), "by the farthest input"
+    assert found["times"][0] == pytest.approx(1e4 / table["width"].max()), "by the farthest input"
     assert not len(law.path) and law.picture.x == "width"
     with pytest.raises(ValueError, match="in terms of its inputs, width, tokens"):
         law.optimal(1e20)
-    own = pdyn.fit_law(table, "loss", ["width", "tokens"], cost=lambda rows: 72 * rows["width"] ** 2 * rows["tokens"])
-    assert own.predict(width=1e3, tokens=1e10)["times"][0] == pytest.approx(
-        7.2e17 / (6 * table["params"] * table["tokens"]).max()
-    )

@@ -11,7 +11,7 @@ from predictdyn.laws.cells import column, mixed_units, number
     ("cell", "value"),
     [
         ("7B", 7e9), ("1.3e9", 1.3e9), ("70M", 7e7), ("2,048", 2048.0), ("12%", 0.12), ("1.5T", 1.5e12), ("3 k", 3e3),
-        ("-4", -4.0), (".5", 0.5), ("1_000", 1000.0), (8, 8.0), (np.float32(0.5), 0.5),
+        ("13.31 billion", 1.331e10), ("-4", -4.0), (".5", 0.5), ("1_000", 1000.0), (8, 8.0), (np.float32(0.5), 0.5),
     ],
 )  # fmt: skip
 def test_numbers_as_people_write_them(cell, value):

@@ -39,6 +39,28 @@ def test_a_run_that_drives_the_law_is_named(known):
     assert any(re.match("one run drives the law: without m[89] the value", line) for line in lines), lines
 
 
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(0.0, "has loss 0, where all others are positive"), (-2.0, "has loss -2, where"), (1e4, "loss 1e[+]04, far from"),
+     (0.01, "loss 0.01, far from the middle half")],
+)  # fmt: skip
+def test_a_crashed_run_is_named_with_what_to_do(known, value, words):
+    runs = known.runs(20).assign(model=[f"m{i}" for i in range(20)])
+    runs.loc[6, "loss"] = value
+    lines = found_in(runs, ["params", "tokens"])
+    assert re.match(f"m6 (has )?.*{words}", lines[0]) and "leave its cell of loss blank" in lines[0], lines
+    blank = found_in(runs.assign(loss=runs["loss"].where(runs.index != 6)), ["params", "tokens"])
+    assert not any("crashed" in line for line in blank)
+
+
+def test_values_that_are_no_crash_are_not_called_one(known):
+    runs = known.runs(20)
+    half = finished_runs(runs.assign(loss=runs["loss"] - runs["loss"].median()), "loss")
+    assert checks._crashed(half, {}) == [], "a target that may be negative"
+    accuracy = finished_runs(runs.assign(loss=np.r_[np.zeros(1), np.linspace(0.25, 0.3, 18), 0.9]), "loss")
+    assert checks._crashed(accuracy, {"better": "higher", "upper": 1.0}) == []
+
+
 def test_checkpoints_are_seen_by_name_and_by_equal_steps(known):
     params = np.repeat([1e8, 3e8, 1e9], 10)
     tokens = np.tile(np.linspace(1e9, 1e10, 10), 3)

@@ -112,6 +112,20 @@ def test_curves_count_with_their_last_value_and_only_where_they_ended():
         finished_runs(curves, "val_los")
 
 
+def test_a_counter_that_falls_is_no_input_and_one_that_was_not_loaded_is_named_with_the_remedy():
+    frame = pd.concat(pd.DataFrame({"run": f"r{i}", "step": [1, 2], "val_loss": [4.0, 3.0 - i / 10]}) for i in range(6))
+    known = {"last_step": 2, "params": {f"r{i}": SIZES[i] for i in range(6)}}
+    ends = np.repeat([5e8, 1e8, 4e8, 3e9, 1e9, 8e9], 2)
+    rising = frame.assign(seen_tokens=ends * np.tile([0.5, 1.0], 6))
+    falling = rising.assign(seen_tokens=np.where(frame["run"] == "r2", ends / rising["step"], rising["seen_tokens"]))
+    found = finished_runs(Curves.from_frame(rising, runs=known), "val_loss")
+    assert found.inputs == ["params", "seen_tokens"] and found.table["seen_tokens"].tolist() == ends[::2].tolist()
+    curves = Curves.from_frame(falling, runs=known)
+    assert finished_runs(curves, "val_loss").inputs == ["params"]
+    with pytest.raises(ValueError, match=r"input 'tokens' is no column; .*load the log with metrics='\*'"):
+        finished_runs(curves, "val_loss", ["params", "tokens"])
+
+
 def test_cost_by_names_by_words_and_by_function():
     found = finished_runs(table(), "loss")
     assert found.cost.words == "6 x params x tokens"

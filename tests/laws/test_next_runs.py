@@ -158,6 +158,11 @@ def test_the_face_has_it():
     assert pdyn.design.optimal.__name__ == "optimal"
 
 
+def test_inputs_of_one_table_alone_may_be_left_out_by_name():
+    bought = next_runs(grid(), "flops", 1e20, DEAR[["size"]], inputs=["size"])
+    assert "tokens" not in bought.table
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -174,6 +179,14 @@ def test_the_face_has_it():
         ({"batches": 0}, "one batch at least"),
         ({"run": lambda table: [1.0]}, "run gave values of shape"),
         ({"candidates": grid().assign(size=np.nan)}, "candidates lack size in 30 of 30 rows"),
+        ({"budget": "1e21"}, "budget is a positive number, got '1e21'"),
+        ({"target": DEAR[["size"]]}, "candidates have tokens, and targets do not; add it there, or name the inputs"),
+        ({"candidates": grid().drop(columns="tokens")}, "targets have tokens, and candidates do not"),
+        (
+            {"candidates": grid().assign(size=lambda t: t["size"].where(t["size"] > 2e7, 0.0))},
+            "candidates have size 0 in",
+        ),
+        ({"target": DEAR.assign(tokens=[1e9, -1e9])}, r"targets have tokens -1e\+09 in row 2; it is a positive number"),
         ({"target": DEAR.assign(tokens=[np.nan, 1e9])}, "targets lack tokens in 1 of 2 rows"),
     ],
 )
