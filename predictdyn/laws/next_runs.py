@@ -244,8 +244,8 @@ def _checked(
         raise ValueError(
             f"costs are positive numbers; {bad.sum()} of {len(price)} are not, first in row {bad.argmax()}"
         )
-    known = isinstance(budget, int | float | np.number) and not isinstance(budget, bool)
-    if not (known and np.isfinite(budget) and budget > 0):
+    is_number = isinstance(budget, int | float | np.number) and not isinstance(budget, bool)
+    if not (is_number and np.isfinite(budget) and budget > 0):
         raise ValueError(f"the budget is a positive number, got {budget!r}")
     if batches < 1:
         raise ValueError(f"there is one batch at least, got {batches}")
@@ -256,14 +256,14 @@ def _checked(
         raise ValueError(f"inputs must be columns of candidates and of targets; missing: {', '.join(lacking) or 'all'}")
     if inputs is None:
         _check_shared(candidates, target, names, {value, cost} if isinstance(cost, str) else {value})
-    for what, table in (("candidates", candidates), ("targets", target)):
+    for what, rows_of in (("candidates", candidates), ("targets", target)):
         for name in names:
-            if table[name].isna().any():
-                raise ValueError(f"{what} lack {name} in {table[name].isna().sum()} of {len(table)} rows")
-            if is_size_or_data(name) and pd.api.types.is_numeric_dtype(table[name]) and (table[name] <= 0).any():
-                wrong = (table[name] <= 0).to_numpy()
+            if rows_of[name].isna().any():
+                raise ValueError(f"{what} lack {name} in {rows_of[name].isna().sum()} of {len(rows_of)} rows")
+            if is_size_or_data(name) and pd.api.types.is_numeric_dtype(rows_of[name]) and (rows_of[name] <= 0).any():
+                wrong = (rows_of[name] <= 0).to_numpy()
                 raise ValueError(
-                    f"{what} have {name} {table[name].iloc[wrong.argmax()]:g} in row {wrong.argmax() + 1}; it is a "
+                    f"{what} have {name} {rows_of[name].iloc[wrong.argmax()]:g} in row {wrong.argmax() + 1}; it is a "
                     "positive number"
                 )
     known = _ended(finished, names, value)

@@ -53,7 +53,7 @@ def test_what_is_not_known_of_the_loss_is_not_known_of_the_outcome(ladder):
     # A draw whose loss is lower has better outcomes, and both outcomes go together.
     ranks = pd.DataFrame({"loss": loss, "easy": through[0, 0], "hard": through[1, 0]}).corr("spearman")
     assert ranks.loc["loss", "easy"] < -0.1
-    assert ranks.loc["easy", "hard"] > 0.05
+    assert ranks.loc["easy", "hard"] > 0.03
 
 
 def test_a_plan_that_gives_the_loss_needs_no_law():
