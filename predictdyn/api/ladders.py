@@ -17,13 +17,13 @@ from predictdyn.api.reading import tell
 from predictdyn.api.show import html_table
 from predictdyn.curves import Curves
 from predictdyn.laws import checks, surfaces
+from predictdyn.laws.collinear import EXACT
 from predictdyn.laws.finished import Finished, finished_runs
 from predictdyn.laws.formula import Number
 from predictdyn.laws.ladder import BEGUN, Ladder, OutcomeFacts, ladder_of, questions
 from predictdyn.laws.ladder_account import held_out_by_ladder, numbers_of, written
 from predictdyn.laws.reading import Plans
 from predictdyn.laws.replay import dearness
-from predictdyn.laws.tied import EXACT
 from predictdyn.naming import some
 
 if TYPE_CHECKING:
@@ -297,7 +297,7 @@ def fit_ladder(
     known = finished_runs(data, targets[0], inputs, cost)
     chosen = [name for name in known.inputs if name not in (*via, *targets)]
     # What follows from inputs is no input, but the cost may be made of it.
-    asked_of = [*chosen, *(name for name, tie in known.reading.ties.items() if tie.apart <= EXACT)]
+    asked_of = [*chosen, *(name for name, rule in known.reading.collinear.items() if rule.apart <= EXACT)]
     parts = {name: finished_runs(data, name, asked_of, cost) for name in (*via, *targets)}
     for name, one in parts.items():
         if len(set(one.runs)) < len(one.runs):

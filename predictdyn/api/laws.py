@@ -391,7 +391,7 @@ def fit_law(  # type: ignore[misc] # the overloads say settings in short
     plans = None if towards is None else found.reading.plans(towards)
     check_budgets(how, found, compute)
     law = law_of(found.table, target, found.inputs, towards=plans, nuts=nuts, seed=seed, **facts)
-    law = replace(law, fixed={**found.reading.fixed, **law.fixed}, ties=found.reading.ties)
+    law = replace(law, fixed={**found.reading.fixed, **law.fixed}, collinear=found.reading.collinear)
     apart = [name for name in (found.cost.columns if found.cost else ()) if name not in used]
     if found.cost is not None and apart:
         lines.append(

@@ -101,10 +101,10 @@ def cautions(finished: Finished, plans: pd.DataFrame, names: list[str]) -> list[
                     f"{name}: all finished runs have {column} {one:g}, so nothing is known of {other:g}, and its "
                     "interval is a guess; add runs there"
                 )
-        for column, tie in finished.reading.ties.items():
-            if column in plan and tie.farther(np.array([float(plan[column])]), plan.to_frame().T)[0] != 0:
+        for column, rule in finished.reading.collinear.items():
+            if column in plan and rule.farther(np.array([float(plan[column])]), plan.to_frame().T)[0] != 0:
                 lines.append(
-                    f"{name}: all finished runs have {column} = {tie.words}, so nothing is known of {plan[column]:g}, "
+                    f"{name}: all finished runs have {column} = {rule.words}, so nothing is known of {plan[column]:g}, "
                     "and its interval is a guess; add runs there"
                 )
         strange = [

@@ -13,10 +13,10 @@ import pandas as pd
 from predictdyn.covariates import LABELS, known_before, named_as_reached, planned
 from predictdyn.curves import OUTCOMES, Curves, ended
 from predictdyn.laws import cells
+from predictdyn.laws.collinear import Collinear, collinear_among, collinear_of, in_inputs, said_of_collinear
 from predictdyn.laws.cost import Cost, cost_fault, cost_guessed, cost_named, counts_data, is_size_or_data, plain
 from predictdyn.laws.inputs import SUM_SLACK
 from predictdyn.laws.reading import Reading
-from predictdyn.laws.tied import Tie, in_inputs, said_of_ties, tie_of, tied
 from predictdyn.naming import BY_RUNS, meant, some
 
 _OUTCOME = re.compile(r"(^|_)(loss|accuracy|acc|perplexity|ppl|error|f1|bleu|auc|score|reward)(_|$)")
@@ -108,13 +108,13 @@ def finished_runs(
     kept = [name for name in chosen if name not in products]
     percents: list[str] = []
     scale = _percents(kept, numbers, percents)
-    follow = tied(kept, numbers)
+    follow = collinear_among(kept, numbers)
     kept = [name for name in kept if name not in follow]
-    ties = {**follow, **products}
+    collinear = {**follow, **products}
     if inputs is None:
         left |= dict.fromkeys(products, "is a product of others") | dict.fromkeys(follow, "follows from others")
         notes.append(_said(kept, left))
-    notes += [*percents, *said_of_ties(follow)]
+    notes += [*percents, *said_of_collinear(follow)]
     price = _cost(cost, columns, [name for name in chosen if name not in products], numbers, notes)
     chosen = kept
     # The cost of runs is a column of results, too, but where it is that very column.
@@ -134,8 +134,8 @@ def finished_runs(
     found = found.assign(**{name: value for name, value in extra.items() if name not in found})
     found = found[keep].reset_index(drop=True)
     price = _check_cost(price, found, cost is not None, target, notes)
-    price = price and in_inputs(price, ties)
-    reading = Reading(tuple(chosen), text, scale, _fixed(table[keep], candidates, chosen, numbers), ties)
+    price = price and in_inputs(price, collinear)
+    reading = Reading(tuple(chosen), text, scale, _fixed(table[keep], candidates, chosen, numbers), collinear)
     return Finished(
         found, names[keep], known is not None, target, reading, price, facts, label, tuple(notes), tuple(columns)
     )
@@ -369,7 +369,7 @@ def _said(kept: Sequence[str], left: dict[str, str]) -> str:
     )
 
 
-def _products(kept: Sequence[str], numbers: dict[str, np.ndarray]) -> dict[str, Tie]:
+def _products(kept: Sequence[str], numbers: dict[str, np.ndarray]) -> dict[str, Collinear]:
     """Columns that are products of positive powers of at least two others, as a budget is: what it is made of stays."""
     good = [name for name in kept if name in numbers and np.isfinite(numbers[name]).all() and (numbers[name] > 0).all()]
     found: list[str] = []
@@ -385,8 +385,8 @@ def _products(kept: Sequence[str], numbers: dict[str, np.ndarray]) -> dict[str, 
         if (z - design @ powers).std() <= NEARLY * z.std() and real.sum() >= 2 and (powers[1:][real] > 0).all():
             found.append(name)
     rest = [name for name in good if name not in found]
-    ties = {name: tie_of(name, rest, numbers, NEARLY) for name in found}
-    return {name: tie for name, tie in ties.items() if tie is not None}
+    collinear = {name: collinear_of(name, rest, numbers, NEARLY) for name in found}
+    return {name: rule for name, rule in collinear.items() if rule is not None}
 
 
 def _left(z: np.ndarray, others: Sequence[np.ndarray]) -> float:

@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 
 from predictdyn.laws.budget import Cost, Value
+from predictdyn.laws.collinear import Collinear
 from predictdyn.laws.inputs import SUM_SLACK, Encoded, Inputs, inputs_from, most_telling
 from predictdyn.laws.link import Link, link_for
 from predictdyn.laws.mixture import Mixture, mixture_of
 from predictdyn.laws.optimal import Optimum, optimal
 from predictdyn.laws.sampling import importance_sample, nuts_sample
-from predictdyn.laws.tied import Tie
 
 FEWEST = 5  # finished runs
 DRAWS = 400
@@ -27,8 +27,8 @@ class Law:
     """A mixture of structures, each with the posterior of its numbers, for one target.
 
     ``runs`` are the finished runs that it was learnt from, with columns of inputs and the target. ``fixed`` are numbers
-    that all of them had, ``ties`` columns that follow from inputs in all of them: what another value would do is not
-    known, and makes intervals wider.
+    that all of them had, ``collinear`` columns that follow from inputs in all of them: what another value would do is
+    not known, and makes intervals wider.
     """
 
     target: str
@@ -37,7 +37,7 @@ class Law:
     mixture: Mixture
     runs: pd.DataFrame
     fixed: dict[str, float] = field(default_factory=dict)
-    ties: dict[str, Tie] = field(default_factory=dict)
+    collinear: dict[str, Collinear] = field(default_factory=dict)
 
     def draws(self, table: pd.DataFrame, *, n: int = DRAWS, seed: int = 0, noise: bool = True) -> np.ndarray:
         """Joint draws of the target for the runs of a table (m rows with the inputs): (m, n), in units of the target.
@@ -52,7 +52,9 @@ class Law:
             u = self.mixture.draws(encoded.rows(good), n=n, seed=seed, noise=noise)
             random = np.random.default_rng((seed, len(self.fixed)))
             off = [self._farther(name, value, table) for name, value in self.fixed.items()]
-            off += [tie.farther(_numbers(table, name), table) for name, tie in self.ties.items() if name in table]
+            off += [
+                rule.farther(_numbers(table, name), table) for name, rule in self.collinear.items() if name in table
+            ]
             for farther in off:
                 exponent = NEVER_VARIED * random.standard_normal(n)
                 u = u + farther[good][:, None] * exponent

@@ -10,12 +10,12 @@ import pandas as pd
 
 from predictdyn.covariates import LABELS
 from predictdyn.laws.budget import Cost
+from predictdyn.laws.collinear import EXACT, collinear_of
 from predictdyn.laws.cost import cost_guessed, is_size_or_data
 from predictdyn.laws.finished import RUN_NAMES
 from predictdyn.laws.inputs import Encoded, Inputs, inputs_from
 from predictdyn.laws.link import link_for
 from predictdyn.laws.pilot import Pilot, pilot_of
-from predictdyn.laws.tied import EXACT, tie_of
 
 POWERS = (0.0, 0.25, 0.5, 0.75, 1.0)  # plans are made with gain / cost ** power, and the best of them is kept
 BATCHES = 4
@@ -286,7 +286,11 @@ def _check_shared(candidates: pd.DataFrame, target: pd.DataFrame, names: list[st
         for name in numbers:
             label = name.lower() in (*LABELS, *RUN_NAMES) or name in (*names, *apart)
             # What a run costs, and products of its inputs, say nothing more of it.
-            if label or cost_guessed([name]) or tie_of(name, [one for one in names if one in numbers], numbers, EXACT):
+            if (
+                label
+                or cost_guessed([name])
+                or collinear_of(name, [one for one in names if one in numbers], numbers, EXACT)
+            ):
                 continue
             if what == "targets" or np.ptp(numbers[name]) > 0:
                 raise ValueError(

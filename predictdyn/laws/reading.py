@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from predictdyn.laws import cells
-from predictdyn.laws.tied import Tie
+from predictdyn.laws.collinear import Collinear
 from predictdyn.naming import meant, some
 
 Plans = pd.DataFrame | Sequence[Mapping[str, Any]]
@@ -20,21 +20,21 @@ Plans = pd.DataFrame | Sequence[Mapping[str, Any]]
 class Reading:
     """How columns of a table become inputs: ``text`` are groups, ``scale`` is what numbers are multiplied by.
 
-    ``fixed`` are columns of one positive number, ``ties`` columns that follow from inputs: a plan may name them, and
-    have another value, of which the law knows nothing. ``dropped`` says why columns are no inputs.
+    ``fixed`` are columns of one positive number, ``collinear`` columns that follow from inputs: a plan may name them,
+    and have another value, of which the law knows nothing. ``dropped`` says why columns are no inputs.
     """
 
     inputs: tuple[str, ...]
     text: tuple[str, ...] = ()
     scale: dict[str, float] = field(default_factory=dict)
     fixed: dict[str, float] = field(default_factory=dict)
-    ties: dict[str, Tie] = field(default_factory=dict)
+    collinear: dict[str, Collinear] = field(default_factory=dict)
     dropped: dict[str, str] = field(default_factory=dict)
 
     @property
     def optional(self) -> list[str]:
         """Columns that a plan may have beside the inputs."""
-        return [name for name in (*self.fixed, *self.ties) if name not in self.inputs]
+        return [name for name in (*self.fixed, *self.collinear) if name not in self.inputs]
 
     def plans(self, asked: Plans) -> pd.DataFrame:
         """Plans as numbers: a table, which may have other columns, or each by its names.

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 import predictdyn as pdyn
+from predictdyn.laws.collinear import collinear_among
 from predictdyn.laws.finished import finished_runs
-from predictdyn.laws.tied import tied
 
 RULE = "tokens is 20 x params in all runs, so the law is of params alone, and a plan may leave tokens out"
 
@@ -39,12 +39,12 @@ def test_a_plan_may_name_the_column_that_follows_or_leave_it_out(runs, inputs):
 def test_a_budget_column_may_stand_in_a_plan(known):
     runs = known.runs(16).assign(flops=lambda table: 6 * table["params"] * table["tokens"])
     found = finished_runs(runs, "loss")
-    assert found.inputs == ["params", "tokens"] and found.reading.ties["flops"].words == "6 x params x tokens"
+    assert found.inputs == ["params", "tokens"] and found.reading.collinear["flops"].words == "6 x params x tokens"
     plan = found.reading.plan(pd.DataFrame({"params": [1e9], "tokens": [1e10], "flops": ["6e19"]}))
     assert plan["flops"][0] == 6e19
 
 
 def test_proportions_and_few_rows_are_not_tied():
     web = np.array([0.1, 0.2, 0.25, 0.3, 0.32, 0.15])
-    assert tied(["web", "code", "books"], {"web": web, "code": 2 * web, "books": 1 - 3 * web}) == {}
-    assert tied(["u", "v"], {"u": web[:3], "v": 2 * web[:3]}) == {}
+    assert collinear_among(["web", "code", "books"], {"web": web, "code": 2 * web, "books": 1 - 3 * web}) == {}
+    assert collinear_among(["u", "v"], {"u": web[:3], "v": 2 * web[:3]}) == {}
