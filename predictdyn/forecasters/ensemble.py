@@ -42,9 +42,10 @@ class Ensemble:
     mixture (a convex problem, every metric in units of its own), pulled towards ``prior_weights`` with the weight of
     ``prior`` families, since few cannot tell members apart; those of a metric likewise, pulled towards its kind's by
     ``metric_prior``. Then factors for the spread make 90 % intervals cover 90 % of those truths: that of a kind pulled
-    towards one by ``spread_prior``, that of a metric towards its kind's, that of an origin without history towards that
-    of all origins. A target takes the weights of the origin that is nearest to what was seen of its run; without
-    history, to the ratio of origin to target. At most ``metrics_per_kind`` metrics and ``rows_per_kind`` rows of a kind
+    towards one by ``spread_prior``, that of a metric towards its kind's. Without history one factor serves all origins,
+    and members that had no answer at an origin keep their prior weight, since curves were shorter then. A target takes
+    the weights of the origin that is nearest to what was seen of its run; without history, to the ratio of origin to
+    target. At most ``metrics_per_kind`` metrics and ``rows_per_kind`` rows of a kind
     are replayed at an origin; more rows where few of them make up most of what is still to come.
     """
 
