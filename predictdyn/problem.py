@@ -34,14 +34,14 @@ class LatentCurve(NamedTuple):
 
     def at(self, progress: np.ndarray) -> np.ndarray:
         """Latent values at progress (m,), linear in `log_progress` between points, constant outside: (m,)."""
-        if not len(self.progress):
-            return np.full(np.shape(progress), np.nan)
+        asked = np.asarray(progress, dtype=float)
+        if not len(self.progress) or not asked.size:
+            return np.full(asked.shape, np.nan)
         # Only the points around what is asked, since a curve may have thousands.
-        first, last = (
-            np.searchsorted(self.progress, (np.min(progress), np.max(progress))) if np.size(progress) else (0, 0)
-        )
+        ends = (asked.item(),) * 2 if asked.size == 1 else (asked.min(), asked.max())
+        first, last = map(self.progress.searchsorted, ends)
         near = slice(max(int(first) - 2, 0), int(last) + 2)
-        return np.interp(log_progress(progress), log_progress(self.progress[near]), self.latent[near])
+        return np.interp(log_progress(asked), log_progress(self.progress[near]), self.latent[near])
 
     def reaches(self, progress: np.ndarray | float) -> np.ndarray:
         """Whether the curve was logged as far as a progress, a number or (m,); one that ends less than 2 % before was.

@@ -77,13 +77,16 @@ class Forest:
         from sklearn.tree import ExtraTreeRegressor
 
         # A forest of scikit-learn's prepares the same table for each tree, which takes as long as small trees do.
-        lots = np.random.RandomState(self.seed)
+        lots, state = np.random.RandomState(self.seed), np.random.RandomState(0)
+        columns = np.ascontiguousarray(rows.T)  # rows are taken fastest along the last axis
         grown = []
         with config_context(skip_parameter_validation=True):
             for keep in kept:
-                lot = lots.randint(np.iinfo(np.int32).max)
-                one = ExtraTreeRegressor(min_samples_leaf=self.leaf, max_features=self.share, random_state=lot)
-                part = (rows, answers) if keep.all() else (np.asfortranarray(rows[keep]), answers[keep])
+                # Seeding one generator again is as good as a new one for each tree, which is dear.
+                state.seed(lots.randint(np.iinfo(np.int32).max))
+                one = ExtraTreeRegressor(min_samples_leaf=self.leaf, max_features=self.share, random_state=state)
+                mine = np.flatnonzero(keep)
+                part = (rows, answers) if len(mine) == len(rows) else (columns[:, mine].T, answers[mine])
                 grown.append(one.fit(*part, check_input=False).tree_)
         return _joined(grown)
 

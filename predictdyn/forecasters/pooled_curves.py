@@ -225,11 +225,11 @@ def standard_curves(
     runs = [past.runs[i] for i in which]
     m, r, q = len(metrics), len(runs), len(knots)
     projected = curve_gp.no_curves(m, r, q)
-    centre, unit = np.zeros(m), np.zeros(m)
+    centre, unit, places = np.zeros(m), np.zeros(m), np.exp(knots)
     rotations: dict[bytes, curve_gp.Rotation] = {}
     for j, one in enumerate(metrics):
         curves = {i: one.curves[run] for i, run in enumerate(runs) if run in one.curves}
-        values = np.concatenate([np.zeros(0), *(curve.at(np.exp(knots)) for curve in curves.values())])
+        values = np.concatenate([np.zeros(0), *(curve.at(places) for curve in curves.values())])
         values = values if len(values) else np.zeros(1)
         jitter, centre[j] = scatter(curves.values()), values.mean()
         unit[j] = max(np.sqrt(values.var() + jitter), smallest_spread(moments_of(values), bounded=one.bounded))

@@ -128,7 +128,7 @@ class FeatureRegression:
             """Features at an origin, and the change from there to the end."""
             curves = ends if at == origin else _begun(ends, at)
             runs, family = [curve.run for curve in curves], np.array([curve.family for curve in curves], dtype=object)
-            x = feature_table(problem, history, at).loc[runs, columns].to_numpy(dtype=float)
+            x = _cells(feature_table(problem, history, at), runs, columns)
             return Examples(units.apply(x), np.array([end[run] for run in runs]) - _begun_at(curves, at), family)
 
         def every() -> Examples:
@@ -159,7 +159,7 @@ class FeatureRegression:
         """Columns that a metric is regressed on and their units, and what the size of errors may depend on."""
         table = feature_table(problem, history, origin)
         columns, runs = columns_for(table, panel.metric, own=self.own), [curve.run for curve in ends]
-        units = robust_units(table.loc[runs, columns].to_numpy(dtype=float))
+        units = robust_units(_cells(table, runs, columns))
         return {"columns": np.array(columns), "sizes": _sizes(table, panel.metric, runs), **units._asdict()}
 
     def _described(
@@ -167,7 +167,7 @@ class FeatureRegression:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Columns (m, k) of runs in question, in units, and what the size of their errors may depend on (m, q)."""
         table = observed_features(problem, origin)
-        x = table.reindex(index=runs, columns=found.columns).to_numpy(dtype=float)
+        x = _cells(table, runs, found.columns)
         return found.units.apply(x), _sizes(table, panel.metric, runs)
 
 
@@ -231,6 +231,14 @@ def _table(problem: Problem, curves: Curves, origin: float) -> pd.DataFrame:
     return features.table(curves, origin, scales=problem.scales, encoder=encoder)
 
 
+def _cells(table: pd.DataFrame, runs: Sequence[str], columns: Sequence[str]) -> np.ndarray:
+    """Cells (n, p) of a table of numbers by name, NaN where it has none, faster than by pandas' own ways."""
+    row, column = table.index.get_indexer(list(runs)), table.columns.get_indexer(list(columns))
+    found = np.full((len(row), len(column)), np.nan)
+    found[np.ix_(row >= 0, column >= 0)] = table.to_numpy(dtype=float)[np.ix_(row[row >= 0], column[column >= 0])]
+    return found
+
+
 def _begun(curves: Iterable[LatentCurve], origin: float) -> list[LatentCurve]:
     return [curve for curve in curves if len(curve.progress) and curve.progress[0] <= origin * (1 + 1e-9)]
 
@@ -260,7 +268,7 @@ def columns_for(table: pd.DataFrame, metric: str, *, own: bool) -> list[str]:
 def _sizes(table: pd.DataFrame, metric: str, runs: Sequence[str]) -> np.ndarray:
     """What the size of an error may depend on, (n, q): logarithms of the metric's features of that name."""
     names = [f"{metric}:{feature}" for feature in SIZES if f"{metric}:{feature}" in table.columns]
-    found = np.abs(table.reindex(index=list(runs), columns=names).to_numpy(dtype=float))
+    found = np.abs(_cells(table, runs, names))
     return np.log(np.nan_to_num(found, nan=0.0) + 1e-6)
 
 
