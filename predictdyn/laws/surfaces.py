@@ -106,20 +106,23 @@ def larger(finished: Finished, order: np.ndarray, times: float = AHEAD) -> tuple
 
     It costs so much more by equal factors of what the cost is made of; where no cost is known, or it is a budget that
     does not say what the other inputs are, its main input grows. None where no input can grow.
+    The name says of which groups it is.
     """
     cost, main = finished.cost, main_inputs(finished)
     numbers = [name for name in finished.inputs if name not in finished.reading.text]
     dear = finished.table[finished.inputs].iloc[[int(np.argmax(order))]].reset_index(drop=True)
+    groups = [f"{name} {dear[name].iloc[0]}" for name in finished.inputs if name in finished.reading.text]
+    of = f" ({', '.join(groups)})" if groups else ""
     if cost is not None and set(cost.columns) <= set(finished.inputs) and not len(cost.columns) == 1 < len(numbers):
         one = cost(dear)[0]
         powers = np.log2(cost(dear.assign(**{name: 2 * dear[name] for name in cost.columns}))[0] / one)
         if powers > 0.1:
             plan = dear.assign(**{name: dear[name] * times ** (1 / powers) for name in cost.columns})
             if np.isclose(cost(plan)[0] / one, times, rtol=1e-3):
-                return plan, f"a run {times:g} times as dear as the dearest"
+                return plan, f"a run {times:g} times as dear as the dearest{of}"
     if not main:
         return None
-    return dear.assign(**{main[0]: times * dear[main[0]]}), f"the dearest run with {times:g} times its {main[0]}"
+    return dear.assign(**{main[0]: times * dear[main[0]]}), f"the dearest run with {times:g} times its {main[0]}{of}"
 
 
 def forecasts(law: Law, plans: pd.DataFrame, *, noise: bool = True, seed: int = 0, n: int = DRAWS) -> pd.DataFrame:

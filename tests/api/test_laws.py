@@ -186,6 +186,8 @@ def test_the_best_plan_is_told_for_each_group_and_for_the_mean_mixture(runs, tmp
     text = law.save(tmp_path / "law", compute=1e22).read_text()
     assert "The best plan for 1e22 FLOP with data c4 has params" in text and "data pile" in text
     assert "It is of runs with data c4." in text
+    dearest = table.loc[(table["params"] * table["tokens"]).idxmax(), "data"]
+    assert f"A run 10 times as dear as the dearest (data {dearest}) is forecast to end" in text
 
 
 def test_the_best_plan_of_mixtures_is_for_the_mean_one():
