@@ -18,7 +18,7 @@ from predictdyn.loaders.engine.runlog import Item, RunLog
 from predictdyn.loaders.engine.source import Source
 from predictdyn.loaders.engine.words import listed
 from predictdyn.loaders.files.logs import log_files, run_names
-from predictdyn.loaders.files.tables import TABLES, Table, is_table, numbers, read_table, text
+from predictdyn.loaders.files.tables import TABLES, Table, is_table, numbers, read_table, text, typed
 from predictdyn.loaders.json_lines.lines import ENDINGS, read_lines
 from predictdyn.loaders.tables.clock import STEP_NAMES, named
 from predictdyn.loaders.tables.kinds import COMPANIONS, METRIC_NAMES, PARTS, VALUE_NAMES, is_long, names_in
@@ -40,6 +40,7 @@ from predictdyn.loaders.tables.runs import (
     read_item,
     readable,
 )
+from predictdyn.loaders.tables.words import Words, lines_beside, settings_in
 
 ERROR_NAMES = ("stderr", "value_stderr", "standard_error")
 ASIDE = (*COMPANIONS, "metrics.csv")  # no points, even where the columns look like it
@@ -97,18 +98,29 @@ def scan(
     damaged = [table for table in found if isinstance(table, Item)]
     if not tables:
         raise ValueError(damaged[0].key)
-    noted, rows = Noted({}, {}, {}, {}), []
+    columns, points, beside = [], [], []
     for table, name in zip(tables, run_names(path, [table.path for table in tables]), strict=True):
         metric_columns, value_column = _metric(table, metric), _value(table, value)
         own = choices.run if choices.run is not None else _telling(table, {*metric_columns, value_column}, choices)
-        columns = columns_of(table, Part(name), choices._replace(run=own), only=(value_column, *_errors(table)))
-        for name_of_column in (value_column, *_errors(table)) if choices.refusing else ():
+        values = (value_column, *_errors(table))
+        of_table = columns_of(table, Part(name), choices._replace(run=own), only=values)
+        for name_of_column in values if choices.refusing else ():
             check_column(table, name_of_column, numbers(table.cells[name_of_column]))
         if choices.run is None and own:
-            _need_curves(table, columns.run)
-        note(columns, noted)
-        rows.append(_values(table, columns, metric_columns, value_column))
-    return [*logs_of([table.path for table in tables], rows, noted, strict=True), *damaged]
+            _need_curves(table, of_table.run)
+        columns.append(of_table)
+        points.append(_values(table, of_table, metric_columns, value_column))
+        rest = [one for one in of_table.beside if one not in metric_columns and not is_clock(one)]
+        rest = [one for one in rest if not numbers(table.cells[one]).blank.all()]
+        beside.append(Words(table, of_table.run, rest))
+    settings = settings_in(beside, set()) if choices.covariates is None else []
+    noted = Noted({}, {}, {}, {})
+    for of_table in columns:
+        more = {name: typed(of_table.table.cells[name]) for name in settings if name in of_table.table.cells}
+        note(of_table._replace(settings={**of_table.settings, **more}), noted)
+    for line in lines_beside(beside, settings):
+        warnings.warn(line, UserWarning, stacklevel=3)
+    return [*logs_of([table.path for table in tables], points, noted, strict=True), *damaged]
 
 
 def read(item: Item) -> RunLog:

@@ -23,12 +23,14 @@ from predictdyn.loaders.engine.companions import (
     unique_runs,
 )
 from predictdyn.loaders.engine.facts import log_metrics
+from predictdyn.loaders.engine.notes import some
 from predictdyn.loaders.engine.options import METRICS_FILE, RUNS_FILE, Option
 from predictdyn.loaders.engine.points import curves_at, fitted_to
 from predictdyn.loaders.engine.source import Source
 from predictdyn.loaders.files.tables import TABLES, Table, header, is_table, numbers, read_table, text
 
 NEEDED = [*KEY, "value"]
+OPTIONAL = ["stderr", "seen"]
 POINTS = tuple(f"points{ending}" for ending in TABLES)
 EVENTS_FILE = Option("events_file", "the table of events, where it is elsewhere")
 METRIC_COLUMNS = ["metric", "kind", "lower", "upper", "better", "chance"]
@@ -36,12 +38,20 @@ READERS = ["label", "unit"]  # columns for readers, written only where one is no
 
 
 def sniff(path: Path) -> str | None:
-    """The file of points of a folder, or a table that has the columns of one, in words, or None."""
+    """The file of points of a folder, in words, or None.
+
+    A table of points that has another name is one where it has ``seen``, or a table of runs lies beside it. Elsewhere
+    nothing says where its runs end, and the rules of all long tables (`long`) find that out.
+    """
     if path.is_dir():
         name = next((name for name in POINTS if (path / name).is_file()), None)
         return f"a tidy folder ({name})" if name else None
     try:
-        return "a tidy table of points" if is_table(path) and set(NEEDED) <= set(header(path)) else None
+        columns = set(header(path)) if is_table(path) else set()
+        if not set(NEEDED) <= columns:
+            return None
+        own = path.name in POINTS or "seen" in columns or beside(path.parent, "runs", ["run"], log=path) is not None
+        return "a tidy table of points" if own else None
     except ValueError:
         return None
 
@@ -79,6 +89,8 @@ def load(
     runs = Path(runs_file) if runs_file else beside(folder, "runs", ["run"], log=file)
     events = Path(events_file) if events_file else beside(folder, "events", ["run", "step", "what"], log=file)
     points = _points(table)
+    for line in _left_open(table, runs is None):
+        warnings.warn(line, UserWarning, stacklevel=2)
     stated = metrics_beside(folder, metrics_file, log=file)
     metrics, lines = fitted_to(points, log_metrics(list(pd.unique(points["metric"]))), stated)
     for line in lines:
@@ -201,6 +213,23 @@ def _check_columns(table: Table) -> None:
         )
     if table.cells.empty:
         raise ValueError(f"{table.path}: no rows")
+
+
+def _left_open(table: Table, alone: bool) -> list[str]:
+    """What is not read of a table of points, and what is assumed where it is ``alone``, without a table of runs."""
+    lines = []
+    rest = [str(name) for name in table.cells if name not in (*NEEDED, *OPTIONAL)]
+    if rest:
+        lines.append(
+            f"{table.path}: {len(rest)} column(s) left out: {some(rest, 6)}; settings of runs belong in runs.csv, or "
+            "read the file as a long table with source='long'"
+        )
+    if alone:
+        lines.append(
+            f"{table.path}: no runs.csv says where runs end, so each counts as ended at its last step; a run that goes "
+            "on needs last_step in runs.csv, or read the file as a long table with source='long'"
+        )
+    return lines
 
 
 def _points(table: Table) -> pd.DataFrame:

@@ -25,6 +25,7 @@ def tidy_table(folder: Path) -> Path:
     points = wide.melt("step", var_name="metric").assign(run="run1")
     (folder / "run1.csv").unlink()
     points.to_csv(folder / "points.csv", index=False)
+    (folder / "runs.csv").write_text("run,last_step\nrun1,20\n")
     return folder
 
 

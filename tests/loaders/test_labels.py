@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from predictdyn.backtest.folder import metrics_table
 from predictdyn.curves import Metric
 from predictdyn.loaders import tidy
 from predictdyn.loaders.engine.companions import read_metrics
 
+# Points alone say nothing of where runs end; what is said of that is tested in test_tidy.py.
+pytestmark = pytest.mark.filterwarnings("ignore:.*no runs.csv says where runs end")
 POINTS = "run,metric,step,value\na,acc,10,0.5\na,acc,20,0.6\na,lat,10,3\na,lat,20,2\n"
 METRICS = "metric,kind,lower,upper,better,label,unit\nacc,capability,0,1,higher, test accuracy ,\nlat,signal,,,,,ms\n"
 

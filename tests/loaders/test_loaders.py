@@ -195,11 +195,14 @@ def test_what_is_not_detected_is_said_with_what_is_allowed(name: str, tmp_path: 
         loaders.load(tmp_path / name)
 
 
-def test_a_table_of_points_alone_is_tidy(same: Callable[[Curves, Curves], None], tmp_path: Path) -> None:
+@pytest.mark.filterwarnings("ignore:the planned length")
+def test_a_table_of_points_by_another_name_is_a_long_table(
+    same: Callable[[Curves, Curves], None], tmp_path: Path
+) -> None:
     frame = pd.DataFrame({"run": ["a"], "metric": ["loss"], "step": [1], "value": [2.0]})
     frame.to_csv(tmp_path / "a.csv.gz", index=False)
     frame.to_parquet(tmp_path / "a.parquet")
-    assert [loaders.detect(tmp_path / name).source for name in ("a.csv.gz", "a.parquet")] == ["tidy", "tidy"]
+    assert [loaders.detect(tmp_path / name).source for name in ("a.csv.gz", "a.parquet")] == ["long", "long"]
     same(loaders.load(tmp_path / "a.csv.gz"), loaders.load(tmp_path / "a.parquet"))
 
 

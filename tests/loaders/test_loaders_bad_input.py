@@ -11,6 +11,8 @@ import pytest
 from predictdyn.loaders import load
 from predictdyn.loaders.engine.merge import Conflict
 
+# Points alone say nothing of where runs end; what is said of that is tested in test_tidy.py.
+pytestmark = pytest.mark.filterwarnings("ignore:.*no runs.csv says where runs end")
 POINTS = "run,metric,step,value\n"
 RESULT = json.dumps({"results": {"piqa": {"acc": 0.5}}})
 

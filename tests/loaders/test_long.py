@@ -178,3 +178,26 @@ def test_the_long_tables_of_pythia_load_by_themselves(name: str, runs: int, poin
     curves = load(Path(data, name))
     assert (len(curves.runs), len(curves.points)) == (runs, points)
     assert {metric.kind for metric in curves.metrics.values()} <= {"capability", "bias"}
+
+
+def test_columns_beside_the_values_are_settings_or_told(tmp_path: Path) -> None:
+    """Numbers and words that never change within a run are settings; the rest is left out by name."""
+    lines = ["run,step,metric,value,lr,size,optimizer,note,memory,wall_time,cluster"]
+    for run, size in (("a", 1), ("b", 2), ("c", 2)):
+        lines += [f"{run},{s},loss,{3 / s},.{size},{size},opt{size},{run}{s},{s * 2.5},{s},x" for s in range(1, 5)]
+    (tmp_path / "scores.csv").write_text("\n".join(lines))
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        curves = load(tmp_path / "scores.csv", last_step=4)
+    assert curves.runs[["lr", "size", "optimizer"]].to_numpy().tolist() == [
+        [0.1, 1, "opt1"], [0.2, 2, "opt2"], [0.2, 2, "opt2"]
+    ]  # fmt: skip
+    told = [str(one.message) for one in heard]
+    assert told == [
+        "column(s) lr, size, optimizer never change within a run, so they count as settings of runs (no value is "
+        "lost); covariates='' keeps them out",
+        "2 column(s) beside the values left out: note, memory; value=COLUMN takes one for the values, "
+        "covariates=COLUMN for a setting of runs",
+    ]
+    with pytest.warns(UserWarning, match="5 column.s. beside the values left out: lr, size, optimizer, note, memory"):
+        assert "lr" not in load(tmp_path / "scores.csv", last_step=4, covariates="").runs

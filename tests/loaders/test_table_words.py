@@ -68,7 +68,7 @@ def test_words_that_never_change_within_a_run_are_settings(tmp_path: Path, endin
     path = written(tmp_path, {"optimizer": ["adam"] * 3 + ["sgd"] * 3}, ending)
     curves, (line,) = heard(path)
     assert curves.runs["optimizer"].to_dict() == {"a": "adam", "b": "sgd"}
-    assert line.startswith("column(s) optimizer hold words that never change within a run, so they count as settings")
+    assert line.startswith("column(s) optimizer never change within a run, so they count as settings")
     assert not may_hurt(line)
     curves, (line,) = heard(path, covariates="")
     assert "optimizer" not in curves.runs

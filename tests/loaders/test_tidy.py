@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from predictdyn import loaders
 from predictdyn.curves import KINDS, Curves, Metric, curves_from
 from predictdyn.loaders.tidy import load, save
 
@@ -81,6 +83,40 @@ def test_runs_that_have_not_begun_are_told(tmp_path: Path) -> None:
         assert load(tmp_path).runs.index.tolist() == ["a"]
 
 
+def test_points_alone_say_that_runs_count_as_ended_and_what_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "points.csv").write_text("run,metric,step,value,rate\na,loss,1,2.0,.1\na,loss,2,1.5,.1\n")
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        assert load(tmp_path).runs["last_step"].tolist() == [2]
+    lines = [str(one.message).removeprefix(f"{tmp_path / 'points.csv'}: ") for one in heard]
+    assert lines[0].startswith("1 column(s) left out: rate; settings of runs belong in runs.csv")
+    assert lines[1].startswith("no runs.csv says where runs end, so each counts as ended at its last step;")
+    (tmp_path / "runs.csv").write_text("run,rate\na,.1\n")
+    (tmp_path / "points.csv").write_text("run,metric,step,value\na,loss,1,2.0\n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "columns", "beside", "source"),
+    [
+        ("points.csv", "run,metric,step,value", False, "tidy"),
+        ("all.csv", "run,metric,step,value", False, "long"),
+        ("all.csv", "run,metric,step,value,seen", False, "tidy"),
+        ("all.csv", "run,metric,step,value", True, "tidy"),
+    ],
+)
+def test_a_file_of_points_is_tidy_by_its_name_or_by_more_than_long_tables_have(
+    tmp_path: Path, name: str, columns: str, beside: bool, source: str
+) -> None:
+    (tmp_path / name).write_text(f"{columns}\na,loss,1,2.0,1\n" if "seen" in columns else f"{columns}\na,loss,1,2.0\n")
+    if beside:
+        (tmp_path / "runs.csv").write_text("run,last_step\na,5\n")
+    assert loaders.detect(tmp_path / name).source == source
+
+
+@pytest.mark.filterwarnings("ignore:.*no runs.csv says where runs end")
 def test_numbers_are_read_to_the_last_digit(tmp_path: Path) -> None:
     values = np.random.default_rng(0).lognormal(sigma=20, size=500)
     lines = [f"a,loss,{i},{value!r}" for i, value in enumerate(values.tolist())]
@@ -132,4 +168,5 @@ def test_companions_elsewhere(samples: Samples, tmp_path: Path) -> None:
     assert curves.metrics["loss"].kind == "loss"
     assert curves.runs["family"].unique().tolist() == ["a"]
     assert len(curves.events) == 1
-    assert load(tmp_path / "points").metrics["loss"].kind == "loss"  # known by its name
+    with pytest.warns(UserWarning, match=r"no runs\.csv says where runs end"):
+        assert load(tmp_path / "points").metrics["loss"].kind == "loss"  # known by its name

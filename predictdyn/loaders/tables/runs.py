@@ -56,8 +56,8 @@ class Choices(NamedTuple):
 
 class Columns(NamedTuple):
     """A table as curves: of each row its ``run``, ``front`` (of the metric) and ``step``; ``metrics`` are its columns
-    of numbers by name; ``settings`` are columns that hold for a whole run, ``clock`` is the column of the step, and
-    ``words`` are columns that hold something, but no number.
+    of numbers by name; ``settings`` are columns that hold for a whole run, ``clock`` is the column of the step,
+    ``words`` are columns that hold something, but no number, and ``beside`` those that could not be metrics.
     """
 
     table: Table
@@ -69,6 +69,7 @@ class Columns(NamedTuple):
     clock: str
     study: str = ""
     words: Sequence[str] = ()
+    beside: Sequence[str] = ()
 
 
 def items_of(root: Path, tables: Sequence[Table | Item], choices: Choices) -> list[Item]:
@@ -179,7 +180,9 @@ def columns_of(table: Table, part: Part, choices: Choices, only: Sequence[str] |
         _check_clock(table, clock.columns[0], clock.step)
     settings = _settings(table, run, choices)
     used = {*run_columns, *clock.columns, *settings, *([phase_column] if phase_column else [])}
-    names = [str(name) for name in table.cells if str(name) not in used and (only is None or name in only)]
+    free = [str(name) for name in table.cells if str(name) not in used]
+    names = [name for name in free if only is None or name in only]
+    beside = [name for name in free if name not in names]
     rest = {name: numbers(table.cells[name]) for name in names}
     metrics = {name: column for name, column in rest.items() if (~column.blank & ~column.wrong).any()}
     words = [name for name, column in rest.items() if name not in metrics and column.wrong.any()]
@@ -193,7 +196,7 @@ def columns_of(table: Table, part: Part, choices: Choices, only: Sequence[str] |
         front = np.full(len(run), f"{part.front}/", object) if front is None else f"{part.front}/" + front
     # Trials of a search were meant to be equally long.
     study = str(table.path) if any("trial" in plain_name(name) for name in run_columns) else ""
-    return Columns(table, run, front, clock.step, metrics, settings, clock.columns[0], study, words)
+    return Columns(table, run, front, clock.step, metrics, settings, clock.columns[0], study, words, beside)
 
 
 def _with_words(found: Sequence[Columns], choices: Choices) -> tuple[list[Columns], list[str]]:

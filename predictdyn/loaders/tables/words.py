@@ -1,4 +1,4 @@
-"""Columns of tables that hold no numbers: settings of runs, words, or values that could not be read."""
+"""Columns of tables that hold no values: settings of runs, words, or values that could not be read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pandas as pd
 from predictdyn.loaders.engine.facts import is_clock, log_metric, looks_like_outcome
 from predictdyn.loaders.engine.notes import some
 from predictdyn.loaders.engine.plans import tells_copies_apart
-from predictdyn.loaders.files.tables import Table, typed
+from predictdyn.loaders.files.tables import Table, numbers, text, typed
 
 LONGEST = 60  # characters of a cell that is shown
 _TIME = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}|\d{1,2}:\d{2}")
@@ -23,7 +23,7 @@ _TENSOR = re.compile(r"(?:[\w.]+)?tensor\(|(?:np|numpy)\.\w+\(|array\(", re.IGNO
 
 
 class Words(NamedTuple):
-    """The columns of a table that hold something, but no number, and the ``run`` (rows,) of each row."""
+    """The columns of a table that hold something, but no value of a metric, and the ``run`` (rows,) of each row."""
 
     table: Table
     run: np.ndarray
@@ -31,7 +31,7 @@ class Words(NamedTuple):
 
 
 def settings_in(found: Sequence[Words], metrics: Set[str]) -> list[str]:
-    """The columns that are settings: a word or truth value that never changes within a run, and differs between runs.
+    """The columns that are settings: a word, truth value or number that is one within a run, and differs between runs.
 
     A word that is another in each of three runs or more is a name, and no setting. A column that is a metric in another
     table, that has the name of an outcome, or holds times or names, is none either.
@@ -41,9 +41,10 @@ def settings_in(found: Sequence[Words], metrics: Set[str]) -> list[str]:
     >>> settings_in([Words(table, np.array(["a", "b"]), ["opt", "loss"])], set())
     ['opt']
     """
-    kept = []
+    kept, of_numbers = [], numbers_in(found)
     for name in _names(found):
-        if name in metrics or _is_outcome(name) or _is_plain(found, name):
+        rate = name in of_numbers and log_metric(name).kind == "schedule"  # one number for a whole run
+        if name in metrics or (_is_outcome(name) and not rate) or _is_plain(found, name):
             continue
         of_run: dict[str, set[object]] = {}
         for words in found:
@@ -53,10 +54,16 @@ def settings_in(found: Sequence[Words], metrics: Set[str]) -> list[str]:
                 for run, cell in set(zip(words.run[full], map(_plain, cells[full]), strict=True)):
                     of_run.setdefault(run, set()).add(cell)
         levels = set().union(*of_run.values())
-        scalar = all(isinstance(cell, str | bool) for cell in levels)
-        if scalar and max(map(len, of_run.values())) == 1 and len(levels) > 1 and len(levels) < max(len(of_run), 3):
+        names = name not in of_numbers and len(levels) >= max(len(of_run), 3)
+        if max(map(len, of_run.values())) == 1 and len(levels) > 1 and not names:
             kept.append(name)
     return kept
+
+
+def numbers_in(found: Sequence[Words]) -> list[str]:
+    """The columns that hold numbers in every table that has them."""
+    tables = {name: [words.table for words in found if name in words.names] for name in _names(found)}
+    return [name for name, some in tables.items() if not any(numbers(one.cells[name]).wrong.any() for one in some)]
 
 
 def lines_on(found: Sequence[Words], metrics: Set[str], settings: Sequence[str]) -> list[str]:
@@ -74,11 +81,7 @@ def lines_on(found: Sequence[Words], metrics: Set[str], settings: Sequence[str])
             f"{len(lost)} column(s) left out that hold no numbers, so their values are lost: {some(lost, 6)}; first "
             f"{where}: {lost[0]} is {_shown(cell)}; {_remedy(cell)}"
         )
-    if settings:
-        lines.append(
-            f"column(s) {some(list(settings), 6)} hold words that never change within a run, so they count as settings "
-            "of runs (no value is lost); covariates='' keeps them out"
-        )
+    lines += _line_on(settings)
     if other:
         where, cell = _first(found, other[0])
         lines.append(
@@ -86,6 +89,36 @@ def lines_on(found: Sequence[Words], metrics: Set[str], settings: Sequence[str])
             f"is {_shown(cell)}"
         )
     return lines
+
+
+def lines_beside(found: Sequence[Words], settings: Sequence[str]) -> list[str]:
+    """What to say of columns beside the one that holds the values: settings, and what is left out.
+
+    Nothing is said of what is the same throughout, of times and of what tells copies apart.
+    """
+    rest = [name for name in _names(found) if name not in settings and not _is_plain(found, name)]
+    rest = [name for name in rest if len({cell for words in found for cell in _cells(words, name)}) > 1]
+    lines = _line_on(settings)
+    if rest:
+        lines.append(
+            f"{len(rest)} column(s) beside the values left out: {some(rest, 6)}; value=COLUMN takes one for the "
+            "values, covariates=COLUMN for a setting of runs"
+        )
+    return lines
+
+
+def _line_on(settings: Sequence[str]) -> list[str]:
+    if not settings:
+        return []
+    return [
+        f"column(s) {some(list(settings), 6)} never change within a run, so they count as settings of runs (no value "
+        "is lost); covariates='' keeps them out"
+    ]
+
+
+def _cells(words: Words, name: str) -> list[str]:
+    """The different cells of a column as text, none where a table lacks it."""
+    return text(words.table.cells[name]).dropna().unique().tolist() if name in words.names else []
 
 
 def _names(found: Iterable[Words]) -> list[str]:
@@ -106,7 +139,7 @@ def _blank(cell: object) -> bool:
 
 def _plain(cell: object) -> object:
     cell = cell.item() if isinstance(cell, np.generic) else cell
-    return cell if isinstance(cell, str | bool) else repr(cell)
+    return cell if isinstance(cell, str | bool | int | float) else repr(cell)
 
 
 def _is_outcome(name: str) -> bool:
