@@ -15,7 +15,9 @@ from predictdyn.forecast import Prediction
 from predictdyn.naming import meant, some
 
 _BOUND = re.compile(r"""\s*(?:"([^"]+)"|'([^']+)'|([^\s<>="']+))\s*(<=|>=|<|>)\s*([^\s<>="']+)\s*""")
-_AND = re.compile(r"and\s", re.IGNORECASE)
+_AND = re.compile(r"and(?:\s|$)", re.IGNORECASE)
+_SPECIAL = re.compile(r"""[\s<>="']""")  # in a name, which is then put in quotes
+_PERCENT = " (no percent sign: of a metric from 0 to 1, 90 % is 0.9)"
 TURNED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 COMPARED = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal}
 
@@ -51,6 +53,8 @@ def parse(text: str, metrics: Collection[str]) -> JointEvent:
     >>> parse("acc > 0.9 and 'the gap' < 0.05", ["acc", "the gap"]).bounds[1]
     Bound(metric='the gap', sign='<', number=0.05)
     """
+    if not isinstance(text, str):
+        raise ValueError(f"an event is a sentence such as 'metric > number', got {text!r}")
     bounds, at = [], 0
     while True:
         found = _BOUND.match(text, at)
@@ -71,7 +75,9 @@ def parse(text: str, metrics: Collection[str]) -> JointEvent:
         except ValueError:
             number = math.nan
         if not math.isfinite(number):
-            raise _wrong(text, f"{word!r} is not a number{_why(word.lstrip('.-+0123456789'), metrics)}")
+            raise _wrong(
+                text, f"{word!r} is not a number{_why(word.lstrip('.,-+0123456789'), metrics) or _comma(word)}"
+            )
         bounds.append(Bound(name, sign, number))
         at = found.end()
         if at == len(text):
@@ -110,31 +116,64 @@ def probabilities(forecast: Prediction, events: Sequence[JointEvent]) -> pd.Data
     return pd.DataFrame(found, columns=["run", "event", "probability", "status"])
 
 
-def within(number: float, metric: Metric) -> bool:
-    """Whether a value of the metric can be a number."""
-    return (metric.lower is None or number >= metric.lower) and (metric.upper is None or number <= metric.upper)
+def settled(bound: Bound, metric: Metric) -> bool | None:
+    """Whether a bound holds for all values that its metric can have (True), for none (False), or for some (None)."""
+    low, high = metric.lower, metric.upper
+    above, open_ = bound.sign[0] == ">", len(bound.sign) == 1
+    for end, holds in ((high, not above), (low, above)):
+        if end is not None and (bound.number > end if end == high else bound.number < end):
+            return holds
+    # At an end of the range itself, the sign decides.
+    if bound.number == high and above == open_:
+        return not above
+    if bound.number == low and above != open_:
+        return above
+    return None
+
+
+def impossible(event: JointEvent) -> str | None:
+    """The metric of which an event asks for more than one number can be; None where there is none.
+
+    >>> impossible(parse("acc > 0.9 and acc < 0.5", ["acc"]))
+    'acc'
+    """
+    for name in dict.fromkeys(bound.metric for bound in event.bounds):
+        ends: dict[str, list[tuple[float, bool]]] = {"<": [(math.inf, False)], ">": [(-math.inf, False)]}
+        for _, sign, number in (bound for bound in event.bounds if bound.metric == name):
+            ends[sign[0]].append((number, len(sign) == 1))
+        (high, below), (low, over) = min(ends["<"], key=lambda end: (end[0], not end[1])), max(ends[">"])
+        if low > high or (low == high and (below or over)):
+            return name
+    return None
 
 
 def outside(event: JointEvent, metrics: Mapping[str, Metric]) -> list[str]:
-    """Lines on bounds whose number no value of their metric can reach, which are surely true or surely false.
+    """Lines on bounds that hold for all values that their metric can have, or for none, and on bounds at odds.
 
     A share that is logged from 0 to 1 and asked in percent is one, and the other way round.
 
     >>> outside(parse("acc > 80", ["acc"]), {"acc": Metric("acc", "capability", 0, 1)})
     ["event 'acc > 80': 80 lies outside 0 to 1, the range of acc; did you mean 0.8?"]
     """
-    lines = []
-    for name, _, number in event.bounds:
+    torn = impossible(event)
+    lines = [f"event {event.text!r} never holds: its bounds on {torn} rule each other out"] if torn else []
+    for bound in event.bounds:
+        name, sign, number = bound
         lower, upper = (None, None) if name not in metrics else (metrics[name].lower, metrics[name].upper)
         low, high = -math.inf if lower is None else lower, math.inf if upper is None else upper
         where = f"event {event.text!r}: {number:g} lies"
-        if name in metrics and not within(number, metrics[name]):
+        sure = settled(bound, metrics[name]) if name in metrics else None
+        if sure is not None:
             span = (
                 f"{low:g} to {high:g}" if upper is not None and lower is not None
                 else f"the values from {low:g}" if lower is not None else f"the values up to {high:g}"
             )  # fmt: skip
             hint = f"; did you mean {number / 100:g}?" if high == 1 and 1 < number <= 100 else ""
-            lines.append(f"{where} outside {span}, the range of {name}{hint}")
+            lines.append(
+                f"event {event.text!r}: {'every' if sure else 'no'} value of {name} is {sign} {number:g}, since its "
+                f"range is {span}" if low <= number <= high
+                else f"{where} outside {span}, the range of {name}{hint}"
+            )  # fmt: skip
         elif low == 0 and high == 100 and 0 < number < 1:
             lines.append(f"{where} below 1 % of 0 to 100, the range of {name}; did you mean {number * 100:g}?")
     return lines
@@ -151,19 +190,32 @@ def _is_number(word: str) -> bool:
 def _why(rest: str, metrics: Collection[str]) -> str:
     """What the rest of a sentence has that no sentence may have, and what to write for it."""
     rest = rest.strip()
-    spaced = next(
-        (name for name in sorted(metrics, key=len, reverse=True) if " " in name and rest.startswith(name)), ""
+    quoted = next(
+        (name for name in sorted(metrics, key=len, reverse=True) if _SPECIAL.search(name) and rest.startswith(name)), ""
     )
-    if spaced:
-        return f" (a name with spaces is put in quotes: {spaced!r})"
+    if quoted:
+        return f" (a name with {'spaces' if ' ' in quoted else 'signs'} is put in quotes: {quoted!r})"
+    if re.match(r"[\u2018-\u201f]", rest):
+        return " (quotes are ' or \")"
+    if rest[:1] == "%":
+        return _PERCENT
     if rest[:1] in ("(", ")"):
         return " (parentheses are not allowed; bounds are joined by 'and' alone)"
     if re.match(r"(or|not)\b|[|&!]", rest, re.IGNORECASE):
         return " ('or', 'not' and signs for them are not allowed; ask for each event by itself)"
     if re.match(r"[<>]", rest):
         return " (a bound has one sign; write 'metric > low and metric < high')"
-    if re.search(r"(?<![<>])=", rest) and not re.search(r"[<>]", rest):
+    if re.search(r"[\u2264\u2265\u2a7d\u2a7e]|=[<>]", rest) or re.search(r"^[^<>]*(?<![<>])=[^<>]*$", rest):
         return " (signs are <, <=, > and >=)"
+    return ""
+
+
+def _comma(word: str) -> str:
+    """What to write for a word that would be a number but for its commas."""
+    if word.endswith(",") and _is_number(word[:-1]):
+        return " (bounds are joined by 'and', not by a comma)"
+    if word.count(",") == 1 and "." not in word and _is_number(word.replace(",", ".")):
+        return f" (the decimal sign is a point: {word.replace(',', '.')})"
     return ""
 
 

@@ -1,11 +1,13 @@
 """Joint events: sentences are read as they are meant, wrong ones end in one line, and probabilities are means."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from predictdyn.curves import Metric
-from predictdyn.events import Bound, outside, parse, probabilities
+from predictdyn.events import COMPARED, Bound, outside, parse, probabilities, settled
 from predictdyn.forecast import Prediction
 
 KNOWN = ["acc", "accuracy gap", "val/loss", 'odd "name"', "land and sea"]
@@ -45,7 +47,14 @@ def test_a_sentence_is_read(text, bounds):
         ("acc > much", "'much' is not a number"),
         ("acc > nan", "'nan' is not a number"),
         ("acc > 0.9 or acc < 0.1", "found 'or acc < 0.1' where 'and' was expected"),
-        ("acc > 0.9 and", "found 'and' where 'and' was expected"),
+        ("acc > 0.9 and", "found '' where a bound was expected"),
+        ("acc > 90%", "'90%' is not a number (no percent sign: of a metric from 0 to 1, 90 % is 0.9)"),
+        ("acc > 90 %", "found '%' where 'and' was expected (no percent sign"),
+        ("acc > 0,9", "'0,9' is not a number (the decimal sign is a point: 0.9)"),
+        ("acc > 0.9, val/loss < 1", "'0.9,' is not a number (bounds are joined by 'and', not by a comma)"),
+        ("acc \u2265 0.9", "where a bound was expected (signs are <, <=, > and >=)"),
+        ("acc => 0.9", "where a bound was expected (signs are <, <=, > and >=)"),
+        ("\u201caccuracy gap\u201d > 0.9", "where a bound was expected (quotes are ' or \")"),
         ("acc > 0.9 and ", "found '' where a bound was expected"),
         ("acc > 0.9 < 1", "found '< 1' where 'and' was expected"),
         ("lost > 0.9", "names metric 'lost'; an event here can name acc, "),
@@ -66,13 +75,48 @@ def test_what_is_no_event_ends_in_one_line(text, said):
         ((0, 100), "acc > 0.8", ["0.8 lies below 1 % of 0 to 100, the range of acc; did you mean 80?"]),
         ((0, None), "acc > -1 and acc < 2", ["-1 lies outside the values from 0, the range of acc"]),
         ((None, 1), "acc > 200", ["200 lies outside the values up to 1, the range of acc"]),
-        ((0, 1), "acc > 1 and acc >= 0 and acc < 0.5", []),
+        ((0, 1), "acc > 1", ["no value of acc is > 1, since its range is 0 to 1"]),
+        ((0, 1), "acc >= 0", ["every value of acc is >= 0, since its range is 0 to 1"]),
+        ((0, None), "acc < 0", ["no value of acc is < 0, since its range is the values from 0"]),
+        ((0, 1), "acc >= 1 and acc > 0 and acc <= 1", ["every value of acc is <= 1, since its range is 0 to 1"]),
         ((None, None), "acc > 80", []),
     ],
 )  # fmt: skip
 def test_a_number_that_no_value_can_reach_is_told(bounds, sentence, said):
     found = outside(parse(sentence, KNOWN), {"acc": Metric("acc", "capability", *bounds)})
     assert found == [f"event {sentence!r}: {line}" for line in said]
+
+
+@pytest.mark.parametrize("bounds", [(0, 1), (None, 1), (0, None), (None, None)])
+def test_a_bound_is_settled_where_all_values_or_none_meet_it(bounds):
+    """Against a count over values of the range, ends included."""
+    low, high = bounds
+    values = np.array([one for one in (-9.0, -1, 0, 0.2, 0.5, 1, 2, 9) if not (low == 0 > one or high == 1 < one)])
+    for sign, number in itertools.product(COMPARED, (-1.0, 0.0, 0.5, 1.0, 2.0)):
+        held = COMPARED[sign](values, number)
+        sure = True if held.all() else None if held.any() else False
+        assert settled(Bound("acc", sign, number), Metric("acc", "capability", *bounds)) is sure, (sign, number)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "torn"),
+    [
+        ("acc > 0.9 and acc < 0.5", True),
+        ("acc >= 0.5 and acc <= 0.5", False),
+        ("acc > 0.5 and acc <= 0.5", True),
+        ("acc >= 0.5 and acc > 0.3 and acc < 0.5", True),
+        ("acc > 0.9 and val/loss < 0.5", False),
+    ],
+)
+def test_bounds_that_rule_each_other_out_are_told(sentence, torn):
+    said = f"event {sentence!r} never holds: its bounds on acc rule each other out"
+    assert outside(parse(sentence, KNOWN), {}) == [said] * torn
+
+
+@pytest.mark.parametrize("text", [None, 5, ["acc > 0.9"]])
+def test_what_is_no_text_is_no_event(text):
+    with pytest.raises(ValueError, match="an event is a sentence such as 'metric > number', got"):
+        parse(text, KNOWN)
 
 
 def forecast(joint=True):

@@ -162,13 +162,23 @@ class Forecast:
 
         ``event`` is a sentence of bounds, as for `probability`; any logged metric may be named. Finished runs tell by a
         hazard of plan, curve and early signals; those without the event count as censored. The answer has `summary`,
-        `before` (the probability by step) and `plot`. Raises ValueError for a sentence that cannot be read.
+        `before` (the probability by step) and `plot`. Raises ValueError for a sentence that cannot be read, and for a
+        forecast with an intervention: what it does to the time of an event is not known.
         """
+        if self.base is not None:
+            raise ValueError(
+                "an onset is of runs as they are, and this forecast has an intervention; ask for the onset before "
+                "with_intervention, or for probability(...) at the end with it"
+            )
+        return self._onset(event)
+
+    def _onset(self, event: str) -> Onset:
+        """The onset of an event in runs as they are."""
         from predictdyn.api.onsets import onset_of
 
         curves = self.question.curves
         asked = parse(event, outcomes_and_signals(curves))
-        tell(outside(asked, curves.metrics), stacklevel=2)
+        tell(outside(asked, curves.metrics), stacklevel=3)
         return onset_of(self.question, asked, seed=self.seed)
 
     def with_intervention(self, name: str | Intervention, step: float | None = None) -> Forecast:
@@ -180,7 +190,7 @@ class Forecast:
         """
         if isinstance(name, str) and step is None:
             raise ValueError("with_intervention needs step=, the last step before the change")
-        planned = name if isinstance(name, Intervention) else Intervention(name, float(step or 0))
+        planned = name if isinstance(name, Intervention) else Intervention(name, _step_before(step))
         before = self.base or self.live
         _, split, fitted, _ = self.question
         found = self.compared([planned])
@@ -300,7 +310,7 @@ class Forecast:
             asked = [parse(text, set(self.target["metric"])) for text in events]
             probabilities(live.prediction, asked).to_csv(folder / "probabilities.csv", index=False)
         if onsets:
-            found = [self.onset(text) for text in onsets]
+            found = [self._onset(text) for text in onsets]
             pd.concat([one.summary() for one in found]).to_csv(folder / ONSET, index=False)
             pd.concat([one.before() for one in found]).to_csv(folder / ONSET_STEPS, index=False)
         write_live(live, self.question.curves.metrics, folder)
@@ -327,6 +337,17 @@ class Forecast:
     def _repr_html_(self) -> str:
         table = self.summary().assign(**{"share seen": lambda rows: rows["share seen"].map("{:.0%}".format)})
         return html_table(table, f"Forecast by {self.forecaster}", LINES)
+
+
+def _step_before(step: object) -> float:
+    """The last step before a change. Raises ValueError where that is no number from 0 on."""
+    try:
+        number = float(step)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        number = np.nan
+    if not 0 <= number < np.inf:
+        raise ValueError(f"step= is the last step before the change, a number from 0 on, got {step!r}")
+    return number
 
 
 def forecast(

@@ -17,6 +17,7 @@ from predictdyn.api.reading import tell
 from predictdyn.api.show import html_table
 from predictdyn.curves import Curves
 from predictdyn.laws import checks, surfaces
+from predictdyn.laws.ability import SURELY
 from predictdyn.laws.collinear import EXACT
 from predictdyn.laws.finished import Finished, finished_runs
 from predictdyn.laws.formula import Number
@@ -157,6 +158,8 @@ class FittedLadder:
         """
         plans = self._plans(table, plan)
         status = self.ladder.status(plans)
+        if set(self.inputs) <= set(plans.columns):
+            status = np.where(status == "ok", status, self.first.status(plans)).astype(object)
         drawn = self.ladder.draws(plans, n=DRAWS, seed=self.seed)
         planned = [name for name in self.inputs if name in plans]
         whole = len(planned) == len(self.inputs)
@@ -179,7 +182,7 @@ class FittedLadder:
         """What to know of forecasts of some plans: how far each lies beyond the finished runs; empty where near."""
         plans = self._plans(table, plan)
         if not set(self.inputs) <= set(plans.columns):
-            return []
+            return checks.far_measures(self.ladder.runs[self.via], plans[self.via])
         return checks.cautions(self.first.finished, plans, [self.said(row) for _, row in plans.iterrows()])
 
     def said(self, plan: pd.Series) -> str:
@@ -247,6 +250,7 @@ class FittedLadder:
     def _plans(self, table: pd.DataFrame | None, plan: Mapping[str, Any]) -> pd.DataFrame:
         """Plans as numbers; those that give all measures need no inputs."""
         new = {name: log for log, name in self.logs.items()}
+        _check_table(table)
         if table is not None:
             table = logarithms(table.rename(columns=str), new)
         for name in set(new) & set(plan):
@@ -254,6 +258,11 @@ class FittedLadder:
             plan = {**{one: value for one, value in plan.items() if one != name}, new[name]: own[new[name]].tolist()}
         given = table.columns if table is not None else plan
         if set(self.via) <= set(map(str, given)) and not set(self.inputs) <= set(map(str, given)):
+            half = [name for name in map(str, given) if name in self.inputs]
+            if half and table is None:
+                raise ValueError(
+                    f"a plan gives {some(self.via)} or its inputs, not both; got {half[0]} beside {some(self.via)}"
+                )
             measures = pd.DataFrame(
                 {name: np.atleast_1d((plan if table is None else table)[name]) for name in self.via}
             )
@@ -310,10 +319,17 @@ def fit_ladder(
     for name, one in parts.items():
         table[name] = pd.Series(one.table[name].to_numpy(dtype=float), index=one.runs).reindex(names)
     outcomes, lines = [], said_of_logs
+    if isinstance(asked, Mapping) and (unknown := [name for name in asked if name not in targets]):
+        raise ValueError(f"questions= names {unknown[0]!r}, which is no target; targets are {some(targets, 12)}")
     for name in targets:
         facts, said = _facts(parts[name], table[list(via)], given)
         lines += said
         items = _items(name, asked)
+        if items is not None and not {"lower", "upper"} <= set(facts):
+            lines.append(
+                f"questions= is not used for {name}, which is taken as a loss; give fractions, or of counts state "
+                "lower=0, upper=QUESTIONS, better='higher'"
+            )
         outcomes.append(
             OutcomeFacts(name, facts.get("lower"), facts.get("upper"), str(facts.get("better", "lower")),
                     facts.get("chance"), items)
@@ -325,8 +341,10 @@ def fit_ladder(
         outcomes = [replace(one, items=one.items or errors.get(one.name)) for one in outcomes]
         if len(rows) <= len(table):
             rows = None
-    known_of_logs = {"lower": 0.0, "better": "lower"} if via[0] in logs else {}
-    below = first(data, via[0], asked_of, cost=cost, towards=towards, seed=seed, **known_of_logs)
+    below = first(
+        data, via[0], asked_of, cost=cost, towards=towards, seed=seed,
+        **_of_measure(table[via[0]], table[targets[0]] * (1 if outcomes[0].better == "higher" else -1), via[0] in logs),
+    )  # fmt: skip
     plans = None if towards is None else below.finished.reading.plans(towards)
     ladder = ladder_of(table, outcomes, via, chosen, rows=rows, towards=plans, first=below.law, seed=seed)
     settings, _ = _facts(parts[targets[0]], table[list(via)], given)
@@ -344,6 +362,23 @@ def fit_ladder(
     return FittedLadder(ladder, below, finished, rows, settings, seed, call, tuple(lines), logs)
 
 
+def _check_table(table: object) -> None:
+    if table is not None and not isinstance(table, pd.DataFrame):
+        raise ValueError(f"a table of plans is a data frame, got {type(table).__name__}; give others as keywords")
+
+
+def _of_measure(value: pd.Series, outcome: pd.Series, logarithm: bool) -> dict[str, Any]:
+    """Bounds and direction of a measure that its values tell, for a first step that is the law that is used.
+
+    A measure below zero is a log-probability, unless the outcome, higher better, surely says otherwise.
+    """
+    if logarithm:
+        return {"lower": 0.0, "better": "lower"}
+    if value.max() < 0 and not value.corr(outcome, method="spearman") < -SURELY:
+        return {"upper": 0.0, "better": "higher"}
+    return {}
+
+
 def _no_optimum(target: str, measure: str) -> str:
     return (
         f"the best plan for {target} is that for {measure}, on which it rests; ask for a law of {measure} without via="
@@ -351,19 +386,21 @@ def _no_optimum(target: str, measure: str) -> str:
 
 
 def _names_of(names: str | Sequence[str]) -> list[str]:
-    found = [names] if isinstance(names, str) else list(dict.fromkeys(names))
+    found: list[Any] = [names] if isinstance(names, str) or np.ndim(names) == 0 else list(dict.fromkeys(names))
+    if wrong := [name for name in found if not isinstance(name, str)]:
+        raise ValueError(f"target and via= are names of columns or metrics, got {wrong[0]!r}")
     if not found:
         raise ValueError("target and via= are names of columns or metrics, got an empty list")
     return found
 
 
 def _items(name: str, asked: float | Mapping[str, float] | None) -> float | None:
-    """How many questions an outcome has, if it is known. Raises ValueError where that is no number above zero."""
-    items = asked.get(name) if isinstance(asked, Mapping) else asked
+    """How many questions an outcome has, if it is known. Raises ValueError where that is no number from 1 on."""
+    items: object = asked.get(name) if isinstance(asked, Mapping) else asked
     if items is None:
         return None
-    if isinstance(items, str) or not 0 < items < np.inf:
-        raise ValueError(f"questions= is how many {name} has, a number above zero, got {items!r}")
+    if isinstance(items, bool) or not isinstance(items, int | float | np.number) or not 1 <= items < np.inf:
+        raise ValueError(f"questions= is how many {name} has, a number from 1 on, got {items!r}")
     return float(items)
 
 

@@ -139,7 +139,7 @@ class FittedLaw:
         """
         plans = self.asked(table, plan)
         draws = self.law.draws(plans, n=DRAWS, seed=self.seed)
-        status = self._status(plans)
+        status = self.status(plans)
         found = np.full((4, len(plans)), np.nan)
         good = np.isfinite(draws).all(axis=1)
         if good.any():
@@ -297,7 +297,8 @@ class FittedLaw:
             })  # fmt: skip
         return self.finished.reading.plan(table)
 
-    def _status(self, plans: pd.DataFrame) -> np.ndarray:
+    def status(self, plans: pd.DataFrame) -> np.ndarray:
+        """For each plan (m,) "ok", or which input has no place in the law."""
         status = self.law.status(plans)
         for row in np.flatnonzero(status != "ok"):
             for name in self.law.inputs.logs:
@@ -455,6 +456,11 @@ def facts_of(found: Finished, given: Mapping[str, Any]) -> tuple[dict[str, Any],
                 f"chance={chance:g} is not used: {found.target} is worse by up to {worse:.3g}; check chance= or those "
                 "rows"
             )
+    if given.get("chance") is not None and (low, high) == (0, PERCENT) and 0 < chance < 1:
+        lines.append(
+            f"chance={chance:g} is less than 1 % of 0 to 100, the range of {found.target}; say chance="
+            f"{PERCENT * chance:g} if you mean {chance:.0%}"
+        )
     if "better" not in facts and found.cost is not None and len(value) > 2:
         ranks = pd.Series(found.cost(found.table)).corr(pd.Series(value), method="spearman")
         if ranks > LOWEST_RANK:

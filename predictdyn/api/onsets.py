@@ -12,7 +12,7 @@ from predictdyn.api.show import html_table
 from predictdyn.backtest.onsets import MIXING, ONSET_QUANTILES, onset_rows, paths_problem
 from predictdyn.events import JointEvent
 from predictdyn.forecast import seed_for
-from predictdyn.forecasters.onsets import TOO_FEW, OnsetDraws, by_hazard, of_paths, origins
+from predictdyn.forecasters.onsets import TOO_FEW, OnsetDraws, by_hazard, of_paths, onsets, origins
 from predictdyn.naming import some
 from predictdyn.problem import Problem
 
@@ -59,7 +59,12 @@ class Onset:
         return rows[["run", "event", "probability", *ONSET_QUANTILES, "last_step", "status", *MIXING]]
 
     def before(self, steps: int = STEPS) -> pd.DataFrame:
-        """run, event, step, probability that it has come by then: of so many even steps to the planned end."""
+        """run, event, step, probability that it has come by then: of so many even steps to the planned end.
+
+        Raises ValueError where ``steps`` is no whole number from 1 on.
+        """
+        if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 1:
+            raise ValueError(f"before: steps= is how many steps to the planned end, from 1 on, got {steps!r}")
         frames = []
         for run, draws, end in zip(self.runs, self.draws, self._ends, strict=True):
             step = np.linspace(0, end, steps + 1)[1:]
@@ -106,6 +111,16 @@ def onset_of(question: Question, event: JointEvent, *, seed: int) -> Onset:
         rows = [found.runs.index(run) for run in short]
         draws, status = found.draws.copy(), found.status.copy()
         draws[rows] = way.draws
-        status[rows] = f"by paths of {fitted.model.name}: too few finished runs stood where it stands"
+        why = _nothing_known(problem, event) or "too few finished runs stood where it stands"
+        status[rows] = f"by paths of {fitted.model.name}: {why}"
         found = found._replace(draws=draws, status=status)
     return Onset(event, split.observed, found)
+
+
+def _nothing_known(problem: Problem, event: JointEvent) -> str:
+    """Why no finished run tells when the event first held, where its metrics are logged apart; else blank."""
+    history, names = problem.history.curves, list(dict.fromkeys(bound.metric for bound in event.bounds))
+    both = any(all((run, name) in history.series for name in names) for run in history.runs.index)
+    return (
+        f"no finished run logs {' and '.join(names)} at the same steps" if both and onsets(history, event).empty else ""
+    )

@@ -99,7 +99,8 @@ def rows_of(
     found = np.zeros((len(truth), len(NUMBERS)))
     for first in range(0, len(truth), BLOCK):
         block = slice(first, first + BLOCK)
-        ordered, last = np.sort(forecast.draws[block], axis=1), ends.last[block]
+        # A fallback draws both ways from the last value: its two heaps are no outcomes.
+        ordered, last = np.sort(forecast.draws[block], axis=1), ends.last[block] & (forecast.status[block] == "ok")
         found[block] = numbers_of(truth[block], ordered)
         upper[block][last] = upper_share(ordered[last], [metrics[i] for i in place[block][last]])
     kinds = pd.Series([metric.kind for metric in metrics], dtype="str").array

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -90,8 +91,11 @@ def check(history: Curves, seen: Curves, planned: Intervention) -> Curves:
     known = arms(history.runs)
     names = sorted(set(known["intervention"]))
     if planned.name not in names:
-        there = ", ".join(names) if names else "none (runs need the columns intervention, intervention_step, baseline)"
-        raise ValueError(f"no finished run has the intervention {planned.name!r}; there are {there}")
+        raise ValueError(
+            f"no finished run has the intervention {planned.name!r}; {_there(history.runs, names, planned)}"
+        )
+    if not 0 <= planned.step < np.inf:
+        raise ValueError(f"an intervention is after a step from 0 on, got {planned.step!r}")
     changed = arms(seen.runs)
     if len(changed):
         raise ValueError(
@@ -111,6 +115,16 @@ def check(history: Curves, seen: Curves, planned: Intervention) -> Curves:
         raise ValueError(f"run {early[0]!r} ends at step {end}, before the intervention at {planned.step:g}")
     own = known.index[known["baseline"].isin(seen.runs.index)]
     return history.select(runs=history.runs.index.difference(own))
+
+
+def _there(runs: pd.DataFrame, names: Sequence[str], planned: Intervention) -> str:
+    """Which interventions finished runs have, or what they lack."""
+    missing = [name for name in ("intervention", "intervention_step", "baseline") if name not in runs]
+    if missing:
+        return "there are none (runs need the columns intervention, intervention_step, baseline)"
+    if (runs["intervention"] == planned.name).any():
+        return "runs that are called so have no number in intervention_step"
+    return f"there are {', '.join(names)}" if names else "there are none"
 
 
 def _plan(history: Curves) -> Encoder:

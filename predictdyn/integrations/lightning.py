@@ -11,7 +11,7 @@ class LightningCallback(Quiet):
     """Feeds ``trainer.callback_metrics`` to a `Monitor` after each validation and each training epoch.
 
     Takes a monitor, or its keywords; with ``stop`` training ends where it advises so. The planned end is the trainer's
-    ``estimated_stepping_batches``. Only the process of rank 0 looks.
+    ``estimated_stepping_batches``. Only the process of rank 0 looks; all processes stop together.
     """
 
     state_key = "predictdyn.LightningCallback"
@@ -32,7 +32,8 @@ class LightningCallback(Quiet):
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """The planned end is known."""
         planned = float(trainer.estimated_stepping_batches)
-        self.begin(planned if 0 < planned < float("inf") else None)
+        if getattr(trainer, "is_global_zero", True):
+            self.begin(planned if 0 < planned < float("inf") else None)
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
         """The numbers of a validation."""
@@ -48,7 +49,11 @@ class LightningCallback(Quiet):
         self.end()
 
     def _feed(self, trainer: Any) -> None:
+        stop = False
         if getattr(trainer, "is_global_zero", True):
-            advice = self.take(trainer.global_step, dict(trainer.callback_metrics))
-            if self.stop and advice.stop:
+            stop = self.take(trainer.global_step, dict(trainer.callback_metrics)).stop
+        if self.stop:
+            strategy = getattr(trainer, "strategy", None)
+            # A process that stops alone leaves the others waiting for it.
+            if stop if strategy is None else strategy.reduce_boolean_decision(stop, all=False):
                 trainer.should_stop = True

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -33,7 +34,8 @@ class Advice(NamedTuple):
     """What is known so far, at the step of the latest look; empty before it.
 
     ``stop``: an alarm rang of a kind that one stops for. ``forecast``: of each metric the median and the ends of the
-    90 % interval at the end of the run. ``targets``: the probability of each.
+    90 % interval at the end of the run. ``targets``: the probability of each. Once the run has reached its planned
+    end, these are what came: the last values, and 1 or 0.
     """
 
     stop: bool = False
@@ -75,21 +77,31 @@ class Monitor:
         targets: str | Sequence[str] = (),
         metrics: str | Sequence[str] | None = None,
         alarms: LearntDetector | Path | str | None = None,
-        stop_on: Sequence[str] = STOPPING,
+        stop_on: str | Sequence[str] = STOPPING,
         budget: float | None = 0.01,
         background: bool = True,
         out: Path | str | None = None,
         on_alarm: str | Callable[[dict[str, Any]], None] | None = None,
         seed: int = 0,
     ) -> None:
-        if not 0 < last_step < math.inf:
-            raise ValueError(f"last_step= is the planned end of the run, a step above 0, got {last_step}")
-        if budget is not None and not 0 < budget <= 1:
-            raise ValueError(f"budget= is a share of the time in (0, 1], or None for no limit, got {budget}")
+        if not (_is_number(last_step) and 0 < last_step < math.inf):
+            raise ValueError(f"last_step= is the planned end of the run, a step above 0, got {last_step!r}")
+        if budget is not None and not (_is_number(budget) and 0 < budget <= 1):
+            raise ValueError(f"budget= is a share of the time in (0, 1], or None for no limit, got {budget!r}")
+        stop_on = (stop_on,) if isinstance(stop_on, str) else tuple(stop_on)
+        if stop_on != STOPPING:
+            from predictdyn.watch.alarm import KINDS
+
+            if unknown := [kind for kind in stop_on if kind not in KINDS]:
+                raise ValueError(f"stop_on= names kinds of alarms; {unknown[0]!r} is none of {', '.join(KINDS)}")
         if model is not None and isinstance(model, str | Path) and not Path(model).is_dir():
             raise ValueError(f"model= takes what fit gave, or its folder; there is no folder {model}")
         if isinstance(alarms, str | Path) and not Path(alarms).is_dir():
             raise ValueError(f"alarms= takes what learn gave, or its folder; there is no folder {alarms}")
+        if targets:
+            from predictdyn.watch.standing import check_sentences
+
+            check_sentences([targets] if isinstance(targets, str) else list(targets))
         if out is not None and Path(out).is_dir():
             from predictdyn.watch.own_folder import check_own
 
@@ -99,7 +111,7 @@ class Monitor:
             "on_alarm": on_alarm, "seed": seed,
         }  # fmt: skip
         self._logged = LoopLog(run, float(last_step), family or run, dict(settings or {}))
-        self._stop_on, self._budget, self._background = tuple(stop_on), budget, background
+        self._stop_on, self._budget, self._background = stop_on, budget, background
         self._watcher: Watcher | None = None
         self._advice = Advice()
         self._begun, self._spent, self._told = time.monotonic(), 0.0, ""
@@ -108,6 +120,11 @@ class Monitor:
         self._news, self._urgent, self._closed = threading.Event(), threading.Event(), False
         self._thread: threading.Thread | None = None
         self._looking = threading.Lock()
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has made its last look."""
+        return self._closed
 
     @property
     def advice(self) -> Advice:
@@ -139,7 +156,7 @@ class Monitor:
         """One last look at all that was logged, and the end of the thread; waits for it at most ``timeout`` seconds."""
         try:
             if not self._closed:
-                self._closed = True
+                self._closed = self._logged.over = True
                 self._urgent.set()
                 self._news.set()
                 atexit.unregister(self._exit)
@@ -213,6 +230,10 @@ class Monitor:
             LOGGER.warning("the monitor left out a look (training is not affected): %s", line)
 
 
+def _is_number(setting: object) -> bool:
+    return isinstance(setting, Real)
+
+
 class Pace:
     """When a loop will come to its planned end, by the steps that it has logged."""
 
@@ -257,6 +278,7 @@ class LoopLog:
         self.past: frozenset[str] | None = None
         self.closed: frozenset[str] = frozenset()
         self.history: Curves | None = None  # whose metrics are known
+        self.over = False  # the loop logs no more
         self._values: dict[str, dict[float, float]] = {}
         self._broken: set[str] = set()  # metrics whose latest number was not finite
         self._lock = threading.Lock()
@@ -288,7 +310,7 @@ class LoopLog:
         from predictdyn.watch.follow import News
 
         with self._lock:
-            if self._size == self._seen:
+            if self._size == self._seen and not (self.over and not self.closed):
                 return None
             size, values = self._size, {name: dict(cells) for name, cells in self._values.items()}
         self.past = frozenset()
@@ -298,7 +320,8 @@ class LoopLog:
             return None
         last = max(step for cells in values.values() for step in cells)
         own = frozenset([self.run])
-        gone = own - self.closed if last >= ENDED * self.last_step else frozenset()
+        # Near its end a run goes on: what came of it is known at the end, or once nothing more is logged.
+        gone = own - self.closed if last >= self.last_step * (ENDED if self.over else 1.0) else frozenset()
         return News(curves, own, gone, {}, 1, (), {self.run: last})
 
     def accept(self, news: Any) -> None:
@@ -365,6 +388,10 @@ def _advice(watcher: Watcher, stop_on: tuple[str, ...]) -> Advice:
     entry = next(iter(watcher.state.runs.values()), None)
     stop = any(alarm.kind in stop_on for alarm in alarms)
     words = "; ".join(f"{alarm.kind}: {alarm.words}" for alarm in alarms)
+    if entry is not None and entry["ended"]:
+        came = entry["final"]
+        ends = {name: (value, value, value) for name, value in came["metrics"].items()}
+        return Advice(stop, alarms, entry["step"], ends, dict(came["targets"]), words)
     if entry is None or not entry["track"]:
         return Advice(stop, alarms, math.nan if entry is None else entry["step"], {}, {}, words)
     last = entry["track"][-1]

@@ -13,8 +13,8 @@ def ForecastPruner(
 ) -> Any:  # fmt: skip
     """An `optuna.pruners.BasePruner` that stops a trial when its forecast says that it will not be among the best k.
 
-    The settings are those of `BestTrials`. Trials report to one objective with `trial.report`. Raises ImportError
-    without optuna, and ValueError for a wrong call.
+    The settings are those of `BestTrials`. Trials report to one objective with `trial.report`; what they return is not
+    looked at. Raises ImportError without optuna, and ValueError for a wrong call.
     """
     from optuna.pruners import BasePruner
 
@@ -41,6 +41,4 @@ def _trials(study: Any, state: Any) -> list[SearchTrial]:
 
 
 def _seen(trial: Any) -> SearchTrial:
-    """A trial of Optuna; its value cannot be asked for before it is complete."""
-    value = trial.value if trial.state.name == "COMPLETE" else None
-    return SearchTrial(str(trial.number), trial.intermediate_values, trial.params, value)
+    return SearchTrial(str(trial.number), trial.intermediate_values, trial.params)

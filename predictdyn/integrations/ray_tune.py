@@ -44,6 +44,15 @@ def ForecastScheduler(
             self.mode = mode or self.mode
             return bool(super().set_search_properties(metric, mode, **spec))
 
+        def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+            # Without these, the wrong trials would be stopped, or none.
+            if not self._metric or self.mode not in ("max", "min"):
+                raise ValueError(
+                    f"ForecastScheduler needs metric= and mode= (max or min), here or in TuneConfig, got "
+                    f"{self._metric!r} and {self.mode!r}"
+                )
+            super().on_trial_add(tune_controller, trial)
+
         def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
             try:
                 one = self._add(trial, result)
@@ -52,17 +61,23 @@ def ForecastScheduler(
                     self.pruned.append(one.name)
                     return str(self.STOP)
             except Exception as error:
-                line = " ".join(f"{type(error).__name__}: {error}".split())
-                if line != self.told:
-                    self.told = line
-                    LOGGER.warning("the scheduler left out a decision (the trial goes on): %s", line)
+                self._fault(error)
             return str(self.CONTINUE)
 
         def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
-            one = self._add(trial, result) or self.seen.get(trial.trial_id)
-            if one is not None and one.name not in self.pruned and one.name not in self.complete:
-                self.seen[one.name] = one._replace(value=one.reports[max(one.reports)])
-                self.complete.append(one.name)
+            try:
+                one = self._add(trial, result) or self.seen.get(trial.trial_id)
+                if one is not None and one.name not in self.pruned and one.name not in self.complete:
+                    self.complete.append(one.name)
+            except Exception as error:
+                self._fault(error)
+
+        def _fault(self, error: Exception) -> None:
+            """A fault of ours, as one line; the same one is not said again."""
+            line = " ".join(f"{type(error).__name__}: {error}".split())
+            if line != self.told:
+                self.told = line
+                LOGGER.warning("the scheduler left out a decision (the trial goes on): %s", line)
 
         def _add(self, trial: Any, result: dict[str, Any]) -> SearchTrial | None:
             """The trial with one more report; None where the result has none of the metric."""

@@ -37,8 +37,16 @@ class Ability:
 
     @property
     def parts(self) -> list[str]:
-        """Names of the components: the measure itself where there is one."""
-        return [self.via[0] if len(self.via) == 1 else "the measures together", *map(str, range(2, self.n_parts + 1))]
+        """Names of the components: of one measure what falls as runs get better, such as the loss itself."""
+        return [self._falls if len(self.via) == 1 else "the measures together", *map(str, range(2, self.n_parts + 1))]
+
+    @property
+    def _falls(self) -> str:
+        """The exponential of the first component, of one measure."""
+        name, turned = self.via[0] if self.signs[0] > 0 else f"-{self.via[0]}", self.spread[0] < 0
+        if self.logs[0]:
+            return f"(1/{name})" if turned else name
+        return f"exp(-{name})" if turned else f"exp({name})"
 
     @property
     def n_parts(self) -> int:
@@ -61,6 +69,17 @@ class Ability:
         if not set(self.via) <= set(table.columns):
             return np.zeros(len(table), dtype=bool)
         return np.asarray(np.isfinite(self.components(table)).all(axis=0))
+
+    def lacking(self, table: pd.DataFrame) -> np.ndarray:
+        """Of each row (n,) what is wrong with a measure: it is missing, or has no logarithm as that of the others."""
+        said = np.full(len(table), "a measure is missing", dtype=object)
+        if not set(self.via) <= set(table.columns):
+            return said
+        for name, column, log, sign in zip(self.via, _numbers(table, self.via).T, self.logs, self.signs, strict=True):
+            side = "above" if sign > 0 else "below"
+            for row in np.flatnonzero(np.isfinite(column) & log & (sign * column <= 0)):
+                said[row] = f"{name} is {column[row]:g}, and all finished runs have it {side} zero"
+        return said
 
     def on_scales(self, first: np.ndarray) -> np.ndarray:
         """The first component (...) as ability on each scale, (d, ...): zero and one are mean and sd of the rows."""

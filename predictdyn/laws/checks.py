@@ -22,6 +22,7 @@ from predictdyn.laws.replay import dearness
 from predictdyn.laws.structures import ONE
 from predictdyn.naming import some
 
+NEAR = 0.5  # of the range of a measure among the finished runs, beyond which a given one is far
 FAR, FARTHER = 10.0, 100.0  # times the largest finished run
 FEW_SIZES = 4
 SAME_SIZE = 0.01
@@ -114,6 +115,27 @@ def cautions(finished: Finished, plans: pd.DataFrame, names: list[str]) -> list[
             f"{name}: no finished run has {column} {plan[column]!r}, so its interval is that of a further group"
             for column in strange
         ]
+    return lines
+
+
+def far_measures(known: pd.DataFrame, asked: pd.DataFrame) -> list[str]:
+    """What to know of forecasts from measures: how many lie further beyond those of all finished runs than half of
+    the way from the least of these to the largest.
+
+    >>> far_measures(pd.DataFrame({"loss": [3.0, 2.0]}), pd.DataFrame({"loss": [2.5, 1.0]}))
+    ['loss goes from 2 to 3 among the finished runs, and 1 of 2 plans lie far beyond, first 1; expect surprises']
+    """
+    lines = []
+    for name in map(str, known):
+        low, high = float(known[name].min()), float(known[name].max())
+        value = asked[name].to_numpy(dtype=float)
+        room = NEAR * (high - low)
+        out = value[(value < low - room) | (value > high + room)]
+        if len(out):
+            lines.append(
+                f"{name} goes from {low:.4g} to {high:.4g} among the finished runs, and {len(out)} of {len(value)} "
+                f"plans lie far beyond, first {out[0]:.4g}; expect surprises"
+            )
     return lines
 
 

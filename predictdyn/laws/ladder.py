@@ -136,11 +136,9 @@ class Ladder:
     def status(self, table: pd.DataFrame) -> np.ndarray:
         """For each row (m,) "ok", or why there is no answer."""
         known = self.ability.known(table)
-        if not self.steps:
-            return np.where(known, "ok", "a measure is missing").astype(object)
-        if set(self.ability.via) <= set(table.columns) and not set(self.steps[0].inputs.names) <= set(table.columns):
-            return np.where(known, "ok", "a measure is missing").astype(object)
-        return np.where(known, "ok", self.steps[0].status(table)).astype(object)
+        if self.steps and set(self.steps[0].inputs.names) <= set(table.columns):
+            return np.where(known, "ok", self.steps[0].status(table)).astype(object)
+        return np.where(known, "ok", self.ability.lacking(table)).astype(object)
 
 
 def ladder_of(

@@ -43,10 +43,12 @@ def numbers_of(ladder: Ladder, place: int, *, seed: int = 0) -> list[Number]:
             Number("L", f"{measure} where {outcome.name} is {figure(response.high)}", half),
             Number("k", f"power of {measure}", power),
         ]
+    # Draws of the outcome end at the edges of its range, and so does the floor.
+    floor = np.clip(response.low + coefficients[:, 0], 0.0, response.high)
     ceiling = response.low + one.level[node] * (response.high - response.low)
     best = "ceiling" if outcome.better == "higher" else "what it falls to"
     return [
-        Number("F", f"{outcome.name} of a run without ability", outcome.value(response.low + coefficients[:, 0])),
+        Number("F", f"{outcome.name} of a run without ability", outcome.value(floor)),
         Number("C", f"{best} of {outcome.name}", outcome.value(ceiling)),
         Number("L", f"{measure} half-way between", half),
         Number("k", f"power of {measure} there", power),

@@ -12,7 +12,7 @@ from predictdyn.backtest.decay import widened_for_decay
 from predictdyn.backtest.live import LiveSplit, without
 from predictdyn.backtest.plan import needed_metrics, target_metrics
 from predictdyn.curves import Curves, Metric
-from predictdyn.events import JointEvent, UnknownMetric, outside, parse, probabilities, within
+from predictdyn.events import JointEvent, UnknownMetric, impossible, outside, parse, probabilities, settled
 from predictdyn.forecast import Prediction
 from predictdyn.forecasters._fitted import Fitted
 from predictdyn.loaders.engine.not_finite import broken
@@ -77,7 +77,7 @@ def metrics_as_globs(metrics: Sequence[str]) -> list[str]:
 def targets_of(texts: Sequence[str], known: Mapping[str, Metric], *, waiting: bool = False) -> list[JointEvent]:
     """Targets as events; where one is ``waiting`` for metrics, those that name an unknown one are left out.
 
-    Raises ValueError for a sentence that cannot be read, for one with a number that its metric cannot have, since it
+    Raises ValueError for a sentence that cannot be read, for one with a bound that always or never holds, since it
     would ring for every run or for none, and, where none is waiting, for one that names no metric that is known.
     """
     found = []
@@ -88,7 +88,7 @@ def targets_of(texts: Sequence[str], known: Mapping[str, Metric], *, waiting: bo
             if not waiting:
                 raise
             continue
-        if any(not within(bound.number, known[bound.metric]) for bound in event.bounds):
+        if impossible(event) or any(settled(bound, known[bound.metric]) is not None for bound in event.bounds):
             raise ValueError(outside(event, known)[0])
         found.append(event)
     return found

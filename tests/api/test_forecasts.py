@@ -263,6 +263,35 @@ def test_a_planned_change_moves_the_forecast_and_says_what_supports_it(changed, 
         plain.with_intervention("swapped", 500)
     with pytest.raises(ValueError, match="needs step="):
         plain.with_intervention("balanced")
+    for step in ("soon", np.nan, -5):
+        with pytest.raises(ValueError, match="step= is the last step before the change, a number from 0 on, got"):
+            plain.with_intervention("balanced", step)
+
+
+def test_an_onset_is_not_asked_of_a_changed_run(changed):
+    """The hazard knows nothing of the change, so its answer would be that of the run without."""
+    found = pdyn.forecast(changed, forecaster="last_value", runs="f0-s0", cutoff=0.4)
+    with pytest.raises(ValueError, match="this forecast has an intervention; ask for the onset before"):
+        found.with_intervention("balanced", 500).onset("accuracy > 0.5")
+
+
+def test_steps_of_an_onset_are_counted(found):
+    onset = found.onset("val_acc > 0.5")
+    assert len(onset.before(3)) == 3 * len(onset.runs)
+    for steps in (0, -1, 2.5, True):
+        with pytest.raises(ValueError, match="before: steps= is how many steps to the planned end, from 1 on"):
+            onset.before(steps)
+
+
+def test_metrics_that_are_never_logged_together_are_told(small):
+    """No finished run says when both held: not since too few had stood there, but since none logs both at once."""
+    odd = (small.points["step"] // small.points["step"].sort_values().unique()[1]) % 2 == 1
+    apart = small.points[odd == (small.points["metric"] == "gap")]
+    curves = curves_from(apart, small.runs, small.metrics)
+    onset = pdyn.forecast(curves, forecaster="last_value", runs="f0-s0", cutoff=0.3).onset("accuracy > 0.5 and gap > 0")
+    assert onset.summary()["status"].tolist() == [
+        "by paths of last_value: no finished run logs accuracy and gap at the same steps"
+    ]
 
 
 def test_draws_with_a_planned_change_are_joint_as_those_without_it(changed):

@@ -186,9 +186,9 @@ def test_a_page_says_both_steps(ladder, tmp_path):
     [
         ({"target": "hard", "via": "hard"}, "'hard' is a target, so it is not on the way"),
         ({"target": ["hard", "easy"]}, "a law is of one target, got 2; name a loss on the way"),
-        ({"target": "hard", "via": "loss", "questions": 0}, "how many hard has, a number above zero, got 0"),
-        ({"target": "hard", "via": "loss", "questions": float("nan")}, "a number above zero, got nan"),
-        ({"target": "hard", "via": "loss", "questions": {"hard": "many"}}, "a number above zero, got 'many'"),
+        ({"target": "hard", "via": "loss", "questions": 0}, "how many hard has, a number from 1 on, got 0"),
+        ({"target": "hard", "via": "loss", "questions": float("nan")}, "a number from 1 on, got nan"),
+        ({"target": "hard", "via": "loss", "questions": {"hard": "many"}}, "a number from 1 on, got 'many'"),
         ({"target": "hard", "questions": 10}, "questions= is of exams that are forecast via a loss"),
         ({"target": "hard", "via": "los"}, "no column"),
         ({"target": [], "via": "loss"}, "target and via= are names of columns or metrics, got an empty list"),
@@ -218,3 +218,72 @@ def test_the_command_does_the_same(call, runs, tmp_path):
     status, _, err = call("law", file, "--target", "hard", "--questions", "9", "--out", tmp_path / "other", "--quiet")
     assert status == 2
     assert "--questions is of exams that are forecast via a loss" in err
+
+
+def test_a_log_probability_has_the_first_step_that_is_used(runs):
+    """The law that a page shows is that of the forecasts, and formulas name what is raised to a power."""
+    found = pdyn.fit_law(runs.assign(logprob=-runs["loss"]), "hard", ["params", "tokens"], via="logprob", chance=0.25)
+    plan = {"params": "1B", "tokens": "20B"}
+    own = -np.exp(np.median(found.ladder.measures(found.first.asked(None, plan))))
+    assert found.first.predict(**plan)["median"][0] == pytest.approx(own, rel=1e-3)
+    assert found.first.predict(**plan)["95 %"][0] < 0
+    assert "(-logprob / " in found.steps[1] and not any("rises with cost" in line for line in found.notes)
+    right = runs.assign(right=np.exp(-runs["loss"]))
+    rising = pdyn.fit_law(
+        right, "hard", ["params", "tokens"], via="right", lower=0, upper=1, better="higher", questions=1000
+    )
+    assert "((1/right) / " in rising.steps[1]
+
+
+def test_no_floor_lies_outside_the_range(runs):
+    """An exam that starts at zero: half of the draws of its floor would lie below it."""
+    hard = (1.3 * (runs["hard"] - 0.25) - 0.1).clip(0, 1)
+    found = pdyn.fit_law(runs.assign(exam=hard), "exam", via="loss", lower=0, upper=1, better="higher")
+    floor = found.parameters.set_index("symbol").loc["F"]
+    assert 0 <= floor["5 %"] <= floor["median"]
+
+
+def test_a_measure_that_cannot_be_is_told_from_one_that_is_missing(ladder):
+    found = ladder.predict(loss=[0.0, -1.0, np.nan, 3.0])
+    said = found.loc[found["target"] == "hard", "status"].tolist()
+    assert said[0] == "loss is 0, and all finished runs have it above zero" and said[1].startswith("loss is -1, ")
+    assert said[2:] == ["a measure is missing", "ok"]
+    assert ladder.predict(params=-1, tokens=1e9)["status"][0] == "params is negative"
+    low, high = ladder.ladder.runs["loss"].min(), ladder.ladder.runs["loss"].max()
+    assert ladder.check(loss=[low - 0.4 * (high - low), high]) == []
+    (line,) = ladder.check(loss=[low, 1e-6])
+    assert "1 of 2 plans lie far beyond, first 1e-06; expect surprises" in line
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        ({"loss": [3.0], "params": "1B"}, "a plan gives loss or its inputs, not both; got params beside loss"),
+        ({"table": "plans.csv"}, "a table of plans is a data frame, got str"),
+    ],
+)
+def test_plans_that_cannot_be_read(ladder, call, said):
+    with pytest.raises(ValueError, match=said):
+        ladder.predict(**call)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"questions": {"hrd": 100}}, "questions= names 'hrd', which is no target; targets are hard"),
+        ({"questions": [100]}, r"questions= is how many hard has, a number from 1 on, got \[100\]"),
+        ({"questions": True}, "questions= is how many hard has, a number from 1 on, got True"),
+        ({"questions": 0.5}, "a number from 1 on, got 0.5"),
+        ({"via": 3}, "target and via= are names of columns or metrics, got 3"),
+    ],
+)
+def test_wrong_words_of_a_ladder(runs, more, said):
+    with pytest.raises(ValueError, match=said):
+        pdyn.fit_law(runs, "hard", **{"via": "loss", **more})
+
+
+def test_what_is_not_used_is_told(runs):
+    counts = pdyn.fit_law(runs.assign(right=1000 * runs["hard"]), "right", via="loss", questions=1000)
+    assert "questions= is not used for right, which is taken as a loss" in " ".join(counts.notes)
+    share = pdyn.fit_law(runs.assign(acc=100 * runs["hard"]), "acc", via="loss", chance=0.25)
+    assert "chance=0.25 is less than 1 % of 0 to 100, the range of acc; say chance=25 if" in " ".join(share.notes)

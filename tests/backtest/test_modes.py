@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 
 from predictdyn.backtest.modes import MODES, last_rows, modes_of, upper_share
-from predictdyn.curves import Metric
+from predictdyn.backtest.run import rows_of
+from predictdyn.curves import Metric, curves_from
 from predictdyn.fitting.two_modes import two_modes
+from predictdyn.forecast import Prediction
 
 ACCURACY = Metric("accuracy", "capability", 0.0, 1.0, "higher")
 
@@ -55,3 +57,15 @@ def test_no_target_has_no_modes():
     target = pd.DataFrame({"run": [], "metric": [], "step": []})
     ends = last_rows(target)
     assert modes_of(ends, np.full(0, np.nan), np.zeros((0, 1000))).shape == (0, 7)
+
+
+def test_a_fallback_has_no_modes():
+    """It draws both ways from the last value, which parts into two heaps that are no outcomes."""
+    rng = np.random.default_rng(0)
+    points = pd.DataFrame({"run": ["a", "b"], "metric": "accuracy", "step": 1.0, "value": 0.5})
+    curves = curves_from(points, pd.DataFrame({"last_step": 10.0}, index=["a", "b"]), {"accuracy": ACCURACY})
+    heaps = np.where(rng.random((2, 1000)) < 0.5, 0.1, 0.9) + 0.02 * rng.standard_normal((2, 1000))
+    target = points[["run", "metric"]].assign(step=10.0)
+    forecast = Prediction(target, heaps, np.array(["ok", "no two modes"], dtype=object))
+    rows = rows_of(forecast, np.full(2, np.nan), curves, forecaster="x", fold="live", cutoff=np.nan)
+    assert rows["upper"].notna().tolist() == [True, False]

@@ -216,12 +216,29 @@ def test_a_metric_with_too_few_pairs_keeps_its_draws_and_says_so():
         (Intervention("cute", 500), "no finished run has the intervention 'cute'; there are cut"),
         (Intervention("cut", 300), "is seen up to step 500, beyond the intervention at 300"),
         (Intervention("cut", 1000), "ends at step 1000, before the intervention at 1000"),
+        (Intervention("cut", np.nan), "an intervention is after a step from 0 on, got nan"),
     ],
 )
 def test_a_plan_that_cannot_be_forecast(planned, words):
     history, seen, target = held_out(simulated(4))
     with pytest.raises(ValueError, match=words):
         answered(history, seen, target, planned)
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({"intervention_step": np.nan}, "runs that are called so have no number in intervention_step"),
+        ({"intervention": "none"}, "the intervention 'cut'; there are none$"),
+        (None, r"there are none \(runs need the columns intervention, intervention_step, baseline\)"),
+    ],
+)
+def test_what_finished_runs_lack_is_told(columns, words):
+    history, seen, target = held_out(simulated(4))
+    names = ["intervention", "intervention_step", "baseline"]
+    runs = history.runs.drop(columns=names) if columns is None else history.runs.assign(**columns)
+    with pytest.raises(ValueError, match=words):
+        answered(Curves(history.points, runs, history.metrics), seen, target)
 
 
 def test_an_effect_that_nothing_shows_is_refused():

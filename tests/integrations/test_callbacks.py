@@ -10,6 +10,8 @@ import pytest
 from predictdyn.integrations.huggingface import HuggingFaceCallback
 from predictdyn.integrations.keras import KerasCallback
 from predictdyn.integrations.lightning import LightningCallback
+from predictdyn.integrations.monitor import Monitor
+from predictdyn.integrations.trials import BestTrials, SearchTrial
 
 CALL = {"background": False, "budget": None}
 
@@ -104,6 +106,83 @@ def test_what_is_not_a_hook_is_an_error():
         HuggingFaceCallback(**CALL).banana  # noqa: B018
     with pytest.raises(ValueError, match="not both"):
         KerasCallback(object(), targets="a > 1")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="no keyword 'modle'; did you mean 'model'"):
+        KerasCallback(modle="folder")
+    with pytest.raises(ValueError, match="a folder of a model is named by model="):
+        KerasCallback("folder")  # type: ignore[arg-type]
+
+
+def keras_epochs(callback, epochs: int, bad: int | None = None) -> tuple[int, bool]:
+    """Keras' calls of a training; the epoch that was its last, and whether it was stopped."""
+    model = SimpleNamespace(stop_training=False)
+    callback.set_params({"epochs": epochs})
+    callback.set_model(model)
+    callback.on_train_begin()
+    for epoch in range(epochs):
+        callback.on_epoch_end(epoch, {"loss": float("nan") if epoch == bad else 1.0 / (1 + epoch)})
+        if model.stop_training:
+            break
+    callback.on_train_end()
+    return epoch, model.stop_training
+
+
+def test_a_callback_may_serve_several_trainings():
+    """What stopped one training does not stop the next, as in a search or over folds."""
+    callback = KerasCallback(stop=True, **CALL)
+    assert keras_epochs(callback, 5, bad=2) == (2, True)
+    assert keras_epochs(callback, 8) == (7, False)
+    assert callback.monitor.advice.step == 7
+
+
+def test_a_monitor_that_was_closed_watches_no_other_training(caplog):
+    callback = KerasCallback(Monitor(last_step=4, **CALL), stop=True)
+    assert keras_epochs(callback, 5, bad=2) == (2, True)
+    with caplog.at_level("WARNING", logger="predictdyn"):
+        assert keras_epochs(callback, 5) == (4, False)
+    assert "closed by an earlier training, so nothing is watched" in caplog.text
+
+
+def test_a_training_without_a_planned_end_is_not_watched_and_says_so(caplog):
+    callback = LightningCallback(**CALL)
+    with caplog.at_level("WARNING", logger="predictdyn"):
+        callback.on_train_start(SimpleNamespace(estimated_stepping_batches=float("inf")), None)
+    assert callback.monitor is None and "give last_step=" in caplog.text
+
+
+def test_lightning_processes_stop_together():
+    """The decision of rank 0 reaches all, through the strategy."""
+    asked = []
+
+    def rank(zero: bool, decided: bool):
+        def reduce_boolean_decision(decision, all=True):
+            asked.append((zero, decision, all))
+            return decided
+
+        return SimpleNamespace(
+            estimated_stepping_batches=100, global_step=10, is_global_zero=zero, should_stop=False,
+            callback_metrics={"val_loss": float("nan")},
+            strategy=SimpleNamespace(reduce_boolean_decision=reduce_boolean_decision),
+        )  # fmt: skip
+
+    for zero in (True, False):
+        callback, trainer = LightningCallback(stop=True, **CALL), rank(zero, True)
+        callback.on_train_start(trainer, None)
+        callback.on_train_epoch_end(trainer, None)
+        assert trainer.should_stop and (callback.monitor is not None) is zero
+    assert asked == [(True, True, False), (False, False, False)]
+
+
+def test_hugging_face_does_not_stop_one_process_of_several(caplog):
+    control = SimpleNamespace(should_training_stop=False)
+    args = SimpleNamespace(world_size=2)
+    for zero in (True, False):
+        state = SimpleNamespace(max_steps=100, global_step=10, is_world_process_zero=zero)
+        callback = HuggingFaceCallback(stop=True, **CALL)
+        with caplog.at_level("WARNING", logger="predictdyn"):
+            callback.on_train_begin(args, state, control)
+        callback.on_log(args, state, control, {"loss": float("nan")})
+        assert not control.should_training_stop and (callback.monitor is not None) is zero
+    assert callback.monitor is None and caplog.text.count("stop=True is left out") == 1
 
 
 def study(pruner, direction: str = "maximize"):
@@ -185,6 +264,65 @@ def test_the_pruner_says_what_is_wrong():
         ForecastPruner(regret=2)
     with pytest.raises(ValueError, match="no forecaster 'x'"):
         ForecastPruner(forecaster="x")
+    for wrong in ({"k": 1.5}, {"k": "1"}, {"startup": "4"}, {"regret": "1 %"}, {"last_step": 0}, {"last_step": "9"}):
+        (name,) = wrong
+        with pytest.raises(ValueError, match=f"{name}= (is|from 2 on)"):
+            ForecastPruner(**wrong)
+
+
+RISES = {f"t{i}": 0.5 + 0.05 * i for i in range(8)}
+
+
+def search_trial(name: str, end: float, steps: int = 12, **params):
+    return SearchTrial(name, {step: end * (1 - 0.7**step) for step in range(1, steps + 1)}, {"x": end, **params})
+
+
+def best(**settings):
+    return BestTrials(**{"regret": 0.01, "k": 1, "startup": 4, "last_step": None, "forecaster": "pooled_change",
+                         "seed": 0, **settings})  # fmt: skip
+
+
+def test_reports_that_are_not_finite_count_for_nothing():
+    """A trial of NaN alone goes on, and complete ones of NaN alone teach nothing."""
+    done = [search_trial(name, end) for name, end in RISES.items()]
+    nothing, bad = dict.fromkeys(range(1, 5), float("nan")), search_trial("bad", 0.2, 5)
+    assert best().stops(done, [], bad, largest=True)
+    assert not best().stops(done, [], bad._replace(reports=nothing), largest=True)
+    assert best().stops(done, [], bad._replace(reports={**bad.reports, 0: float("nan")}), largest=True)
+    broken = [search_trial("n", 0.0)._replace(reports={**nothing, 12: float("inf")})]
+    assert best().stops([*done, *broken], broken, bad, largest=True)
+    assert not best(startup=len(done) + 1).stops([*done, *broken], [], bad, largest=True)
+
+
+def test_trials_are_compared_by_what_they_report():
+    """Up to last_step, where that lies before the end of complete trials."""
+    done = [search_trial(name, end) for name, end in RISES.items()]
+    good = search_trial("good", 0.87, 4)
+    assert not best(last_step=5).stops(done, [], good, largest=True)
+    assert best(last_step=5).stops(done, [], search_trial("bad", 0.3, 4), largest=True)
+
+
+def test_a_pruner_may_serve_several_searches():
+    """Trials have the names of those before; what was learnt and forecast of these is not taken for them."""
+    ours = best()
+    low = [search_trial(name, end / 10) for name, end in RISES.items()]
+    high = [search_trial(name, end) for name, end in RISES.items()]
+    pruned, now = [search_trial("p", 0.01, 4)], search_trial("now", 0.05, 4)
+    ours.stops(low, pruned, now, largest=True)
+    for done, also, one, largest in (
+        (high, [search_trial("p", 0.3, 4)], search_trial("now", 0.8, 4), True),
+        (high, [search_trial("p", 0.3, 4)], search_trial("now", 0.8, 4), False),
+    ):
+        fresh = best()
+        assert ours.stops(done, also, one, largest=largest) == fresh.stops(done, also, one, largest=largest)
+        assert ours.learnt[0] == fresh.learnt[0]
+        kept = list(fresh.stopped)
+        assert [(ours.stopped[mark] == fresh.stopped[mark]).all() for mark in kept] == [True]
+
+
+def test_parameters_may_be_called_as_columns_of_runs_are():
+    done = [search_trial(name, end, last_step=3, family=i % 2, run=7.0) for i, (name, end) in enumerate(RISES.items())]
+    assert best().stops(done, [], search_trial("bad", 0.2, 5, last_step=3, family=1, run=7.0), largest=True)
 
 
 @pytest.mark.parametrize("mode", ["max", "min"])
@@ -216,3 +354,55 @@ def test_ray_tune_stops_trials_that_will_not_be_among_the_best(mode, tmp_path):
     reports = table["training_iteration"].tolist()
     assert reports.count(20) >= 7 and len(reports) == 12 and sum(reports) < 0.8 * 12 * 20
     assert table["score"].abs().max() == pytest.approx(1 - 2.0**-5, rel=0.01), "the best of all, at x = 0.5"
+
+
+@pytest.fixture
+def scheduler_of(monkeypatch):
+    """Makes schedulers on the few calls of Ray's that ours rests on, where Ray itself is not there."""
+    from types import ModuleType
+
+    class FIFOScheduler:
+        CONTINUE, STOP = "CONTINUE", "STOP"
+
+        def __init__(self):
+            self._metric = None
+
+        def set_search_properties(self, metric, mode, **spec):
+            self._metric = metric or self._metric
+            return True
+
+        def on_trial_add(self, tune_controller, trial):
+            return None
+
+    module = ModuleType("ray.tune.schedulers")
+    module.FIFOScheduler = FIFOScheduler
+    for name in ("ray", "ray.tune"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    monkeypatch.setitem(sys.modules, "ray.tune.schedulers", module)
+    from predictdyn.integrations.ray_tune import ForecastScheduler
+
+    return ForecastScheduler
+
+
+def test_ray_tune_needs_to_know_which_way_is_better(scheduler_of):
+    """Without mode= the best trials of a loss would be stopped, without metric= none ever."""
+    for metric, mode, told in (
+        ("loss", None, "got 'loss' and None"),
+        (None, "min", "got None and 'min'"),
+        ("a", "up", "'up'"),
+    ):
+        scheduler = scheduler_of()
+        scheduler.set_search_properties(metric, mode)
+        with pytest.raises(ValueError, match=rf"needs metric= and mode= \(max or min\), .*{told}"):
+            scheduler.on_trial_add(None, None)
+    scheduler = scheduler_of(metric="loss", mode="min")
+    assert scheduler.set_search_properties(None, None)
+    scheduler.on_trial_add(None, None)
+
+
+def test_a_strange_last_result_does_not_end_the_search(scheduler_of, caplog):
+    scheduler = scheduler_of(metric="loss", mode="min")
+    trial = SimpleNamespace(trial_id="a", config={})
+    with caplog.at_level("WARNING", logger="predictdyn"):
+        scheduler.on_trial_complete(None, trial, {"loss": "none", "training_iteration": 3})
+    assert "the scheduler left out a decision (the trial goes on): ValueError" in caplog.text

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 import predictdyn as pdyn
-from predictdyn.integrations.monitor import FIRST
+from predictdyn.integrations.monitor import FIRST, Monitor
 
 
 @pytest.fixture(scope="module")
@@ -256,3 +256,38 @@ def test_at_the_end_of_the_process_a_look_is_made_for_a_page_or_a_hook_alone(tmp
         monitor._exit()
         assert len(looks) == expected
         monitor.close()
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        ({"last_step": "100"}, "last_step= is the planned end of the run, a step above 0, got '100'"),
+        ({"last_step": None}, "last_step= is the planned end of the run"),
+        ({"budget": "1%"}, r"budget= is a share of the time in \(0, 1\], or None for no limit, got '1%'"),
+        ({"stop_on": ["nan"]}, "stop_on= names kinds of alarms; 'nan' is none of off path, "),
+        ({"targets": "acc >> 3"}, "event 'acc >> 3': found 'acc >> 3' where a bound was expected"),
+    ],
+)
+def test_a_wrong_call_is_told_before_training(call, said):
+    with pytest.raises(ValueError, match=said):
+        Monitor(**{"last_step": 10, **call})
+
+
+def test_one_kind_to_stop_for_may_be_a_text():
+    monitor = Monitor(last_step=10, stop_on="not finite", background=False, budget=None)
+    monitor.log(0, {"loss": 1.0})
+    assert monitor.log(1, {"loss": float("nan")}).stop
+
+
+@pytest.mark.parametrize("last", [50, 49.5])
+def test_what_came_is_the_advice_at_the_end(last):
+    """Also where the last log lies just before the planned end; before that, the run still goes on."""
+    monitor = Monitor(last_step=50, targets="val_acc > 0.8", background=False, budget=None)
+    for step in range(0, 50, 5):
+        advice = monitor.log(step, {"val_acc": 0.5 + step / 250})
+    assert advice.targets["val_acc > 0.8"] < 1 and advice.forecast["val_acc"][0] < 0.8
+    monitor.log(49.2, {"val_acc": 0.3})
+    monitor.log(last, {"val_acc": 0.9})
+    advice = monitor.close()
+    assert advice.step == last and advice.targets == {"val_acc > 0.8": 1.0}
+    assert advice.forecast == {"val_acc": (0.9, 0.9, 0.9)}
