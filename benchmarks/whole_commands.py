@@ -37,6 +37,7 @@ DIGITS_METRICS = (
     "memorized_share,test_loss,train_loss"
 )
 OTHERS = "{others}"  # digits without the run that `README` asks for, so that its model need not be fitted again
+RECIPES = "{recipes}"  # the 82 runs of tinylm that no associations were swapped in
 AUTO = ("--forecasters", "auto", "--workers", "2", "--quiet")
 CUTOFFS = ("--cutoffs", "0.05,0.1,0.25,0.5")
 
@@ -53,6 +54,7 @@ TASKS = {
     "readme": Task((*README, "--quiet")),
     "readme again": Task((*README, "--quiet"), warm=True),
     "fit tinylm": Task(("fit", TINYLM, "--quiet")),
+    "fit recipes": Task(("fit", RECIPES, "--quiet")),
     "fit digits": Task(("fit", DIGITS, "--quiet")),
     "fit others": Task(("fit", OTHERS, "--quiet")),
     "saved": Task((*README, "--quiet"), model="fit others", warm=True),
@@ -114,21 +116,24 @@ def run(name: str, package: Path, place: Path) -> Cost:
         shutil.rmtree(cache, ignore_errors=True)
     cache.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(out, ignore_errors=True)
-    words = [str(others(place)) if word == OTHERS else word for word in (*task.words, "--out", str(out))]
+    words = [str(some_runs(place, word)) if word in (OTHERS, RECIPES) else word for word in task.words]
+    words += ["--out", str(out)]
     if task.model:
         words += ["--model", str(place / task.model.replace(" ", "-"))]
     return measured(words, package, place, {**os.environ, "PREDICTDYN_CACHE": str(cache)})
 
 
-def others(place: Path) -> Path:
-    """A folder with all runs of digits but the one that `README` asks for."""
+def some_runs(place: Path, word: str) -> Path:
+    """A folder with all runs of digits but the one that `README` asks for, or with the recipes of tinylm."""
     from predictdyn.loaders import tidy
 
-    folder = place / "others"
+    folder = place / word.strip("{}")
     if not folder.exists():
         folder.mkdir(parents=True)
-        curves = tidy.load(Path(DIGITS))
-        tidy.save(curves.select(runs=curves.runs.index.difference(["mlp-w64-d2-r000-s1"])), folder)
+        curves = tidy.load(Path(DIGITS if word == OTHERS else TINYLM))
+        runs = curves.runs.index
+        kept = runs.difference(["mlp-w64-d2-r000-s1"]) if word == OTHERS else runs[~runs.str.contains("-swap")]
+        tidy.save(curves.select(runs=kept), folder)
     return folder
 
 
