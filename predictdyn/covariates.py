@@ -75,7 +75,8 @@ class Encoder:
 def encoder_for(runs: pd.DataFrame) -> Encoder:
     """Learn the encoding from the runs table of a history (index run; family, last_step, covariates).
 
-    Columns that do not vary are left out; a positive column that spans more than a factor of three is taken in logs.
+    Columns that do not vary are left out, and so are planned ends that are alike to 2 % (`ENDED`). A positive column
+    that spans more than a factor of three is taken in logs.
 
     >>> runs = pd.DataFrame({"family": ["a", "b"], "last_step": [10, 10], "params": [1e6, 1e8]})
     >>> encoder_for(runs).encode(runs).round(3).tolist()
@@ -88,6 +89,10 @@ def encoder_for(runs: pd.DataFrame) -> Encoder:
             continue
         number = _number(runs[name])
         finite = number[np.isfinite(number)]
+        # Ends a few steps apart are one length. Their tiny spread as the unit would make any other end an extrapolation
+        # over hundreds of units.
+        if name == "last_step" and len(finite) and finite.min() >= ENDED * finite.max():
+            continue
         if len(finite) and len(finite) == int(runs[name].notna().sum()):
             log = bool(finite.min() > 0 and finite.max() > 3 * finite.min())
             finite = np.log(finite) if log else finite

@@ -28,6 +28,12 @@ def test_logs_indicators_and_what_is_left_out():
     assert codes[:, 3].tolist() == [0.5, -0.5, 0.5]
 
 
+def test_ends_that_are_alike_to_two_percent_are_one_length():
+    """A spread of a few steps as the unit made an end of 12,000 an extrapolation over 200 units."""
+    assert "last_step" not in encoder_for(RUNS.assign(last_step=[11729, 11732, 11730])).names
+    assert "last_step" in encoder_for(RUNS.assign(last_step=[11729, 11732, 12000])).names
+
+
 def test_other_runs_are_encoded_with_the_statistics_of_the_history():
     encoder = encoder_for(RUNS)
     other = pd.DataFrame({"params": [1e9, np.nan], "optimizer": ["lion", "sgd"]})

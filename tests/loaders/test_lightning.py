@@ -104,3 +104,20 @@ def test_a_bare_carriage_return_ends_a_line(tmp_path: Path) -> None:
     (tmp_path / "metrics.csv").write_bytes(b"los\rs,step\n0,1\n")
     with pytest.raises(ValueError, match=r"metrics\.csv(, line 1)?: no "):
         lightning.read(Item("x", (tmp_path / "metrics.csv",)))
+
+
+def written(folder: Path, steps: range, settings: str = "lr: 0.1\nmax_epochs: 30\n") -> None:
+    """A version as CSVLogger writes it: loss each 50 steps, accuracy at the end of each epoch of 391."""
+    lines = ["epoch,step,train_loss,val_acc"]
+    lines += [f"{s // 391},{s},{3 - s / 5000}," for s in steps if (s + 1) % 50 == 0]
+    lines += [f"{s // 391},{s},,{0.5 + s / 30000}" for s in steps if (s + 1) % 391 == 0]
+    folder.mkdir(parents=True)
+    lines[1:] = sorted(lines[1:], key=lambda line: int(line.split(",")[1]))
+    (folder / "metrics.csv").write_text("\n".join(lines) + "\n")
+    (folder / "hparams.yaml").write_text(settings)
+
+
+def test_epochs_planned_are_steps_by_the_rows_at_the_end_of_each_epoch(tmp_path: Path) -> None:
+    """Training rows come at multiples of 50: the first one of an epoch told 394 or 400 steps an epoch."""
+    written(tmp_path / "version_0", range(6 * 391))
+    assert lightning.load(tmp_path).runs["last_step"].tolist() == [30 * 391]
