@@ -64,12 +64,12 @@ def read(item: Item) -> RunLog:
         raw = read_bytes(file)
         need_clock(file, raw, "step")
         logs.append(run_of(item.run, csv_rows(raw), "step", config, planned))
-    columns = {
-        name: np.concatenate([getattr(log, name) for log in logs]) for name in ("metric", "step", "value", "wall")
-    }
     dropped: Counter[str] = sum((Counter(log.dropped) for log in logs), Counter())
     return logs[0]._replace(
-        **columns,
+        metric=np.concatenate([log.metric for log in logs]),
+        step=np.concatenate([log.step for log in logs]),
+        value=np.concatenate([log.value for log in logs]),
+        wall=np.concatenate([log.wall for log in logs]),
         segment=np.repeat(np.arange(len(logs)), [len(log.step) for log in logs]),
         dropped=+Counter({**dropped, UNREAD: passed, RESUMED: len(logs) - 1}),
     )
