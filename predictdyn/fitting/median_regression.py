@@ -53,7 +53,7 @@ class MedianRegression:
         with warnings.catch_warnings():
             # Of convergence, constant answers, scales at a bound: what comes of it is scored on families not seen.
             warnings.simplefilter("ignore")
-            # Numbers that differ by rounding alone have an sd of 1e-17. As a unit it would throw other rows out by 1e16.
+            # Numbers that differ by rounding alone have an sd of 1e-17. With it as the unit, other rows lie at 1e16.
             same = np.ptp(x, axis=0) <= EQUAL * np.maximum(1.0, np.abs(x).max(axis=0))
             varied = np.where(same, 0.0, x)
             turned = np.where(same[:, None], 0.0, PLSRegression(most).fit(varied, y).x_rotations_)
