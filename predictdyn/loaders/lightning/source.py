@@ -98,8 +98,8 @@ def _name(folder: Path, root: Path) -> str:
 
 SOURCE = Source(
     "lightning",
-    "`version_0/metrics.csv` with `hparams.yaml`; a version that goes on where an earlier one of the same settings stopped "
-    "is the same run, and a line says so",
+    "`version_0/metrics.csv` with `hparams.yaml`; a version that goes on where an earlier one of the same settings "
+    "stopped is the same run, and a line says so",
     sniff,
     load,
     scan,
