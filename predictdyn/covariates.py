@@ -28,6 +28,9 @@ _PLANNED = re.compile(
 )
 ALIKE = 0.98  # rank correlation with what runs reached, from which a column is held to be measured on it
 FEWEST_ENDED = 8
+# Units from the mean of the history that a run is held to lie at most. Sizes that differ by a few parts in a million
+# would else put a run of twice the size 10,000 units away, and a line through them out of all bounds.
+FAR = 10.0
 
 
 @dataclass(frozen=True)
@@ -46,13 +49,13 @@ class Encoder:
         return [*self.numbers, *(f"{column}={level}" for column, levels in self.levels.items() for level in levels)]
 
     def encode(self, runs: pd.DataFrame) -> np.ndarray:
-        """Runs (n rows) to numbers (n, p) of about unit size; a missing value counts as the mean of the history."""
+        """Runs (n rows) to numbers (n, p) of about unit size, `FAR` at most; a missing value counts as the mean."""
         columns = []
         for name, (log, mean, sd) in self.numbers.items():
             number = _number(runs[name]) if name in runs else np.full(len(runs), np.nan)
             if log:
                 number = np.log(np.where(number > 0, number, np.nan))
-            columns.append(np.nan_to_num((number - mean) / sd, nan=0.0))
+            columns.append(np.clip(np.nan_to_num((number - mean) / sd, nan=0.0), -FAR, FAR))
         for name, levels in self.levels.items():
             text = runs[name].astype("str").to_numpy() if name in runs else np.full(len(runs), "")
             columns.extend((text == level).astype(float) - 1 / len(levels) for level in levels)
