@@ -28,6 +28,9 @@ _PLANNED = re.compile(
 )
 ALIKE = 0.98  # rank correlation with what runs reached, from which a column is held to be measured on it
 FEWEST_ENDED = 8
+# Units from the mean of the history that a run is held to lie at most. Sizes that differ by a few parts in a million
+# would else put a run of twice the size 10,000 units away, and a line through them out of all bounds.
+FAR = 10.0
 
 
 @dataclass(frozen=True)
@@ -46,13 +49,13 @@ class Encoder:
         return [*self.numbers, *(f"{column}={level}" for column, levels in self.levels.items() for level in levels)]
 
     def encode(self, runs: pd.DataFrame) -> np.ndarray:
-        """Runs (n rows) to numbers (n, p) of about unit size; a missing value counts as the mean of the history."""
+        """Runs (n rows) to numbers (n, p) of about unit size, `FAR` at most; a missing value counts as the mean."""
         columns = []
         for name, (log, mean, sd) in self.numbers.items():
             number = _number(runs[name]) if name in runs else np.full(len(runs), np.nan)
             if log:
                 number = np.log(np.where(number > 0, number, np.nan))
-            columns.append(np.nan_to_num((number - mean) / sd, nan=0.0))
+            columns.append(np.clip(np.nan_to_num((number - mean) / sd, nan=0.0), -FAR, FAR))
         for name, levels in self.levels.items():
             text = runs[name].astype("str").to_numpy() if name in runs else np.full(len(runs), "")
             columns.extend((text == level).astype(float) - 1 / len(levels) for level in levels)
@@ -75,7 +78,8 @@ class Encoder:
 def encoder_for(runs: pd.DataFrame) -> Encoder:
     """Learn the encoding from the runs table of a history (index run; family, last_step, covariates).
 
-    Columns that do not vary are left out; a positive column that spans more than a factor of three is taken in logs.
+    Columns that do not vary are left out, and so are planned ends that are alike to 2 % (`ENDED`). A positive column
+    that spans more than a factor of three is taken in logs.
 
     >>> runs = pd.DataFrame({"family": ["a", "b"], "last_step": [10, 10], "params": [1e6, 1e8]})
     >>> encoder_for(runs).encode(runs).round(3).tolist()
@@ -88,6 +92,10 @@ def encoder_for(runs: pd.DataFrame) -> Encoder:
             continue
         number = _number(runs[name])
         finite = number[np.isfinite(number)]
+        # Ends a few steps apart are one length. Their tiny spread as the unit would make any other end an extrapolation
+        # over hundreds of units.
+        if name == "last_step" and len(finite) and finite.min() >= ENDED * finite.max():
+            continue
         if len(finite) and len(finite) == int(runs[name].notna().sum()):
             log = bool(finite.min() > 0 and finite.max() > 3 * finite.min())
             finite = np.log(finite) if log else finite

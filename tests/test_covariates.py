@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from predictdyn.covariates import Encoder, encoder_for, known_before
+from predictdyn.covariates import FAR, Encoder, encoder_for, known_before
 from predictdyn.curves import Metric, curves_from
 
 RUNS = pd.DataFrame(
@@ -26,6 +26,20 @@ def test_logs_indicators_and_what_is_left_out():
     np.testing.assert_allclose(codes[:, 0], [-(1.5**0.5), 0, 1.5**0.5])
     np.testing.assert_allclose(codes[:, :2].mean(0), 0, atol=1e-12)
     assert codes[:, 3].tolist() == [0.5, -0.5, 0.5]
+
+
+def test_ends_that_are_alike_to_two_percent_are_one_length():
+    """A spread of a few steps as the unit made an end of 12,000 an extrapolation over 200 units."""
+    assert "last_step" not in encoder_for(RUNS.assign(last_step=[11729, 11732, 11730])).names
+    assert "last_step" in encoder_for(RUNS.assign(last_step=[11729, 11732, 12000])).names
+
+
+def test_a_run_lies_no_further_than_a_line_can_be_trusted():
+    """Sizes that differ by parts in a million put a run of twice the size at 5e-131 to 12.6, with a median of 1.4."""
+    encoder = encoder_for(RUNS[["family", "last_step"]].assign(params=[11_173_962, 11_173_970, 11_174_475]))
+    assert encoder.encode(pd.DataFrame({"params": [21_300_000, 11_000_000]}))[:, 0].tolist() == [FAR, -FAR]
+    sizes = encoder_for(RUNS)
+    np.testing.assert_allclose(sizes.encode(pd.DataFrame({"params": [1e10]}))[0, 0], 3 * 1.5**0.5)
 
 
 def test_other_runs_are_encoded_with_the_statistics_of_the_history():

@@ -77,7 +77,8 @@ def split_live(
     if not runs and len(finished) == len(curves.runs) and upto is None and cutoff is None and at is None:
         raise ValueError(
             "every run has reached its planned last_step, so nothing is left to forecast; "
-            f"set last_step of the runs {BY_RUNS}; or hide the end with cutoff= or upto="
+            "if they were meant to go on, state the end of all with last_step=NUMBER, or of each as last_step "
+            f"{BY_RUNS}; or hide the end with cutoff= or upto="
         )
     known = set(chosen) | _kin(curves.runs, [run for run in chosen if run in finished])
     history = curves.select(runs=[run for run in finished if run not in known])

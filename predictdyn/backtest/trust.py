@@ -76,7 +76,7 @@ def _row(at: ReplayedAt | None, kind: str, metric: str, lots: Lots, seed: int) -
     if not used:
         return {"baseline": "", "rests_on": "", "verdict": TOO_FEW, "note": NOT_REPLAYED}
     family = np.concatenate([one.family for one in used.values()])
-    run = np.arange(len(family))  # a metric has one row a run
+    run = np.concatenate([one.run for one in used.values()])
     units = [_unit(one) for one in used.values()]
     own = np.concatenate([one.crps / unit for one, unit in zip(used.values(), units, strict=True)])
     compared = np.concatenate([one.compared / unit for one, unit in zip(used.values(), units, strict=True)])
@@ -89,7 +89,7 @@ def _row(at: ReplayedAt | None, kind: str, metric: str, lots: Lots, seed: int) -
     held = np.concatenate([one.held for one in used.values()])
     return {
         "baseline": COMPARED[best], "skill": gain.skill, "skill_lo": gain.low, "skill_hi": gain.high,
-        "coverage_90": macro_mean(held, run, family), "n_runs": max(len(one.family) for one in used.values()),
+        "coverage_90": macro_mean(held, run, family), "n_runs": max(len(np.unique(one.run)) for one in used.values()),
         "n_families": gain.n_families, "rests_on": ", ".join(used), "verdict": said,
         "note": f"finished runs of {gain.n_families} families" if said == TOO_FEW else "",
     }  # fmt: skip

@@ -10,9 +10,14 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+EQUAL = 1e-12  # of their size: so near numbers are equal
+
 
 class Directions(NamedTuple):
-    """What takes rows (m, p) to their places (m, k) along directions: (row - mean) / sd times ``turned`` (p, k)."""
+    """What takes rows (m, p) to their places (m, k) along directions: (row - mean) / sd times ``turned`` (p, k).
+
+    A column that was the same in all rows has ``turned`` 0: it says nothing, whatever it is in other rows.
+    """
 
     mean: np.ndarray
     sd: np.ndarray
@@ -48,9 +53,11 @@ class MedianRegression:
         with warnings.catch_warnings():
             # Of convergence, constant answers, scales at a bound: what comes of it is scored on families not seen.
             warnings.simplefilter("ignore")
-            turned = PLSRegression(most).fit(x, y).x_rotations_
-            sd = x.std(axis=0, ddof=1)
-            self._along = Directions(x.mean(axis=0), np.where(sd == 0.0, 1.0, sd), turned)
+            # Numbers that differ by rounding alone have an sd of 1e-17. With it as the unit, other rows lie at 1e16.
+            same = np.ptp(x, axis=0) <= EQUAL * np.maximum(1.0, np.abs(x).max(axis=0))
+            varied = np.where(same, 0.0, x)
+            turned = np.where(same[:, None], 0.0, PLSRegression(most).fit(varied, y).x_rotations_)
+            self._along = Directions(x.mean(axis=0), np.where(same, 1.0, x.std(axis=0, ddof=1)), turned)
             design = np.column_stack([np.ones(len(x)), self._along.places(x)])
             try:
                 found = np.asarray(QuantReg(y, design).fit(q=0.5, max_iter=200).params, dtype=float)

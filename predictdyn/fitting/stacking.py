@@ -24,7 +24,7 @@ class Resolved(NamedTuple):
     """One resolved forecast by k members: sorted draws (k, s) and the truth in the metric's units, scale and name.
 
     ``good`` (k,): whether each member had an answer of its own. ``family`` is that of the run: its rows are wrong
-    together, so it is families that are counted.
+    together, so it is families that are counted. ``run`` is its name, where somebody counts runs.
     """
 
     draws: Float[np.ndarray, "k s"]
@@ -34,6 +34,7 @@ class Resolved(NamedTuple):
     kind: str
     family: str
     good: Bool[np.ndarray, " k"]
+    run: str = ""
 
 
 def resolved(

@@ -114,7 +114,7 @@ class Replays:
         used = self.prior_weights > 0
         members = [name for (name, _), one in zip(self.members, used, strict=True) if one]
         before = np.append(self.prior_weights, 1.0)
-        names = sorted({row.family for row in rows})
+        names, runs = (sorted({getattr(row, what) for row in rows}) for what in ("family", "run"))
         tables: dict[str, list[np.ndarray]] = {}
         for part in range(CROSSED):
             out = set(names[part::CROSSED])
@@ -124,7 +124,7 @@ class Replays:
                 f"{row.kind}/{row.metric}": of_metric(others, row.kind, row.metric, before)[np.append(used, True)]
                 for row in mine
             }
-            for key, table in scores_of(mine, members, weights, names).items():
+            for key, table in scores_of(mine, members, weights, names, runs).items():
                 tables.setdefault(key, []).append(table)
         return {key: np.concatenate(some) for key, some in sorted(tables.items())}
 
@@ -175,7 +175,9 @@ class Replays:
         every, answered = np.stack(draws), np.stack(good)
         family = problem.target["run"].map(curves.runs["family"])
         return [
-            resolved(every[:, row], truth[row], problem.metrics[name], family[row], answered[:, row])
+            resolved(every[:, row], truth[row], problem.metrics[name], family[row], answered[:, row])._replace(
+                run=problem.target["run"].iloc[row]
+            )
             for row, name in enumerate(problem.target["metric"])
         ]
 

@@ -36,6 +36,10 @@ def detect(path: Path | str) -> Detected:
         if len(seen) > 1 and names is special:
             raise ValueError(f"{path}: more than one source sees something: {_named(seen)}; name one with source=NAME")
         if seen:
+            if names is special and path.is_dir():
+                from predictdyn.loaders.unread import unread
+
+                return seen[0]._replace(words=seen[0].words + unread(path, source(seen[0].source)))
             # A folder may hold logs of several forms; a file that several can read is one log.
             more = f"; also here, but not read: {_named(seen[1:])}" if len(seen) > 1 and path.is_dir() else ""
             return seen[0]._replace(words=seen[0].words + more)

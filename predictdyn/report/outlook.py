@@ -41,7 +41,9 @@ def answer(results: Results) -> PageAnswer:
         _of_modes(rows),
         *replayed.sentences(results),
         f"{fell} of {count(len(rows), 'forecast')} fell back to a simple guess: see the column status." if fell else "",
-        f"{unsure} of {count(len(rows), 'forecast')} are less sure: see the column status." if unsure else "",
+        f"{unsure} of {count(len(rows), 'forecast')} {'is' if unsure == 1 else 'are'} less sure: see the column status."
+        if unsure
+        else "",
     ]
     cutoff = cutoffs_of(rows["cutoff"])[0]
     shown = forecast_table(results, rows, runs)

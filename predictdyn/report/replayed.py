@@ -16,6 +16,11 @@ ROWS = 40  # on the page; the rest is in the file
 def sentences(results: Results) -> list[str]:
     """How far to trust the forecasts of a page, or how to find out."""
     rows = results.trust
+    if rows.empty and _alone(results):
+        return [
+            "No other run here has ended, so nothing says how far to trust these numbers. "
+            "Once some runs have ended, predictdyn backtest says it."
+        ]
     if rows.empty:
         share = cutoffs_of(results.forecasts["cutoff"])[0]
         cut = f" at the cutoff {share:.2g}" if 0 < share < 1 else ""
@@ -51,6 +56,13 @@ def sentences(results: Results) -> list[str]:
     if few:
         said.append(f"Too few finished runs to say: {listed([results.label(name) for name in few], 4)}.")
     return said
+
+
+def _alone(results: Results) -> bool:
+    """Whether every run of the data is forecast from all that it logged, and no model brought others."""
+    data, plan = results.provenance.get("data") or {}, results.provenance.get("plan") or {}
+    hidden = plan.get("cutoff") is not None or plan.get("upto") is not None
+    return not (hidden or plan.get("model")) and data.get("runs") == results.forecasts["run"].nunique()
 
 
 def table(results: Results) -> PageTable | None:

@@ -50,7 +50,7 @@ def test_scores_of_replays_are_those_of_the_mixture_and_of_each_baseline():
     rows = [resolved(one, float(truth), metric, family, np.ones(3, dtype=bool))
             for one, truth, family in zip(draws, (0.0, 1.0, 9.0, -0.5), "abca", strict=True)]  # fmt: skip
     learnt = {"bias/gap": np.array([0.0, 1.0, 0.0, 1.0])}
-    kept = scores_of(rows, ("structural", "last_value", "nearest_run"), learnt, ("a", "b", "c"))
+    kept = scores_of(rows, ("structural", "last_value", "nearest_run"), learnt, ("a", "b", "c"), ("",))
     (one,) = read_scores({**learnt, **kept}).values()
     truth = np.array([0.0, 1.0, 9.0, -0.5])
     last = crps(truth, np.sort(draws[:, 1], axis=1))
@@ -66,7 +66,7 @@ def test_a_metric_that_was_not_replayed_rests_on_its_kind_in_units_of_each():
 
     def scores(unit: float) -> ReplayScores:
         compared = unit * rng.uniform(1, 2, (8, 5))
-        return ReplayScores(np.repeat(np.arange(4.0), 2), np.ones(8), 0.5 * compared[:, 0], compared)
+        return ReplayScores(np.repeat(np.arange(4.0), 2), np.ones(8), 0.5 * compared[:, 0], compared, np.arange(8.0))
 
     small, large = scores(1.0), scores(1000.0)
     at = ReplayedAt(0.25, False, {("loss", "a"): small, ("loss", "b"): large, ("bias", "c"): small})
@@ -88,5 +88,17 @@ def test_an_outcome_on_a_bound_lies_inside_an_interval_that_ends_there():
     draws = np.r_[np.linspace(0.2, 0.9, 700), np.ones(300)][None]
     row = resolved(draws, 1.0, metric, "f", np.ones(1, dtype=bool))
     learnt = {"memorization/share": np.array([1.0, 1.2])}
-    (table,) = scores_of([row], ["last_value"], learnt, ["f"]).values()
+    (table,) = scores_of([row], ["last_value"], learnt, ["f"], [""]).values()
     assert table[0, 1] == 1.0
+
+
+def test_a_run_that_was_replayed_more_than_once_is_one_run():
+    """The largest runs are left out in nested sets, so some come twice: 10 finished runs were told as 12."""
+    rng = np.random.default_rng(2)
+    compared = rng.uniform(1, 2, (12, 5))
+    twice = np.r_[np.arange(8.0), np.arange(4.0)]
+    one = ReplayScores(twice // 2, np.ones(12), 0.5 * compared[:, 0], compared, twice)
+    from predictdyn.backtest.compare import Lots
+
+    row = _row(ReplayedAt(0.25, True, {("loss", "a"): one}), "loss", "a", Lots(), 0)
+    assert (row["n_runs"], row["n_families"]) == (8, 4)

@@ -46,6 +46,7 @@ NAMES = {
     "lambada_openai ppl": ("capability", 1, None), "eval_matthews_correlation": ("capability", -1, 1),
     "eval_mnli_accuracy": ("capability", 0, 1), "top5_err": ("capability", 0, 1), "eval_wer": ("capability", 0, None),
     "rollout/ep_rew_mean": ("capability", None, None), "eval/mean_reward": ("capability", None, None),
+    "train/ent_coef_loss": ("signal", None, None),
     "train/value_loss": ("signal", None, None), "train/entropy_loss": ("signal", None, None),
     "train/policy_gradient_loss": ("signal", None, None), "train/loss": ("loss", 0, None),
     "test_worst_group_accuracy": ("bias", 0, 1), "accuracy_gap": ("bias", -1, 1), "val/ece": ("robustness", 0, 1),
@@ -343,3 +344,10 @@ def test_letters_are_precision_and_recall_beside_what_is_made_of_them(names: tup
     assert {name for name in letters if found[name].kind == "capability"} == known
     assert all(found[name][:4] == (name, "capability", 0, 1) for name in known)
     assert all(found[name] == log_metric(name) for name in set(names) - letters)
+
+
+def test_the_loss_of_a_policy_is_no_outcome() -> None:
+    """It was forecast as a loss from 0 up, though it may be negative, and counted in the verdict of a page."""
+    names = ["train/loss", "train/policy_gradient_loss", "val/loss", "loss"]
+    assert [metric.kind for metric in log_metrics(names).values()] == ["signal", "signal", "loss", "loss"]
+    assert log_metrics(["loss", "pg_loss"])["loss"].kind == "signal"

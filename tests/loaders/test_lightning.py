@@ -104,3 +104,50 @@ def test_a_bare_carriage_return_ends_a_line(tmp_path: Path) -> None:
     (tmp_path / "metrics.csv").write_bytes(b"los\rs,step\n0,1\n")
     with pytest.raises(ValueError, match=r"metrics\.csv(, line 1)?: no "):
         lightning.read(Item("x", (tmp_path / "metrics.csv",)))
+
+
+def written(folder: Path, steps: range, settings: str = "lr: 0.1\nmax_epochs: 30\n") -> None:
+    """A version as CSVLogger writes it: loss each 50 steps, accuracy at the end of each epoch of 391."""
+    lines = ["epoch,step,train_loss,val_acc"]
+    lines += [f"{s // 391},{s},{3 - s / 5000}," for s in steps if (s + 1) % 50 == 0]
+    lines += [f"{s // 391},{s},,{0.5 + s / 30000}" for s in steps if (s + 1) % 391 == 0]
+    folder.mkdir(parents=True)
+    lines[1:] = sorted(lines[1:], key=lambda line: int(line.split(",")[1]))
+    (folder / "metrics.csv").write_text("\n".join(lines) + "\n")
+    (folder / "hparams.yaml").write_text(settings)
+
+
+def test_epochs_planned_are_steps_by_the_rows_at_the_end_of_each_epoch(tmp_path: Path) -> None:
+    """Training rows come at multiples of 50: the first one of an epoch told 394 or 400 steps an epoch."""
+    written(tmp_path / "version_0", range(6 * 391))
+    assert lightning.load(tmp_path).runs["last_step"].tolist() == [30 * 391]
+
+
+def test_a_version_that_goes_on_where_another_stopped_is_the_same_run(tmp_path: Path) -> None:
+    """Lightning resumes from a checkpoint in a version of its own: the rest of the run lies there."""
+    run, other = tmp_path / "resnet", tmp_path / "other"
+    written(run / "version_0", range(14 * 391 + 160))
+    written(run / "version_1", range(14 * 391, 30 * 391))
+    written(other / "version_0", range(30 * 391))
+    written(other / "version_1", range(30 * 391))  # from the beginning: a run of its own
+    written(other / "version_2", range(14 * 391, 30 * 391))  # of which of the two?
+    with pytest.warns(UserWarning) as said:
+        curves = lightning.load(tmp_path)
+    assert curves.runs.index.tolist() == ["other/version_0", "other/version_1", "other/version_2", "resnet/version_0"]
+    assert any(
+        "1 version(s) go on where an earlier version stopped" in str(line.message)
+        and "resnet/version_0" in str(line.message)
+        for line in said
+    )
+    resumed, whole = (curves.select(runs=[name]).points for name in ("resnet/version_0", "other/version_0"))
+    assert resumed[["metric", "step", "value"]].values.tolist() == whole[["metric", "step", "value"]].values.tolist()
+
+
+def test_a_version_of_other_settings_or_another_interval_is_a_run_of_its_own(tmp_path: Path) -> None:
+    written(tmp_path / "version_0", range(5000))
+    written(tmp_path / "version_1", range(4000, 8000), "lr: 0.2\nmax_epochs: 30\n")
+    assert [item.run for item in lightning.scan(tmp_path)] == ["version_0", "version_1"]
+    (tmp_path / "version_2").mkdir()
+    (tmp_path / "version_2" / "metrics.csv").write_text("epoch,step,train_loss\n0,499,2\n1,999,1\n")
+    (tmp_path / "version_2" / "hparams.yaml").write_text("lr: 0.1\nmax_epochs: 30\n")
+    assert [item.run for item in lightning.scan(tmp_path)] == ["version_0", "version_1", "version_2"]

@@ -13,6 +13,8 @@ from predictdyn.curves import Curves
 from predictdyn.loaders import lm_eval
 from predictdyn.loaders.engine.names import families_of
 
+pytestmark = pytest.mark.filterwarnings("ignore:the planned length")
+
 
 def write(file: Path, results: dict[str, object] | None = None, arguments: object = None, **more: object) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -35,6 +37,20 @@ def test_old_and_new_style_give_the_same(tmp_path: Path) -> None:
     assert points[0].metric.tolist() == ["sciq acc", "sciq acc_norm"]
     assert points[0]["stderr"].fillna(-1).tolist() == [0.01, -1]
     pd.testing.assert_frame_equal(*points)
+
+
+def test_a_model_whose_checkpoints_end_before_those_of_the_others_has_not_ended(tmp_path: Path) -> None:
+    for model, steps in (("a", (10, 20, 40)), ("b", (10, 20, 40)), ("c", (10, 20))):
+        for step in steps:
+            write(
+                tmp_path / model / f"{step}.json", {"piqa": {"acc": 0.5}}, f"pretrained=lab/{model},revision=step{step}"
+            )
+    with pytest.warns(
+        UserWarning, match=r"1 of 3 run\(s\) end before .*\(planned end: 40\): c; if they ended as planned"
+    ):
+        curves = lm_eval.load(tmp_path)
+    assert curves.runs["last_step"].tolist() == [40, 40, 40]
+    assert lm_eval.load(tmp_path, last_step="logged").runs["last_step"].tolist() == [40, 40, 20]
 
 
 def test_aggregates_are_kept_apart_and_filters_stay(tmp_path: Path) -> None:
@@ -180,7 +196,7 @@ def evals(data: Path) -> Curves:
 
 @pytest.fixture(scope="module")
 def bias(data: Path) -> Curves:
-    return lm_eval.load(data / "pythia_bias")
+    return lm_eval.load(data / "pythia_bias", last_step="logged")
 
 
 def test_pythia_evals_is_read_whole(evals: Curves, data: Path) -> None:

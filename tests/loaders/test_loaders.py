@@ -233,3 +233,21 @@ def test_general_sources_are_chosen_in_order_and_the_others_named(tmp_path: Path
     (tmp_path / "b.jsonl").write_text('{"step": 1, "loss": 2}\n')
     words = "JSON lines: 1 file; also here, but not read: wide (tables of a training log: 1)"
     assert loaders.detect(tmp_path) == ("json_lines", words)
+
+
+def test_a_table_of_a_log_beside_the_runs_of_a_tool_is_named(tmp_path: Path) -> None:
+    """Losses beside results of the evaluation harness were left out without a word."""
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "m_step5.json").write_text('{"results": {"piqa": {"acc": 0.5}}}')
+    (tmp_path / "runs.csv").write_text("run,last_step\nm,5\n")
+    (tmp_path / "notes.csv").write_text("who,when\nme,now\n")
+    assert loaders.detect(tmp_path).words == "lm-evaluation-harness: 1 JSON file"
+    (tmp_path / "train_loss.csv").write_text("run,step,train_loss\nm,5,2\n")
+    words = "lm-evaluation-harness: 1 JSON file; also here, but not read: train_loss.csv (load each by its own path)"
+    assert loaders.detect(tmp_path) == ("lm_eval", words)
+
+
+def test_a_table_that_a_tool_reads_is_not_named_as_left_out(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text("epoch,accuracy,loss,val_accuracy,val_loss\n0,0.5,2,0.4,2.5\n1,0.6,1,0.5,2\n")
+    found = loaders.detect(tmp_path)
+    assert found.source == "keras" and "not read" not in found.words

@@ -11,7 +11,7 @@ LAYERS = [
     {"engine"},
     {"tables"},
     {"a tool"},
-    {"catalogue", "undetected"},
+    {"catalogue", "undetected", "unread"},
     {"detection"},
     {"loading", "writing"},
 ]

@@ -74,6 +74,7 @@ def test_what_whole_loading_refuses_is_refused(tmp_path: Path) -> None:
         writing.write(tmp_path, "fake", tmp_path / "out", {"colour": "red"})
 
 
+@pytest.mark.filterwarnings("ignore:the planned length")
 def test_a_source_that_loads_whole_is_written_too(tmp_path: Path, same: Same) -> None:
     for step in (1, 2):
         (tmp_path / f"a_step{step}.json").write_text(f'{{"results": {{"piqa": {{"acc": {step / 4}}}}}}}')

@@ -201,7 +201,8 @@ def _provenance(folder: Path, made: str, data: dict, cutoffs: list[float]) -> No
         "predictdyn": "0.1.0", "command": f"predictdyn {made} runs --out result", "made": made,
         "title": "Pythia, ten seeds: final properties from the first steps", "primary_forecaster": "auto", "seed": 0,
         "versions": {"numpy": "2.4.6", "jax": "0.9.0"}, "sha256": {"points.csv": "9f2c" * 16, "runs.csv": "1ab4" * 16},
-        "plan": {"cutoffs": cutoffs, "split": "cutoff", "targets": "final", "hold_out": "family", "test": []},
+        "plan": {"cutoff": cutoffs[0], "upto": None, "model": None} if made == "forecast" else
+        {"cutoffs": cutoffs, "split": "cutoff", "targets": "final", "hold_out": "family", "test": []},
         "data": data, "warnings": ["run pythia-70m-seed3: 2 points at the same step, the later one is used"],
         "seconds": {"auto": 41.2, "power": 3.0, "last": 0.1}, "created": "2026-11-20T12:00:00+00:00",
     }  # fmt: skip

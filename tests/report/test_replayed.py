@@ -97,3 +97,15 @@ def test_a_table_of_trust_without_a_column_is_refused(replays: Path) -> None:
     pd.read_csv(replays / "trust.csv").drop(columns="skill_lo").to_csv(replays / "trust.csv", index=False)
     with pytest.raises(ValueError, match=r"trust.csv: missing column\(s\) skill_lo; needed are metric, kind"):
         read(replays)
+
+
+def test_a_page_of_runs_without_finished_ones_names_no_finished_runs(forecast: Path) -> None:
+    """It sent who has one run alone to a backtest of "your finished runs"."""
+    results = read(forecast)
+    runs = results.forecasts["run"].nunique()
+    alone = replace(
+        results, provenance={**results.provenance, "data": {"runs": runs}, "plan": {"model": None, "cutoff": None}}
+    )
+    assert replayed.sentences(alone)[0].startswith("No other run here has ended")
+    fitted = replace(alone, provenance={**alone.provenance, "plan": {"model": "a"}})
+    assert replayed.sentences(fitted)[0].startswith("No finished runs were replayed")

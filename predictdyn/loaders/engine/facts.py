@@ -96,6 +96,8 @@ _COST = re.compile(rf"(?:(?:{_any(*PARTS)})_)?(?:(?:mean|avg|average|epoch)_)?co
 # What stands beside precision and recall that are called by one letter.
 _LETTER = re.compile(r"(?P<front>(?:.*[^A-Za-z0-9])?)[PpRr]")
 _COMPANY = re.compile(r"(?:m_?)?f_?(?:1|beta)?(?:_?score)?|m?ap(?:_?\d+)*")
+# The loss beside this one is the objective of a policy: of any sign, and on data that the policy itself chose.
+_POLICY = re.compile(r"(?P<front>.*[^A-Za-z0-9]|)(?:policy_gradient_loss|pg_loss)")
 _CLASS = re.compile(r"(?:^|/)AP-[^/]+$")  # average precision of a class, in capitals: bbox/AP-person
 
 
@@ -158,7 +160,8 @@ def log_metrics(names: Collection[str]) -> dict[str, Metric]:
     """What is known of the metrics of one log: `log_metric`, and what one name says of another.
 
     ``P`` and ``R`` are precision and recall where an F score or an average precision stands beside them, with the same
-    front (``metrics/P`` beside ``metrics/mAP50``).
+    front (``metrics/P`` beside ``metrics/mAP50``). ``loss`` is a signal beside a ``policy_gradient_loss`` with the same
+    front: the objective of a policy has any sign, and its fall says nothing of the return.
 
     >>> [metric.kind for metric in log_metrics(["P", "val/R", "val/F1"]).values()]
     ['signal', 'capability', 'capability']
@@ -169,6 +172,8 @@ def log_metrics(names: Collection[str]) -> dict[str, Metric]:
         beside = (other[len(front) :] for other in names if other.startswith(front) and other != name)
         if any(_COMPANY.fullmatch(plain_name(other)) for other in beside):
             found[name] = Metric(name, *SHARE)
+    policies = {f"{said['front']}loss" for name in names if (said := _POLICY.fullmatch(name))}
+    found |= {name: Metric(name, *TERM) for name in policies & found.keys()}
     return found
 
 

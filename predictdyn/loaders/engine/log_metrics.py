@@ -198,7 +198,7 @@ LOSS_TERMS = _words(
 )
 SIDE_TERMS = _words(
     "kl kld aux auxiliary regularization regularizer penalty router policy pg vf actor critic qf qf1 qf2 td entropy "
-    "surrogate alpha generator gen discriminator disc gan commitment commit vq codebook"
+    "ent surrogate alpha generator gen discriminator disc gan commitment commit vq codebook"
 )
 FAMILIES: Sequence[Family] = (
     Family(

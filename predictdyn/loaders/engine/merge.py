@@ -210,8 +210,18 @@ def _pace(kept: Lines) -> float | None:
     rises = np.flatnonzero(np.diff(epoch) > 0) + 1  # whole numbers say no more than where they change
     if len(rises) < 2:
         return None
-    first, last = rises[0], rises[-1]
+    # The last row of an epoch is the better mark where it comes at the same place in each (a validation): the first
+    # one comes at a multiple of the interval of logging, up to an interval late.
+    ends = _paces(step, epoch, rises - 1)
+    paces = ends if np.ptp(ends) == 0 else _paces(step, epoch, rises)
+    first, last = (rises - (paces is ends))[[0, -1]]
     return float((step[last] - step[first]) / (epoch[last] - epoch[first]))
+
+
+def _paces(step: np.ndarray, epoch: np.ndarray, marks: np.ndarray) -> np.ndarray:
+    """Steps an epoch (m - 1,) from each of the rows ``marks`` (m,) to the next one."""
+    paces: np.ndarray = np.diff(step[marks]) / np.diff(epoch[marks])
+    return paces
 
 
 def _without_step(log: RunLog, step: np.ndarray) -> dict[str, int]:

@@ -47,7 +47,8 @@ that finds something counts:
    `reader_cost`.
 
 `P` and `R` by themselves are signals. Beside an F score or an average precision with the same front they are precision
-and recall: `metrics/P` beside `metrics/mAP50`.
+and recall: `metrics/P` beside `metrics/mAP50`. A `loss` beside a `policy_gradient_loss` with the same front is a
+signal: the objective of a policy has any sign.
 
 Any other metric is a signal without range or direction. A signal is not forecast unless it is named, or no metric is
 an outcome. The rules see whole words: `loss_scale` and `accuracy_threshold` are no outcomes. Nothing is guessed from

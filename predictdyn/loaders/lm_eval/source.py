@@ -13,12 +13,12 @@ import pandas as pd
 from predictdyn.curves import KEY, Curves
 from predictdyn.loaders.engine.companions import beside, metrics_beside, read_runs
 from predictdyn.loaders.engine.facts import harness_metric
+from predictdyn.loaders.engine.lengths import Length, last_steps
 from predictdyn.loaders.engine.names import families_by, families_of, params_of
 from predictdyn.loaders.engine.notes import some
 from predictdyn.loaders.engine.options import FAMILY, LAST_STEP, METRICS_FILE, RUNS_FILE, Option
 from predictdyn.loaders.engine.points import curves_at, fitted_to
 from predictdyn.loaders.engine.source import Source
-from predictdyn.loaders.engine.words import planned_end
 from predictdyn.loaders.files.folders import is_file
 from predictdyn.loaders.files.tables import header
 from predictdyn.loaders.lm_eval import result
@@ -62,7 +62,8 @@ def load(
     **Runs**: an optional runs.csv in the tree's folder or up to two above it (or ``runs_file``), with a column run or
     model, gives ``family``, the planned end (``train_steps``, else ``last_step``) and covariates; the run is then
     whichever of its possible names the table lists. Where it has several rows for a run, the one with the file's
-    ``num_fewshot`` counts. Without it the end is the largest step, or ``last_step``. ``params`` is read from the name.
+    ``num_fewshot`` counts. Without it the end is ``last_step``, else that of the other models (`lengths.last_steps`).
+    ``params`` is read from the name.
 
     **Family**: the run name without the parts that mark a near-copy (-deduped, -bf16, -v0, seeds, intervention, ...:
     `names.VARIANTS`); or ``family``, a regular expression with one group; or a column of runs.csv.
@@ -85,14 +86,18 @@ def load(
         warnings.warn(line, UserWarning, stacklevel=2)
     base = dict(zip(points["run"], points["base"], strict=True))
     shots = {run: origins[file].shots for file, run in runs_of.items()}
-    return curves_at(
+    runs, assumed = _runs(base, shots, table, family, last_step, root, _lengths(points))
+    curves = curves_at(
         points[["run", "metric", "step", "value", "stderr", "file"]].assign(line=0),
         found,
         source=root,
-        runs=_runs(base, shots, table, family, last_step, root),
+        runs=runs,
         metrics=known,
         stated=stated,
     )
+    for line in assumed:
+        warnings.warn(line, UserWarning, stacklevel=2)
+    return curves
 
 
 def sniff(path: Path) -> str | None:
@@ -248,7 +253,8 @@ def _runs(
     family: str | None,
     last_step: str | float | None,
     root: Path,
-) -> pd.DataFrame:
+    lengths: dict[str, Length],
+) -> tuple[pd.DataFrame, list[str]]:
     index = pd.Index(sorted(base), name="run", dtype="str")
     runs = pd.DataFrame(index=index)
     if table is not None:
@@ -257,12 +263,24 @@ def _runs(
     stems = families_by(family, index) if family is not None else families_of(set(base.values()))
     if family is not None or "family" not in runs:
         runs["family"] = [stems[run if family is not None else base[run]] for run in index]
-    if last_step is not None:
-        runs["last_step"] = planned_end(last_step, f"{root}: ")
+    stated = runs["last_step"] if "last_step" in runs else pd.Series(dtype=float)
+    families = dict(zip(index, runs["family"].astype("str"), strict=True))
+    try:
+        runs["last_step"], lines = last_steps({run: {} for run in index}, lengths, families, stated, last_step)
+    except ValueError as error:
+        raise ValueError(f"{root}: {error}") from None
     params = pd.Series([params_of(base[run]) for run in index], index=index)
     if "params" not in runs and params.notna().any():
         runs["params"] = params
-    return runs
+    return runs, lines
+
+
+def _lengths(points: pd.DataFrame) -> dict[str, Length]:
+    """The last checkpoint of each run, and its metrics."""
+    return {
+        str(run): Length(None, float(own["step"].max()), metrics=tuple(sorted(set(own["metric"]))))
+        for run, own in points.groupby("run")
+    }
 
 
 def _row(table: pd.DataFrame, name: str, shots: int | None) -> int:
