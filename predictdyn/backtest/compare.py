@@ -11,6 +11,7 @@ from scipy.special import ndtr, ndtri, stdtrit
 Key = TypeVar("Key")
 PREDICTABLE, NOT_PREDICTABLE, TOO_FEW = "predictable here", "not predictable here", "too few runs to say"
 FEWEST = 5  # units; the smallest p of a sign flip is 2^-units, and 2^-4 is above 0.05
+NEEDED = f"a verdict takes {FEWEST}"
 MANY = 20  # units; from here on the bootstrap interval stands alone
 _EXACT = 12  # 2^12 = 4096 sign patterns are all tried
 _FLIPS = 10_000

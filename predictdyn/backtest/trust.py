@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from predictdyn.backtest.compare import TOO_FEW, Lots, macro_mean, skill, verdict
+from predictdyn.backtest.compare import NEEDED, TOO_FEW, Lots, macro_mean, skill, verdict
 from predictdyn.backtest.live import LiveSplit
 from predictdyn.forecasters._fitted import Fitted
 from predictdyn.forecasters._replay_scores import COMPARED, ReplayScores, read_scores
@@ -87,11 +87,13 @@ def _row(at: ReplayedAt | None, kind: str, metric: str, lots: Lots, seed: int) -
     gain = skill(own, compared[:, best], run, family, seed=seed, lots=lots)
     said = verdict(gain)
     held = np.concatenate([one.held for one in used.values()])
+    several = gain.n_families > 1
+    rests = f"{gain.n_families} families of finished runs" if several else f"{gain.n_runs} finished runs of one family"
     return {
         "baseline": COMPARED[best], "skill": gain.skill, "skill_lo": gain.low, "skill_hi": gain.high,
         "coverage_90": macro_mean(held, run, family), "n_runs": max(len(np.unique(one.run)) for one in used.values()),
         "n_families": gain.n_families, "rests_on": ", ".join(used), "verdict": said,
-        "note": f"finished runs of {gain.n_families} families" if said == TOO_FEW else "",
+        "note": f"{rests}; {NEEDED}" if said == TOO_FEW else "",
     }  # fmt: skip
 
 

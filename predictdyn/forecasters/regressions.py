@@ -233,7 +233,7 @@ def _table(problem: Problem, curves: Curves, origin: float) -> pd.DataFrame:
 
 def _cells(table: pd.DataFrame, runs: Sequence[str], columns: Sequence[str]) -> np.ndarray:
     """Cells (n, p) of a table of numbers by name, NaN where it has none, faster than by pandas' own ways."""
-    row, column = table.index.get_indexer(list(runs)), table.columns.get_indexer(list(columns))
+    row, column = table.index.get_indexer(pd.Index(list(runs))), table.columns.get_indexer(pd.Index(list(columns)))
     found = np.full((len(row), len(column)), np.nan)
     found[np.ix_(row >= 0, column >= 0)] = table.to_numpy(dtype=float)[np.ix_(row[row >= 0], column[column >= 0])]
     return found

@@ -7,7 +7,7 @@ import math
 import pandas as pd
 
 from predictdyn.backtest.answered import short_of_answers, silent
-from predictdyn.backtest.compare import NOT_PREDICTABLE, PREDICTABLE, TOO_FEW
+from predictdyn.backtest.compare import NEEDED, NOT_PREDICTABLE, PREDICTABLE, TOO_FEW
 from predictdyn.report.blocks import Cell, Mark, PageAnswer, PageTable
 from predictdyn.report.downloads import download
 from predictdyn.report.reliability import resolved, share_held
@@ -130,7 +130,7 @@ def _no_better(results: Results, rows: pd.DataFrame) -> tuple[str, str]:
     if (rows["verdict"] == TOO_FEW).all():
         return (
             f"Too few runs to say whether {results.speaker} forecasts anything here better than the best simple guess.",
-            f"Nearest to a verdict: {skill}.",
+            f"Nearest to a verdict: {skill}; {NEEDED} families of runs, or as many runs of one.",
         )
     rows = rows[rows["verdict"] == NOT_PREDICTABLE]
     shares = [at_cutoff(cutoff) for cutoff in cutoffs_of(rows["cutoff"])]

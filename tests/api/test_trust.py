@@ -74,6 +74,7 @@ def test_a_metric_that_was_not_replayed_rests_on_its_kind_in_units_of_each():
 
     row = _row(at, "loss", "new", Lots(), 0)
     assert row["rests_on"] == "a, b" and row["n_runs"] == 8 and row["verdict"] == "too few runs to say"
+    assert row["note"] == "4 families of finished runs; a verdict takes 5"
     compared = np.concatenate([one.compared / np.median(one.compared.mean(axis=0)) for one in (small, large)])
     own = np.concatenate([one.crps / np.median(one.compared.mean(axis=0)) for one in (small, large)])
     family, run = np.r_[small.family, large.family], np.arange(16)

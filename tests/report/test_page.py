@@ -116,6 +116,7 @@ def test_headline_where_runs_are_too_few(write_backtest: Write, tmp_path: Path) 
     page = publish(write_backtest(tmp_path, runs=4)).read_text(encoding="utf-8")
     assert headline(page).startswith("Too few runs to say whether predictdyn")
     assert page.count("too few runs<small>") == 12
+    assert "; a verdict takes 5 families of runs, or as many runs of one." in page
 
 
 def test_every_verdict_stands_on_the_page_as_a_word_and_a_number(useful: Path) -> None:
