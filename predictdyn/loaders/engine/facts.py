@@ -238,8 +238,17 @@ def fitted_or_guessed(metric: Metric, low: float, high: float) -> tuple[Metric, 
     return metric._replace(guessed=metric.kind == "schedule"), line
 
 
-def fitted_to_runs(metric: Metric, ranges: Mapping[str, tuple[float, float]]) -> tuple[Metric, str | None]:
-    """`fitted_or_guessed` by the lowest and highest value of each run; runs of two scales are told of.
+def is_share(name: str) -> bool:
+    """Whether a metric of this name runs from 0 to 1, or from -1 to 1, and is a hundred times as large in percent."""
+    known = log_metric(name)
+    return _hundredfold(known) != known
+
+
+def fitted_to_runs(
+    metric: Metric, ranges: Mapping[str, tuple[float, float]], *, mend: str = "Bring all runs to one scale"
+) -> tuple[Metric, str | None]:
+    """`fitted_or_guessed` by the lowest and highest value of each run; runs of two scales are told of, and how to
+    ``mend`` that.
 
     One range holds for all runs. So where a metric is in percent, though some runs stay at or below 1, or no value is
     above `BARELY`, either these runs are shares, or a value beyond 1 is a fault. Runs at 0 fit any scale.
@@ -265,7 +274,7 @@ def fitted_to_runs(metric: Metric, ranges: Mapping[str, tuple[float, float]]) ->
         else f"its values go to {most:g} at most: {names}"
     )
     return found, (
-        f"{metric.name} is taken to be in percent ({_range(found)}), but {told}. Bring all runs to one scale, or mend "
+        f"{metric.name} is taken to be in percent ({_range(found)}), but {told}. {mend}, or mend "
         f"values that are faults. To state the range, {_stating(found, ())}"
     )
 

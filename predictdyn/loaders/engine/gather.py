@@ -17,6 +17,7 @@ from predictdyn.loaders.engine.facts import fitted_to_runs, log_metrics
 from predictdyn.loaders.engine.lengths import Length
 from predictdyn.loaders.engine.merge import Conflict, Rules, Tidy, matches, tidy_runs
 from predictdyn.loaders.engine.notes import Notes, flat, lines_of, some
+from predictdyn.loaders.engine.percent import as_shares
 from predictdyn.loaders.engine.plans import planned_runs
 from predictdyn.loaders.engine.remarks import fingerprints, remarks, unlogged
 from predictdyn.loaders.engine.runlog import Item, RunLog
@@ -27,6 +28,8 @@ from predictdyn.loaders.files.folders import walk
 from predictdyn.loaders.files.paths import is_address, is_there
 from predictdyn.secrets import without
 from predictdyn.workers import end_with, parent
+
+IN_PERCENT = "Name the runs in percent with percent=RUNS (names or globs), which divides their values by 100"
 
 
 class Head(NamedTuple):
@@ -67,6 +70,8 @@ def gathered(path: Path | str, source: Source, options: Mapping[str, object]) ->
     * ``merge``: where the steps of a log go back, ``yes`` makes it one run that restarted, ``runs`` makes every
       beginning a run of its own, ``no`` makes values that contradict each other an error. By itself tools' logs are
       merged by the rules below, and tables (wide, long) must not contradict themselves.
+    * ``percent``: names or globs of runs that log shares in percent, beside others that log them from 0 to 1: their
+      shares that go beyond 1 are divided by 100.
     * ``family``: a pattern such as ``"{family}_s*"`` or a regular expression with one group on the run name, or keys of
       the configuration. By itself runs are one family if their names differ in seed or variant only
       (`names.VARIANTS`), or their configurations in seed, name and folders only, with nothing in runs_file that
@@ -164,6 +169,11 @@ def tables_of(path: Path, heads: Sequence[Head], chosen: Mapping[str, object]) -
     for pattern in listed(chosen["metrics"]):
         if logged and not any(matches(name, [pattern]) for name in logged):
             raise ValueError(f"{path}: metrics={pattern!r} matches no metric; logged were {some(logged, 12)}")
+    for pattern in listed(chosen["percent"]):
+        if heads and not any(matches(head.run, [pattern]) for head in heads):
+            raise ValueError(
+                f"{path}: percent={pattern!r} is the name of no run; there are {some([head.run for head in heads], 12)}"
+            )
     full = [head for head in heads if head.size]
     if not full:
         raise ValueError(
@@ -229,6 +239,7 @@ def rules_of(chosen: Mapping[str, object]) -> Rules:
         str(chosen["clock"]),
         cast("int | None", chosen["thin"]),
         str(chosen["merge"]),
+        listed(chosen["percent"]),
     )
 
 
@@ -248,7 +259,8 @@ def _tidied(item: Item, read: Callable[..., RunLog], own: Mapping[str, Any], rul
     Raises `Conflict` where values that contradict each other are an error.
     """
     try:
-        return tidy_runs(read(item, **own)._replace(run=item.run), rules)
+        found = tidy_runs(read(item, **own)._replace(run=item.run), rules)
+        return [as_shares(tidy, rules.percent) for tidy in found]
     except Conflict:
         raise
     except ValueError as error:
@@ -265,6 +277,7 @@ def _metrics(heads: Sequence[Head], stated: Mapping[str, Metric]) -> tuple[dict[
         if name in stated:
             metrics[name] = stated[name]
             continue
-        metrics[name], line = fitted_to_runs(known[name], {h.run: h.ranges[name] for h in heads if name in h.ranges})
+        ranges = {head.run: head.ranges[name] for head in heads if name in head.ranges}
+        metrics[name], line = fitted_to_runs(known[name], ranges, mend=IN_PERCENT)
         lines += [line] if line else []
     return metrics, lines

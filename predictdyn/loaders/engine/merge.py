@@ -52,6 +52,7 @@ class Rules(NamedTuple):
     clock: str = "step"
     thin: int | None = None
     merge: str = "auto"
+    percent: Sequence[str] = ()
 
 
 class Tidy(NamedTuple):

@@ -74,6 +74,7 @@ SHARED = (
     Option("clock", "`step`, or a logged metric that never goes back: `clock=epoch`", "step"),
     THIN,
     MERGE,
+    Option("percent", "runs (names or globs) that log shares in percent, beside others that log them from 0 to 1"),
     FAMILY,
     COVARIATES,
     LAST_STEP,
