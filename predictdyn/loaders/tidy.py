@@ -78,6 +78,7 @@ def load(
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     _ = Path(folder, "points.csv").write_text("run,metric,step,value\\n001,loss,10,2.5\\n001,loss,20,2.25\\n")
+    ...     _ = Path(folder, "runs.csv").write_text("run,last_step\\n001,40\\n")
     ...     load(Path(folder)).points["run"].tolist()
     ['001', '001']
     """
