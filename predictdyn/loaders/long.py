@@ -18,7 +18,7 @@ from predictdyn.loaders.engine.runlog import Item, RunLog
 from predictdyn.loaders.engine.source import Source
 from predictdyn.loaders.engine.words import listed
 from predictdyn.loaders.files.logs import log_files, run_names
-from predictdyn.loaders.files.tables import TABLES, Table, is_table, numbers, read_table, text, typed
+from predictdyn.loaders.files.tables import TABLES, Table, is_table, numbers, read_table, text
 from predictdyn.loaders.json_lines.lines import ENDINGS, read_lines
 from predictdyn.loaders.tables.clock import STEP_NAMES, named
 from predictdyn.loaders.tables.kinds import COMPANIONS, METRIC_NAMES, PARTS, VALUE_NAMES, is_long, names_in
@@ -39,6 +39,7 @@ from predictdyn.loaders.tables.runs import (
     note,
     read_item,
     readable,
+    with_settings,
 )
 from predictdyn.loaders.tables.words import Words, lines_beside, settings_in
 
@@ -98,7 +99,7 @@ def scan(
     damaged = [table for table in found if isinstance(table, Item)]
     if not tables:
         raise ValueError(damaged[0].key)
-    columns, points, beside = [], [], []
+    columns, points = [], []
     for table, name in zip(tables, run_names(path, [table.path for table in tables]), strict=True):
         metric_columns, value_column = _metric(table, metric), _value(table, value)
         own = choices.run if choices.run is not None else _telling(table, {*metric_columns, value_column}, choices)
@@ -108,16 +109,14 @@ def scan(
             check_column(table, name_of_column, numbers(table.cells[name_of_column]))
         if choices.run is None and own:
             _need_curves(table, of_table.run)
-        columns.append(of_table)
+        rest = [one for one in of_table.words if one not in (*metric_columns, *values) and not is_clock(one)]
+        columns.append(of_table._replace(words=rest))
         points.append(_values(table, of_table, metric_columns, value_column))
-        rest = [one for one in of_table.beside if one not in metric_columns and not is_clock(one)]
-        rest = [one for one in rest if not numbers(table.cells[one]).blank.all()]
-        beside.append(Words(table, of_table.run, rest))
+    beside = [Words(one.table, one.run, one.words) for one in columns]
     settings = settings_in(beside, set()) if choices.covariates is None else []
     noted = Noted({}, {}, {}, {})
     for of_table in columns:
-        more = {name: typed(of_table.table.cells[name]) for name in settings if name in of_table.table.cells}
-        note(of_table._replace(settings={**of_table.settings, **more}), noted)
+        note(with_settings(of_table, settings), noted)
     for line in lines_beside(beside, settings):
         warnings.warn(line, UserWarning, stacklevel=3)
     return [*logs_of([table.path for table in tables], points, noted, strict=True), *damaged]

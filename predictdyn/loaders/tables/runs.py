@@ -57,7 +57,7 @@ class Choices(NamedTuple):
 class Columns(NamedTuple):
     """A table as curves: of each row its ``run``, ``front`` (of the metric) and ``step``; ``metrics`` are its columns
     of numbers by name; ``settings`` are columns that hold for a whole run, ``clock`` is the column of the step,
-    ``words`` are columns that hold something, but no number, and ``beside`` those that could not be metrics.
+    ``words`` are columns that hold something, but no value: no number, or, where metrics were given, none of them.
     """
 
     table: Table
@@ -69,7 +69,6 @@ class Columns(NamedTuple):
     clock: str
     study: str = ""
     words: Sequence[str] = ()
-    beside: Sequence[str] = ()
 
 
 def items_of(root: Path, tables: Sequence[Table | Item], choices: Choices) -> list[Item]:
@@ -182,10 +181,10 @@ def columns_of(table: Table, part: Part, choices: Choices, only: Sequence[str] |
     used = {*run_columns, *clock.columns, *settings, *([phase_column] if phase_column else [])}
     free = [str(name) for name in table.cells if str(name) not in used]
     names = [name for name in free if only is None or name in only]
-    beside = [name for name in free if name not in names]
     rest = {name: numbers(table.cells[name]) for name in names}
     metrics = {name: column for name, column in rest.items() if (~column.blank & ~column.wrong).any()}
     words = [name for name, column in rest.items() if name not in metrics and column.wrong.any()]
+    words += [name for name in free if name not in names and not numbers(table.cells[name]).blank.all()]
     if choices.refusing:
         for name, column in metrics.items():
             check_column(table, name, column)
@@ -196,7 +195,7 @@ def columns_of(table: Table, part: Part, choices: Choices, only: Sequence[str] |
         front = np.full(len(run), f"{part.front}/", object) if front is None else f"{part.front}/" + front
     # Trials of a search were meant to be equally long.
     study = str(table.path) if any("trial" in plain_name(name) for name in run_columns) else ""
-    return Columns(table, run, front, clock.step, metrics, settings, clock.columns[0], study, words, beside)
+    return Columns(table, run, front, clock.step, metrics, settings, clock.columns[0], study, words)
 
 
 def _with_words(found: Sequence[Columns], choices: Choices) -> tuple[list[Columns], list[str]]:
@@ -204,9 +203,13 @@ def _with_words(found: Sequence[Columns], choices: Choices) -> tuple[list[Column
     words = [Words(columns.table, columns.run, columns.words) for columns in found]
     metrics = {name for columns in found for name in columns.metrics}
     kept = settings_in(words, metrics) if choices.covariates is None else []
-    more = [{name: typed(columns.table.cells[name]) for name in kept if name in columns.words} for columns in found]
-    wider = [columns._replace(settings={**columns.settings, **own}) for columns, own in zip(found, more, strict=True)]
-    return wider, lines_on(words, metrics, kept)
+    return [with_settings(columns, kept) for columns in found], lines_on(words, metrics, kept)
+
+
+def with_settings(columns: Columns, names: Sequence[str]) -> Columns:
+    """The same columns, where those of ``words`` that have one of these names are settings of runs, too."""
+    more = {name: typed(columns.table.cells[name]) for name in names if name in columns.words}
+    return columns._replace(settings={**columns.settings, **more})
 
 
 def _telling(table: Table, step: np.ndarray, phase: str | None) -> str | None:
