@@ -38,11 +38,12 @@ class Resolved(NamedTuple):
 
 
 def resolved(
-    draws: Float[np.ndarray, "k s"], truth: float, metric: Metric, family: str, good: Bool[np.ndarray, " k"]
-) -> Resolved:
+    draws: Float[np.ndarray, "k s"], truth: float, metric: Metric, family: str, good: Bool[np.ndarray, " k"],
+    run: str = "",
+) -> Resolved:  # fmt: skip
     """Draws (k, s) of one target and what then happened."""
     scale = scale_for(metric, draws.ravel())
-    return Resolved(np.sort(draws, axis=1), truth, scale, metric.name, metric.kind, family, good)
+    return Resolved(np.sort(draws, axis=1), truth, scale, metric.name, metric.kind, family, good, run)
 
 
 def scaled(rows: Sequence[Resolved]) -> Float[np.ndarray, "n k s"]:

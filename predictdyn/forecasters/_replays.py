@@ -173,11 +173,10 @@ class Replays:
                 draws.append(in_units(mine, answer).draws)
                 good.append(answer.status == "ok")
         every, answered = np.stack(draws), np.stack(good)
-        family = problem.target["run"].map(curves.runs["family"])
+        run = problem.target["run"]
+        family = run.map(curves.runs["family"])
         return [
-            resolved(every[:, row], truth[row], problem.metrics[name], family[row], answered[:, row])._replace(
-                run=problem.target["run"].iloc[row]
-            )
+            resolved(every[:, row], truth[row], problem.metrics[name], family[row], answered[:, row], run[row])
             for row, name in enumerate(problem.target["metric"])
         ]
 
